@@ -1,0 +1,50 @@
+# Two commands: `make demo` runs the loop on the miniature, `make test` passes the tests.
+# Both install what they need into .venv first.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+DEMO   ?= vlt-demo
+
+.PHONY: demo test test-fast lint format install clean bench-loop help
+
+help:           ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: $(VENV)/run.stamp      ## the whole loop, for real, on two CPU cores, in minutes
+	$(BIN)/vlt demo $(DEMO)
+
+test: install   ## all tests
+	$(BIN)/python -m pytest
+
+test-fast: install      ## the tests that take seconds
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: install   ## ruff, mypy, import floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench-loop: install     ## the miniature with three seeds: accuracy per round with 95 % intervals
+	$(BIN)/python benchmarks/loop.py
+
+install: $(VENV)/dev.stamp   ## everything a developer needs, into .venv
+
+# torch comes first and by exact version: a range may bring a build for GPUs of several gigabytes.
+$(VENV)/run.stamp: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt torch
+	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:          ## remove the environment, caches and the demo's workspace
+	rm -rf $(VENV) vlt-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build dist

@@ -1,0 +1,71 @@
+"""vlt gen captions: describe each item's images in words, for a reasoner that cannot see them.
+
+Paper, section 4.1: Qwen2.5-VL-3B-Instruct, as detailed as possible. Items with the same images
+share the caption, unless the prompt holds the question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from datagen.ask import Ask, Progress
+from datagen.prompts import CAPTION
+from vlt.engine import Engine
+from vlt.journal import Journal
+from vlt.prompts import Prompt, render
+from vlt.request import Completion, Message, Sampling
+from vlt.stage import Stage
+from vlt.store import Dataset, Store
+from vlt.writer import Writer
+
+SAMPLING = Sampling(temperature=0.0, max_tokens=1024)
+
+
+def make_captions(
+    store: Store,
+    items: Dataset,
+    *,
+    model: str,
+    engine: Callable[[], Engine],
+    journal: Journal,
+    prompt: Prompt = CAPTION,
+    sampling: Sampling = SAMPLING,
+    revision: str | None = None,
+    limit: int | None = None,
+    name: str = "captions",
+    round: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[Dataset, bool]:
+    """Items with their captions; returns the version and whether it was there already.
+
+    An item without an image, or whose request fails, stands in `dropped-*.parquet` with the reason.
+    """
+    ask = Ask(model, journal, engine, sampling, 1, revision, limit, progress)
+    stage = Stage("gen captions", {**ask.parameters(), "prompt": prompt.as_json()})
+    parents = ask.parents(store, items)
+    if found := store.find(name, stage, parents):
+        return found, True
+
+    def messages(row: dict[str, Any]) -> Sequence[Message] | str:
+        return render(prompt, row, images=True) if row["images"] else "the item has no image"
+
+    label = ask.label(store)
+    with Writer(store, stage, name, "caption", parents, round=round) as writer:
+        for rows, answers in ask.answers(items, messages):
+            writer.expect(rows)
+            got = [a for [a] in answers if isinstance(a, Completion)]
+            reasons = [a for [a] in answers if isinstance(a, str)]
+            answered = pa.array([isinstance(a, Completion) for [a] in answers], pa.bool_())
+            captions = pa.array([c.response for c in got], pa.string())
+            models = pa.array([label] * len(got), pa.string())
+            kept = rows.filter(answered).append_column("caption", captions)
+            writer.keep(kept.append_column("caption_model", models))
+            writer.fail(rows.filter(pc.invert(answered)), reasons)
+            writer.count_tokens(
+                sum(c.prompt_tokens for c in got), sum(c.completion_tokens for c in got)
+            )
+    return writer.dataset, False

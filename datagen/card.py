@@ -1,0 +1,307 @@
+"""The card of a dataset on the Hub, written from its manifest and those it was made from."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow.compute as pc
+
+from vlt import __version__
+from vlt.features import embedded
+from vlt.images import ImageStore
+from vlt.lineage import parent_of
+from vlt.store import Dataset, Store
+
+COLUMNS = {
+    "id": "hash of source, question, choices, answer and images",
+    "source": "the dataset that the question came from",
+    "question": "the question",
+    "choices": "its choices, if any",
+    "answer": "the gold answer",
+    "answer_type": "choice, yes_no, integer, float, math, list, time or text",
+    "images": "the images, in the order of the question",
+    "meta": "JSON: what the source said beside this",
+    "caption": "the caption that a text-only model reasoned over",
+    "caption_model": "the model that wrote the caption",
+    "sample": "index of the response among those to the same item",
+    "response": "all that the model wrote",
+    "reasoning": "what stands inside <think>",
+    "predicted": "the answer that the response commits itself to",
+    "finish_reason": "stop or length",
+    "prompt_tokens": "tokens of the prompt",
+    "completion_tokens": "tokens of the response",
+    "model": "the model that wrote the response",
+    "verdict": "correct, wrong or unjudged; null before verification",
+    "verdict_reason": "why",
+    "cut": "what a filter took out of the response",
+}
+SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+LONG = 400
+"""Characters of a parameter that fit into a table; longer texts (prompts) get a block."""
+
+
+def dataset_card(
+    store: Store,
+    dataset: Dataset,
+    images: ImageStore,
+    *,
+    repo: str,
+    split: str = "train",
+    license: str | None = None,
+) -> str:
+    """README.md: YAML for the Hub, then what the data are, how they were made and how to use them."""
+    m = dataset.manifest
+    ancestors = lineage(store, dataset)
+    stages = [*reversed(ancestors), dataset]
+    return "\n".join(
+        [
+            "---",
+            _yaml(_metadata(dataset, images, split, license)),
+            "---",
+            "",
+            f"# {repo.split('/')[-1]}",
+            "",
+            _what(dataset, ancestors),
+            "",
+            "```python",
+            "from datasets import load_dataset",
+            "",
+            f'rows = load_dataset("{repo}", split="{split}")  # images come decoded',
+            "```",
+            "",
+            "## How it was made",
+            "",
+            *_ledger(stages),
+            "",
+            *[line for stage in stages for line in _stage(stage)],
+            "## Lineage",
+            "",
+            markdown_table(
+                ["version", "stage", "made from", "digest of the content", "created"],
+                [
+                    [
+                        s.ref,
+                        s.manifest.stage,
+                        ", ".join(p.ref for p in s.manifest.parents),
+                        f"`{s.manifest.digest[:16]}`",
+                        s.manifest.created[:19],
+                    ]
+                    for s in stages
+                ],
+            ),
+            "",
+            "Their manifests lie in `vlt/`. `vlt pull` brings this version back with all of them.",
+            "",
+            "## Columns",
+            "",
+            markdown_table(
+                ["column", "type", "is"],
+                [
+                    [
+                        f.name,
+                        "list of images"
+                        if f.name == "images"
+                        else str(f.type).replace("element: ", ""),
+                        COLUMNS.get(f.name, ""),
+                    ]
+                    for f in dataset.schema
+                ],
+            ),
+            "",
+            "## Statistics",
+            "",
+            *_statistics(dataset),
+            f"Made with vlt {m.versions.get('vlt', __version__)} on {m.created[:10]}; libraries: "
+            + ", ".join(
+                f"{name} {version}" for name, version in m.versions.items() if name != "vlt"
+            )
+            + ".",
+            "",
+        ]
+    )
+
+
+def lineage(store: Store, dataset: Dataset) -> list[Dataset]:
+    """What the version was made from, each once, the nearest first; those deleted are left out."""
+    met: dict[str, Dataset] = {}
+    waiting = [dataset]
+    while waiting:
+        child = waiting.pop(0)
+        for parent in child.manifest.parents:
+            version = None if parent.ref in met else parent_of(store, child, parent)
+            if version:
+                met[parent.ref] = version
+                waiting.append(version)
+    return list(met.values())
+
+
+def _metadata(
+    dataset: Dataset, images: ImageStore, split: str, license: str | None
+) -> dict[str, Any]:
+    rows = dataset.manifest.rows
+    size = next((name for limit, name in SIZES if rows < limit), "1M<n<10M")
+    features = json.loads(embedded(dataset.schema).metadata[b"huggingface"])["info"]["features"]
+    hashes = {sha for batch in dataset.batches(["images"]) for sha in _flat(batch.column("images"))}
+    metadata: dict[str, Any] = {
+        "task_categories": ["visual-question-answering", "image-text-to-text"],
+        "tags": ["vlt", dataset.kind, "reasoning"]
+        if dataset.kind == "sample"
+        else ["vlt", dataset.kind],
+        "size_categories": [size],
+        "configs": [
+            {"config_name": "default", "data_files": [{"split": split, "path": f"data/{split}-*"}]}
+        ],
+        "dataset_info": {
+            "features": [_yaml_feature(name, f) for name, f in features.items()],
+            "splits": [
+                {
+                    "name": split,
+                    "num_examples": rows,
+                    "num_bytes": sum(images.info(sha).bytes for sha in hashes),
+                }
+            ],
+        },
+    }
+    return {"license": license, **metadata} if license else metadata
+
+
+def _flat(column: Any) -> list[str]:
+    flat: list[str] = pc.list_flatten(column).to_pylist()
+    return flat
+
+
+def _yaml_feature(name: str, feature: Mapping[str, Any]) -> dict[str, Any]:
+    """A feature in the shorter form that the Hub's YAML has."""
+    if feature["_type"] == "Value":
+        return {"name": name, "dtype": feature["dtype"]}
+    if feature["_type"] == "Image":
+        return {"name": name, "dtype": "image"}
+    inner = feature["feature"]
+    return {"name": name, "list": "image" if inner["_type"] == "Image" else inner["dtype"]}
+
+
+def _yaml(metadata: Mapping[str, Any]) -> str:
+    import yaml
+
+    return yaml.safe_dump(dict(metadata), sort_keys=False, allow_unicode=True).strip()
+
+
+def _what(dataset: Dataset, ancestors: Sequence[Dataset]) -> str:
+    m = dataset.manifest
+    if dataset.kind == "sample":
+        models = sorted({_name(a.manifest.parameters) for a in [dataset, *ancestors]} - {""})
+        by = f" by {', '.join(models)}" if models else ""
+        kind = f"{m.rows:,} chain-of-thought responses{by} to questions about images"
+    elif dataset.kind == "caption":
+        kind = f"{m.rows:,} questions about images with captions of these"
+    else:
+        kind = f"{m.rows:,} questions about images with gold answers"
+    return (
+        f"{kind}: version {m.ref} of a [vlt](https://pypi.org/project/vlt-loop/) workspace. Every row "
+        "can be traced to its images, prompts, models and checks."
+    )
+
+
+def _name(parameters: Mapping[str, Any]) -> str:
+    model = parameters.get("model")
+    if isinstance(model, Mapping):
+        digest = model.get("digest")
+        return str(model.get("name") or (f"model {digest[:12]}" if digest else ""))
+    return ""
+
+
+def _ledger(stages: Sequence[Dataset]) -> list[str]:
+    rows = []
+    for stage in stages:
+        m = stage.manifest
+        if m.kind != "checkpoint":
+            dropped = sum(sum(reasons.values()) for reasons in m.dropped.values())
+            failed = sum(m.failed.values())
+            rows.append(
+                [m.ref, m.stage, f"{m.rows_in:,}", f"{m.rows:,}", f"{dropped:,}", f"{failed:,}"]
+            )
+    return [markdown_table(["version", "stage", "rows in", "kept", "dropped", "failed"], rows)]
+
+
+def _stage(stage: Dataset) -> list[str]:
+    m = stage.manifest
+    lines = [f"### {m.stage} → {m.ref}", ""]
+    blocks: list[str] = []
+    rows = []
+    for name, value in parameter_leaves("", m.parameters):
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        if "\n" in text or len(text) > LONG:
+            blocks += [f"{name}:", "", "~~~text", text.replace("~~~", "~ ~ ~"), "~~~", ""]
+        else:
+            rows.append([name, text])
+    if rows:
+        lines += [markdown_table(["parameter", "value"], rows), ""]
+    lines += blocks
+    reasons = [
+        [filter, reason, f"{count:,}"]
+        for filter, counts in m.dropped.items()
+        for reason, count in sorted(counts.items(), key=lambda pair: -pair[1])
+    ] + [["failed", reason, f"{count:,}"] for reason, count in m.failed.items()]
+    if reasons:
+        lines += [markdown_table(["taken out by", "because", "rows"], reasons), ""]
+    return lines
+
+
+def parameter_leaves(name: str, value: Any) -> list[tuple[str, Any]]:
+    """Nested parameters as dotted names; what is not set is left out."""
+    if isinstance(value, Mapping):
+        return [
+            leaf
+            for key, v in value.items()
+            for leaf in parameter_leaves(f"{name}.{key}" if name else str(key), v)
+        ]
+    return [] if value is None or value == [] else [(name, value)]
+
+
+def _statistics(dataset: Dataset) -> list[str]:
+    names = dataset.schema.names
+    lines: list[str] = []
+    for column in ("source", "answer_type", "verdict"):
+        if column in names:
+            counts = Counter[str]()
+            for batch in dataset.batches([column]):
+                for pair in batch.column(column).value_counts().to_pylist():
+                    counts[str(pair["values"])] += pair["counts"]
+            if set(counts) - {"None"}:
+                lines += [markdown_table([column, "rows", ""], _bars(counts)), ""]
+    if "completion_tokens" in names:
+        column = dataset.table(["completion_tokens"]).column("completion_tokens")
+        if column.null_count < len(column):
+            marks = (0.0, 0.25, 0.5, 0.75, 0.95, 1.0)
+            values = pc.quantile(column, q=list(marks)).to_pylist()
+            cells = [f"{value:,.0f}" for value in values]
+            titles = ["response tokens", *(f"{int(100 * q)} %" for q in marks)]
+            lines += [markdown_table(titles, [["", *cells]]), ""]
+    return lines
+
+
+def _bars(counts: Counter[str], most: int = 20) -> list[list[str]]:
+    shown = counts.most_common(most)
+    rest = counts.total() - sum(count for _, count in shown)
+    shown += [("others", rest)] if rest else []
+    top = max(count for _, count in shown)
+    return [[name, f"{count:,}", "█" * max(1, round(20 * count / top))] for name, count in shown]
+
+
+def markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown; whatever stands in the cells is shown as it is."""
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+
+    return "\n".join([line(titles), "|" + "---|" * len(titles), *map(line, rows)])
+
+
+def _cell(text: str) -> str:
+    """Text that a Markdown table shows as it is."""
+    for mark, shown in (("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("\n", " ")):
+        text = text.replace(mark, shown)
+    return text

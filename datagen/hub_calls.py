@@ -1,0 +1,58 @@
+"""Calls to the Hub that outlast a bad connection, and its refusals in one sentence."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from vlt.errors import UsageError, UserError
+
+ATTEMPTS = 6
+WAIT = 1.0
+"""Seconds before the second attempt; twice as long before each further one."""
+PASSING = (408, 409, 412, 425, 429)
+"""Statuses below 500 that another try may mend."""
+Result = TypeVar("Result")
+Say = Callable[[str], None]
+
+
+def check_repo(repo: str) -> None:
+    """Raises UsageError for what cannot be a repository's name."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", repo):
+        raise UsageError(f"{repo!r} is no repository on the Hub; write user/name")
+
+
+def persistently(call: Callable[[], Result], repo: str, say: Say) -> Result:
+    """The call's result, after as many tries as a passing trouble of the network deserves.
+
+    Raises UserError with the Hub's words for what another try cannot mend.
+    """
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
+
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return call()
+        except HfHubHTTPError as error:
+            status = error.response.status_code if error.response is not None else 0
+            if 400 <= status < 500 and status not in PASSING:
+                raise UserError(_refusal(repo, status, error)) from error
+            trouble: Exception = error
+        except (HTTPError, OSError) as error:
+            trouble = error
+        if attempt == ATTEMPTS:
+            words = " ".join(str(trouble).split())[:200]
+            raise UserError(
+                f"the Hub cannot be reached for {repo!r} ({words}); the same command goes on from here"
+            ) from trouble
+        say(f"{type(trouble).__name__}; trying again ({attempt} of {ATTEMPTS - 1})")
+        time.sleep(WAIT * 2 ** (attempt - 1))
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _refusal(repo: str, status: int, error: Exception) -> str:
+    if status in (401, 403):
+        return f"the Hub does not let you write to {repo!r} ({status}); log in with `hf auth login`"
+    words = " ".join(str(error).split())[:200]
+    return f"the Hub refuses {repo!r} ({status}: {words})"

@@ -1,0 +1,49 @@
+"""vlt gen reasoning: k chains of thought for each captioned item, by a model that reads only text.
+
+Paper, section 4.1: DeepSeek-R1-Distill-Qwen-14B with the caption in the image's place, k = 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from datagen.ask import Ask, Progress
+from datagen.prompts import REASONING
+from datagen.samples import make_samples
+from vlt.engine import Engine
+from vlt.journal import Journal
+from vlt.prompts import Prompt, render
+from vlt.request import Message, Sampling
+from vlt.stage import Stage
+from vlt.store import Dataset, Store
+
+K = 4
+SAMPLING = Sampling(temperature=0.6, top_p=0.95, max_tokens=8192)
+"""As DeepSeek advises for the R1 distillations."""
+
+
+def make_reasoning(
+    store: Store,
+    captions: Dataset,
+    *,
+    model: str,
+    engine: Callable[[], Engine],
+    journal: Journal,
+    prompt: Prompt = REASONING,
+    sampling: Sampling = SAMPLING,
+    k: int = K,
+    revision: str | None = None,
+    limit: int | None = None,
+    name: str = "samples",
+    round: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[Dataset, bool]:
+    """k samples of each caption; returns the version and whether it was there already."""
+    ask = Ask(model, journal, engine, sampling, k, revision, limit, progress)
+    stage = Stage("gen reasoning", {**ask.parameters(), "prompt": prompt.as_json()})
+
+    def messages(row: dict[str, Any]) -> Sequence[Message]:
+        return render(prompt, row, images=False)
+
+    return make_samples(store, stage, captions, ask, messages, name=name, round=round)

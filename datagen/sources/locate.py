@@ -1,0 +1,73 @@
+"""Finds out what SOURCE is: a name that is known, a file or folder, or a dataset on the Hub."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from datagen.sources.files import ENDINGS, open_path
+from datagen.sources.record import Row, Unreadable
+from vlt.errors import UsageError, UserError
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+class Source(Protocol):
+    """Rows as they stand at their origin."""
+
+    name: str
+    """What stands in the column `source` of rows that do not say it themselves."""
+    where: str
+    """How messages call it."""
+    folder: Path | None
+    """Where image paths begin; None where there are none."""
+    description: dict[str, Any]
+    """Beside identity, what is worth a line in the manifest: licence, where the facts are from."""
+
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        ...
+
+    def rows(self, leave_out: Sequence[str] = ()) -> Iterator[Row | Unreadable]:
+        """The rows, always in the same order; columns in `leave_out` need not be read."""
+        ...
+
+    def identity(self, columns: Mapping[str, str]) -> dict[str, Any]:
+        """All that decides the rows: a content digest, a revision, settings. No paths."""
+        ...
+
+
+def open_source(
+    source: str,
+    *,
+    split: str | None = None,
+    config: str | None = None,
+    revision: str | None = None,
+    folder: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Source:
+    """What `source` names; raises UserError or UsageError with one sentence."""
+    from datagen.sources.named import NAMED
+
+    path = Path(source).expanduser()
+    hub_only = [name for name, v in (("--config", config), ("--revision", revision)) if v]
+    if source in NAMED:
+        if hub_only or split:
+            raise UsageError(f"source {source!r} takes no --split, --config or --revision")
+        return NAMED[source](dict(settings or {}))
+    if settings:
+        raise UsageError(f"source {source!r} takes no settings; those that do: {', '.join(NAMED)}")
+    if path.exists():
+        if hub_only:
+            raise UsageError(f"{source!r} is here and not on the Hub; leave out {hub_only[0]}")
+        return open_path(path, split, folder)
+    if HUB_ID.fullmatch(source) and path.suffix.lower() not in ENDINGS:
+        from datagen.sources.hub import HubSource
+
+        return HubSource(source, split, config, revision)
+    raise UserError(
+        f"no source {source!r}: no file or folder of this name, no Hub id (user/name) and none of "
+        f"{', '.join(NAMED)}"
+    )

@@ -1,0 +1,64 @@
+"""Sources known by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from datagen.sources.record import Row, Unreadable
+from vlt.errors import UsageError, UserError
+
+
+class Miniature:
+    """The drawn world of the demo: n pictures with questions of certain families."""
+
+    name = where = "miniature"
+    folder: Path | None = None
+    DEFAULTS: Mapping[str, Any] = {"n": 256, "families": None, "split": "train", "seed": 0}
+
+    def __init__(self, settings: Mapping[str, Any]):
+        unknown = settings.keys() - self.DEFAULTS.keys()
+        if unknown:
+            raise UsageError(
+                f"source 'miniature' has no setting {sorted(unknown)[0]!r}; it has "
+                f"{', '.join(self.DEFAULTS)}"
+            )
+        self.settings = {**self.DEFAULTS, **settings}
+        if self.settings["families"] is None:
+            from datagen.miniature.questions import FAMILIES
+
+            self.settings["families"] = list(FAMILIES)
+        elif isinstance(self.settings["families"], str):
+            self.settings["families"] = self.settings["families"].split(",")
+        self.description: dict[str, Any] = {}
+
+    def columns(self) -> list[str]:
+        """The names of a record's fields."""
+        return ["source", "question", "choices", "answer", "answer_type", "images", "meta"]
+
+    def rows(self, leave_out: Sequence[str] = ()) -> Iterator[Row | Unreadable]:
+        """The world's records; they are drawn anew each time, and the same."""
+        from datagen.miniature.world import records
+
+        settings = dict(self.settings)
+        n, seed = int(settings.pop("n")), int(settings.pop("seed"))
+        try:
+            for record in records(n, seed=seed, **settings):
+                yield {k: v for k, v in record.items() if k not in leave_out}
+        except (ValueError, TypeError) as error:
+            raise UserError(f"source 'miniature': {error}") from error
+
+    def identity(self, columns: Mapping[str, str]) -> dict[str, Any]:  # noqa: ARG002
+        """The settings, and the digest of the program that draws."""
+        import hashlib
+        from importlib.resources import files
+
+        program = hashlib.sha256()
+        for file in ("world.py", "questions.py"):
+            program.update((files("datagen.miniature") / file).read_bytes())
+        return {"settings": self.settings, "program": program.hexdigest()}
+
+
+NAMED: dict[str, Callable[[Mapping[str, Any]], Miniature]] = {"miniature": Miniature}
+"""Name -> what makes the source of its settings."""

@@ -1,0 +1,52 @@
+"""How far a generation stage has come, as a line for people."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+PROGRESS_SECONDS = 0.5
+
+
+@dataclass
+class Tally:
+    """How far a stage has come, in samples."""
+
+    total: int
+    had: int = 0
+    """Found in the journal so far."""
+    arrived: int = 0
+    failed: int = 0
+    tokens: int = 0
+    """Written by the model in this run."""
+    started: float = field(default_factory=time.monotonic)
+    shown: float = 0.0
+
+    def due(self) -> bool:
+        """Whether it is time for another line."""
+        now = time.monotonic()
+        if now - self.shown < PROGRESS_SECONDS:
+            return False
+        self.shown = now
+        return True
+
+    def line(self) -> str:
+        """Done, speed, failures and the time left, for people."""
+        seconds = max(1e-9, time.monotonic() - self.started)
+        done = self.had + self.arrived + self.failed
+        speed = (self.arrived + self.failed) / seconds
+        parts = [f"{done:,}/{self.total:,} samples", f"{speed:,.1f}/s"]
+        parts += [f"{self.tokens / seconds:,.0f} tokens/s"]
+        parts += [f"{self.had:,} from the journal"] if self.had else []
+        parts += [f"{self.failed:,} failed"] if self.failed else []
+        parts += [f"{duration((self.total - done) / speed)} left"] if speed else []
+        return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """90 -> 1 min 30 s"""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

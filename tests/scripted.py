@@ -1,0 +1,32 @@
+"""An engine that says what it is told to: for tests of what is done with answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from vlt.request import Completion, Failure, Request
+
+
+class Scripted:
+    """Answers by the user text: (response, finish reason), the same for each sample; else fails."""
+
+    def __init__(self, says: Mapping[str, tuple[str, str]]):
+        self.says = says
+        self.asked = 0
+
+    def complete(self, requests: Iterable[Request]) -> Iterator[Completion | Failure]:
+        """See vlt.engine.Engine."""
+        for request in requests:
+            self.asked += 1
+            content = request.messages[-1]["content"]
+            if content not in self.says:
+                yield Failure(request.key, request.samples, "not in the script")
+                continue
+            response, finish_reason = self.says[content]
+            for sample in request.samples:
+                yield Completion(
+                    request.key, sample, response, finish_reason, 5, len(response.split())
+                )
+
+    def close(self) -> None:
+        """Nothing to free."""

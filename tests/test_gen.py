@@ -1,0 +1,241 @@
+"""Generation stages against a stub server: nothing lost, nothing asked twice, rows in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datagen.captions import make_captions
+from datagen.reasoning import make_reasoning
+from datagen.rollouts import make_rollouts
+from tests.rows import dataset, item
+from tests.stub import Stub
+from tests.stub_server import SETTINGS, text_of
+from vlt.engine import Engine
+from vlt.engine.openai import OpenAIEngine
+from vlt.journal import Journal
+from vlt.prompts import Prompt
+from vlt.request import Sampling
+from vlt.store import Dataset, Store
+
+PNG = b"\x89PNG\r\n\x1a\n"
+PROMPT = Prompt(user="{question}")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Stub]:
+    with Stub() as stub:
+        yield stub
+
+
+@pytest.fixture
+def stub(server: Stub) -> Stub:
+    server.reset()
+    server.configure(**SETTINGS)
+    return server
+
+
+@pytest.fixture
+def store(workspace: Path) -> Store:
+    return Store(workspace)
+
+
+@pytest.fixture
+def journal(store: Store) -> Iterator[Journal]:
+    journal = Journal(store.journal)
+    yield journal
+    journal.close()
+
+
+@pytest.fixture
+def items(store: Store) -> Dataset:
+    return dataset(store, "items", "item", [item(f"[[{i}]]", images=["a"]) for i in range(600)])
+
+
+@pytest.fixture
+def asking(stub: Stub, journal: Journal) -> dict[str, Any]:
+    def engine() -> Engine:
+        return OpenAIEngine("m", [stub.url], load_image={"a": PNG}.__getitem__, tries=2)
+
+    return {"model": "m", "journal": journal, "engine": engine, "prompt": PROMPT}
+
+
+def never() -> Engine:
+    raise AssertionError("nothing is missing, so no engine is needed")
+
+
+def response(marker: str, index: int = 0) -> str:
+    reasoning, answer = text_of(marker, index, 60)
+    return f"<think>{reasoning}</think> {answer}"
+
+
+def test_captions(store: Store, items: Dataset, asking: dict[str, Any]) -> None:
+    made, existed = make_captions(store, items, **asking)
+    assert not existed
+    rows = made.table().to_pylist()
+    assert [row["question"] for row in rows] == [f"[[{i}]]" for i in range(600)]
+    assert [row["caption"] for row in rows] == [response(str(i)) for i in range(600)]
+    assert {row["caption_model"] for row in rows} == {"m"}
+    assert made.manifest.prompt_tokens == 600 * 300
+    assert made.manifest.completion_tokens == 600 * 60
+
+
+def test_samples_in_order_with_their_answers(
+    store: Store, items: Dataset, asking: dict[str, Any]
+) -> None:
+    made, _ = make_rollouts(store, items, k=3, **asking)
+    rows = made.table().to_pylist()
+    assert [(row["question"], row["sample"]) for row in rows] == [
+        (f"[[{i}]]", s) for i in range(600) for s in range(3)
+    ]
+    assert rows[4]["response"] == response("1", 1)
+    reasoning, answer = text_of("1", 1, 60)
+    assert rows[4]["reasoning"] == reasoning
+    assert f"<answer>{rows[4]['predicted']}</answer>" == answer
+    assert rows[4]["model"] == "m"
+    assert rows[4]["finish_reason"] == "stop"
+
+
+def test_the_same_again_is_a_no_op(store: Store, items: Dataset, asking: dict[str, Any]) -> None:
+    made, _ = make_captions(store, items, **asking)
+    again, existed = make_captions(store, items, **{**asking, "engine": never})
+    assert existed
+    assert again == made
+
+
+def test_more_samples_ask_only_for_the_difference(
+    store: Store, items: Dataset, asking: dict[str, Any], stub: Stub
+) -> None:
+    first, _ = make_rollouts(store, items, k=4, **asking)
+    assert stub.stats()["choices"] == 2400
+    more, _ = make_rollouts(store, items, k=8, **asking)
+    assert stub.stats()["choices"] == 4800
+    make_rollouts(store, items, k=2, **{**asking, "engine": never})
+    of_first = {(r["id"], r["sample"]): r["response"] for r in first.table().to_pylist()}
+    of_more = {(r["id"], r["sample"]): r["response"] for r in more.table().to_pylist()}
+    assert of_first.items() <= of_more.items()
+
+
+Change = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prompt": Prompt(user="{question}", system="Think.")},
+        {"prompt": Prompt(user="{question} Think.")},
+        {"sampling": Sampling(temperature=0.5)},
+        {"sampling": Sampling(temperature=1.0, seed=1)},
+        {"sampling": Sampling(temperature=1.0, extra={"repetition_penalty": 1.05})},
+        {"model": "other"},
+        {"revision": "abc"},
+    ],
+    ids=str,
+)
+def test_what_changes_an_answer_asks_again(
+    store: Store, items: Dataset, asking: dict[str, Any], stub: Stub, change: dict[str, Any]
+) -> None:
+    asking["sampling"] = Sampling(temperature=1.0)
+    make_rollouts(store, items, k=1, **asking)
+    make_rollouts(store, items, k=1, **{**asking, **change})
+    assert stub.stats()["requests"] == 1200
+
+
+def test_what_changes_no_answer_asks_nothing(
+    store: Store, items: Dataset, asking: dict[str, Any]
+) -> None:
+    make_rollouts(store, items, k=1, **asking)
+    asking["engine"] = never  # so no endpoint or concurrency can matter
+    limited, _ = make_rollouts(store, items, k=1, limit=10, **asking)
+    assert limited.manifest.rows == 10
+    rows = items.table().to_pylist()
+    turned = dataset(store, "turned", "item", rows[::-1])
+    made, _ = make_rollouts(store, turned, k=1, **asking)
+    assert made.table().column("question")[0].as_py() == "[[599]]"
+    shard = dataset(store, "shard", "item", rows[100:200])
+    made, _ = make_rollouts(store, shard, k=1, **asking)
+    assert made.manifest.rows == 100
+
+
+def test_a_model_directory_is_its_files(
+    store: Store, items: Dataset, asking: dict[str, Any], stub: Stub, tmp_path: Path
+) -> None:
+    def model(name: str, weights: bytes) -> str:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes(weights)
+        return str(folder)
+
+    make_rollouts(store, items, k=1, **{**asking, "model": model("a", b"1")})
+    make_rollouts(store, items, k=1, **{**asking, "model": model("moved", b"1")})
+    assert stub.stats()["requests"] == 600
+    made, _ = make_rollouts(store, items, k=1, **{**asking, "model": model("trained", b"2")})
+    assert stub.stats()["requests"] == 1200
+    assert str(tmp_path) not in str(made.table().to_pylist()) + str(made.manifest)
+
+
+def test_failed_rows_stand_aside_with_their_error(
+    store: Store, items: Dataset, asking: dict[str, Any], stub: Stub
+) -> None:
+    stub.configure(always={"7": 400, "9": 500})
+    made, _ = make_rollouts(store, items, k=2, **asking)
+    assert made.manifest.rows == 1196
+    assert made.manifest.rows_in == 1200
+    assert sum(made.manifest.failed.values()) == 4
+    aside = made.dropped().to_pylist()
+    assert [(r["question"], r["sample"], r["filter"], r["reason"]) for r in aside] == [
+        ("[[7]]", 0, "failed", "HTTP 400: this one never works"),
+        ("[[7]]", 1, "failed", "HTTP 400: this one never works"),
+        ("[[9]]", 0, "failed", "HTTP 500: this one never works (2 tries)"),
+        ("[[9]]", 1, "failed", "HTTP 500: this one never works (2 tries)"),
+    ]
+
+
+def test_an_item_without_images_has_no_caption(store: Store, asking: dict[str, Any]) -> None:
+    rows = [item("[[1]]", images=["a"]), item("[[2]]"), item("[[3]]")]
+    made, _ = make_captions(store, dataset(store, "items", "item", rows), **asking)
+    assert made.manifest.rows == 1
+    assert made.manifest.failed == {"the item has no image": 2}
+
+
+def test_rows_that_ask_the_same_are_asked_once(
+    store: Store, asking: dict[str, Any], stub: Stub
+) -> None:
+    rows = [item(f"question {i}", images=["a"]) for i in range(300)]
+    asking["prompt"] = Prompt(user="[[same]]")
+    made, _ = make_captions(store, dataset(store, "items", "item", rows), **asking)
+    assert stub.stats()["requests"] == 1
+    assert made.table().column("caption").to_pylist() == [response("same")] * 300
+
+
+def test_a_failure_is_shared_by_rows_that_ask_the_same(
+    store: Store, asking: dict[str, Any], stub: Stub
+) -> None:
+    stub.configure(always={"same": 400})
+    rows = [item(f"question {i}", images=["a"]) for i in range(300)]
+    asking["prompt"] = Prompt(user="[[same]]")
+    made, _ = make_captions(store, dataset(store, "items", "item", rows), **asking)
+    assert stub.stats()["requests"] == 1
+    assert sum(made.manifest.failed.values()) == 300
+
+
+def test_reasoning_sees_the_caption_and_no_image(
+    store: Store, items: Dataset, asking: dict[str, Any], stub: Stub
+) -> None:
+    captions, _ = make_captions(store, items, **asking)
+    stub.reset()
+    asking["prompt"] = Prompt(user="{caption} {question}")
+    made, _ = make_reasoning(store, captions, k=2, **asking)
+    assert stub.stats()["requests"] == 600
+    rows = made.table().to_pylist()
+    assert rows[0]["caption"] == response("0")
+    assert rows[1]["response"] == response("0", 1)
+
+
+def test_no_rows_is_an_empty_version(store: Store, asking: dict[str, Any]) -> None:
+    made, _ = make_captions(store, dataset(store, "items", "item", []), **asking)
+    assert made.manifest.rows == made.manifest.rows_in == 0

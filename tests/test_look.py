@@ -1,0 +1,118 @@
+"""vlt ls, show and log: what a person reads about a workspace, and one row's way through it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from tests.cli import vlt, vlt_error, vlt_json
+from tests.rows import dataset, item, sample
+from vlt.schema import SAMPLE
+from vlt.stage import Stage
+from vlt.store import Store
+from vlt.writer import Writer
+
+
+@pytest.fixture
+def filled(workspace: Path) -> Path:
+    """Two items, two samples of each, one of which a filter took out."""
+    store = Store(workspace)
+    questions = [item("How many dogs?", "2"), item("How many cats?", "3")]
+    parent = dataset(store, "items", "item", questions)
+    rows = [sample(f"<answer>{n}</answer>", n, q) for q in questions for n in (0, 1)]
+    table = pa.Table.from_pylist(rows, schema=SAMPLE)
+    with Writer(store, Stage("gen", {"model": "m"}), "samples", "sample", [parent]) as writer:
+        writer.expect(table)
+        writer.keep(table)
+    samples = writer.dataset
+    with Writer(
+        store, Stage("filter", {"chain": ["verify"]}), "sft", "sample", [samples], round=1
+    ) as writer:
+        writer.expect(table)
+        writer.keep(table.slice(0, 3))
+        writer.drop(table.slice(3), "verify", ["wrong: another number"])
+    return workspace
+
+
+def test_ls(filled: Path) -> None:
+    rows = vlt_json("ls", "-w", filled)
+    assert [(r["name"], r["version"], r["kind"], r["rows"]) for r in rows] == [
+        ("items", 1, "item", 2),
+        ("samples", 1, "sample", 4),
+        ("sft", 1, "sample", 3),
+    ]
+    assert "sft" in vlt("ls", "-w", filled)
+
+
+def test_show_rows_by_condition(filled: Path) -> None:
+    rows = vlt_json("show", "sft", "-w", filled, "--where", "question like '%cats%'")
+    assert [(r["question"], r["sample"]) for r in rows] == [("How many cats?", 0)]
+    (gone,) = vlt_json("show", "sft@r1", "-w", filled, "--dropped", "--where", "filter = 'verify'")
+    assert gone["reason"] == "wrong: another number"
+    assert len(vlt_json("show", "samples", "-n", "3", "-w", filled)) == 3
+
+
+def test_show_follows_one_row_to_its_item(filled: Path) -> None:
+    whole = item("How many cats?", "3")["id"]
+    rows = vlt_json("show", "sft", "--id", whole[:9], "-w", filled)
+    assert [(r["version"], r.get("sample"), r.get("reason")) for r in rows] == [
+        ("sft@v1", 0, None),
+        ("sft@v1", 1, "wrong: another number"),
+        ("samples@v1", 0, None),
+        ("samples@v1", 1, None),
+        ("items@v1", None, None),
+    ]
+
+
+def test_log_is_the_lineage(filled: Path) -> None:
+    assert [v["ref"] for v in vlt_json("log", "sft", "-w", filled)] == [
+        "sft@v1",
+        "samples@v1",
+        "items@v1",
+    ]
+    text = vlt("log", "sft", "-w", filled)
+    assert text.index("sft@v1") < text.index("samples@v1") < text.index("items@v1")
+    assert "items_v1 --> samples_v1" in vlt("log", "sft", "--mermaid", "-w", filled)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says", "code"),
+    [
+        (("show", "nothing"), "no dataset 'nothing'", 1),
+        (("show", "sft", "--where", "colour = 1"), "colour", 2),
+        (("show", "sft", "--id", "zzz"), "no such row", 1),
+        (("log", "a/b"), "does not name a dataset", 2),
+    ],
+)
+def test_mistakes(filled: Path, arguments: tuple[str, ...], says: str, code: int) -> None:
+    assert says in vlt_error(*arguments, "-w", filled, code=code)
+
+
+def test_an_empty_workspace(workspace: Path) -> None:
+    assert vlt_json("ls", "-w", workspace) == []
+    assert "is empty" in vlt_error("show", "sft", "-w", workspace)
+
+
+HEAVY = ("torch", "transformers", "trl", "datasets", "openai", "aiohttp", "sympy")
+
+
+@pytest.mark.parametrize("command", ["--help", "ls", "show sft", "log sft"])
+def test_nothing_heavy_is_loaded_to_look(filled: Path, command: str) -> None:
+    heavy = (*HEAVY, "pyarrow", "duckdb", "numpy", "pydantic") if command == "--help" else HEAVY
+    program = (
+        "import sys; sys.argv[1:] = "
+        + repr([*command.split(), *(["-w", str(filled)] if command != "--help" else [])])
+        + "\n"
+        "from vlt.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        f"print([m for m in {heavy!r} if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stderr.strip().splitlines()[-1] == "[]"

@@ -1,0 +1,349 @@
+"""Training through `train_sft` and `train_grpo`: the same as TRL by hand, frozen, resumed, safe."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.tiny import PROMPT, items, samples, tiny_vlm
+from train.export import write_trl
+from train.grpo import train_grpo
+from train.sft import train_sft
+from vlt.errors import UserError
+from vlt.images import ImageStore
+from vlt.store import Dataset, Store
+
+SFT: dict[str, Any] = {
+    "per_device_train_batch_size": 8,
+    "learning_rate": 1e-3,
+    "max_steps": 6,
+    "warmup_steps": 2,
+}
+GRPO: dict[str, Any] = {
+    "per_device_train_batch_size": 8,
+    "num_generations": 4,
+    "max_completion_length": 24,
+    "learning_rate": 1e-3,
+    "max_steps": 3,
+    "beta": 0.01,
+}
+REWARD = {"accuracy": 1.0, "length": 1.0, "max_tokens": 12}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("workspace"))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tiny_vlm(tmp_path_factory.mktemp("models") / "vlm"))
+
+
+@pytest.fixture(scope="module")
+def data(store: Store) -> Dataset:
+    return samples(store, 24)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(store: Store, model: str, data: Dataset) -> Dataset:
+    found, existed = train_sft(
+        store, data, model=model, prompt=PROMPT, settings=SFT, freeze=["vision_tower"], name="sft"
+    )
+    assert not existed
+    return found
+
+
+@pytest.fixture(scope="module")
+def student(store: Store, model: str, data: Dataset) -> str:
+    """A model that has learnt the form and guesses the colour, so that its rewards differ."""
+    settings = {**SFT, "max_steps": 50, "learning_rate": 3e-3}
+    found, _ = train_sft(store, data, model=model, prompt=PROMPT, settings=settings, name="student")
+    return str(found.path)
+
+
+def curve(checkpoint: Dataset, name: str = "loss") -> list[float]:
+    rows = pq.read_table(checkpoint.path / "metrics.parquet").to_pylist()
+    return [r["value"] for r in rows if r["name"] == name]
+
+
+def by_hand(store: Store, data: Dataset, folder: Path, columns: str) -> Any:
+    """The rows and the processor's model, as a TRL user would have them."""
+    from datasets import Dataset as Rows
+
+    with ImageStore(store.images) as images:
+        file = folder / "rows.parquet"
+        write_trl(data, file, prompt=PROMPT, load_image=images.read, columns=columns)
+    return Rows.from_parquet(str(file), cache_dir=str(folder / "cache"))
+
+
+def test_sft_losses_are_those_of_trl_by_hand(
+    store: Store, model: str, data: Dataset, tmp_path: Path
+) -> None:
+    from trl import SFTConfig, SFTTrainer
+
+    ours, _ = train_sft(store, data, model=model, prompt=PROMPT, settings=SFT, name="equal")
+    cpu = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False}
+    more = {"max_length": None, "report_to": "none", "logging_steps": 1}
+    rows = by_hand(store, data, tmp_path, "sft").select_columns(["prompt", "completion", "images"])
+    trainer = SFTTrainer(
+        model=model, args=SFTConfig(str(tmp_path / "run"), **SFT, **cpu, **more), train_dataset=rows
+    )
+    trainer.train()
+    theirs = [log["loss"] for log in trainer.state.log_history if "loss" in log]
+    assert curve(ours) == pytest.approx(theirs, abs=1e-6)
+    assert len(theirs) == 6
+    assert theirs[-1] < theirs[0]
+
+
+def test_loss_is_on_the_completion_alone_and_pictures_stand_in_the_prompt(
+    store: Store, model: str, data: Dataset, tmp_path: Path
+) -> None:
+    from trl import SFTConfig, SFTTrainer
+
+    rows = by_hand(store, data, tmp_path, "sft").select_columns(["prompt", "completion", "images"])
+    config = SFTConfig(str(tmp_path / "run"), use_cpu=True, bf16=False, max_length=None)
+    trainer = SFTTrainer(model=model, args=config, train_dataset=rows)
+    batch = trainer.data_collator([rows[i] for i in range(4)])
+    tokenizer = trainer.processing_class.tokenizer
+    for i, row in enumerate(data.table().to_pylist()[:4]):
+        labels = batch["labels"][i]
+        learnt = tokenizer.decode(labels[labels != -100])
+        assert learnt == f"{row['response']}<|im_end|>\n"
+        seen = tokenizer.decode(batch["input_ids"][i][batch["attention_mask"][i] == 1])
+        wide = rows[i]["images"][0].width
+        pads = "<|image_pad|>" * (wide // 28 * 2)
+        prompt = f"<|vision_start|>{pads}<|vision_end|>{row['question']} Think first.<|im_end|>"
+        assert seen.startswith(f"<|im_start|>user\n{prompt}\n<|im_start|>assistant\n<think>")
+
+
+def test_a_frozen_tower_gets_no_gradients_and_keeps_its_weights(
+    checkpoint: Dataset, model: str, store: Store, data: Dataset, tmp_path: Path
+) -> None:
+    import torch
+    from safetensors.torch import load_file
+    from trl import SFTConfig, SFTTrainer
+
+    from train.freeze import part_of
+    from train.job import Job, load_model
+
+    before = load_file(Path(model) / "model.safetensors")
+    after = load_file(checkpoint.path / "model.safetensors")
+    assert set(before) == set(after)
+    for name, weights in after.items():
+        same = torch.equal(weights, before[name].to(weights.dtype))
+        assert same == (part_of(name) == "vision_tower"), name
+    rows = by_hand(store, data, tmp_path, "sft").select_columns(["prompt", "completion", "images"])
+    config = SFTConfig(str(tmp_path / "run"), use_cpu=True, bf16=False, max_length=None)
+    job = Job("sft", model, None, "", {}, ["vision_tower", "projector"], None)
+    policy = load_model(job, config)
+    trainer = SFTTrainer(model=policy, args=config, train_dataset=rows)
+    inputs = trainer.data_collator([rows[i] for i in range(4)])
+    trainer.compute_loss(policy, inputs).backward()
+    for name, parameter in policy.named_parameters():
+        assert (parameter.grad is not None) == (part_of(name) == "language_model"), name
+
+
+def test_a_checkpoint_is_a_version_with_parents_and_metrics(
+    checkpoint: Dataset, store: Store, data: Dataset, model: str
+) -> None:
+    from vlt.digest import model_digest
+
+    m = checkpoint.manifest
+    assert (m.kind, m.stage, m.rows) == ("checkpoint", "train sft", 24)
+    assert [p.ref for p in m.parents] == [data.ref]
+    assert m.digest == model_digest(checkpoint.path)
+    assert m.facts["steps"] == 6
+    assert m.facts["loss"]["last"] < m.facts["loss"]["first"]
+    assert m.parameters["settings"]["max_length"] is None
+    assert str(store.root) not in json.dumps(m.parameters)
+    assert not list((store.folder("checkpoint") / "sft").glob(".building*"))
+    again, existed = train_sft(
+        store, data, model=model, prompt=PROMPT, settings=SFT, freeze=["vision_tower"], name="sft"
+    )
+    assert existed
+    assert again.path == checkpoint.path
+
+
+def test_grpo_from_a_checkpoint_is_trl_by_hand(student: str, store: Store, tmp_path: Path) -> None:
+    from trl import GRPOConfig, GRPOTrainer
+
+    from train.rewards import rewards
+
+    prompts = items(store, 12)
+    ours, _ = train_grpo(
+        store, prompts, model="student@v1", prompt=PROMPT, settings=GRPO, reward=REWARD, name="grpo"
+    )
+    made = rewards(REWARD)
+    cpu = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False}
+    config = GRPOConfig(
+        str(tmp_path / "run"),
+        **GRPO,
+        **cpu,
+        report_to="none",
+        logging_steps=1,
+        reward_weights=made.weights,
+    )
+    trainer = GRPOTrainer(
+        model=student,
+        reward_funcs=list(made.functions),
+        args=config,
+        train_dataset=by_hand(store, prompts, tmp_path, "grpo"),
+    )
+    trainer.train()
+    for name in ("reward", "loss", "kl"):
+        theirs = [log[name] for log in trainer.state.log_history if name in log]
+        assert curve(ours, name) == pytest.approx(theirs, abs=1e-5), name
+        assert len(theirs) == 3
+    assert max(curve(ours, "reward_std")) > 0.1
+    assert curve(ours, "kl")[-1] > 0
+    assert [p.ref for p in ours.manifest.parents] == [prompts.ref, "student@v1"]
+    sampled = pq.read_table(ours.path / "rollouts.parquet")
+    assert sampled.num_rows == 3 * 8
+    assert set(sampled["id"].to_pylist()) <= set(prompts.table()["id"].to_pylist())
+    assert set(sampled["verdict"].to_pylist()) <= {"correct", "wrong", "unjudged"}
+
+
+RUN = """
+import sys
+from pathlib import Path
+from tests.tiny import PROMPT
+from train.grpo import train_grpo
+from train.sft import train_sft
+from vlt.store import Store
+
+kind, root, model, data, name = sys.argv[1:]
+settings = {settings}[kind]
+store = Store(Path(root))
+train = {{"sft": train_sft, "grpo": train_grpo}}[kind]
+more = {{"reward": {reward}}} if kind == "grpo" else {{}}
+train(store, store.open(data), model=model, prompt=PROMPT, settings=settings, name=name, **more)
+"""
+
+
+@pytest.mark.parametrize("kind", ["sft", "grpo"])
+def test_killed_and_resumed_is_the_same_curve(
+    kind: str, store: Store, model: str, student: str, data: Dataset
+) -> None:
+    model = student if kind == "grpo" else model
+    long = {
+        "sft": {**SFT, "max_steps": 24, "save_steps": 4},
+        "grpo": {**GRPO, "max_steps": 10, "save_steps": 2},
+    }
+    more = {"reward": REWARD} if kind == "grpo" else {}
+    train = {"sft": train_sft, "grpo": train_grpo}[kind]
+    whole, _ = train(  # type: ignore[operator]
+        store, data, model=model, prompt=PROMPT, settings=long[kind], name=f"{kind}-whole", **more
+    )
+    name = f"{kind}-killed"
+    script = RUN.format(settings=long, reward=REWARD)
+    words = [sys.executable, "-c", script, kind, str(store.root), model, data.ref, name]
+    here = Path(__file__).parent.parent
+    parent = subprocess.Popen(words, cwd=here, stderr=subprocess.DEVNULL)
+    folder = store.folder("checkpoint") / name
+    _wait(lambda: list(folder.glob(".building*/run/checkpoint-*/trainer_state.json")))
+    child = _child(parent.pid)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    _wait(lambda: not _alive(child))
+    assert not store.versions(name)
+    resumed, existed = train(  # type: ignore[operator]
+        store, data, model=model, prompt=PROMPT, settings=long[kind], name=name, **more
+    )
+    assert not existed
+    assert resumed.manifest.facts["resumed_at"] > 0
+    for metric in ("loss", *(["reward", "kl"] if kind == "grpo" else [])):
+        assert len(curve(whole, metric)) == long[kind]["max_steps"]
+        assert curve(resumed, metric) == pytest.approx(curve(whole, metric), abs=1e-5), metric
+    assert resumed.manifest.digest == whole.manifest.digest
+
+
+def _child(pid: int) -> int:
+    import psutil
+
+    [child] = psutil.Process(pid).children()
+    return int(child.pid)
+
+
+def _alive(pid: int) -> bool:
+    import psutil
+
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def _wait(ready: Any, seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def users_folder(tmp_path: Path) -> Iterator[Path]:
+    """A working directory with files that are called like our packages."""
+    for name in ("train.py", "filters.py", "vlt.py", "datagen.py", "rewards.py"):
+        (tmp_path / name).write_text("raise SystemExit('a file of the user was imported')\n")
+    before = Path.cwd()
+    os.chdir(tmp_path)
+    yield tmp_path
+    os.chdir(before)
+
+
+def test_a_users_own_train_py_breaks_nothing(
+    users_folder: Path, store: Store, model: str, data: Dataset
+) -> None:
+    settings = {**SFT, "max_steps": 1}
+    found, _ = train_sft(store, data, model=model, prompt=PROMPT, settings=settings, name="cwd")
+    assert found.manifest.facts["steps"] == 1
+    assert users_folder == Path.cwd()
+
+
+def test_a_childs_failure_is_one_sentence(store: Store, model: str, data: Dataset) -> None:
+    with pytest.raises(UserError, match="TRL refuses the settings"):
+        train_sft(
+            store,
+            data,
+            model=model,
+            prompt=PROMPT,
+            settings={**SFT, "lr_scheduler_type": "wavy"},
+            name="refused",
+        )
+    with pytest.raises(UserError, match=r"the whole log is in '.*log.txt'"):
+        train_sft(
+            store,
+            data,
+            model=model,
+            prompt=PROMPT,
+            settings={**SFT, "optim": "adamw_8bit"},
+            name="failed",
+        )
+
+
+def test_a_text_model_has_no_tower_to_freeze(store: Store, tmp_path: Path) -> None:
+    from tests.tiny import tiny_text
+
+    text = samples(store, 8, images=False, name="text")
+    folder = str(tiny_text(tmp_path / "text"))
+    settings = {**SFT, "max_steps": 2}
+    found, _ = train_sft(store, text, model=folder, prompt=PROMPT, settings=settings, name="text-m")
+    assert found.manifest.facts["steps"] == 2
+    with pytest.raises(UserError, match="vision_tower matches no parameter"):
+        train_sft(
+            store,
+            text,
+            model=folder,
+            prompt=PROMPT,
+            settings=settings,
+            freeze=["vision_tower"],
+            name="text-f",
+        )

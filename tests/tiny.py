@@ -1,0 +1,112 @@
+"""Random tiny models and drawn data, for the tests of training and of the local engine."""
+
+from __future__ import annotations
+
+import functools
+import io
+import random
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from vlt.images import ImageStore
+from vlt.prompts import Prompt
+from vlt.schema import item_id
+from vlt.stage import Stage
+from vlt.store import Dataset, Store
+from vlt.writer import Writer
+
+PROMPT = Prompt("{question} Think first.")
+COLOURS = {"red": (220, 40, 40), "blue": (40, 40, 220), "green": (40, 160, 40)}
+
+
+@functools.cache
+def _tokenizer() -> Any:
+    from datagen.miniature.models import make_tokenizer
+
+    return make_tokenizer()
+
+
+def tiny_vlm(folder: Path, seed: int = 0) -> Path:
+    """A Qwen2.5-VL with random weights, as one folder."""
+    import torch
+
+    from datagen.miniature.models import make_processor, make_vlm, save
+
+    torch.manual_seed(seed)
+    save(make_vlm(_tokenizer()), make_processor(_tokenizer()), folder)
+    return folder
+
+
+def tiny_text(folder: Path, seed: int = 0) -> Path:
+    """A Qwen3 with random weights, as one folder."""
+    import torch
+
+    from datagen.miniature.models import make_reasoner, save
+
+    torch.manual_seed(seed)
+    save(make_reasoner(_tokenizer()), _tokenizer(), folder)
+    return folder
+
+
+def png(colour: tuple[int, int, int], size: tuple[int, int] = (84, 56)) -> bytes:
+    """One colour on all of the picture."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.new("RGB", size, colour).save(out, "PNG")
+    return out.getvalue()
+
+
+def item_rows(store: Store, n: int, *, images: bool = True, seed: int = 0) -> list[dict[str, Any]]:
+    """Questions about the colour of a picture, with every column of an item."""
+    rng, rows = random.Random(seed), []
+    with ImageStore(store.images) as kept:
+        for i in range(n):
+            name = rng.choice(list(COLOURS))
+            shas = [kept.add(png(COLOURS[name], (84 + 28 * (i % 3), 56)))] if images else []
+            question = f"What colour is picture {i}?"
+            rows.append(
+                {
+                    "id": item_id("tiny", question, [], name, shas),
+                    "source": "tiny",
+                    "question": question,
+                    "choices": [],
+                    "answer": name,
+                    "answer_type": "text",
+                    "images": shas,
+                    "meta": "{}",
+                }
+            )
+    return rows
+
+
+def items(store: Store, n: int = 16, *, images: bool = True, name: str = "items") -> Dataset:
+    """A dataset of `n` items."""
+    return _write(store, "item", name, item_rows(store, n, images=images))
+
+
+def samples(store: Store, n: int = 16, *, images: bool = True, name: str = "samples") -> Dataset:
+    """A dataset of one verified sample for each of `n` items."""
+    rows = [
+        {
+            **row,
+            "sample": 0,
+            "response": f"<think>red blue {row['answer']}.</think> <answer>{row['answer']}</answer>",
+            "finish_reason": "stop",
+            "verdict": "correct",
+        }
+        for row in item_rows(store, n, images=images)
+    ]
+    return _write(store, "sample", name, rows)
+
+
+def _write(store: Store, kind: str, name: str, rows: list[dict[str, Any]]) -> Dataset:
+    from vlt.schema import KINDS
+
+    table = pa.Table.from_pylist(rows, KINDS[kind])
+    with Writer(store, Stage("test", {"rows": len(rows)}), name, kind) as writer:
+        writer.expect(table)
+        writer.keep(table)
+    return writer.dataset

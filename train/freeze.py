@@ -1,0 +1,43 @@
+"""Freezing parts of a vision-language model by name, whatever the model calls them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from vlt.errors import UserError
+
+# A projector may lie inside the tower (Qwen2.5-VL: visual.merger), so it is looked for first.
+PROJECTOR = re.compile(
+    r"(^|\.)(merger|multi_modal_projector|connector|projector|aligner|mlp1)(\.|$)"
+)
+TOWER = re.compile(r"(^|\.)(visual|vision_tower|vision_model|vision_encoder|image_encoder)(\.|$)")
+PARTS = ("vision_tower", "projector")
+
+
+def part_of(parameter: str) -> str:
+    """ "projector", "vision_tower" or "language_model": where a parameter's name puts it."""
+    if PROJECTOR.search(parameter):
+        return "projector"
+    return "vision_tower" if TOWER.search(parameter) else "language_model"
+
+
+def freeze(model: Any, parts: Iterable[str]) -> dict[str, int]:
+    """Stop gradients to the parts; returns how many numbers each holds.
+
+    Raises UserError where the model has no such part: a run that was meant to freeze it should not
+    train everything in silence.
+    """
+    frozen = dict.fromkeys(parts, 0)
+    for name, parameter in model.named_parameters():
+        part = part_of(name)
+        if part in frozen:
+            parameter.requires_grad_(False)
+            frozen[part] += parameter.numel()
+    for part, numbers in frozen.items():
+        if not numbers:
+            raise UserError(
+                f"freeze: {part} matches no parameter of {type(model).__name__}; leave it out"
+            )
+    return frozen

@@ -1,0 +1,160 @@
+"""Runs a training in a child process: accelerate's launcher where several processes are wanted.
+
+The child's words go to a file; its progress comes back through another, one JSON line a log. The
+child ends when its parent does (its standard input closes), so a killed run leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vlt.errors import UserError
+
+Progress = Callable[[str], None]
+"""Told the state of the training, one line at a time; the newest replaces the one before."""
+
+NAMED = ("zero1", "zero2", "zero3", "fsdp1", "fsdp2")
+"""Ways of spreading a model over GPUs for which TRL ships a configuration of accelerate."""
+
+
+def launch(
+    module: str,
+    job: Mapping[str, Any],
+    folder: Path,
+    *,
+    processes: int = 1,
+    accelerate: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Run `python -m MODULE folder/job.json` to its end and return the facts that it leaves.
+
+    One process is started directly, since accelerate's launcher would only import torch once more;
+    more of them, or any `accelerate` argument (one of NAMED, or the launcher's own), go through the
+    launcher. Raises UserError with the child's reason, or with its last line and the log's path.
+    """
+    config = folder / "job.json"
+    config.write_text(json.dumps(job, indent=1))
+    log, state, result = folder / "log.txt", folder / "progress.jsonl", folder / "result.json"
+    result.unlink(missing_ok=True)
+    state.write_bytes(b"")
+    with open(log, "ab") as words:
+        child = subprocess.Popen(
+            [sys.executable, *_launcher(processes, accelerate), "-m", module, str(config)],
+            stdin=subprocess.PIPE,
+            stdout=words,
+            stderr=subprocess.STDOUT,
+            env=environment(processes),
+        )
+        try:
+            _watch(child, state, module.rpartition(".")[2], progress or (lambda _: None))
+        finally:
+            if child.poll() is None:  # we were interrupted
+                child.terminate()
+                child.wait()
+            assert child.stdin
+            child.stdin.close()
+    if child.returncode != 0 or not result.exists():
+        raise UserError(_reason(folder, child.returncode))
+    facts: dict[str, Any] = json.loads(result.read_text())
+    return facts
+
+
+def environment(processes: int = 1) -> dict[str, str]:
+    """The child's: a user's own train.py must not shadow ours, and nothing phones home."""
+    found = dict(os.environ)
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    defaults = {
+        "OMP_NUM_THREADS": str(max(1, cores // processes)),
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TRANSFORMERS_VERBOSITY": "warning",
+        # Threads that spin while they wait slow a small model down tenfold where cores are shared.
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
+    for name, value in defaults.items():
+        found.setdefault(name, value)
+    found["PYTHONSAFEPATH"] = "1"
+    found["PYTHONUNBUFFERED"] = "1"
+    return found
+
+
+def _launcher(processes: int, accelerate: Sequence[str]) -> list[str]:
+    if processes == 1 and not accelerate:
+        return []
+    words = ["-m", "accelerate.commands.launch"]
+    for argument in accelerate:
+        words += ["--config_file", _named(argument)] if argument in NAMED else [argument]
+    if "--config_file" not in words:
+        words += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+        words += ["--multi_gpu"] if processes > 1 and _has_gpu() else []
+    if processes > 1 or any(argument in NAMED for argument in accelerate):
+        words += ["--num_processes", str(processes)]
+    if not _has_gpu():
+        words.append("--cpu")
+    return words
+
+
+def _named(name: str) -> str:
+    spec = importlib.util.find_spec("trl")
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError("TRL is not installed; `pip install trl`")
+    file = Path(spec.submodule_search_locations[0]) / "accelerate_configs" / f"{name}.yaml"
+    if not file.is_file():
+        raise UserError(f"the installed TRL ships no configuration {name!r}; name your own file")
+    return str(file)
+
+
+def _has_gpu() -> bool:
+    """Without importing torch, which the child does anyway."""
+    return any(os.path.exists(f"/dev/{device}") for device in ("nvidia0", "kfd"))
+
+
+def _watch(child: subprocess.Popen[bytes], state: Path, kind: str, progress: Progress) -> None:
+    """Pass on the newest line of `state` until the child has ended."""
+    seen, started = 0, time.monotonic()
+    progress(f"train {kind}: starting")
+    while True:
+        try:
+            child.wait(timeout=0.25)
+            return
+        except subprocess.TimeoutExpired:
+            pass
+        with open(state, "rb") as opened:
+            opened.seek(seen)
+            fresh = opened.read()
+        lines = [line for line in fresh.split(b"\n")[:-1] if line]
+        seen += fresh.rfind(b"\n") + 1
+        if lines:
+            progress(_line(kind, json.loads(lines[-1]), time.monotonic() - started))
+
+
+def _line(kind: str, state: Mapping[str, Any], seconds: float) -> str:
+    parts = [f"train {kind}: step {state['step']:,}/{state['total']:,}"]
+    for name in ("loss", "reward"):
+        if isinstance(state.get(name), int | float):
+            parts.append(f"{name} {state[name]:.3f}")
+    return f"{' · '.join(parts)} · {seconds:.0f} s"
+
+
+def _reason(folder: Path, code: int) -> str:
+    """What the child said went wrong, else its last line."""
+    log = folder / "log.txt"
+    failure = folder / "failure.json"
+    if failure.exists():
+        sentence: str = json.loads(failure.read_text())["sentence"]
+        failure.unlink()
+        return sentence
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    last = lines[-1][:300] if lines else "it said nothing"
+    killed = f" by signal {-code}" if code < 0 else ""
+    return f"training ended{killed} with: {last}; the whole log is in {str(log)!r}"

@@ -1,0 +1,76 @@
+"""Supervised fine-tuning on verified samples, by TRL's SFTTrainer.
+
+    vlt train sft --data sft --model Qwen/Qwen2.5-VL-7B-Instruct --set learning_rate=5e-7
+
+As a module (`python -m train.sft JOB.json`) this is the child process that trains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from train.job import Job, carry_out, load_model, load_reader, load_rows, main, trainer_config
+from train.launch import Progress
+from vlt.prompts import Prompt
+from vlt.store import Dataset, Store
+
+
+def train_sft(
+    store: Store,
+    data: Dataset,
+    *,
+    model: str,
+    prompt: Prompt,
+    settings: Mapping[str, Any] | None = None,
+    freeze: Sequence[str] = (),
+    pixels: Mapping[str, int] | None = None,
+    name: str = "sft-model",
+    round: int | None = None,
+    revision: str | None = None,
+    processes: int = 1,
+    accelerate: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> tuple[Dataset, bool]:
+    """Train `model` on a dataset of verified samples; returns (checkpoint, whether it was there).
+
+    settings: fields of TRL's SFTConfig; what is not given is TRL's default, except max_length=None.
+    freeze: any of vision_tower, projector. pixels: {"min", "max"} an image. prompt: the rollout
+    prompt, which the trained model is to be asked with. Raises UserError.
+    """
+    from train.run import run_training
+
+    return run_training(
+        "sft",
+        store,
+        data,
+        model=model,
+        prompt=prompt,
+        settings=settings or {},
+        freeze=freeze,
+        pixels=pixels,
+        name=name,
+        round=round,
+        revision=revision,
+        processes=processes,
+        accelerate=accelerate,
+        progress=progress,
+    )
+
+
+def train(job: Job) -> dict[str, Any]:
+    """The child: TRL's trainer, nothing else."""
+    from trl import SFTConfig, SFTTrainer
+
+    config = trainer_config(SFTConfig, job)
+    trainer = SFTTrainer(
+        model=load_model(job, config),
+        args=config,
+        train_dataset=load_rows(job).remove_columns(["id", "sample", "source"]),
+        processing_class=load_reader(job),
+    )
+    return carry_out(trainer, job)
+
+
+if __name__ == "__main__":
+    main(train)

@@ -1,0 +1,69 @@
+"""What GRPO sampled and how it was judged: one small file a step, merged at the end.
+
+A file is named after its step, so a run that resumes writes it again and nothing twice.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vlt.grade import Grade
+
+SCHEMA = pa.schema(
+    [
+        ("step", pa.int64()),  # of the optimizer when the completion was sampled
+        ("id", pa.string()),
+        ("response", pa.string()),
+        ("accuracy", pa.float32()),  # null: left out, since the grader could not tell
+        ("verdict", pa.string()),
+        ("verdict_reason", pa.string()),
+        ("predicted", pa.string()),
+    ]
+)
+
+
+class Verdicts:
+    """Keeps every sampled completion with its verdict."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.folder.mkdir(exist_ok=True)
+        self.rank = os.environ.get("RANK", "0")
+
+    def record(
+        self,
+        texts: Sequence[str],
+        values: Sequence[float | None],
+        grades: Sequence[Grade],
+        columns: Mapping[str, Any],
+    ) -> None:
+        """One batch; `columns` are those that TRL hands to a reward function."""
+        step = columns["trainer_state"].global_step
+        table = pa.Table.from_arrays(
+            [
+                pa.array([step] * len(texts), pa.int64()),
+                pa.array(columns["id"], pa.string()),
+                pa.array(texts, pa.string()),
+                pa.array(values, pa.float32()),
+                pa.array([g.verdict for g in grades], pa.string()),
+                pa.array([g.reason for g in grades], pa.string()),
+                pa.array([g.predicted for g in grades], pa.string()),
+            ],
+            schema=SCHEMA,
+        )
+        pq.write_table(table, self.folder / f"{step:08d}-{self.rank}.parquet")
+
+    def merge(self, file: Path, steps: int) -> None:
+        """Every step below `steps` as one table, by the first process."""
+        if self.rank != "0":
+            return
+        with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
+            for part in sorted(self.folder.glob("*.parquet")):
+                if int(part.name.partition("-")[0]) < steps:
+                    writer.write_table(pq.read_table(part))

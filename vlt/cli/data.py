@@ -1,0 +1,194 @@
+"""vlt import | export: data in and out of a workspace."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlt.cli.options import WORKSPACE, As, Json, Limit, Workspace, open_store, parse_settings
+from vlt.cli.output import SOME_ROWS_FAILED, describe, exit_code, print_json, say
+from vlt.errors import UsageError
+
+if TYPE_CHECKING:
+    from vlt.prompts import Prompt
+    from vlt.store import Dataset
+
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE", help="JSONL, CSV, Parquet, a folder, a Hub id (user/name), or miniature."
+    ),
+]
+
+
+def import_(
+    source: SourceArgument,
+    workspace: Workspace = WORKSPACE,
+    name: As = None,
+    map_: Annotated[
+        str | None,
+        typer.Option("--map", help="Columns that cannot be guessed: question=problem,image=pic"),
+    ] = None,
+    limit: Limit = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Take N rows at random.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of --sample.")] = 0,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            help="SQL on question, choices, answer, answer_type, source and meta (other columns): "
+            "\"meta->>'grade' = '3'\"."
+        ),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Split of a Hub dataset or a folder.")] = None,
+    config: Annotated[str | None, typer.Option(help="Configuration of a Hub dataset.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Revision of a Hub dataset.")] = None,
+    image_root: Annotated[
+        Path | None,
+        typer.Option(help="Where image paths begin, if not in the file's own folder."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value of a named source, e.g. n=500.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Import images with questions and gold answers; every row is checked as it enters."""
+    from dataclasses import asdict
+
+    from datagen.sources import make_items
+    from datagen.sources.columns import parse_map
+
+    dataset, existed = make_items(
+        open_store(workspace),
+        source,
+        mapping=parse_map(map_),
+        limit=limit,
+        sample=sample,
+        seed=seed,
+        where=where,
+        split=split,
+        config=config,
+        revision=revision,
+        folder=image_root,
+        name=name or "items",
+        source_settings=parse_settings(settings or []),
+    )
+    say(_columns(dataset))
+    if as_json:
+        print_json({"ref": dataset.ref, "existed": existed, **asdict(dataset.manifest)})
+    else:
+        print(describe(dataset, existed=existed))
+    say_what_failed(dataset)
+    raise typer.Exit(exit_code(dataset))
+
+
+class Format(StrEnum):
+    """What `vlt export` writes."""
+
+    parquet = "parquet"
+    jsonl = "jsonl"
+    trl = "trl"
+    sharegpt = "sharegpt"
+    easyr1 = "easyr1"
+
+
+def export(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="name, name@v3 or name@r2.")],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder to write into.")],
+    format: Annotated[
+        Format,
+        typer.Option(
+            help="parquet: all columns, images inside, for datasets.load_dataset; jsonl: with a "
+            "folder of images; trl: prompt and completion, or prompt and answer; sharegpt: for "
+            "LLaMA-Factory; easyr1: for EasyR1 and verl."
+        ),
+    ] = Format.parquet,
+    prompt: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="User text of trl and sharegpt, with {question}."),
+    ] = None,
+    system: Annotated[str | None, typer.Option(help="System text of trl and sharegpt.")] = None,
+    workspace: Workspace = WORKSPACE,
+    as_json: Json = False,
+) -> None:
+    """Write a version for another program; images stand in the rows or in a folder beside."""
+    from datagen.export import parquet_shards, with_rows, write_jsonl
+    from datagen.export_trainers import write_easyr1, write_sharegpt
+    from vlt.images import ImageStore
+
+    store = open_store(workspace)
+    version = with_rows(store.open(dataset))
+    if (prompt or system is not None) and format not in (Format.trl, Format.sharegpt):
+        raise UsageError(f"--format {format} holds questions and no prompts; leave out --prompt")
+    if to.exists() and not to.is_dir():
+        raise UsageError(f"--to {str(to)!r} is a file; name a folder")
+    left_out: dict[str, int] = {}
+    with ImageStore(store.images) as images:
+        if format is Format.parquet:
+            files = list(parquet_shards(version, images, to))
+        elif format is Format.jsonl:
+            files = [write_jsonl(version, images, to)]
+        elif format is Format.sharegpt:
+            files = [write_sharegpt(version, images, to, _rollout(prompt, system))]
+        elif format is Format.easyr1:
+            files = [write_easyr1(version, images, to)]
+        else:
+            from train.export import write_trl
+
+            made = write_trl(
+                version,
+                to / "train.parquet",
+                prompt=_rollout(prompt, system),
+                load_image=images.read,
+            )
+            files, left_out = [made.file], dict(made.failed)
+    if as_json:
+        print_json(
+            {
+                "ref": version.ref,
+                "format": format,
+                "files": list(map(str, files)),
+                "left_out": left_out,
+            }
+        )
+    else:
+        for file in files:
+            print(file)
+    for reason, count in left_out.items():
+        say(f"  {count:,} left out: {reason}")
+    raise typer.Exit(SOME_ROWS_FAILED if left_out else 0)
+
+
+def _rollout(file: Path | None, system: str | None) -> Prompt:
+    """The prompt that a model is trained and asked with, unless a file gives another."""
+    from datagen.prompts import ROLLOUT
+    from vlt.prompts import Prompt
+
+    if file and not file.is_file():
+        raise UsageError(f"--prompt {str(file)!r} is not a file; write the user text into one")
+    user = file.read_text().strip() if file else ROLLOUT.user
+    return Prompt(user=user, system=ROLLOUT.system if system is None else system)
+
+
+def say_what_failed(dataset: Dataset) -> None:
+    """The reasons with their counts, most frequent first, and how to see the rows."""
+    counts = dict(dataset.manifest.failed)
+    for reasons in dataset.manifest.dropped.values():
+        for reason, count in reasons.items():
+            counts[reason] = counts.get(reason, 0) + count
+    for reason, count in sorted(counts.items(), key=lambda pair: -pair[1]):
+        say(f"  {count:,} {reason}")
+    if counts:
+        say(f"see them with `vlt show {dataset.ref} --dropped`")
+
+
+def _columns(dataset: Dataset) -> str:
+    """Which columns were read as what."""
+    columns = dataset.manifest.parameters.get("columns", {})
+    return "columns: " + ", ".join(
+        target if target == column else f"{target} = {column}" for target, column in columns.items()
+    )

@@ -1,0 +1,192 @@
+"""vlt filter: a chain of filters over samples, and the ledger of what each took out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vlt.cli.options import WORKSPACE, Json, Workspace, open_store
+from vlt.cli.output import describe, exit_code, print_json, print_table, say
+from vlt.errors import UsageError
+
+if TYPE_CHECKING:
+    from vlt.stage import Manifest
+    from vlt.store import Dataset, Store
+
+GENERATE = "vlt gen reasoning"
+
+
+def filter_(
+    samples: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SAMPLES]...", help="Datasets; by default the newest samples."),
+    ] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Grade, and keep the correct.")] = False,
+    grader: Annotated[str, typer.Option(help="vlt, or paper: upstream's rule.")] = "vlt",
+    finish: Annotated[
+        bool, typer.Option("--finish-reason", help="Keep what the model brought to its end.")
+    ] = False,
+    max_words: Annotated[
+        int | None, typer.Option(metavar="N", help="Longest reasoning, in words (paper: 500).")
+    ] = None,
+    truncate: Annotated[
+        bool,
+        typer.Option(
+            "--truncate-reflections", help="Cut at the first 'Wait,' and keep the answer."
+        ),
+    ] = False,
+    repetition: Annotated[bool, typer.Option("--repetition", help="Drop looped text.")] = False,
+    difficulty: Annotated[
+        str | None, typer.Option(metavar="LOW:HIGH", help="Items by pass rate, e.g. 0.2:0.8.")
+    ] = None,
+    select: Annotated[
+        str | None,
+        typer.Option(
+            metavar="POLICY",
+            help="Which correct responses of an item: shortest, longest-but-one, distinct, first.",
+        ),
+    ] = None,
+    cap: Annotated[
+        int | None, typer.Option(metavar="N", help="With --select: responses of an item.")
+    ] = None,
+    mixture: Annotated[
+        list[str] | None, typer.Option(metavar="SOURCE=N", help="Rows of a source; repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="With --mixture: which rows are drawn.")] = 0,
+    dedup: Annotated[
+        bool, typer.Option("--dedup", help="One item of each question, choices and images.")
+    ] = False,
+    chain: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A YAML list of filters, run before the options' ones."),
+    ] = None,
+    as_name: Annotated[
+        str, typer.Option("--as", metavar="NAME", help="Name of the new dataset.")
+    ] = "sft",
+    memory: Annotated[str, typer.Option(help="DuckDB's memory; it spills beyond.")] = "1GB",
+    workspace: Workspace = WORKSPACE,
+    as_json: Json = False,
+) -> None:
+    """Keep what is worth training on; every row taken out is kept aside with its reason.
+
+    The filters run in the order of the options below, whatever the order they are given in.
+    """
+    from filters.make import make_filtered
+
+    store = open_store(workspace)
+    filters = [*(_read_chain(chain) if chain else [])]
+    filters += [{"filter": "finish_reason"}] if finish else []
+    filters += _graded(verify, grader, difficulty)
+    filters += [{"filter": "repetition"}] if repetition else []
+    filters += [{"filter": "max_words", "words": max_words}] if max_words is not None else []
+    filters += [{"filter": "truncate_reflections", "grader": grader}] if truncate else []
+    filters += [{"filter": "select", "policy": select, "cap": cap}] if select else []
+    filters += [{"filter": "mixture", "rows": _rows(mixture), "seed": seed}] if mixture else []
+    filters += [{"filter": "dedup"}] if dedup else []
+    if cap is not None and not select:
+        raise UsageError(
+            "--cap says how many responses --select keeps; write --select shortest too"
+        )
+    if not filters:
+        raise UsageError("no filter was named; write e.g. --verify --truncate-reflections --dedup")
+    dataset, existed = make_filtered(
+        store, _parents(store, samples), chain=filters, name=as_name, memory=memory
+    )
+    if as_json:
+        print_json(ledger(dataset.manifest))
+    else:
+        print_ledger(dataset.manifest)
+        print(describe(dataset, existed=existed))
+    raise typer.Exit(exit_code(dataset))
+
+
+def ledger(manifest: Manifest) -> dict[str, Any]:
+    """What the ledger of a filtered version says, as one JSON object."""
+    return {
+        "dataset": manifest.ref,
+        "rows_in": manifest.rows_in,
+        "dropped": manifest.dropped,
+        "failed": manifest.failed,
+        "rewritten": manifest.rewritten,
+        "kept": manifest.rows,
+        "by_source": manifest.facts.get("by_source", {}),
+    }
+
+
+def print_ledger(manifest: Manifest) -> None:
+    """Rows in, taken out by filter and reason, rewritten, kept; then the same by source."""
+    lines: list[dict[str, Any]] = [{"filter": "rows in", "reason": "", "rows": manifest.rows_in}]
+    for name in _in_order(manifest):
+        for reason, rows in sorted(manifest.dropped.get(name, {}).items(), key=lambda p: -p[1]):
+            lines.append({"filter": name, "reason": reason, "rows": -rows})
+        if name in manifest.rewritten:
+            lines.append({"filter": name, "reason": f"({manifest.rewritten[name]:,} rewritten)"})
+    print_table([*lines, {"filter": "kept", "reason": "", "rows": manifest.rows}])
+    sources: Mapping[str, Mapping[str, int]] = manifest.facts.get("by_source", {})
+    if len(sources) > 1:
+        print()
+        filters = [name for name in _in_order(manifest) if name in manifest.dropped]
+        print_table(
+            [
+                {"source": source, **{c: counts.get(c, 0) for c in ("in", *filters, "kept")}}
+                for source, counts in sources.items()
+            ]
+        )
+    print()
+
+
+def _in_order(manifest: Manifest) -> list[str]:
+    """The names of the filters that took out or rewrote rows, in the order of the chain."""
+    chain = [entry["filter"] for entry in manifest.parameters.get("chain", [])]
+    found = {*manifest.dropped, *manifest.rewritten}
+    return list(dict.fromkeys([name for name in chain if name in found] + sorted(found)))
+
+
+def _parents(store: Store, names: Sequence[str] | None) -> list[Dataset]:
+    """By default the newest samples that a model gave: not those of an earlier `vlt filter`."""
+    if names:
+        return [store.open(name) for name in names]
+    given = [d for d in store.all() if d.kind == "sample" and d.manifest.stage.startswith("gen ")]
+    return given[-1:] or [store.newest("sample", GENERATE)]
+
+
+def _graded(verify: bool, grader: str, band: str | None) -> list[dict[str, Any]]:
+    """Pass rates are counted while the wrong samples are still there."""
+    if band is None:
+        return [{"filter": "verify", "grader": grader}] if verify else []
+    first = [{"filter": "grade", "grader": grader}] if verify else []
+    last = [{"filter": "correct"}] if verify else []
+    return [*first, {"filter": "difficulty", "band": band}, *last]
+
+
+def _rows(mixture: Sequence[str]) -> dict[str, int]:
+    rows = {}
+    for entry in mixture:
+        source, equals, count = entry.rpartition("=")
+        if not equals or not source or not count.isdigit():
+            raise UsageError(
+                f"--mixture {entry!r} is not SOURCE=N; write e.g. --mixture clevr=1000"
+            )
+        rows[source] = int(count)
+    return rows
+
+
+def _read_chain(file: Path) -> list[Any]:
+    import yaml
+
+    try:
+        chain = yaml.safe_load(file.read_text())
+    except FileNotFoundError:
+        raise UsageError(f"--chain {str(file)!r} does not exist") from None
+    except yaml.YAMLError as error:
+        raise UsageError(
+            f"--chain {str(file)!r} is not YAML: {' '.join(str(error).split())}"
+        ) from None
+    chain = chain.get("filters", chain) if isinstance(chain, dict) else chain
+    if not isinstance(chain, list):
+        raise UsageError(f"--chain {str(file)!r} holds no list of filters; write e.g. `- verify`")
+    say(f"{len(chain)} filters from {file}")
+    return chain

@@ -1,0 +1,84 @@
+"""vlt push | pull: versions and models to the Hugging Face Hub, and versions back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vlt.cli.options import WORKSPACE, As, Json, Workspace, open_store
+from vlt.cli.output import describe, print_json, say
+
+RepoArgument = Annotated[str, typer.Argument(metavar="REPO", help="user/name on the Hub.")]
+
+
+def push(
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATASET", help="A dataset or checkpoint (name, name@v3), or a model directory."
+        ),
+    ],
+    repo: RepoArgument,
+    private: Annotated[bool, typer.Option("--private", help="Only you see it.")] = False,
+    split: Annotated[str, typer.Option(help="The split that a dataset's rows make.")] = "train",
+    license: Annotated[
+        str | None, typer.Option(help="Licence for the card, as the Hub names it (cc-by-4.0).")
+    ] = None,
+    workspace: Workspace = WORKSPACE,
+    as_json: Json = False,
+) -> None:
+    """Push to the Hub, with a card; a push that broke off goes on when it is run again."""
+    from datagen.hub import push_dataset
+    from datagen.hub_model import push_model
+
+    store = open_store(workspace)
+    if (Path(dataset) / "config.json").is_file():
+        ref = dataset
+        url = push_model(
+            store, Path(dataset), repo, private=private, license=license, say=_progress
+        )
+    else:
+        version = store.open(dataset)
+        ref = version.ref
+        if version.kind == "checkpoint":
+            url = push_model(
+                store,
+                version.path,
+                repo,
+                checkpoint=version,
+                private=private,
+                license=license,
+                say=_progress,
+            )
+        else:
+            url = push_dataset(
+                store, version, repo, private=private, split=split, license=license, say=_progress
+            )
+    if as_json:
+        print_json({"ref": ref, "repo": repo, "commit": url})
+    else:
+        print(f"{ref} is {repo} on the Hub: {url}")
+
+
+def pull(
+    repo: RepoArgument,
+    name: As = None,
+    revision: Annotated[str | None, typer.Option(help="A branch, tag or commit.")] = None,
+    workspace: Workspace = WORKSPACE,
+    as_json: Json = False,
+) -> None:
+    """Bring back a version that `vlt push` sent: rows, images, manifest and lineage."""
+    from datagen.hub_pull import pull_dataset
+
+    store = open_store(workspace)
+    dataset, existed = pull_dataset(store, repo, name=name, revision=revision, say=_progress)
+    if as_json:
+        print_json({"ref": dataset.ref, "existed": existed, "digest": dataset.manifest.digest})
+    else:
+        print(describe(dataset, existed=existed))
+
+
+def _progress(line: str) -> None:
+    say(f"  {line}")

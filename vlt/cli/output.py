@@ -1,0 +1,74 @@
+"""Where words go: results on stdout (a table or one JSON object), all else on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vlt.store import Dataset
+
+DONE, FAILED, USAGE, SOME_ROWS_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+"""Exit codes."""
+
+
+def say(sentence: str) -> None:
+    """One line of progress or advice, on stderr."""
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on stdout."""
+    print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
+    """Rows as aligned columns on stdout; numbers to the right."""
+    if not rows:
+        return
+    columns = columns or list(rows[0])
+    cells = [[_cell(row.get(c)) for c in columns] for row in rows]
+    right = [all(isinstance(row.get(c), int | float | None) for row in rows) for c in columns]
+    widths = [max(len(line[i]) for line in [list(columns), *cells]) for i in range(len(columns))]
+    for line in [list(columns), *cells]:
+        padded = [
+            cell.rjust(width) if is_right else cell.ljust(width)
+            for cell, width, is_right in zip(line, widths, right, strict=True)
+        ]
+        print("  ".join(padded).rstrip())
+
+
+def describe(dataset: Dataset, *, existed: bool = False) -> str:
+    """One line on a version that was made or was already there."""
+    m = dataset.manifest
+    dropped = sum(sum(reasons.values()) for reasons in m.dropped.values())
+    failed = sum(m.failed.values())
+    parts = [f"{m.rows:,} {m.kind}s"] if m.kind != "checkpoint" else ["checkpoint"]
+    parts += [f"{dropped:,} dropped"] if dropped else []
+    parts += [f"{failed:,} failed"] if failed else []
+    state = "already there, nothing to do" if existed else f"{m.seconds:.1f} s"
+    return f"{m.ref}: {', '.join(parts)} ({state})"
+
+
+def percent(score: Mapping[str, Any] | None) -> str | None:
+    """A score {value, low, high} as `51.2 % [48.1, 54.3]`."""
+    if score is None:
+        return None
+    return f"{100 * score['value']:.1f} % [{100 * score['low']:.1f}, {100 * score['high']:.1f}]"
+
+
+def exit_code(dataset: Dataset) -> int:
+    """0, or 3 where some rows failed."""
+    return SOME_ROWS_FAILED if dataset.manifest.failed else DONE
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.3f}".rstrip("0").rstrip(".") if abs(value) < 1000 else f"{value:,.0f}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)

@@ -1,0 +1,299 @@
+"""vlt train sft | grpo: TRL on a dataset of the workspace, into a checkpoint of the workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vlt.cli.options import WORKSPACE, Json, Workspace, open_store, parse_settings
+from vlt.cli.output import describe, print_json, print_table, say
+from vlt.cli.progress import Progress
+from vlt.errors import UsageError
+
+if TYPE_CHECKING:
+    from vlt.prompts import Prompt
+    from vlt.recipe import Train
+    from vlt.store import Dataset, Store
+
+app = typer.Typer(no_args_is_help=True, help="Train a model with TRL: SFT, then GRPO.")
+
+Data = Annotated[str | None, typer.Option(help="The dataset. [the newest that fits]")]
+Model = Annotated[
+    str | None, typer.Option(help="A directory, a checkpoint of the workspace, or a Hub name.")
+]
+Revision = Annotated[str | None, typer.Option(help="The model's revision on the Hub.")]
+RecipeName = Annotated[
+    str | None, typer.Option("--recipe", help="Take settings, freeze, pixels and prompt from it.")
+]
+RoundOfRecipe = Annotated[int, typer.Option("--round", min=1, help="With --recipe: which round.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A field of TRL's config; repeatable."),
+]
+Freeze = Annotated[list[str] | None, typer.Option(help="vision_tower or projector; repeatable.")]
+MaxPixels = Annotated[int | None, typer.Option(min=1, help="Most pixels of an image.")]
+MinPixels = Annotated[int, typer.Option(min=0, help="Least pixels, with --max-pixels.")]
+PromptFile = Annotated[
+    Path | None,
+    typer.Option("--prompt", metavar="FILE", help="The user text, with the slot {question}."),
+]
+System = Annotated[str | None, typer.Option(metavar="TEXT", help="The system text. [none]")]
+Processes = Annotated[int | None, typer.Option(min=1, help="Processes (GPUs) of this machine.")]
+Accelerate = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="WORD", help="zero2, zero3, fsdp2, or an argument of accelerate's launcher."
+    ),
+]
+Output = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Copy the checkpoint there as well.")
+]
+As = Annotated[str, typer.Option("--as", metavar="NAME", help="Name of the new checkpoint.")]
+Explain = Annotated[
+    bool, typer.Option("--explain", help="Print the settings beside TRL's defaults, and stop.")
+]
+
+
+@app.command()
+def sft(
+    data: Data = None,
+    model: Model = None,
+    recipe: RecipeName = None,
+    round_: RoundOfRecipe = 1,
+    settings: Set = None,
+    freeze: Freeze = None,
+    max_pixels: MaxPixels = None,
+    min_pixels: MinPixels = 0,
+    prompt: PromptFile = None,
+    system: System = None,
+    revision: Revision = None,
+    processes: Processes = None,
+    accelerate: Accelerate = None,
+    output: Output = None,
+    name: As = "sft-model",
+    explain: Explain = False,
+    workspace: Workspace = WORKSPACE,
+    as_json: Json = False,
+) -> None:
+    """Fine-tune a model on verified samples."""
+    from train.sft import train_sft
+
+    taken = _taken("sft", recipe, round_, 1)
+    _train(
+        "sft",
+        train_sft,
+        taken,
+        ("sample",),
+        "vlt filter --verify",
+        _options(locals()),
+        {},
+    )
+
+
+@app.command()
+def grpo(
+    data: Data = None,
+    model: Model = None,
+    recipe: RecipeName = None,
+    round_: RoundOfRecipe = 1,
+    phase: Annotated[
+        int, typer.Option(min=1, help="With --recipe: which GRPO training of the round.")
+    ] = 1,
+    settings: Set = None,
+    reward: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Weights: accuracy=1 format=0.1; repeatable."),
+    ] = None,
+    difficulty: Annotated[
+        str | None, typer.Option(metavar="LOW:HIGH", help="Items by pass rate, e.g. 0.2:0.8.")
+    ] = None,
+    freeze: Freeze = None,
+    max_pixels: MaxPixels = None,
+    min_pixels: MinPixels = 0,
+    prompt: PromptFile = None,
+    system: System = None,
+    revision: Revision = None,
+    processes: Processes = None,
+    accelerate: Accelerate = None,
+    output: Output = None,
+    name: As = "grpo-model",
+    explain: Explain = False,
+    workspace: Workspace = WORKSPACE,
+    as_json: Json = False,
+) -> None:
+    """Improve a model by reinforcement on the answers that the grader finds right."""
+    from train.grpo import train_grpo
+
+    taken = _taken("grpo", recipe, round_, phase)
+    rewarded = {**(taken.train.reward if taken else {}), **parse_settings(reward or [])}
+    band = _band(difficulty) if difficulty else taken.difficulty if taken else None
+    _train(
+        "grpo",
+        train_grpo,
+        taken,
+        ("item", "sample"),
+        "vlt import SOURCE",
+        _options(locals()),
+        {"reward": rewarded, "difficulty": band},
+    )
+
+
+OPTIONS = (
+    "data model settings freeze max_pixels min_pixels prompt system revision processes accelerate "
+    "output name explain workspace as_json"
+).split()
+
+
+def _options(values: dict[str, Any]) -> dict[str, Any]:
+    return {option: values[option] for option in OPTIONS}
+
+
+class _Taken:
+    """What a recipe says of one training."""
+
+    def __init__(
+        self,
+        train: Train,
+        prompt: Prompt,
+        seed: int,
+        model: str | None,
+        difficulty: tuple[float, float] | None,
+    ):
+        self.train, self.prompt, self.seed = train, prompt, seed
+        self.model, self.difficulty = model, difficulty
+
+
+def _taken(kind: str, recipe: str | None, number: int, phase: int) -> _Taken | None:
+    if recipe is None:
+        return None
+    from vlt.recipe import load_recipe
+
+    found = load_recipe(recipe)
+    if number > len(found.rounds):
+        raise UsageError(f"--round {number}: recipe {found.name!r} has {len(found.rounds)} rounds")
+    settings = found.rounds[number - 1]
+    prompt = found.prompts.rollout.prompt()
+    if kind == "sft":
+        return _Taken(settings.sft, prompt, found.seed, found.models.base.model, None)
+    if phase > len(settings.grpo):
+        raise UsageError(
+            f"--phase {phase}: round {number} of recipe {found.name!r} has "
+            f"{len(settings.grpo)} GRPO trainings"
+        )
+    chosen = settings.grpo[phase - 1]
+    return _Taken(chosen.train, prompt, found.seed, None, chosen.difficulty)
+
+
+def _train(
+    kind: str,
+    train: Callable[..., tuple[Dataset, bool]],
+    taken: _Taken | None,
+    kinds: Sequence[str],
+    made_by: str,
+    options: dict[str, Any],
+    more: dict[str, Any],
+) -> None:
+    """Put recipe and options together (options win), train, say what came of it."""
+    from train.checkpoint import copy_out
+
+    train_settings = _settings(taken, options["settings"])
+    if options["explain"]:
+        _explain(kind, train_settings, options["as_json"])
+        return
+    store = open_store(options["workspace"])
+    model = options["model"] or (taken.model if taken else None)
+    if model is None:
+        raise UsageError(f"nothing says which model to train; write vlt train {kind} --model MODEL")
+    progress = Progress()
+    checkpoint, existed = train(
+        store,
+        _data(store, options["data"], kinds, made_by),
+        model=model,
+        prompt=_prompt(taken, options["prompt"], options["system"]),
+        settings=train_settings,
+        freeze=options["freeze"] or (taken.train.freeze if taken else []),
+        pixels=_pixels(taken, options["min_pixels"], options["max_pixels"]),
+        name=options["name"],
+        revision=options["revision"],
+        processes=options["processes"] or (taken.train.processes if taken else 1),
+        accelerate=options["accelerate"] or (taken.train.accelerate if taken else []),
+        progress=progress,
+        **more,
+    )
+    progress.done()
+    if options["output"]:
+        copy_out(checkpoint, options["output"])
+    if options["as_json"]:
+        print_json(_result(checkpoint, existed))
+    else:
+        print(describe(checkpoint, existed=existed))
+        print(f"  {checkpoint.path}")
+    for reason, count in checkpoint.manifest.failed.items():
+        say(f"  {count:,} rows left out: {reason}")
+
+
+def _settings(taken: _Taken | None, given: list[str] | None) -> dict[str, Any]:
+    recipe = {"seed": taken.seed, **taken.train.settings} if taken else {}
+    return {**recipe, **parse_settings(given or [])}
+
+
+def _data(store: Store, ref: str | None, kinds: Sequence[str], made_by: str) -> Dataset:
+    if ref:
+        return store.open(ref)
+    return store.newest(kinds[0], made_by)
+
+
+def _prompt(taken: _Taken | None, file: Path | None, system: str | None) -> Prompt:
+    from datagen.prompts import ROLLOUT
+    from vlt.prompts import Prompt
+
+    chosen = taken.prompt if taken else ROLLOUT
+    user = chosen.user
+    if file:
+        if not file.is_file():
+            raise UsageError(f"--prompt {str(file)!r} is not a file; write the user text into one")
+        user = file.read_text().strip()
+    return Prompt(user=user, system=chosen.system if system is None else system)
+
+
+def _pixels(taken: _Taken | None, least: int, most: int | None) -> dict[str, int] | None:
+    if most is not None:
+        return {"min": least, "max": most}
+    return {str(k): v for k, v in taken.train.pixels.items()} or None if taken else None
+
+
+def _band(text: str) -> tuple[float, float]:
+    low, colon, high = text.partition(":")
+    try:
+        if colon:
+            return float(low), float(high)
+    except ValueError:
+        pass
+    raise UsageError(f"--difficulty {text!r} is not LOW:HIGH, e.g. 0.2:0.8")
+
+
+def _explain(kind: str, settings: dict[str, Any], as_json: bool) -> None:
+    from train.explain import explain
+
+    rows = explain(kind, settings)
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(rows)
+
+
+def _result(checkpoint: Dataset, existed: bool) -> dict[str, Any]:
+    m = checkpoint.manifest
+    return {
+        "name": m.name,
+        "version": m.version,
+        "path": str(checkpoint.path),
+        "rows": m.rows,
+        "failed": m.failed,
+        "seconds": m.seconds,
+        "existed": existed,
+        "facts": m.facts,
+    }

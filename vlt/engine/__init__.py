@@ -1,0 +1,28 @@
+"""Engines answer requests. One protocol; `openai` and `local` are its two kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+from vlt.request import Completion, Failure, Request
+
+LoadImage = Callable[[str], bytes]
+"""sha256 -> the encoded image's bytes."""
+
+
+class Engine(Protocol):
+    """Answers requests in any order, as they finish."""
+
+    def complete(self, requests: Iterable[Request]) -> Iterator[Completion | Failure]:
+        """Yield one Completion for each sample asked for, or a Failure that names those given up.
+
+        Requests are drawn lazily, never more than the engine can have in flight. One bad request
+        becomes a Failure and touches no other. Raises UserError for what no retry can mend
+        (a wrong key, an unknown model, no server).
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what the engine holds. Nothing is in flight any more."""
+        ...

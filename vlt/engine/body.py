@@ -1,0 +1,88 @@
+"""The JSON body of a chat completion, put together from bytes.
+
+An image is most of a request. It is encoded to base64 once and joined in as bytes: a JSON encoder
+would copy and escape it again. `prefix` holds what all requests of a run share.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from vlt.engine import LoadImage
+from vlt.request import Message, Sampling
+
+# What encoded images begin with; the store takes in no other kinds.
+_KINDS = (
+    (b"\x89PNG", "image/png"),
+    (b"\xff\xd8", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"RIFF", "image/webp"),
+    (b"BM", "image/bmp"),
+    (b"II*\0", "image/tiff"),
+    (b"MM\0*", "image/tiff"),
+)
+
+
+def prefix(model: str, sampling: Sampling) -> bytes:
+    """`{"model": ..., "temperature": ...` without the closing brace.
+
+    Temperature and top_p are always said, since servers take their defaults from the model's
+    generation_config and those differ.
+    """
+    fields: dict[str, Any] = {
+        "model": model,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_tokens": sampling.max_tokens,
+    }
+    if sampling.top_k is not None:
+        fields["top_k"] = sampling.top_k
+    if sampling.stop:
+        fields["stop"] = list(sampling.stop)
+    fields.update(sampling.extra)
+    return orjson.dumps(fields)[:-1]
+
+
+def body(
+    head: bytes, messages: Sequence[Message], n: int, seed: int | None, load_image: LoadImage
+) -> bytes:
+    """The whole body; `head` is a `prefix`. Raises what `load_image` raises."""
+    parts = [head]
+    if n > 1:
+        parts.append(b',"n":%d' % n)
+    if seed is not None:
+        parts.append(b',"seed":%d' % seed)
+    parts.append(b',"messages":[')
+    for i, message in enumerate(messages):
+        if i:
+            parts.append(b",")
+        if isinstance(message["content"], str):
+            parts.append(orjson.dumps(message))
+            continue
+        parts.append(b'{"role":%s,"content":[' % orjson.dumps(message["role"]))
+        for j, block in enumerate(message["content"]):
+            if j:
+                parts.append(b",")
+            if block["type"] == "image":
+                image = load_image(block["image"])
+                parts.append(
+                    b'{"type":"image_url","image_url":{"url":"data:%s;base64,' % _mime(image)
+                )
+                parts.append(base64.b64encode(image))
+                parts.append(b'"}}')
+            else:
+                parts.append(orjson.dumps(block))
+        parts.append(b"]}")
+    parts.append(b"]}")
+    return b"".join(parts)
+
+
+def _mime(image: bytes) -> bytes:
+    for start, kind in _KINDS:
+        if image.startswith(start):
+            return kind.encode()
+    return b"application/octet-stream"

@@ -1,0 +1,374 @@
+"""The engine `local`: a transformers model in this process, asked in batches of like length.
+
+What is guaranteed: with a seed, a sample depends on its request and its index alone (random numbers
+are drawn per sample, not per batch). The batch it shares changes only the rounding of the logits, so
+the same sample comes again unless a draw falls within about 1e-6 of the border of two tokens.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from vlt.engine import LoadImage
+from vlt.errors import UserError
+from vlt.request import Completion, Failure, Message, Request, Sampling
+
+WINDOW = 2048
+"""Requests that are drawn at once and sorted by length."""
+MOST_ROWS = 256
+"""Samples in a batch. More win nothing on a CPU, and leave no room on a GPU with long answers."""
+CPU_CACHE_BYTES = 2 << 30
+GPU_CACHE_SHARE = 0.4
+"""Of the memory that is free once the model is loaded: what a batch's keys and values may take."""
+TAG = re.compile(r"</?\w+>")
+"""A token such as <think>, which belongs to the text even where the tokenizer calls it special."""
+
+
+@dataclass
+class _Prompt:
+    """A request made ready."""
+
+    request: Request
+    text: str
+    """With the chat template applied."""
+    images: list[Any]
+    weight: int
+    """About its length in tokens."""
+
+
+class LocalEngine:
+    """Answers requests with AutoModelForImageTextToText or AutoModelForCausalLM, by the config."""
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        load_image: LoadImage,
+        revision: str | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+        most_rows: int = MOST_ROWS,
+    ):
+        """Load `model` (a directory or a name).
+
+        device: a torch device, else a GPU where there is one. dtype: a torch dtype's name, else
+        float32 on a CPU and the model's own on a GPU. Raises UserError where it cannot be loaded.
+        """
+        # Threads that spin while they wait take each other's core where others work beside us.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        import torch
+
+        self.load_image, self.most_rows = load_image, most_rows
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        wanted = dtype or ("auto" if self.device.type == "cuda" else "float32")
+        self.model, self.processor = _load(model, revision, wanted)
+        self.model.to(self.device).eval()
+        self.tokenizer = getattr(self.processor, "tokenizer", self.processor)
+        self.sees = self.tokenizer is not self.processor
+        self._threads = ThreadPoolExecutor(4)
+        self._ends, self._never, self._strip = self._token_sets()
+        config = self.model.config.get_text_config()
+        self.context: int = getattr(config, "max_position_embeddings", None) or 1 << 30
+        self._token_bytes = _cache_bytes(config, self.model.dtype.itemsize)
+
+    def complete(self, requests: Iterable[Request]) -> Iterator[Completion | Failure]:
+        """See vlt.engine.Engine."""
+        waiting = iter(requests)
+        while window := list(islice(waiting, WINDOW)):
+            by_sampling: dict[str, list[_Prompt]] = {}
+            for request, made in zip(window, self._threads.map(self._prompt, window), strict=True):
+                if isinstance(made, str):
+                    yield Failure(request.key, request.samples, made)
+                else:
+                    by_sampling.setdefault(_checked(request.sampling), []).append(made)
+            for prompts in by_sampling.values():
+                sampling = prompts[0].request.sampling
+                prompts.sort(
+                    key=lambda p: p.weight, reverse=True
+                )  # the longest first: memory fails early
+                for batch in self._batches(prompts, sampling):
+                    yield from self._answer(batch, sampling)
+
+    def close(self) -> None:
+        """Free the model."""
+        self._threads.shutdown()
+        self.model = self.processor = self.tokenizer = None
+        if self.device.type == "cuda":
+            import torch
+
+            torch.cuda.empty_cache()
+
+    def _prompt(self, request: Request) -> _Prompt | str:
+        """The request with its template applied and its images read, or why that failed."""
+        try:
+            messages, images = self._read(request.messages)
+        except (OSError, ValueError, SyntaxError, UserError) as error:
+            return f"broken image: {re.sub(' <_io.*?>', '', str(error))}"[:300]
+        if images and not self.sees:
+            return "the model takes no images"
+        text = self.processor.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True
+        )
+        weight = len(text) // 3 + sum(i.width * i.height // 784 for i in images)
+        return _Prompt(request, text, images, weight)
+
+    def _read(self, messages: Iterable[Message]) -> tuple[list[Message], list[Any]]:
+        """Messages in the form that the model's template takes, and their images in order."""
+        images: list[Any] = []
+        out: list[Message] = []
+        for message in messages:
+            content = message["content"]
+            if isinstance(content, str):
+                blocks = [{"type": "text", "text": content}]
+            else:
+                images += [
+                    _open(self.load_image(b["image"])) for b in content if b["type"] == "image"
+                ]
+                blocks = [{"type": "image"} if b["type"] == "image" else dict(b) for b in content]
+            if not self.sees:
+                content = "".join(b.get("text", "") for b in blocks)
+            out.append({"role": message["role"], "content": blocks if self.sees else content})
+        return out, images
+
+    def _batches(self, prompts: list[_Prompt], sampling: Sampling) -> Iterator[list[_Prompt]]:
+        """Prompts in their order, as many as rows and memory allow; at least one."""
+        room = self._room()
+        batch: list[_Prompt] = []
+        rows = widest = 0
+        for prompt in prompts:
+            n, wide = len(prompt.request.samples), prompt.weight + sampling.max_tokens
+            widest = max(widest, wide)
+            if batch and (rows + n > self.most_rows or (rows + n) * widest > room):
+                yield batch
+                batch, rows, widest = [], 0, wide
+            batch.append(prompt)
+            rows += n
+        if batch:
+            yield batch
+
+    def _room(self) -> int:
+        """Tokens that a batch's cache may hold."""
+        if self.device.type != "cuda":
+            return CPU_CACHE_BYTES // self._token_bytes
+        import torch
+
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return int(free * GPU_CACHE_SHARE) // self._token_bytes
+
+    def _answer(self, batch: list[_Prompt], sampling: Sampling) -> Iterator[Completion | Failure]:
+        """Ask the model; where that fails, ask it about each half, so that one prompt fails alone."""
+        import torch
+
+        try:
+            yield from self._generate(batch, sampling)
+        except (torch.cuda.OutOfMemoryError, ValueError, IndexError, RuntimeError) as error:
+            if len(batch) == 1:
+                request = batch[0].request
+                if isinstance(error, torch.cuda.OutOfMemoryError) and len(request.samples) > 1:
+                    for sample in request.samples:
+                        alone = Request(request.key, request.messages, (sample,), sampling)
+                        prompt = _Prompt(alone, batch[0].text, batch[0].images, batch[0].weight)
+                        yield from self._answer([prompt], sampling)
+                    return
+                yield Failure(request.key, request.samples, f"the model failed: {error}"[:300])
+                return
+            middle = len(batch) // 2
+            yield from self._answer(batch[:middle], sampling)
+            yield from self._answer(batch[middle:], sampling)
+
+    def _generate(self, batch: list[_Prompt], sampling: Sampling) -> list[Completion | Failure]:
+        from transformers import GenerationConfig
+
+        from vlt.engine.decode import Decoder, uniform_numbers
+
+        inputs = self._encode(batch)
+        lengths = inputs["attention_mask"].sum(1).tolist()
+        too_long = [length >= self.context for length in lengths]
+        if any(too_long):
+            failures: list[Completion | Failure] = [
+                Failure(
+                    p.request.key,
+                    p.request.samples,
+                    f"prompt too long: {length} tokens, the model takes {self.context}",
+                )
+                for p, length, bad in zip(batch, lengths, too_long, strict=True)
+                if bad
+            ]
+            rest = [p for p, bad in zip(batch, too_long, strict=True) if not bad]
+            return failures + (self._generate(rest, sampling) if rest else [])
+        samples = [
+            (p, length, s)
+            for p, length in zip(batch, lengths, strict=True)
+            for s in p.request.samples
+        ]
+        limits = [min(sampling.max_tokens, self.context - length) for _, length, _ in samples]
+        greedy = sampling.temperature == 0
+        seed = sampling.seed
+        uniforms = uniform_numbers(
+            [p.request.key for p, _, _ in samples],
+            [None if seed is None else seed + s for _, _, s in samples],
+            0 if greedy else max(limits),
+        )
+        decoder = Decoder(
+            sampling,
+            [len(p.request.samples) for p in batch],
+            uniforms,
+            limits,
+            self._ends,
+            self._never,
+            (lambda tokens: self._stop_at(tokens, sampling) is not None) if sampling.stop else None,
+        )
+        # Only what sets the batch up: how tokens are drawn is ours (a model's own defaults, such as
+        # a repetition penalty, must not creep in).
+        config = GenerationConfig(
+            max_new_tokens=max(limits), pad_token_id=self._pad(), eos_token_id=list(self._ends)
+        )
+        self.model.generate(**inputs, generation_config=config, custom_generate=decoder)
+        return [
+            self._completion(p.request, sample, length, tokens, sampling)
+            for (p, length, sample), tokens in zip(samples, decoder.tokens, strict=True)
+        ]
+
+    def _encode(self, batch: list[_Prompt]) -> dict[str, Any]:
+        texts = [p.text for p in batch]
+        words: dict[str, Any] = {
+            "padding": True,
+            "padding_side": "left",
+            "return_tensors": "pt",
+            "add_special_tokens": False,  # the chat template has put them in
+        }
+        if not self.sees:
+            inputs = self.tokenizer(texts, **words)
+        else:
+            images = [p.images for p in batch] if any(p.images for p in batch) else None
+            inputs = self.processor(images=images, text=texts, **words)
+        return {k: v.to(self.device) for k, v in inputs.items()}
+
+    def _completion(
+        self, request: Request, sample: int, prompt: int, tokens: list[int], sampling: Sampling
+    ) -> Completion:
+        ended = bool(tokens) and tokens[-1] in self._ends
+        text = self._text(tokens)
+        if sampling.stop and (n := self._stop_at(tokens, sampling)) is not None:
+            tokens, ended = tokens[:n], True
+            text = self._text(tokens)
+            text = text[: min(at for s in sampling.stop if (at := text.find(s)) >= 0)]
+        reason = "stop" if ended else "length"
+        return Completion(request.key, sample, text, reason, prompt, len(tokens))
+
+    def _stop_at(self, tokens: list[int], sampling: Sampling) -> int | None:
+        """How many tokens it takes for a stop text to stand complete; None where none does."""
+
+        def holds(n: int) -> bool:
+            text = self._text(tokens[:n])
+            return any(s in text for s in sampling.stop)
+
+        if not holds(len(tokens)):
+            return None
+        low, high = 1, len(tokens)
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if holds(middle) else (middle + 1, high)
+        return low
+
+    def _text(self, tokens: list[int]) -> str:
+        kept = [t for t in tokens if t not in self._strip]
+        return self.tokenizer.decode(
+            kept, skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+
+    def _pad(self) -> int:
+        pad = self.tokenizer.pad_token_id
+        return int(pad if pad is not None else self._ends[0])
+
+    def _token_sets(self) -> tuple[list[int], list[int], frozenset[int]]:
+        """Tokens that end an answer, that must not be drawn, and that are no part of its text."""
+        if self.tokenizer.pad_token is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+        found = self.model.generation_config.eos_token_id
+        ends = {*([found] if isinstance(found, int) else found or []), self.tokenizer.eos_token_id}
+        names = ("image_token_id", "video_token_id")
+        never = [t for n in names if isinstance(t := getattr(self.model.config, n, None), int)]
+        special = dict(
+            zip(self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True)
+        )
+        strip = {t for t, text in special.items() if not TAG.fullmatch(text)}
+        ends = {t for t in ends if t is not None}
+        return sorted(ends), never, frozenset(strip | ends)
+
+
+def _checked(sampling: Sampling) -> str:
+    """Its fields as text (it cannot be hashed); raises UserError for what this engine cannot do."""
+    if sampling.extra:
+        names = ", ".join(sampling.extra)
+        raise UserError(f"the local engine does not know {names}; leave it out or use --base-url")
+    if sampling.temperature < 0 or not 0 < sampling.top_p <= 1 or sampling.max_tokens < 1:
+        raise UserError(
+            f"temperature {sampling.temperature}, top_p {sampling.top_p}, max_tokens "
+            f"{sampling.max_tokens}: give temperature >= 0, 0 < top_p <= 1 and max_tokens >= 1"
+        )
+    return repr(sampling)
+
+
+def _open(data: bytes) -> Any:
+    """The image in RGB, decoded now: a broken one must fail here and not in its batch."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as image:
+        if image.mode == "RGB":
+            image.load()
+            return image.copy()
+        if "A" in image.getbands() or "transparency" in image.info:
+            seen = image.convert("RGBA")
+            ground = Image.new("RGBA", seen.size, "white")
+            return Image.alpha_composite(ground, seen).convert("RGB")
+        return image.convert("RGB")
+
+
+def sees_images(model: str, revision: str | None = None) -> bool:
+    """Whether the model (a directory or a name) is a vision-language model, by its config."""
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+    config = AutoConfig.from_pretrained(model, revision=revision)
+    return config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+
+def load_processor(model: str, revision: str | None = None, **options: Any) -> Any:
+    """A vision-language model's processor, or a text model's tokenizer."""
+    from transformers import AutoProcessor, AutoTokenizer
+
+    auto = AutoProcessor if sees_images(model, revision) else AutoTokenizer
+    return auto.from_pretrained(model, revision=revision, **options)
+
+
+def _load(model: str, revision: str | None, dtype: str) -> tuple[Any, Any]:
+    """The model and what reads its prompts."""
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        auto = AutoModelForImageTextToText if sees_images(model, revision) else AutoModelForCausalLM
+        loaded = auto.from_pretrained(model, revision=revision, dtype=dtype)
+        return loaded, load_processor(model, revision)
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"model {model!r} cannot be loaded: {first}; give a directory saved by save_pretrained "
+            "or a model's name"
+        ) from error
+
+
+def _cache_bytes(config: Any, itemsize: int) -> int:
+    """Bytes of keys and values that one token takes."""
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(2 * config.num_hidden_layers * heads * size * itemsize)

@@ -1,0 +1,280 @@
+"""One surface for many: LaTeX wrappers, Markdown and Unicode become one plain notation.
+
+`clean` keeps meaning and case; what remains of LaTeX is structure (`\\frac`, `\\sqrt`, `\\begin`,
+`^{}`, functions). `fold` then makes the form in which texts are compared. Both are linear.
+
+Inside a cleaned string ¤ is a dollar that means money, ⦃ ⦄ are the braces of a set, ° is the
+degree, * a product, and π ∞ ± ≤ ≥ ≠ ≈ ∪ ∈ stand for their commands.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_SUPER = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ"
+_SUB = "₀₁₂₃₄₅₆₇₈₉₊₋₍₎"
+_UP = str.maketrans(_SUPER, "0123456789+-()n")
+_DOWN = str.maketrans(_SUB, "0123456789+-()")
+_SUPER_RUN = re.compile(f"[{_SUPER}]+")
+_SUB_RUN = re.compile(f"[{_SUB}]+")
+_VULGAR = re.compile("[¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")
+
+# What NFKC would spoil or leave apart, decided here first.
+_CHARACTERS = str.maketrans(
+    {
+        **dict.fromkeys("−–‐‑‒﹣－⁻", "-"),
+        "—": "-",
+        **dict.fromkeys("×⋅·∙•⨯✕∗", "*"),
+        **dict.fromkeys("  \u2002\u2003\u2007\u2008\u2009\u200a\u202f\u205f\u3000", " "),
+        **dict.fromkeys("\u200b\u200c\u200d\ufeff\u2060\u00ad\u200e\u200f", ""),
+        **dict.fromkeys("º˚∘", "°"),
+        **dict.fromkeys("“”„‟″＂", '"'),
+        **dict.fromkeys("‘’‚‛′＇", "'"),
+        "«": '"',
+        "»": '"',
+        "⁄": "/",
+        "∕": "/",
+        "÷": "/",
+        "∶": ":",
+        "＄": "¤",
+        "﹩": "¤",
+        "⩽": "≤",
+        "⩾": "≥",
+        "≦": "≤",
+        "≧": "≥",
+        "≃": "≈",
+        "µ": "μ",
+        "Ω": "Ω",
+        "٫": ".",
+        "٬": ",",
+        "。": ".",
+        "、": ",",
+        "ø": "∅",
+        "⟨": "(",
+        "⟩": ")",
+        "∛": "\\sqrt[3]",
+        "∜": "\\sqrt[4]",
+        "√": "\\sqrt",
+    }
+)
+
+_SYMBOLS = {
+    "pi": "π", "infty": "∞", "infin": "∞", "pm": "±", "mp": "∓", "times": "*", "cdot": "*",
+    "ast": "*", "star": "*", "div": "/", "le": "≤", "leq": "≤", "leqslant": "≤", "leqq": "≤",
+    "ge": "≥", "geq": "≥", "geqslant": "≥", "geqq": "≥", "ne": "≠", "neq": "≠", "lt": "<",
+    "gt": ">", "approx": "≈", "simeq": "≈", "cup": "∪", "cap": "∩", "in": "∈", "circ": "°",
+    "degree": "°", "degrees": "°", "emptyset": "∅", "varnothing": "∅", "angle": "∠",
+    "measuredangle": "∠", "triangle": "△", "lbrace": "⦃", "rbrace": "⦄", "lvert": "|",
+    "rvert": "|", "vert": "|", "mid": "|", "langle": "(", "rangle": ")", "colon": ":",
+    "pounds": "£", "euro": "€", "minus": "-", "ldots": "…", "dots": "…", "cdots": "…",
+    "Omega": "Ω", "mu": "μ", "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")",
+    "land": " and ", "lor": " or ", "wedge": " and ", "vee": " or ", "tfrac": "\\frac",
+    "dfrac": "\\frac", "cfrac": "\\frac", "percent": "%", "textdegree": "°", "celsius": "°C",
+    "prime": "'",
+}  # fmt: skip
+# Commands that only change how things look. Those of the second kind take a braced argument,
+# which stays.
+_SILENT = frozenset(
+    "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr middle displaystyle "
+    "textstyle scriptstyle limits nolimits it bf rm sf tt em normalsize large Large small".split()
+)
+_SPACING = frozenset("quad qquad space thinspace medspace thickspace enspace hfill newline".split())
+_WRAPPERS = frozenset(
+    "text textbf textit textrm textsf texttt textnormal mathrm mathbf mathit mathsf mathtt mathbb "
+    "mathcal mathfrak boldsymbol bm operatorname mbox hbox emph underline uline boxed fbox ensuremath "
+    "displaylines textsc unit".split()
+)
+_COMMAND = re.compile(r"\\([A-Za-z]+)\*?([ ]*)|\\(.)|([{}])", re.S)
+_GROUP = re.compile(r"\{\s*([-+.:]|[^\W_])\s*\}")  # {,} and the like are handled apart
+_SPACES = re.compile(r"\s+")
+_PLAIN = re.compile(r"[A-Za-z0-9]+(?:\.[0-9]+)?")
+_ARTICLE = re.compile(r"(?:the|an|a)\s+(?=\S)")
+_TAG = re.compile(r"</?(?:b|i|em|strong|sub|sup|u|p|br|span|code)\s*/?>", re.I)
+
+MAX_LENGTH = 4000
+"""Longer answers are compared as texts only."""
+
+
+def clean(text: str) -> str:
+    """The plain notation of an answer; at most a little longer than it, never raises."""
+    text = text.strip()
+    if _PLAIN.fullmatch(text) or len(text) > MAX_LENGTH:
+        return text
+    if not text.isascii():
+        text = _unicode(text)
+    if "<" in text and ">" in text:
+        text = _TAG.sub("", text)
+    text = _markdown(text)
+    if "$" in text:
+        text = _dollars(text)
+    if "\\" in text:
+        text = _latex(text)
+        if "$" in text:
+            text = _dollars(text)
+    if "{" in text:
+        text = text.replace("{,}", ",").replace("{:}", ":").replace("{.}", ".").replace("{%}", "%")
+        text = text.replace("^{°}", "°").replace("^{o}", "°").replace("{°}", "°")
+    if "^" in text:
+        text = text.replace("^°", "°").replace("^o ", "° ").replace("^ °", "°")
+        if text.endswith("^o"):
+            text = text[:-2] + "°"
+    if "°" in text:
+        text = text.replace(" °", "°")
+    if text[:1] == "{" and text[-1:] == "}" and "," not in text and text.count("{") == 1:
+        text = text[1:-1]
+    return text.strip() if "\n" in text else _SPACES.sub(" ", text).strip()
+
+
+def _unicode(text: str) -> str:
+    if not unicodedata.is_normalized("NFC", text):
+        text = unicodedata.normalize("NFC", text)
+    text = _SUPER_RUN.sub(lambda m: "^{" + m.group().translate(_UP) + "}", text)
+    text = _SUB_RUN.sub(lambda m: "_{" + m.group().translate(_DOWN) + "}", text)
+    text = _VULGAR.sub(lambda m: " " + unicodedata.normalize("NFKC", m.group()), text)
+    text = text.translate(_CHARACTERS)
+    text = unicodedata.normalize("NFKC", text).translate(_CHARACTERS)
+    if not text.isascii():
+        text = "".join(_digit(c) if not c.isascii() and c.isdigit() else c for c in text)
+    return text
+
+
+def _digit(character: str) -> str:
+    value = unicodedata.digit(character, None)
+    return character if value is None else str(value)
+
+
+def _markdown(text: str) -> str:
+    """Without bold, italics and code marks around it; `2**3` keeps its stars."""
+    if "`" in text:
+        text = text.replace("```", "").strip("` \n")
+    if text.startswith("**") or text.startswith("__"):
+        text = text.replace(text[:2], "")
+    elif "**" in text and text.endswith("**") and text.count("**") == 2:
+        text = text.replace("**", "")
+    text = text.strip()
+    while len(text) > 2 and text[0] == text[-1] and text[0] in "*_":
+        text = text[1:-1].strip()
+    return text.lstrip("#").lstrip() if text.startswith("#") else text
+
+
+def _dollars(text: str) -> str:
+    """Math delimiters go, dollars that mean money become ¤."""
+    text = text.replace("\\$", "¤").replace("$$", " ")
+    if "$" not in text:
+        return text
+    parts = text.split("$")
+    out = [parts[0]]
+    i = 1
+    while i < len(parts):
+        inner = parts[i]
+        closes = i + 1 < len(parts)
+        if closes and inner and not inner[0].isspace() and not inner[-1].isspace():
+            out += [inner, parts[i + 1]]
+            i += 2
+            continue
+        money = (
+            inner[:2].strip()[:1].isdigit()
+            or inner[:1] in (".", "-")
+            or out[-1].rstrip()[-1:].isdigit()
+        )
+        out += ["¤" if money else "", inner]
+        i += 1
+    return "".join(out)
+
+
+def _latex(text: str) -> str:
+    if "\\\\" in text and "\\begin" not in text and "\\cr" not in text:
+        # over-escaped: \\frac for \frac
+        text = re.sub(r"\\\\(?=[A-Za-z({\[$%])", r"\\", text)
+    text = text.replace("\\(", " ").replace("\\)", " ")
+    if "\\begin" not in text:
+        text = text.replace("\\[", " ").replace("\\]", " ")
+    out: list[str] = []
+    braces: list[bool] = []  # for each open brace: does it stay?
+    unwrap = False  # the next brace belongs to a wrapper
+    for piece in _split(text):
+        if piece[0] == "{":
+            braces.append(not unwrap)
+            out.append("" if unwrap else "{")
+            unwrap = False
+            continue
+        if piece[0] == "}":
+            keep = braces.pop() if braces else False
+            out.append("}" if keep else "")
+            continue
+        if unwrap and piece.isspace():
+            continue
+        unwrap = False
+        if piece[0] != "\\" or len(piece) == 1:
+            out.append(piece)
+            continue
+        name = piece[1:].rstrip(" ")
+        if name in _WRAPPERS:
+            unwrap = True
+        elif name in _SILENT:
+            pass
+        elif name in _SPACING:
+            out.append(" ")
+        elif name in _SYMBOLS:
+            out.append(_SYMBOLS[name])
+            if name in ("circ", "degree", "frac"):
+                continue
+            if piece.endswith(" "):
+                out.append(" ")
+        elif name == "{":
+            out.append("⦃")
+        elif name == "}":
+            out.append("⦄")
+        elif name in (",", ";", ":", "", ">", "/", "~"):
+            out.append(" " if name != "/" else "")
+        elif name == "!":
+            pass
+        elif name == "%":
+            out.append("%")
+        elif name == "$":
+            out.append("¤")
+        elif name in ("&", "#", "_"):
+            out.append(name)
+        elif name == "|":
+            out.append("‖")
+        else:
+            out.append(piece)
+    text = "".join(out).replace("~", " ")
+    return text.replace("(.", "(0.") if "(." in text else text
+
+
+def _split(text: str) -> list[str]:
+    """Commands, braces and what stands between them."""
+    pieces: list[str] = []
+    at = 0
+    for match in _COMMAND.finditer(text):
+        if match.start() > at:
+            pieces.append(text[at : match.start()])
+        pieces.append(match.group())
+        at = match.end()
+    if at < len(text):
+        pieces.append(text[at:])
+    return pieces
+
+
+def fold(text: str) -> str:
+    """The form in which texts are compared: no case, outer quotes, article or final full stop."""
+    text = text.casefold()
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    if not text.isalnum():
+        text = _SPACES.sub(" ", text).strip()
+        while True:
+            before = text
+            text = text.rstrip(".,;: ") or text
+            if text[-1:] == "!" and text[-2:-1].isalpha():
+                text = text[:-1]
+            if len(text) > 1 and text[0] in "\"'" and text[-1] == text[0]:
+                text = text[1:-1].strip()
+            if text == before:
+                break
+        article = _ARTICLE.match(text)
+        if article:
+            text = text[article.end() :]
+    return text

@@ -1,0 +1,382 @@
+"""Parse an expression, LaTeX or plain, into a small tree. Nothing is evaluated and nothing is
+executed; the length and the depth are bounded, and what is not understood is None.
+
+A tree is a tuple: ("n", Fraction) a number; ("v", name) a variable; ("c", "pi" | "e" | "i" |
+"inf") a constant; ("+", (trees)); ("*", (trees)); ("^", base, exponent); ("root", degree, tree);
+("f", name, (arguments)) a function.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+Tree = tuple[Any, ...]
+
+MAX_LENGTH = 1000
+MAX_DEPTH = 40
+MAX_DIGITS = 400
+
+_TOKEN = re.compile(
+    r"\s*(?:(\d+(?:\.\d+)?|\.\d+)|(\\?[A-Za-z]+)|([πμΩ∞α-ωΑ-Ω△∠])|(\*\*|.))", re.S
+)
+FUNCTIONS = frozenset(
+    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln log lg exp sqrt cbrt abs max "
+    "min gcd lcm floor ceil".split()
+)
+_ALIASES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lg": "log"}
+_INVERSES = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
+_GREEK = frozenset(
+    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda nu xi rho "
+    "sigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi".split()
+)
+_LETTER_NAMES = dict(zip("αβγδεζηθικλνξρστυφχψω", (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda nu xi rho sigma tau upsilon "
+    "phi chi psi omega").split(), strict=True))  # fmt: skip
+_ENGLISH = frozenset(
+    "or and not to in of is if by an no on as so it be do go we us the per but all any one two six "
+    "ten are was for nor yes out off".split()
+)  # never a product of letters
+_ACCENTS = frozenset("vec hat bar tilde dot overline overrightarrow widehat".split())
+_PI: Tree = ("c", "pi")
+_MINUS: Tree = ("n", Fraction(-1))
+
+
+class NotUnderstood(Exception):
+    """The text is not an expression of the kinds known here."""
+
+
+@lru_cache(maxsize=4096)
+def parse(text: str) -> Tree | None:
+    """The tree of a cleaned text, or None."""
+    if len(text) > MAX_LENGTH:
+        return None
+    try:
+        return _Parser(text).whole()
+    except (NotUnderstood, RecursionError):
+        return None
+
+
+class _Parser:
+    """Recursive descent over tokens, its depth counted."""
+
+    def __init__(self, text: str):
+        self.tokens: list[tuple[str, str, bool]] = []  # kind, text, follows a space
+        at = 0
+        while at < len(text):
+            match = _TOKEN.match(text, at)
+            if match is None:
+                break
+            spaced = match.group()[:1].isspace()
+            kind = ("num", "name", "name", "op")[(match.lastindex or 1) - 1]
+            self.tokens.append((kind, match.group(match.lastindex or 0), spaced))
+            at = match.end()
+        self.tokens = [t for t in self.tokens if t[1].strip()]
+        self.at = 0
+        self.depth = 0
+        self.bars = 0  # how many |...| are open
+
+    # -- tokens
+
+    def peek(self, ahead: int = 0) -> str:
+        i = self.at + ahead
+        return self.tokens[i][1] if i < len(self.tokens) else ""
+
+    def kind(self, ahead: int = 0) -> str:
+        i = self.at + ahead
+        return self.tokens[i][0] if i < len(self.tokens) else ""
+
+    def spaced(self) -> bool:
+        return self.at < len(self.tokens) and self.tokens[self.at][2]
+
+    def take(self, expected: str | None = None) -> str:
+        if self.at >= len(self.tokens) or (expected is not None and self.peek() != expected):
+            raise NotUnderstood
+        self.at += 1
+        return self.tokens[self.at - 1][1]
+
+    # -- grammar
+
+    def whole(self) -> Tree:
+        tree = self.sum()
+        if self.at != len(self.tokens):
+            raise NotUnderstood
+        return tree
+
+    def sum(self) -> Tree:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise NotUnderstood
+        terms = [self.product()]
+        while self.peek() in ("+", "-"):
+            minus = self.take() == "-"
+            term = self.product()
+            terms.append(times(_MINUS, term) if minus else term)
+        self.depth -= 1
+        return terms[0] if len(terms) == 1 else ("+", tuple(terms))
+
+    def product(self) -> Tree:
+        sign = False
+        while self.peek() in ("+", "-"):
+            sign ^= self.take() == "-"
+        factors = [self.power()]
+        while True:
+            token = self.peek()
+            if token in ("*", "/"):
+                self.take()
+                flip = False
+                while self.peek() in ("+", "-"):
+                    flip ^= self.take() == "-"
+                factor = self.power()
+                factors.append(inverse(factor) if token == "/" else factor)
+                if flip:
+                    factors.append(_MINUS)
+            elif self._starts_factor():
+                factors.append(self.power())
+            else:
+                break
+        if sign:
+            factors[:1] = [times(_MINUS, factors[0])]
+        return factors[0] if len(factors) == 1 else ("*", tuple(factors))
+
+    def _starts_factor(self) -> bool:
+        if self.kind() == "num":
+            # "2 3" is no product; "x 3" and "\sqrt{2} 3" are
+            before = self.peek(-1)
+            return self.kind(-1) != "num" and (len(before) == 1 or before[:1] == "\\")
+        token = self.peek()
+        return self.kind() == "name" or token in ("(", "{", "[") or (token == "|" and not self.bars)
+
+    def power(self) -> Tree:
+        base = self.atom()
+        while True:
+            token = self.peek()
+            if token == "!":
+                self.take()
+                base = ("f", "factorial", (base,))
+            elif token == "%":
+                self.take()
+                base = times(base, ("n", Fraction(1, 100)))
+            elif token == "°":  # only sin 60° comes here: other degrees are units, taken off before
+                self.take()
+                base = ("*", (base, _PI, ("n", Fraction(1, 180))))
+            elif token in ("^", "**"):
+                self.take()
+                return ("^", base, self.exponent())
+            else:
+                return base
+
+    def exponent(self) -> Tree:
+        """What follows ^: a group, a signed number or letter, or another power."""
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise NotUnderstood
+        minus = False
+        while self.peek() in ("-", "+"):
+            minus ^= self.take() == "-"
+        tree = self.power()
+        self.depth -= 1
+        return times(_MINUS, tree) if minus else tree
+
+    def atom(self) -> Tree:
+        kind, token = self.kind(), self.peek()
+        if kind == "num":
+            return self.number()
+        if kind == "name":
+            return self.name()
+        for opening, closing in (("(", ")"), ("{", "}"), ("[", "]")):
+            if token == opening:
+                self.take()
+                tree = self.sum()
+                self.take(closing)
+                return tree
+        if token == "|":
+            self.take()
+            self.bars += 1
+            tree = self.sum()
+            self.bars -= 1
+            self.take("|")
+            return ("f", "abs", (tree,))
+        raise NotUnderstood
+
+    def number(self) -> Tree:
+        token = self.take()
+        if len(token) > MAX_DIGITS:
+            raise NotUnderstood
+        value = Fraction(token)
+        if "." not in token:
+            part = self._mixed_part()
+            if part is not None:
+                value += part
+        return ("n", value)
+
+    def _mixed_part(self) -> Fraction | None:
+        """The fraction of a mixed number, "1/2" in "3 1/2" and in "3\\frac{1}{2}"."""
+        shapes = (
+            (self.spaced(), (None, "/", None), 0, 2),
+            (True, ("\\frac", "{", None, "}", "{", None, "}"), 2, 5),
+            (True, ("\\frac", None), 1, 1),
+        )
+        for allowed, shape, top, bottom in shapes:
+            if not allowed or len(self.tokens) - self.at < len(shape):
+                continue
+            got = [self.tokens[self.at + i] for i in range(len(shape))]
+            if all(
+                t[1] == want if want is not None else (t[0] == "num" and t[1].isdigit())
+                for t, want in zip(got, shape, strict=True)
+            ):
+                if top == bottom:  # \frac12
+                    digits = got[top][1]
+                    if len(digits) != 2 or digits[1] == "0":
+                        continue
+                    part = Fraction(int(digits[0]), int(digits[1]))
+                else:
+                    if int(got[bottom][1]) == 0:
+                        raise NotUnderstood
+                    part = Fraction(int(got[top][1]), int(got[bottom][1]))
+                if part >= 1:
+                    return None
+                self.at += len(shape)
+                return part
+        return None
+
+    def name(self) -> Tree:
+        token = self.take()
+        bare = token.lstrip("\\")
+        bare = _ALIASES.get(bare, bare)
+        if token == "\\frac":
+            top = self.argument(digit=True)
+            return times(top, inverse(self.argument(digit=True)))
+        if bare == "sqrt":
+            degree: Tree = ("n", Fraction(2))
+            if self.peek() == "[" and token[0] == "\\":
+                self.take()
+                degree = self.sum()
+                self.take("]")
+            return ("root", degree, self.argument())
+        if bare == "cbrt":
+            return ("root", ("n", Fraction(3)), self.argument())
+        if bare in FUNCTIONS:
+            return self.function(bare)
+        if token in ("π", "\\pi", "pi", "Pi"):
+            return _PI
+        if token == "∞" or bare in ("inf", "infinity", "Infinity"):
+            return ("c", "inf")
+        if bare in ("e", "i"):
+            return ("c", bare)
+        if token in _LETTER_NAMES:
+            return self.variable(_LETTER_NAMES[token])
+        if bare in _GREEK:
+            return self.variable(bare)
+        if token[0] == "\\":
+            if bare in _ACCENTS:
+                inner = self.argument()
+                if inner[0] == "v":
+                    return ("v", f"{bare}:{inner[1]}")
+            raise NotUnderstood
+        if len(bare) == 1:
+            return self.variable(bare)
+        if bare.isupper() and len(bare) <= 4:
+            return self.variable(bare)  # AB is a segment, not a product
+        if bare.startswith("sqrt") or bare.startswith("pi"):
+            raise NotUnderstood
+        if len(bare) <= 3 and bare not in _ENGLISH and self.peek() not in ("(", "_", "^", "**"):
+            return ("*", tuple(("c", c) if c in "ei" else ("v", c) for c in bare))
+        raise NotUnderstood
+
+    def variable(self, name: str) -> Tree:
+        if self.peek() == "_":
+            self.take()
+            if self.peek() == "{":
+                self.take()
+                parts = []
+                while self.peek() not in ("}", ""):
+                    parts.append(self.take())
+                self.take("}")
+                name += "_" + "".join(parts)
+            else:
+                name += "_" + self.take()
+        while self.peek() == "'":
+            self.take()
+            name += "'"
+        if name.rstrip("'") in ("f", "g", "h") and self.peek() == "(":
+            self.take()
+            inner = self.sum()
+            self.take(")")
+            return ("f", "call:" + name, (inner,))
+        return ("v", name)
+
+    def argument(self, *, digit: bool = False) -> Tree:
+        """A braced argument, or a number or letter without braces; `digit` as in \\frac12."""
+        if self.peek() in ("{", "("):
+            return self.atom()
+        if self.kind() == "num":
+            kind, token, spaced = self.tokens[self.at]
+            if digit and len(token) > 1 and "." not in token:
+                self.tokens[self.at : self.at + 1] = [
+                    (kind, token[0], spaced),
+                    (kind, token[1:], False),
+                ]
+            return ("n", Fraction(self.take()))
+        if self.kind() == "name":
+            return self.name()
+        raise NotUnderstood
+
+    def function(self, name: str) -> Tree:
+        power: Tree | None = None
+        base: Tree | None = None
+        while self.peek() in ("^", "_"):
+            if self.take() == "_":
+                base = self.argument()
+            else:
+                power = self.exponent_of_function()
+        if power == ("n", Fraction(-1)) and name in _INVERSES:
+            name, power = _INVERSES[name], None
+        arguments = self.arguments()
+        if name == "log" and base is not None:
+            arguments = (*arguments, base)
+        if name == "exp":
+            tree: Tree = ("^", ("c", "e"), arguments[0])
+        elif name == "log" and len(arguments) == 2 and arguments[1] == ("c", "e"):
+            tree = ("f", "ln", arguments[:1])
+        else:
+            tree = ("f", name, arguments)
+        return tree if power is None else ("^", tree, power)
+
+    def exponent_of_function(self) -> Tree:
+        return self.exponent() if self.peek() == "-" else self.argument()
+
+    def arguments(self) -> tuple[Tree, ...]:
+        """`(x, y)`, or without brackets the factors up to the next sign: sin 2x is sin(2x)."""
+        if self.peek() in ("(", "{", "["):
+            closing = {"(": ")", "{": "}", "[": "]"}[self.take()]
+            trees = [self.sum()]
+            while self.peek() == ",":
+                self.take()
+                trees.append(self.sum())
+            self.take(closing)
+            return tuple(trees)
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise NotUnderstood
+        factors = [self.power()]
+        while self._starts_factor() and self.peek().lstrip("\\") not in FUNCTIONS:
+            factors.append(self.power())
+        self.depth -= 1
+        return (factors[0] if len(factors) == 1 else ("*", tuple(factors)),)
+
+
+def times(a: Tree, b: Tree) -> Tree:
+    """a * b, numbers multiplied at once."""
+    if a[0] == "n" and b[0] == "n":
+        return ("n", a[1] * b[1])
+    return ("*", (a, b))
+
+
+def inverse(a: Tree) -> Tree:
+    """1 / a."""
+    if a[0] == "n" and a[1] != 0:
+        return ("n", 1 / a[1])
+    return ("^", a, _MINUS)

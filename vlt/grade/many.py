@@ -1,0 +1,138 @@
+"""`grade_many`: grade columns, on all cores where there are rows enough to pay for it.
+
+The other processes are fresh interpreters (see `symbolic.Worker`), so this may be called from a
+process that holds torch, threads or a GPU. A verdict is the same in whichever process it is found.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from vlt.grade.extract import extract
+from vlt.grade.grader import grade, grade_extracted
+from vlt.grade.verdict import STRICT, Grade, Options
+
+GRADERS = ("vlt", "paper", "math-verify")
+CHUNK = 1000
+PARALLEL_FROM = 20_000
+"""Fewer rows than this are graded here: starting processes takes longer than grading them."""
+CHUNK_SECONDS = 600.0
+
+Row = tuple[str, str, str | None, Sequence[str] | None, str | None]
+
+
+def grade_many(
+    responses: Sequence[str],
+    answers: Sequence[str],
+    *,
+    questions: Sequence[str | None] | None = None,
+    choices: Sequence[Sequence[str] | None] | None = None,
+    answer_types: Sequence[str | None] | None = None,
+    grader: str = "vlt",
+    options: Options = STRICT,
+    workers: int | None = None,
+) -> list[Grade]:
+    """`grade` for every row of equally long columns, in order.
+
+    `grader` is vlt, paper (upstream's rule, see `vlt/grade/paper.py`) or math-verify (to compare
+    with). `workers` is how many processes may be used; None means all cores, and 1 or few rows
+    mean this process alone.
+    """
+    if grader not in GRADERS:
+        raise ValueError(f"no grader is called {grader!r}; take one of {', '.join(GRADERS)}")
+    columns: list[Sequence[Any] | None] = [responses, answers, questions, choices, answer_types]
+    for name, column in zip(("answers", "questions", "choices", "answer_types"), columns[1:], strict=True):
+        if column is not None and len(column) != len(responses):
+            raise ValueError(f"{len(column)} {name} for {len(responses)} responses")
+    rows = [
+        tuple(column[i] if column is not None else None for column in columns)
+        for i in range(len(responses))
+    ]
+    count = workers if workers is not None else len(os.sched_getaffinity(0))
+    if count <= 1 or len(rows) < (PARALLEL_FROM if workers is None else 2 * count):
+        return _grade_rows(rows, grader, options)
+    size = max(1, min(CHUNK, -(-len(rows) // (2 * count))))
+    chunks = [rows[i : i + size] for i in range(0, len(rows), size)]
+    return _in_processes(chunks, grader, options, min(count, len(chunks)))
+
+
+def _grade_rows(rows: Sequence[Sequence[Any]], grader: str, options: Options) -> list[Grade]:
+    one = grader_named(grader)
+    return [
+        one(
+            response or "",
+            answer or "",
+            question=question,
+            choices=choices,
+            answer_type=answer_type,
+            options=options,
+        )
+        for response, answer, question, choices, answer_type in rows
+    ]
+
+
+def grader_named(name: str) -> Callable[..., Grade]:
+    """The function that grades one row for a grader's name."""
+    if name == "paper":
+        from vlt.grade.paper import grade_as_paper
+
+        return grade_as_paper
+    if name == "math-verify":
+        from vlt.grade.mathverify import grade_by_math_verify
+
+        return grade_by_math_verify
+    return grade
+
+
+def _in_processes(
+    chunks: list[list[tuple[Any, ...]]], grader: str, options: Options, count: int
+) -> list[Grade]:
+    """Chunks on `count` processes; a chunk whose process dies is graded here."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from vlt.grade.symbolic import Late, Worker
+
+    idle: list[Worker] = []
+    settings = {"grader": grader, "options": asdict(options)}
+
+    def one(chunk: list[tuple[Any, ...]]) -> list[Grade]:
+        if grader == "vlt":  # the others need not see the reasoning
+            chunk = [(extract(row[0] or ""), *row[1:]) for row in chunk]
+        try:
+            worker = idle.pop() if idle else Worker("grade")
+            found = worker.ask({**settings, "rows": chunk}, CHUNK_SECONDS)
+        except (Late, OSError):
+            return _grade_chunk(chunk, grader, options)
+        idle.append(worker)
+        return [Grade(*row) for row in found]
+
+    try:
+        with ThreadPoolExecutor(count) as threads:
+            return [row for graded in threads.map(one, chunks) for row in graded]
+    finally:
+        for worker in idle:
+            worker.kill()
+
+
+def grade_chunk(question: dict[str, Any]) -> list[Grade]:
+    """The other end of `_in_processes`, in `vlt.grade.worker`."""
+    return _grade_chunk(question["rows"], question["grader"], Options(**question["options"]))
+
+
+def _grade_chunk(rows: Sequence[Sequence[Any]], grader: str, options: Options) -> list[Grade]:
+    if grader != "vlt":
+        return _grade_rows(rows, grader, options)
+    return [
+        grade_extracted(
+            predicted,
+            answer or "",
+            question=question,
+            choices=choices,
+            answer_type=answer_type,
+            options=options,
+        )
+        for predicted, answer, question, choices, answer_type in rows
+    ]

@@ -1,0 +1,74 @@
+"""Equations and inequalities: split at the sign, know what is only a name.
+
+`x = 5` and `5` are the same answer, so the side that is a name can be left out.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+_SIGN = re.compile(r"\\?[<>!:]=|=[<>]|[=<>≤≥≠≈∈]")
+_CANONICAL = {
+    "<=": "≤", "=<": "≤", ">=": "≥", "=>": "≥", "!=": "≠", ":=": "=", "≈": "=",
+}  # fmt: skip
+_FLIPPED = {">": "<", "≥": "≤"}
+_NAME = re.compile(
+    r"(?:the |a )?(?:m ?)?[∠△|]?[^\W\d]{1,20}(?:'|_\{?[\w+-]{1,8}\}?)*\|?"
+    r"(?:\([^()=<>]{1,20}\))?(?: [^\W\d]{1,20}){0,3}"
+    r"|\\[a-zA-Z]+ ?(?:\{?[A-Za-z]{1,4}\}?)?(?:_\{?\w+\}?)?'?"
+    r"|m?∠ ?[A-Z0-9]{1,4}|\([a-zA-Z]\w*(?:, ?[a-zA-Z]\w*)+\)"
+    r"|\\(?:sin|cos|tan) ?(?:\\?[A-Za-z]+|\([^()]{1,10}\)|[∠θαβ]+ ?[A-Z]?)"
+)
+_HEDGED_NAME = re.compile(r"\b(?:not|or|and|if|unless|maybe|either|than|no)\b", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Sides with the signs between them; > and ≥ are turned round to < and ≤."""
+
+    sides: tuple[str, ...]
+    signs: tuple[str, ...]
+
+    @property
+    def equation(self) -> bool:
+        """All signs are =."""
+        return all(sign == "=" for sign in self.signs)
+
+
+@lru_cache(maxsize=8192)
+def relation_of(text: str) -> Relation | None:
+    """The equation or inequality that a cleaned text is, or None."""
+    if len(text) > 600:
+        return None
+    signs = [_CANONICAL.get(sign, sign) for sign in _SIGN.findall(text)]
+    if not signs or len(signs) > 6:
+        return None
+    sides = [side.strip() for side in _SIGN.split(text)]
+    if not sides[-1]:
+        return None
+    if not sides[0]:
+        if signs[0] != "=" or len(signs) > 1:
+            return Relation(tuple(sides), tuple(signs))
+        return Relation(("", sides[1]), ("=",))
+    if all(sign in _FLIPPED for sign in signs):
+        sides.reverse()
+        signs = [_FLIPPED[sign] for sign in reversed(signs)]
+    return Relation(tuple(sides), tuple(signs))
+
+
+def is_name(side: str) -> bool:
+    """Whether a side is only a name (x, AB, f(x), the area A, m∠ABC), nothing computed."""
+    return side == "" or (
+        len(side) <= 60 and _NAME.fullmatch(side) is not None and not _HEDGED_NAME.search(side)
+    )
+
+
+def same_name(a: str, b: str) -> bool:
+    """Names equal but for LaTeX's braces, backslashes and spaces."""
+    return not a or not b or _bare(a) == _bare(b)
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[\s\\{}|]", "", name)

@@ -1,0 +1,173 @@
+"""The last tier, parent's side: ask a worker process whether two expressions are equal.
+
+The worker is started when it is first needed, as a fresh interpreter (nothing is forked: the
+process that asks may hold torch and threads), lives on for the next question, and is killed and
+replaced when it is late or dies. The deadline is kept by the parent with `poll`; no signals.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import select
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections import OrderedDict
+from fractions import Fraction
+from typing import IO, Any
+
+from vlt.grade.expression import Tree
+
+MEMORY_MB = 400
+START_SECONDS = 60.0
+QUESTIONS = 2000
+"""A worker answers so many questions, then makes room for a fresh one (sympy's caches grow)."""
+REMEMBERED = 4096
+
+
+class Late(Exception):
+    """The worker did not answer in time, or died."""
+
+
+class Worker:
+    """One worker process and the pipe to it; not for use by two threads at once."""
+
+    def __init__(self, role: str):
+        path = os.pathsep.join(entry for entry in sys.path if entry)
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "vlt.grade.worker", role, str(MEMORY_MB)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True,  # a ctrl-C in the terminal is the parent's business
+        )
+        self.asked = 0
+        try:
+            if self._receive(START_SECONDS) != "ready":
+                raise Late
+        except Late:
+            self.kill()
+            raise
+
+    def ask(self, question: Any, seconds: float) -> Any:
+        """The answer to one question; raises Late and leaves the worker dead after `seconds`."""
+        self.asked += 1
+        try:
+            data = json.dumps(question).encode()
+            _pipe(self.process.stdin).write(struct.pack(">I", len(data)) + data)
+            return self._receive(seconds)
+        except (Late, OSError) as error:
+            self.kill()
+            raise Late from error
+
+    def _receive(self, seconds: float) -> Any:
+        end = time.monotonic() + seconds
+        (size,) = struct.unpack(">I", self._read(4, end))
+        return json.loads(self._read(size, end))
+
+    def _read(self, size: int, end: float) -> bytes:
+        pipe = _pipe(self.process.stdout)
+        poll = select.poll()
+        poll.register(pipe, select.POLLIN | select.POLLHUP)
+        data = b""
+        while len(data) < size:
+            left = end - time.monotonic()
+            if left <= 0 or not poll.poll(left * 1000):
+                raise Late
+            piece = os.read(pipe.fileno(), size - len(data))
+            if not piece:
+                raise Late
+            data += piece
+        return data
+
+    def kill(self) -> None:
+        """End the process at once; harmless when it is dead."""
+        with contextlib.suppress(OSError):
+            self.process.kill()
+            self.process.wait()
+        self.forget()
+
+    def forget(self) -> None:
+        """Close this process's ends of the pipes (in a forked child: the worker is not its own)."""
+        for pipe in (self.process.stdin, self.process.stdout):
+            with contextlib.suppress(OSError):
+                _pipe(pipe).close()
+        if self.process.returncode is None:
+            self.process.returncode = 0  # so that the child of a fork does not wait for it
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None, "Popen was given PIPE"
+    return pipe
+
+
+_lock = threading.Lock()
+_worker: Worker | None = None
+_known: OrderedDict[tuple[Tree, Tree], bool] = OrderedDict()
+
+
+def equal(a: Tree, b: Tree, deadline: float = 1.0) -> bool | None:
+    """Whether two trees are equal; None when that was not found within `deadline` seconds."""
+    global _worker
+    with _lock:
+        if (a, b) in _known:
+            return _known[a, b]
+        question = {"a": _plain(a), "b": _plain(b)}
+        for _ in range(2):
+            try:
+                fresh = _worker is None or _worker.asked >= QUESTIONS
+                if fresh:
+                    if _worker is not None:
+                        _worker.kill()
+                    _worker = None
+                    _worker = Worker("equal")
+                assert _worker is not None
+                began = time.monotonic()
+                answer = _worker.ask(question, deadline)
+            except Late:
+                _worker = None
+                if fresh or time.monotonic() - began >= deadline:
+                    return None
+                continue  # an old worker died of its past: the same question to a fresh one
+            if answer is not None:
+                _known[a, b] = answer
+                if len(_known) > REMEMBERED:
+                    _known.popitem(last=False)
+            return bool(answer) if answer is not None else None
+        return None
+
+
+def _plain(tree: Any) -> Any:
+    """A tree for JSON: fractions as text."""
+    if isinstance(tree, Fraction):
+        return f"{tree.numerator}/{tree.denominator}"
+    return [_plain(part) for part in tree] if isinstance(tree, tuple) else tree
+
+
+def close() -> None:
+    """End the worker; the next question starts another."""
+    global _worker
+    with _lock:
+        if _worker is not None:
+            _worker.kill()
+        _worker = None
+
+
+def _after_fork() -> None:
+    """In a forked child: another lock (the parent's may be held) and no worker."""
+    global _lock, _worker
+    _lock = threading.Lock()
+    if _worker is not None:
+        _worker.forget()
+    _worker = None
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(close)

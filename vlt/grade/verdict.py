@@ -1,0 +1,46 @@
+"""What a grader says, and the debatable conventions a user may turn.
+
+Nothing here knows how a verdict is found; see `vlt/grade/__init__.py` for the rules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+Verdict = Literal["correct", "wrong", "unjudged"]
+
+
+class Grade(NamedTuple):
+    """The verdict on one response."""
+
+    verdict: Verdict
+    """correct, wrong, or unjudged (no gold answer, or the symbolic tier ran out of time)."""
+    predicted: str | None
+    """What the response answered, as written there; None when it gave no final answer."""
+    reason: str
+    """Which rule decided, in a few words: 'same text', 'another unit', 'no final answer'."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Debatable conventions. All are off (strict) unless asked for.
+
+    They are part of a verification's identity: another value, another dataset version.
+    """
+
+    relative_tolerance: float = 0.0
+    """Numbers within this share of gold are right. ChartQA's relaxed accuracy is 0.05."""
+    decimals_of_exact: bool = False
+    """0.333 is right for 1/3: a decimal of at least three places that exact gold rounds to."""
+    convert_units: bool = False
+    """500 cm is right for 5 m; 90 minutes for 1.5 hours."""
+    clock_24h: bool = False
+    """15:30 is right for 3:30 PM."""
+    plurals: bool = False
+    """cats is right for cat."""
+    deadline: float = 1.0
+    """Seconds of wall time that the symbolic tier has for one row."""
+
+
+STRICT = Options()

@@ -1,0 +1,77 @@
+"""What is asked of a model and what comes back: the words that engines, journal and stages share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+Message = dict[str, Any]
+"""{"role": ..., "content": str | [{"type": "text", "text": ...} | {"type": "image", "image": sha256}]}"""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a completion is drawn. Every field that is set is part of a completion's identity."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int | None = None
+    max_tokens: int = 2048
+    seed: int | None = None
+    """Sample i is drawn with seed + i where the engine can."""
+    stop: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of the server's own (`repetition_penalty`, ...)."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields that differ from the defaults are not left out: defaults may change."""
+        out = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {**out, "stop": list(self.stop), "extra": dict(self.extra)}
+
+
+@dataclass(frozen=True)
+class Request:
+    """Samples wanted of one prompt. `key` names the prompt and all that determines an answer."""
+
+    key: bytes
+    messages: Sequence[Message]
+    samples: tuple[int, ...]
+    """The indices of the wanted samples, ascending; a subset of 0 .. k-1."""
+    sampling: Sampling
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One sample that has arrived."""
+
+    key: bytes
+    sample: int
+    response: str
+    """All that the model wrote; reasoning that a server had set apart is joined back in <think>."""
+    finish_reason: str
+    """stop or length; nothing else counts as an answer."""
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Samples that the engine gave up on, with the server's words as the reason."""
+
+    key: bytes
+    samples: tuple[int, ...]
+    reason: str
+
+
+def request_key(model: Mapping[str, Any], messages: Sequence[Message], sampling: Sampling) -> bytes:
+    """16 bytes of everything that determines an answer, except the sample's index.
+
+    `model` is the model's identity (see vlt.digest.model_identity): never an endpoint or a path.
+    """
+    text = json.dumps(
+        [model, list(messages), sampling.as_json()], sort_keys=True, ensure_ascii=True
+    )
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
