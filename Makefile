@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   ?= vlt-demo
 
-.PHONY: demo test test-fast lint format install clean bench-loop help
+.PHONY: demo test test-fast lint format install clean bench-loop bench-gen help
 
 help:           ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -29,6 +29,9 @@ lint: install   ## ruff, mypy, import floors
 format: install ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench-gen: install      ## what generation costs; CURATOR=DIR, a venv with bespokelabs-curator, beside it
+	$(BIN)/python benchmarks/gen.py $(if $(CURATOR),--curator $(CURATOR))
 
 bench-loop: install     ## the miniature with three seeds: accuracy per round with 95 % intervals
 	$(BIN)/python benchmarks/loop.py

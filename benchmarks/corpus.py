@@ -261,7 +261,7 @@ def score(kept: Path, corpus: Path) -> dict[str, float]:
 
 def main() -> None:
     """Write a corpus, or score a dedup of one."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("rows", type=int, nargs="?")
     parser.add_argument("out", type=Path)
     parser.add_argument("--templates", action="store_true")

@@ -131,21 +131,22 @@ def generate(workspace: Path, stub: Stub, *options: str) -> Run:
 def measure(command: list[str], stub: Stub, environment: dict[str, str] | None = None) -> Run:
     """Run a command to its end: its wall time, CPU and peak memory, and the stub's counts."""
     began, clock = time.time(), time.monotonic()
-    child = subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONSAFEPATH": "1", **(environment or {})},
-    )
-    peak_kb = 0
-    while not (ended := os.wait4(child.pid, os.WNOHANG))[0]:
-        # Of the child alone: ru_maxrss would begin with what this process had when it forked.
-        peak_kb = max(peak_kb, _peak_kb(child.pid))
-        time.sleep(0.01)
-    _, status, usage = ended
-    assert child.stderr
-    words = child.stderr.read()
-    child.returncode = os.waitstatus_to_exitcode(status)
+    with tempfile.TemporaryFile() as said:
+        child = subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            env={**os.environ, "PYTHONSAFEPATH": "1", **(environment or {})},
+        )
+        peak_kb = 0
+        while not (ended := os.wait4(child.pid, os.WNOHANG))[0]:
+            # Of the child alone: ru_maxrss would begin with what this process had when it forked.
+            peak_kb = max(peak_kb, _peak_kb(child.pid))
+            time.sleep(0.01)
+        _, status, usage = ended
+        child.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        words = said.read()
     if child.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {child.returncode}: {words.decode()}")
     cpu = usage.ru_utime + usage.ru_stime

@@ -8,18 +8,23 @@ the rows back in their order with their answers. To write the next stage, copy d
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import pyarrow as pa
 
+from datagen.adaptive import UntilCorrect, correct_counts
+from datagen.plan import Plan, Planned
 from datagen.tally import Tally
 from vlt.digest import model_identity
 from vlt.engine import Engine
+from vlt.engine.money import Price
 from vlt.journal import Journal
-from vlt.request import Completion, Failure, Message, Request, Sampling, request_key
+from vlt.request import Completion, Failure, Message, Request, Sampling, key_maker
+from vlt.stage import Stage
 from vlt.store import Dataset, Store
 
 Progress = Callable[[str], None]
@@ -49,20 +54,39 @@ class Ask:
     limit: int | None = None
     """Take only the first rows. Part of what the stage is, not of what a request is."""
     progress: Progress | None = None
+    price: Price | None = None
+    """What the tokens cost; only told, in the progress and the manifest."""
+    probe: int | None = None
+    """Ask only so many requests, count the others and raise Planned: a dry run."""
+    until: UntilCorrect | None = None
+    """Draw more than k samples where too few are right."""
+    retry_failed: bool = False
+    """Make a version again that lacks rows which failed."""
     identity: dict[str, Any] = field(init=False)
     """What the model is, apart from where it lies."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "identity", model_identity(self.model, self.revision))
+        if self.until:
+            self.until.check(self.k)
 
     def parameters(self) -> dict[str, Any]:
         """What of this belongs to a stage's identity."""
+        until = self.until
         return {
             "model": self.identity,
             "sampling": self.sampling.as_json(),
             "k": self.k,
+            **({"until_correct": until.correct, "max_samples": until.most} if until else {}),
             "limit": self.limit,
         }
+
+    def found(
+        self, store: Store, name: str, stage: Stage, parents: Sequence[Dataset]
+    ) -> Dataset | None:
+        """The version that is there already, if it need not be made again."""
+        found = store.find(name, stage, parents)
+        return None if found and self.retry_failed and found.manifest.failed else found
 
     def label(self, store: Store) -> str:
         """The model in a row: its name, or the workspace's name for it, or its digest; no path."""
@@ -79,86 +103,153 @@ class Ask:
     def answers(
         self, parent: Dataset, messages: Messages
     ) -> Iterator[tuple[pa.RecordBatch, list[list[Answer]]]]:
-        """Batches of the parent's rows in order, with the k answers of each row.
+        """Batches of the parent's rows in order, with each row's answers: k, or more with `until`.
 
-        Everything is asked before the first batch comes. What is kept meanwhile is 16 bytes a row.
+        Everything is asked before the first batch comes; meanwhile 22 bytes a row are kept.
         """
         run = _Run(self, parent, messages)
-        run.ask_for_the_missing()
+        if self.probe is not None:
+            raise Planned(run.plan(self.probe))
+        run.ask(run.missing())
+        while self.until and run.want_more(self.until):
+            run.ask(run.missing_again())
         for start, batch in run.batches():
-            keys = run.keys_of(start, batch.num_rows)
-            found = {(c.key, c.sample): c for c in self.journal.read(list(set(keys)))}
-            yield (
-                batch,
-                [
-                    [found.get((key, s)) or run.failures[key, s] for s in range(self.k)]
-                    for key in keys
-                ],
-            )
+            yield batch, run.answers_of(start, batch.num_rows)
 
 
 class _Run:
     """One pass over the rows: which samples are missing, and what became of them."""
 
     def __init__(self, ask: Ask, parent: Dataset, messages: Messages):
-        self.ask, self.parent, self.messages = ask, parent, messages
+        self.of, self.parent, self.messages = ask, parent, messages
         self.keys = bytearray()
+        self.wanted, self.drawn, self.correct = array("H"), array("H"), array("H")
+        """Of each row: samples wanted; and with `until`, those graded, and the right among them."""
         self.failures: dict[tuple[bytes, int], str] = {}
         self.open: dict[bytes, int] = {}
         """Samples in flight of each request: two rows with the same request share its answers."""
         rows = parent.manifest.rows
-        self.tally = Tally(total=ask.k * (min(rows, ask.limit) if ask.limit else rows))
+        rows = min(rows, ask.limit) if ask.limit else rows
+        self.tally = Tally(ask.k * rows, price=ask.price)
 
-    def ask_for_the_missing(self) -> None:
-        requests = self.missing()
+    def ask(self, requests: Iterator[Request]) -> None:
+        """Ask, and record what comes; the engine is opened for the first request."""
         first = next(requests, None)
         if first is None:
             return
-        engine = self.ask.engine()
+        engine = self.of.engine()
         try:
             for result in engine.complete(chain([first], requests)):
                 self.record(result)
         finally:
             engine.close()
 
+    def plan(self, probe: int) -> Plan:
+        """Ask `probe` requests, and count the others."""
+        missing = self.missing()
+        self.ask(islice(missing, probe))
+        seconds = self.tally.seconds
+        samples = [len(request.samples) for request in missing]
+        return Plan(len(samples), sum(samples), seconds, self.tally)
+
     def missing(self) -> Iterator[Request]:
-        """Requests for the samples that are neither in the journal nor in flight, row by row."""
-        every, sampling = range(self.ask.k), self.ask.sampling
+        """Requests for what is neither in the journal nor in flight, row by row."""
+        key_of = key_maker(self.of.identity, self.of.sampling)
         for _, batch in self.batches():
             asked = [self.messages(row) for row in batch.to_pylist()]
-            keys = [
-                _no_key(m) if isinstance(m, str) else request_key(self.ask.identity, m, sampling)
-                for m in asked
-            ]
+            keys = [_no_key(m) if isinstance(m, str) else key_of(m) for m in asked]
             self.keys += b"".join(keys)
-            there = self.ask.journal.samples(keys)
-            for key, content in zip(keys, asked, strict=True):
-                have = there.setdefault(key, set())
-                wanted = tuple(s for s in every if s not in have)
-                self.tally.had += len(every) - len(wanted)
-                have.update(wanted)  # a second row of this batch may ask the same
-                if isinstance(content, str):
-                    self.fail(key, wanted, content)
-                elif wanted and key not in self.open and (key, wanted[0]) not in self.failures:
-                    self.open[key] = len(wanted)
-                    yield Request(key, content, wanted, sampling)
+            self.wanted.extend([self.of.k] * len(keys))
+            yield from self.requests(keys, asked, [range(self.of.k)] * len(keys))
+
+    def requests(
+        self, keys: list[bytes], asked: list[Sequence[Message] | str], wanted: list[range]
+    ) -> Iterator[Request]:
+        """Requests for those of the wanted samples that are not there."""
+        there = self.of.journal.samples(keys)
+        for key, content, samples in zip(keys, asked, wanted, strict=True):
+            if isinstance(content, str):
+                self.fail(key, samples, content)
+                continue
+            have = there.setdefault(key, set())
+            missing = tuple(s for s in samples if s not in have)
+            self.tally.had += len(samples) - len(missing)
+            have.update(missing)  # a second row of this batch may ask the same
+            if missing and key not in self.open and (key, missing[0]) not in self.failures:
+                self.open[key] = len(missing)
+                yield Request(key, content, missing, self.of.sampling)
+
+    def want_more(self, until: UntilCorrect) -> bool:
+        """Grade what is new, and want k more samples of the rows that lack right ones."""
+        more = False
+        self.drawn = self.drawn or array("H", [0]) * len(self.wanted)
+        self.correct = self.correct or array("H", [0]) * len(self.wanted)
+        for start, batch in self.batches():
+            new = [
+                i for i in range(batch.num_rows) if self.drawn[start + i] < self.wanted[start + i]
+            ]
+            answers = self.answers_of(start, batch.num_rows)
+            rows = batch.take(pa.array(new, pa.int32())).to_pylist()
+            texts = [
+                [
+                    a.response
+                    for a in answers[i][self.drawn[start + i] :]
+                    if isinstance(a, Completion)
+                ]
+                for i in new
+            ]
+            for i, correct in zip(new, correct_counts(rows, texts), strict=True):
+                row = start + i
+                self.correct[row] += correct
+                self.drawn[row] = self.wanted[row]
+                failed = any(isinstance(a, str) for a in answers[i])
+                if self.correct[row] < until.correct and not failed:
+                    self.wanted[row] = min(self.wanted[row] + self.of.k, until.most)
+                    self.tally.total += self.wanted[row] - self.drawn[row]
+                    more = more or self.wanted[row] > self.drawn[row]
+        return more
+
+    def missing_again(self) -> Iterator[Request]:
+        """Requests for the samples that are wanted since the last pass."""
+        for start, batch in self.batches():
+            ranges = [
+                range(self.drawn[row], self.wanted[row]) for row in range(start, start + len(batch))
+            ]
+            more = [i for i, samples in enumerate(ranges) if samples]
+            rows = batch.take(pa.array(more, pa.int32())).to_pylist()
+            keys = self.keys_of(start, len(batch))
+            asked = [self.messages(row) for row in rows]
+            yield from self.requests([keys[i] for i in more], asked, [ranges[i] for i in more])
+
+    def answers_of(self, start: int, rows: int) -> list[list[Answer]]:
+        """What came of the wanted samples of some rows."""
+        keys = self.keys_of(start, rows)
+        found = {(c.key, c.sample): c for c in self.of.journal.read(list(set(keys)))}
+        return [
+            [found.get((key, s)) or self.failures[key, s] for s in range(self.wanted[start + i])]
+            for i, key in enumerate(keys)
+        ]
 
     def record(self, result: Completion | Failure) -> None:
         if isinstance(result, Completion):
-            self.ask.journal.put(result)
+            self.of.journal.put(result)
             self.tally.arrived += 1
             self.tally.tokens += result.completion_tokens
-            self.settle(result.key, 1)
+            if self.settle(result.key, 1):  # the samples of a request share its prompt
+                self.tally.prompt_tokens += result.prompt_tokens
         else:
             self.fail(result.key, result.samples, result.reason)
             self.settle(result.key, len(result.samples))
-        if self.ask.progress and self.tally.due():
-            self.ask.progress(self.tally.line())
+        if self.of.progress and self.tally.due():
+            self.of.progress(self.tally.line())
 
-    def settle(self, key: bytes, samples: int) -> None:
+    def settle(self, key: bytes, samples: int) -> bool:
+        """Take samples off those in flight; whether they were the last of their request."""
         self.open[key] -= samples
-        if not self.open[key]:
-            del self.open[key]
+        if self.open[key]:
+            return False
+        del self.open[key]
+        return True
 
     def fail(self, key: bytes, samples: Sequence[int], reason: str) -> None:
         self.failures.update({(key, sample): reason for sample in samples})
@@ -166,7 +257,7 @@ class _Run:
 
     def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
         """(number of the first row, rows), up to the limit."""
-        start, limit = 0, self.ask.limit
+        start, limit = 0, self.of.limit
         for batch in self.parent.batches(size=ROWS_AT_A_TIME):
             rows = batch if limit is None else batch.slice(0, limit - start)
             if not rows.num_rows:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from datagen.ask import Ask, Progress
 from datagen.prompts import CAPTION
 from vlt.engine import Engine
+from vlt.engine.money import Price
 from vlt.journal import Journal
 from vlt.prompts import Prompt, render
 from vlt.request import Completion, Message, Sampling
@@ -39,15 +40,29 @@ def make_captions(
     name: str = "captions",
     round: int | None = None,
     progress: Progress | None = None,
+    price: Price | None = None,
+    probe: int | None = None,
+    retry_failed: bool = False,
 ) -> tuple[Dataset, bool]:
     """Items with their captions; returns the version and whether it was there already.
 
     An item without an image, or whose request fails, stands in `dropped-*.parquet` with the reason.
     """
-    ask = Ask(model, journal, engine, sampling, 1, revision, limit, progress)
+    ask = Ask(
+        model,
+        journal,
+        engine,
+        sampling,
+        revision=revision,
+        limit=limit,
+        progress=progress,
+        price=price,
+        probe=probe,
+        retry_failed=retry_failed,
+    )
     stage = Stage("gen captions", {**ask.parameters(), "prompt": prompt.as_json()})
     parents = ask.parents(store, items)
-    if found := store.find(name, stage, parents):
+    if found := ask.found(store, name, stage, parents):
         return found, True
 
     def messages(row: dict[str, Any]) -> Sequence[Message] | str:
@@ -65,7 +80,8 @@ def make_captions(
             kept = rows.filter(answered).append_column("caption", captions)
             writer.keep(kept.append_column("caption_model", models))
             writer.fail(rows.filter(pc.invert(answered)), reasons)
-            writer.count_tokens(
-                sum(c.prompt_tokens for c in got), sum(c.completion_tokens for c in got)
-            )
+            read, written = sum(c.prompt_tokens for c in got), sum(c.completion_tokens for c in got)
+            writer.count_tokens(read, written)
+            if price:
+                writer.money = (writer.money or 0.0) + price.of(read, written)
     return writer.dataset, False

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from datagen.markdown import bars, markdown_table, parameter_leaves
 from vlt import __version__
 from vlt.features import embedded
 from vlt.images import ImageStore
@@ -50,16 +51,20 @@ def dataset_card(
     *,
     repo: str,
     split: str = "train",
+    others: Sequence[str] = (),
     license: str | None = None,
 ) -> str:
-    """README.md: YAML for the Hub, then what the data are, how they were made and how to use them."""
+    """README.md: YAML for the Hub, then what the data are, how they were made and how to use them.
+
+    `others` are splits that the repository holds already.
+    """
     m = dataset.manifest
     ancestors = lineage(store, dataset)
     stages = [*reversed(ancestors), dataset]
     return "\n".join(
         [
             "---",
-            _yaml(_metadata(dataset, images, split, license)),
+            _yaml(_metadata(dataset, images, split, others, license)),
             "---",
             "",
             f"# {repo.split('/')[-1]}",
@@ -93,7 +98,17 @@ def dataset_card(
                 ],
             ),
             "",
-            "Their manifests lie in `vlt/`. `vlt pull` brings this version back with all of them.",
+            "Their manifests lie in `vlt/`.",
+            "",
+            "## Sources and licences",
+            "",
+            *_sources(stages),
+            "## Reproduce",
+            "",
+            f"`vlt pull {repo}{'' if split == 'train' else f' --split {split}'}` brings this very version back, with its manifest and lineage, and checks it "
+            "by its digest. To make it anew from its sources, run the stages above in their order with "
+            "their parameters; sampling from a model gives other responses each time, which is why what "
+            "follows hangs on the content's digest and not on the recipe.",
             "",
             "## Columns",
             "",
@@ -138,8 +153,27 @@ def lineage(store: Store, dataset: Dataset) -> list[Dataset]:
     return list(met.values())
 
 
+def _sources(stages: Sequence[Dataset]) -> list[str]:
+    rows = []
+    for stage in stages:
+        m = stage.manifest
+        if m.stage == "import":
+            p = m.parameters
+            where = (
+                f"{p['hub']} at {str(p['revision'])[:12]}" if "hub" in p else "files of the user's"
+            )
+            where = f"drawn by vlt ({m.rows:,})" if p.get("source") == "miniature" else where
+            license = m.facts.get("license") or "not known to vlt"
+            rows.append([str(p.get("source")), where, str(license), m.ref])
+    return [markdown_table(["source", "from", "licence", "version"], rows), ""] if rows else []
+
+
 def _metadata(
-    dataset: Dataset, images: ImageStore, split: str, license: str | None
+    dataset: Dataset,
+    images: ImageStore,
+    split: str,
+    others: Sequence[str],
+    license: str | None,
 ) -> dict[str, Any]:
     rows = dataset.manifest.rows
     size = next((name for limit, name in SIZES if rows < limit), "1M<n<10M")
@@ -152,7 +186,10 @@ def _metadata(
         else ["vlt", dataset.kind],
         "size_categories": [size],
         "configs": [
-            {"config_name": "default", "data_files": [{"split": split, "path": f"data/{split}-*"}]}
+            {
+                "config_name": "default",
+                "data_files": [{"split": s, "path": f"data/{s}-*"} for s in (split, *others)],
+            }
         ],
         "dataset_info": {
             "features": [_yaml_feature(name, f) for name, f in features.items()],
@@ -165,6 +202,8 @@ def _metadata(
             ],
         },
     }
+    if others:  # of those we know no numbers, and a list that is not whole would be refused
+        del metadata["dataset_info"]["splits"]
     return {"license": license, **metadata} if license else metadata
 
 
@@ -250,17 +289,6 @@ def _stage(stage: Dataset) -> list[str]:
     return lines
 
 
-def parameter_leaves(name: str, value: Any) -> list[tuple[str, Any]]:
-    """Nested parameters as dotted names; what is not set is left out."""
-    if isinstance(value, Mapping):
-        return [
-            leaf
-            for key, v in value.items()
-            for leaf in parameter_leaves(f"{name}.{key}" if name else str(key), v)
-        ]
-    return [] if value is None or value == [] else [(name, value)]
-
-
 def _statistics(dataset: Dataset) -> list[str]:
     names = dataset.schema.names
     lines: list[str] = []
@@ -271,7 +299,7 @@ def _statistics(dataset: Dataset) -> list[str]:
                 for pair in batch.column(column).value_counts().to_pylist():
                     counts[str(pair["values"])] += pair["counts"]
             if set(counts) - {"None"}:
-                lines += [markdown_table([column, "rows", ""], _bars(counts)), ""]
+                lines += [markdown_table([column, "rows", ""], bars(counts)), ""]
     if "completion_tokens" in names:
         column = dataset.table(["completion_tokens"]).column("completion_tokens")
         if column.null_count < len(column):
@@ -281,27 +309,3 @@ def _statistics(dataset: Dataset) -> list[str]:
             titles = ["response tokens", *(f"{int(100 * q)} %" for q in marks)]
             lines += [markdown_table(titles, [["", *cells]]), ""]
     return lines
-
-
-def _bars(counts: Counter[str], most: int = 20) -> list[list[str]]:
-    shown = counts.most_common(most)
-    rest = counts.total() - sum(count for _, count in shown)
-    shown += [("others", rest)] if rest else []
-    top = max(count for _, count in shown)
-    return [[name, f"{count:,}", "█" * max(1, round(20 * count / top))] for name, count in shown]
-
-
-def markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown; whatever stands in the cells is shown as it is."""
-
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
-
-    return "\n".join([line(titles), "|" + "---|" * len(titles), *map(line, rows)])
-
-
-def _cell(text: str) -> str:
-    """Text that a Markdown table shows as it is."""
-    for mark, shown in (("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("\n", " ")):
-        text = text.replace(mark, shown)
-    return text

@@ -3,14 +3,15 @@
     push_dataset(store, store.open("sft"), "user/repo", private=True)
 
 In the repository: `data/train-*.parquet` (images inside, so `datasets.load_dataset("user/repo")` and
-the viewer show them), `README.md` (the card), `vlt/manifest.json` and `vlt/lineage/*.json` (the
-manifests of all that the version was made from). One commit makes all of it visible at once. Shards
+the viewer show them), `README.md` (the card), `vlt/train/manifest.json` and `vlt/train/lineage/*.json`
+(the manifests of all that the version was made from). One commit makes all of it visible at once. Shards
 are the same at every try, so what had arrived before a connection broke is not sent again.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import asdict
 from typing import Any
@@ -18,10 +19,11 @@ from typing import Any
 from datagen.card import dataset_card, lineage
 from datagen.export import parquet_shards, with_rows
 from datagen.hub_calls import Say, check_repo, persistently
+from vlt.errors import UsageError
 from vlt.images import ImageStore
 from vlt.store import Dataset, Store, fresh_folder
 
-MANIFEST, LINEAGE = "vlt/manifest.json", "vlt/lineage/"
+SHARD = re.compile(r"data/(?P<split>[\w.-]+)-\d{5}-of-\d{5}\.parquet")
 
 
 def push_dataset(
@@ -39,6 +41,8 @@ def push_dataset(
 
     check_repo(repo)
     with_rows(dataset)
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", split):
+        raise UsageError(f"--split {split!r} is no split's name; use small letters, digits and _")
     api = HfApi()
     persistently(
         lambda: api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True),
@@ -57,15 +61,22 @@ def push_dataset(
                 say(f"{shard.name} ({shard.stat().st_size / 1e6:,.0f} MB)")
                 if add._is_uploaded:  # what stays small is sent with the commit
                     shard.unlink()
-            card = dataset_card(store, dataset, images, repo=repo, split=split, license=license)
-        texts = {"README.md": card.encode(), **manifests(store, dataset)}
+            others = {found["split"] for path in there if (found := SHARD.fullmatch(path))} - {
+                split
+            }
+            card = dataset_card(
+                store,
+                dataset,
+                images,
+                repo=repo,
+                split=split,
+                others=sorted(others),
+                license=license,
+            )
+        texts = {"README.md": card.encode(), **manifests(store, dataset, split)}
         operations += [CommitOperationAdd(path, data) for path, data in texts.items()]
-        stale = {
-            path
-            for path in there
-            if path.startswith((f"data/{split}-", LINEAGE))
-            and path not in {operation.path_in_repo for operation in operations}
-        }
+        kept = {operation.path_in_repo for operation in operations}
+        stale = {path for path in there - kept if _of_split(path, split)}
         operations += [CommitOperationDelete(path) for path in sorted(stale)]
         message = f"{dataset.ref} ({dataset.manifest.digest[:12]})"
         commit = persistently(
@@ -87,12 +98,27 @@ def _send(api: Any, repo: str, add: Any, say: Say) -> None:
     persistently(once, repo, say)
 
 
-def manifests(store: Store, dataset: Dataset) -> dict[str, bytes]:
-    """The version's manifest and those of all that it was made from."""
-    found = {MANIFEST: _as_json(dataset)}
+def manifests(store: Store, dataset: Dataset, folder: str) -> dict[str, bytes]:
+    """The version's manifest and those of all that it was made from, under vlt/<folder>/."""
+    found = {manifest_path(folder): _as_json(dataset)}
     for ancestor in lineage(store, dataset):
-        found[f"{LINEAGE}{ancestor.ref}.json"] = _as_json(ancestor)
+        found[f"{lineage_path(folder)}{ancestor.ref}.json"] = _as_json(ancestor)
     return found
+
+
+def manifest_path(folder: str) -> str:
+    """Where a split's manifest lies in a repository."""
+    return f"vlt/{folder}/manifest.json"
+
+
+def lineage_path(folder: str) -> str:
+    """Where the manifests of its ancestors lie."""
+    return f"vlt/{folder}/lineage/"
+
+
+def _of_split(path: str, split: str) -> bool:
+    shard = SHARD.fullmatch(path)
+    return path.startswith(f"vlt/{split}/") or (shard is not None and shard["split"] == split)
 
 
 def _as_json(dataset: Dataset) -> bytes:

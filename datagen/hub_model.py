@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from datagen.card import lineage, markdown_table, parameter_leaves
+from datagen.card import lineage
 from datagen.hub import manifests
 from datagen.hub_calls import Say, check_repo, persistently
+from datagen.markdown import markdown_table, parameter_leaves
 from vlt.digest import model_digest, model_files
 from vlt.store import Dataset, Store
 
@@ -54,7 +55,7 @@ def push_model(
         operations.append(add)
     texts = {"README.md": model_card(store, folder, repo, checkpoint, license).encode()}
     if checkpoint:
-        texts |= manifests(store, checkpoint)
+        texts |= manifests(store, checkpoint, "model")
     operations += [CommitOperationAdd(path, data) for path, data in texts.items()]
     message = checkpoint.ref if checkpoint else folder.name
     commit = persistently(

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from datagen.hub import LINEAGE, MANIFEST
+from datagen.hub import SHARD, lineage_path, manifest_path
 from datagen.hub_calls import Say, check_repo, persistently
 from vlt.errors import UserError
 from vlt.images import BadImage, ImageStore
@@ -31,6 +31,7 @@ def pull_dataset(
     *,
     name: str | None = None,
     revision: str | None = None,
+    split: str = "train",
     say: Say = lambda _: None,
 ) -> tuple[Dataset, bool]:
     """(the version, whether it was here already). Raises UserError for what is no version of vlt's."""
@@ -40,8 +41,10 @@ def pull_dataset(
     api = HfApi()
     info = persistently(lambda: api.dataset_info(repo, revision=revision), repo, say)
     paths = [sibling.rfilename for sibling in info.siblings or []]
-    if MANIFEST not in paths:
-        raise UserError(f"{repo!r} was not pushed by vlt; take its rows with `vlt import {repo}`")
+    if manifest_path(split) not in paths:
+        raise UserError(
+            f"{repo!r} has no split {split!r} that vlt pushed; take its rows with `vlt import {repo}`"
+        )
     folder = fresh_folder(store.root / ".pull" / str(info.sha)[:16])
 
     def fetch(path: str) -> Path:
@@ -53,16 +56,16 @@ def pull_dataset(
         return Path(persistently(once, repo, say))
 
     try:
-        manifest = Manifest.read(fetch(MANIFEST))
+        manifest = Manifest.read(fetch(manifest_path(split)))
         name = name or manifest.name
         if found := _here(store, name, manifest):
             return found, True
-        shards = sorted(p for p in paths if p.startswith("data/") and p.endswith(".parquet"))
+        shards = sorted(p for p in paths if (m := SHARD.fullmatch(p)) and m["split"] == split)
         stage = Stage(manifest.stage, manifest.parameters)
         with Writer(store, stage, name, manifest.kind) as writer:
             writer.received = manifest
             for path in paths:
-                if path.startswith(LINEAGE):
+                if path.startswith(lineage_path(split)):
                     target = writer.folder / LINEAGE_FOLDER / Path(path).name
                     target.parent.mkdir(exist_ok=True)
                     shutil.copyfile(fetch(path), target)

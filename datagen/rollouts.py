@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from datagen.adaptive import UntilCorrect
 from datagen.ask import Ask, Progress
 from datagen.prompts import ROLLOUT
 from datagen.samples import make_samples
 from vlt.engine import Engine
+from vlt.engine.money import Price
 from vlt.journal import Journal
 from vlt.prompts import Prompt, render
 from vlt.request import Message, Sampling
@@ -33,14 +35,31 @@ def make_rollouts(
     prompt: Prompt = ROLLOUT,
     sampling: Sampling = SAMPLING,
     k: int = K,
+    until: UntilCorrect | None = None,
     revision: str | None = None,
     limit: int | None = None,
     name: str = "samples",
     round: int | None = None,
     progress: Progress | None = None,
+    price: Price | None = None,
+    probe: int | None = None,
+    retry_failed: bool = False,
 ) -> tuple[Dataset, bool]:
-    """k samples of each item; returns the version and whether it was there already."""
-    ask = Ask(model, journal, engine, sampling, k, revision, limit, progress)
+    """k samples of each item, or more with `until`; (the version, whether it was there already)."""
+    ask = Ask(
+        model,
+        journal,
+        engine,
+        sampling,
+        k,
+        revision=revision,
+        limit=limit,
+        progress=progress,
+        price=price,
+        probe=probe,
+        until=until,
+        retry_failed=retry_failed,
+    )
     stage = Stage("gen rollouts", {**ask.parameters(), "prompt": prompt.as_json()})
 
     def messages(row: dict[str, Any]) -> Sequence[Message]:

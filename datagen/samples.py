@@ -24,30 +24,39 @@ def make_samples(
     name: str,
     round: int | None,
 ) -> tuple[Dataset, bool]:
-    """The parent's rows, k times each with `sample` 0 .. k-1; those without an answer are failed.
+    """The parent's rows, once for each answer with `sample` 0, 1, ...; those without one are failed.
 
     Returns the version and whether it was there already.
     """
     parents = ask.parents(store, parent)
-    if found := store.find(name, stage, parents):
+    if found := ask.found(store, name, stage, parents):
         return found, True
     label = ask.label(store)
     with Writer(store, stage, name, "sample", parents, round=round) as writer:
         for rows, answers in ask.answers(parent, messages):
-            every = _repeat(rows, ask.k)
+            every = _repeat(rows, [len(of_row) for of_row in answers])
             writer.expect(every)
             flat = [answer for of_row in answers for answer in of_row]
             answered = pa.array([isinstance(a, Completion) for a in flat], pa.bool_())
             writer.keep(_with_answers(every.filter(answered), flat, label))
             reasons = [a for a in flat if isinstance(a, str)]
             writer.fail(every.filter(pc.invert(answered)), reasons)
+            if ask.price:
+                writer.money = (writer.money or 0.0) + ask.price.of(*_tokens(answers))
     return writer.dataset, False
 
 
-def _repeat(rows: pa.RecordBatch, k: int) -> pa.RecordBatch:
-    """Each row k times, with the column `sample`."""
-    places = pa.array(np.repeat(np.arange(rows.num_rows), k))
-    samples = pa.array(np.tile(np.arange(k, dtype=np.int32), rows.num_rows))
+def _tokens(answers: list[list[Answer]]) -> tuple[int, int]:
+    """(read, written); the samples of a row share its prompt."""
+    got = [[a for a in of_row if isinstance(a, Completion)] for of_row in answers]
+    read = sum(of_row[0].prompt_tokens for of_row in got if of_row)
+    return read, sum(a.completion_tokens for of_row in got for a in of_row)
+
+
+def _repeat(rows: pa.RecordBatch, times: list[int]) -> pa.RecordBatch:
+    """Each row so many times, with the column `sample`."""
+    places = pa.array(np.repeat(np.arange(rows.num_rows), times))
+    samples = pa.array(np.concatenate([np.arange(n, dtype=np.int32) for n in [0, *times]]))
     return rows.take(places).append_column("sample", samples)
 
 

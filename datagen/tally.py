@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from vlt.engine.money import Price
+
 PROGRESS_SECONDS = 0.5
 
 
@@ -19,8 +21,16 @@ class Tally:
     failed: int = 0
     tokens: int = 0
     """Written by the model in this run."""
+    prompt_tokens: int = 0
+    """Read by it."""
+    price: Price | None = None
     started: float = field(default_factory=time.monotonic)
     shown: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Since the first row was looked at."""
+        return max(1e-9, time.monotonic() - self.started)
 
     def due(self) -> bool:
         """Whether it is time for another line."""
@@ -32,11 +42,13 @@ class Tally:
 
     def line(self) -> str:
         """Done, speed, failures and the time left, for people."""
-        seconds = max(1e-9, time.monotonic() - self.started)
+        seconds = self.seconds
         done = self.had + self.arrived + self.failed
         speed = (self.arrived + self.failed) / seconds
         parts = [f"{done:,}/{self.total:,} samples", f"{speed:,.1f}/s"]
         parts += [f"{self.tokens / seconds:,.0f} tokens/s"]
+        if self.price:
+            parts += [f"${self.price.of(self.prompt_tokens, self.tokens):,.2f}"]
         parts += [f"{self.had:,} from the journal"] if self.had else []
         parts += [f"{self.failed:,} failed"] if self.failed else []
         parts += [f"{duration((self.total - done) / speed)} left"] if speed else []

@@ -11,14 +11,18 @@ filters:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from filters.dedup import Dedup
 from filters.difficulty import Difficulty
 from filters.finish import FinishReason
+from filters.form import Disagreement, Format
+from filters.language import Language
+from filters.leakage import Leakage
 from filters.length import MaxWords
 from filters.mixture import Mixture
+from filters.near_dedup import NearDedup
 from filters.reflection import TruncateReflections
 from filters.repetition import Repetition
 from filters.select import Select
@@ -36,10 +40,15 @@ FILTERS: dict[str, type[Filter]] = {
         MaxWords,
         TruncateReflections,
         Repetition,
+        Leakage,
+        Format,
+        Disagreement,
+        Language,
         Select,
         Difficulty,
         Mixture,
         Dedup,
+        NearDedup,
     )
 }
 
@@ -52,6 +61,12 @@ def parse_chain(chain: Sequence[Any]) -> list[Filter]:
     if isinstance(chain, str | Mapping) or not isinstance(chain, Sequence):
         raise UsageError(f"filters must be a list, such as [verify, max_words: 500], not {chain!r}")
     parsed = [parse_filter(entry) for entry in chain]
+    grader = "vlt"
+    for place, filter in enumerate(parsed):
+        if isinstance(filter, Verify | Grade):
+            grader = filter.grader
+        elif isinstance(filter, TruncateReflections) and filter.grader is None:
+            parsed[place] = replace(filter, grader=grader)
     names = [filter.name for filter in parsed]
     if "difficulty" in names and {"verify", "correct"} & set(names[: names.index("difficulty")]):
         raise UsageError(
@@ -79,7 +94,7 @@ def parse_filter(entry: Any) -> Filter:
     name = str(name).replace("-", "_")
     if name not in FILTERS:
         raise UsageError(f"no filter is called {name!r}; there are {', '.join(FILTERS)}")
-    known = [field.name for field in fields(FILTERS[name])]
+    known = [field.name for field in fields(FILTERS[name]) if field.init]
     if values is None or values is True:
         values = {}
     elif not isinstance(values, Mapping) or (

@@ -11,6 +11,8 @@ from filters.near import SHORT, Sketches
 from filters.text import Ints
 
 PAIRS_AT_ONCE = 5_000
+MARGIN = 0.05
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -32,7 +34,7 @@ def near_clusters(
     if numbers:
         keys = mixed(keys + sketches.numbers)
     first, second = candidates(sketches.bands, keys)
-    near = jaccard(sketches, first, second) >= threshold
+    near = alike(sketches, first, second, threshold)
     return components(first[near], second[near], len(sketches))
 
 
@@ -59,15 +61,22 @@ def candidates(bands: np.ndarray[Any, np.dtype[np.uint32]], keys: Hashes) -> tup
     return first[agree], second[agree]
 
 
-def jaccard(sketches: Sketches, first: Ints, second: Ints) -> Floats:
-    """[pairs] Jaccard of the texts' grams: exact where both are short, else estimated."""
-    out = np.zeros(len(first))
+def alike(sketches: Sketches, first: Ints, second: Ints, threshold: float) -> Mask:
+    """[pairs] Whether the Jaccard of the texts' grams reaches the threshold.
+
+    Exact where both are short, else an estimate with an error of 0.035: there MARGIN is allowed,
+    so that pairs at the threshold are found.
+    """
+    out = np.zeros(len(first), bool)
     exact = np.maximum(sketches.counts[first], sketches.counts[second]) <= SHORT
     exact &= np.minimum(sketches.counts[first], sketches.counts[second]) > 0
-    for how, which in ((_exact, np.flatnonzero(exact)), (_estimated, np.flatnonzero(~exact))):
+    for how, which, least in (
+        (_exact, np.flatnonzero(exact), threshold),
+        (_estimated, np.flatnonzero(~exact), threshold - MARGIN),
+    ):
         for start in range(0, len(which), PAIRS_AT_ONCE):
             here = which[start : start + PAIRS_AT_ONCE]
-            out[here] = how(sketches, first[here], second[here])
+            out[here] = how(sketches, first[here], second[here]) >= least
     return out
 
 

@@ -82,27 +82,39 @@ class Dedup:
         """id, the two halves of the key, and what `keep` needs."""
         first, second = hashed(joined(rows, self.on))
         columns = {"id": rows.column("id"), "first": first, "second": second}
-        if self.keep != "first" and "response" in rows.schema.names:
-            columns["length"] = pc.utf8_length(pc.fill_null(rows.column("response"), ""))
-            columns["verdict"] = pc.index_in(rows.column("verdict"), _VERDICTS)
-        return pa.RecordBatch.from_pydict(columns)
+        return pa.RecordBatch.from_pydict({**columns, **keep_columns(rows, self.keep)})
 
     def decide(self, view: pa.Table, scratch: Scratch) -> Judgement:
         """The reason names the item that stays, and the cluster by its key."""
-        policy = KEEP[self.keep] if "length" in view.schema.names else KEEP["first"]
-        out = scratch.query(
-            f"""
-            with clusters as (
-                select first, second, {policy} as kept from rows group by first, second
-                having min(id) != max(id)
-            )
-            select place, kept, format('{{:016x}}', first) as cluster
-            from rows join clusters using (first, second) where id != kept order by place
-            """,
-            rows=view.append_column("place", pa.array(np.arange(len(view)))),
+        return kept_items(view, self.keep, f"same {', '.join(self.on)}", scratch)
+
+
+def keep_columns(rows: pa.RecordBatch, keep: str) -> dict[str, pa.Array]:
+    """What the policy `keep` chooses by: the response's length and the verdict's rank."""
+    if keep == "first" or "response" not in rows.schema.names:
+        return {}
+    length = pc.utf8_length(pc.fill_null(rows.column("response"), ""))
+    return {"length": length, "verdict": pc.index_in(rows.column("verdict"), _VERDICTS)}
+
+
+def kept_items(view: pa.Table, keep: str, reason: str, scratch: Scratch) -> Judgement:
+    """Of each cluster (rows of the same `first` and, if there is one, `second`) one item stays.
+
+    The reason names that item and the cluster.
+    """
+    policy = KEEP[keep] if "length" in view.schema.names else KEEP["first"]
+    keys = "first, second" if "second" in view.schema.names else "first"
+    out = scratch.query(
+        f"""
+        with clusters as (
+            select {keys}, {policy} as kept from rows group by {keys} having min(id) != max(id)
         )
-        keep = np.ones(len(view), bool)
-        keep[out["place"].to_numpy()] = False
-        pairs = zip(out["kept"].to_pylist(), out["cluster"].to_pylist(), strict=True)
-        same = f"same {', '.join(self.on)}"
-        return Judgement(keep, [f"{same}: as {kept}, cluster {name}" for kept, name in pairs])
+        select place, kept, format('{{:016x}}', first) as cluster
+        from rows join clusters using ({keys}) where id != kept order by place
+        """,
+        rows=view.append_column("place", pa.array(np.arange(len(view)))),
+    )
+    keep_mask = np.ones(len(view), bool)
+    keep_mask[out["place"].to_numpy()] = False
+    pairs = zip(out["kept"].to_pylist(), out["cluster"].to_pylist(), strict=True)
+    return Judgement(keep_mask, [f"{reason}: as {kept}, cluster {name}" for kept, name in pairs])

@@ -6,7 +6,10 @@ length limit counts as not correct even where nobody graded it.
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -47,25 +50,31 @@ def pass_rates(samples: Dataset) -> pa.Table:
     The rows that filters took out count too, so the version that `verify` made will do. Raises
     UserError where nothing has been graded.
     """
-    import tempfile
-    from pathlib import Path
-
     if samples.kind != "sample":
         raise UsageError(
             f"{samples.ref} holds {samples.kind}s; pass rates are counted over samples"
         )
-    dropped = samples.dropped().select(list(READS)) if samples.dropped_files else None
-    views = [_counted(batch) for batch in samples.batches(READS)]
-    if dropped is not None:
-        views += [_counted(batch) for batch in dropped.to_batches()]
-    schema = pa.schema([("id", pa.string()), ("solved", pa.bool_()), ("counts", pa.bool_())])
-    with tempfile.TemporaryDirectory(prefix="vlt-") as folder:
-        rates = _rates(pa.Table.from_batches(views, schema), Scratch(Path(folder)))
+    rates = rates_of(with_dropped(samples, READS))
     if not rates.num_rows and samples.manifest.rows:
         raise UserError(
             f"{samples.ref} has no verdicts; write them with `vlt filter {samples.ref} --verify`"
         )
     return rates
+
+
+def rates_of(batches: Iterable[pa.RecordBatch]) -> pa.Table:
+    """id, n, correct, pass_rate of the items of these samples; those not graded do not count."""
+    schema = pa.schema([("id", pa.string()), ("solved", pa.bool_()), ("counts", pa.bool_())])
+    view = pa.Table.from_batches([_counted(batch) for batch in batches], schema)
+    with tempfile.TemporaryDirectory(prefix="vlt-") as folder:
+        return _rates(view, Scratch(Path(folder)))
+
+
+def with_dropped(samples: Dataset, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The rows that were kept, then those that were not."""
+    yield from samples.batches(columns)
+    if samples.dropped_files:
+        yield from samples.dropped().select(list(columns)).to_batches()
 
 
 @dataclass(frozen=True)

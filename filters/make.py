@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from filters.chain import parse_chain
 from filters.database import Scratch
-from filters.shape import Filter, Judgement, RowFilter, WholeFilter, is_whole, settings
+from filters.shape import Filter, Judgement, Prepares, RowFilter, WholeFilter, is_whole, settings
 from vlt.errors import UsageError
 from vlt.schema import KINDS
 from vlt.stage import Stage
@@ -74,6 +74,7 @@ def make_filtered(
         scratch.folder.mkdir()
         ledger = _Sources()
         rows: Iterable[pa.RecordBatch] = _incoming(parents, writer, ledger)
+        filters = [f.prepared(store, parents) if isinstance(f, Prepares) else f for f in filters]
         for number, (row_filters, whole) in enumerate(_links(filters)):
             outcomes = _stream(rows, row_filters, scratch.threads)
             rows = _settled(outcomes, writer, ledger)

@@ -66,12 +66,13 @@ class TruncateReflections:
     threads: ClassVar[bool] = False
 
     keywords: tuple[str, ...] = KEYWORDS
-    grader: str = "vlt"
-    """Must be that of `verify`."""
+    grader: str | None = None
+    """That of `verify`, which it takes over where it follows one in a chain."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "keywords", tuple(self.keywords))
-        check_grader(self.grader)
+        if self.grader is not None:
+            check_grader(self.grader)
         if not self.keywords or not all(self.keywords):
             raise UsageError("truncate_reflections needs keywords that are not empty, e.g. 'Wait,'")
 
@@ -120,7 +121,8 @@ class TruncateReflections:
         """
         right = pc.fill_null(pc.equal(rows.column("verdict"), "correct"), False)
         again = cut & right.to_numpy(zero_copy_only=False)
-        if self.grader == "vlt":
+        grader = self.grader or "vlt"
+        if grader == "vlt":
             tagged = pc.match_substring(rows.column("response"), "</think>")
             again &= ~pc.fill_null(tagged, False).to_numpy(zero_copy_only=False)
         if not again.any():
@@ -128,7 +130,7 @@ class TruncateReflections:
         changed = rows.set_column(
             rows.schema.get_field_index("response"), "response", judged.columns["response"]
         ).filter(pa.array(again))
-        still, reasons = incorrect(*list(graded(changed, self.grader).values())[:2])
+        still, reasons = incorrect(*list(graded(changed, grader).values())[:2])
         lost = dict(zip(np.flatnonzero(again)[~still].tolist(), reasons, strict=True))
         before = iter(judged.each_reason())
         every = {row: next(before) for row in np.flatnonzero(~judged.keep).tolist()}

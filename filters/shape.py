@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Protocol, TypeGuard
+from typing import Any, ClassVar, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
 
 from filters.database import Scratch
+from vlt.store import Dataset, Store
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
@@ -75,6 +76,15 @@ class WholeFilter(Protocol):
 Filter = RowFilter | WholeFilter
 
 
+@runtime_checkable
+class Prepares(Protocol):
+    """A filter that must look something up before the first row comes."""
+
+    def prepared(self, store: Store, parents: Sequence[Dataset]) -> Filter:
+        """The same filter, ready; `parents` are the datasets whose rows come."""
+        ...
+
+
 def is_whole(filter: Filter) -> TypeGuard[WholeFilter]:
     """Whether it needs the view of everything."""
     return hasattr(filter, "decide")
@@ -82,7 +92,10 @@ def is_whole(filter: Filter) -> TypeGuard[WholeFilter]:
 
 def settings(filter: Filter) -> dict[str, Any]:
     """The filter as a recipe may write it, every setting spelt out: its identity."""
-    return {"filter": filter.name, **{f.name: getattr(filter, f.name) for f in fields(filter)}}
+    return {
+        "filter": filter.name,
+        **{f.name: getattr(filter, f.name) for f in fields(filter) if f.init},
+    }
 
 
 def everything(rows: pa.RecordBatch | pa.Table) -> Mask:

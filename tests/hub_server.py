@@ -225,14 +225,14 @@ class _Handler(BaseHTTPRequestHandler):
         asked = json.loads(self.body)
         name = f"{asked.get('organization') or 'user'}/{asked['name']}"
         kind = asked.get("type", "model")
+        url = f"{self.hub.url}/{'datasets/' if kind == 'dataset' else ''}{name}"
         if (kind, name) in self.hub.repos:
-            self._send(409, {"error": "You already created this repo", "url": self.hub.url})
+            self._send(409, {"error": "You already created this repo", "url": url})
             return
         repo = Repo(kind, name, bool(asked.get("private")) or asked.get("visibility") == "private")
         repo.commit({})
         self.hub.repos[kind, name] = repo
-        prefix = "datasets/" if kind == "dataset" else ""
-        self._send(200, {"url": f"{self.hub.url}/{prefix}{name}", "name": name, "id": name})
+        self._send(200, {"url": url, "name": name, "id": name})
 
     def info(self, kind: str, repo: str, revision: str = "main") -> None:
         if found := self._at(kind, repo, revision):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from datagen.adaptive import UntilCorrect
 from datagen.captions import make_captions
 from datagen.reasoning import make_reasoning
 from datagen.rollouts import make_rollouts
@@ -16,6 +17,7 @@ from tests.stub import Stub
 from tests.stub_server import SETTINGS, text_of
 from vlt.engine import Engine
 from vlt.engine.openai import OpenAIEngine
+from vlt.errors import UsageError
 from vlt.journal import Journal
 from vlt.prompts import Prompt
 from vlt.request import Sampling
@@ -239,3 +241,38 @@ def test_reasoning_sees_the_caption_and_no_image(
 def test_no_rows_is_an_empty_version(store: Store, asking: dict[str, Any]) -> None:
     made, _ = make_captions(store, dataset(store, "items", "item", []), **asking)
     assert made.manifest.rows == made.manifest.rows_in == 0
+
+
+def test_more_samples_of_hard_rows(store: Store, asking: dict[str, Any], stub: Stub) -> None:
+    items = dataset(store, "choices", "item", [item(f"[[{i}]]", "A") for i in range(300)])
+    asking |= {"sampling": Sampling(seed=10), "k": 2, "until": UntilCorrect(2, 9)}
+    made, _ = make_rollouts(store, items, **asking)
+    by_row: dict[str, list[dict[str, Any]]] = {}
+    for row in made.table().to_pylist():
+        by_row.setdefault(row["question"], []).append(row)
+    for i in range(300):
+        right = [text_of(str(i), 10 + s, 60)[1] == "<answer>A</answer>" for s in range(9)]
+        ends = [n for n in (2, 4, 6, 8) if sum(right[:n]) >= 2]
+        rows = by_row[f"[[{i}]]"]
+        assert [row["sample"] for row in rows] == list(range(min(ends, default=9)))
+        assert [row["predicted"] == "A" for row in rows] == right[: len(rows)]
+    assert {len(rows) for rows in by_row.values()} == {2, 4, 6, 8, 9}
+    assert stub.stats()["choices"] == made.manifest.rows
+    assert made.manifest.parameters["until_correct"] == 2
+    asking["engine"] = never
+    again, existed = make_rollouts(store, items, **{**asking, "name": "again"})
+    assert not existed
+    assert again.manifest.digest == made.manifest.digest
+
+
+def test_rows_that_fail_get_no_more_samples(
+    store: Store, asking: dict[str, Any], stub: Stub
+) -> None:
+    items = dataset(store, "choices", "item", [item("[[x]]", "A"), item("[[y]]", "none")])
+    stub.configure(always={"x": 400})
+    asking |= {"sampling": Sampling(seed=10), "k": 1, "until": UntilCorrect(1, 5)}
+    made, _ = make_rollouts(store, items, **asking)
+    assert stub.attempts() == {"x": 1, "y": 5}
+    assert made.manifest.failed == {"HTTP 400": 1}
+    with pytest.raises(UsageError, match="--max-samples 3 is less than"):
+        make_rollouts(store, items, **{**asking, "until": UntilCorrect(4, 3)})

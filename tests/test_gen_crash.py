@@ -175,6 +175,12 @@ def test_a_row_that_always_fails(workspace: Path) -> None:
     made = store.open("samples")
     assert made.manifest.rows == 49
     (aside,) = made.dropped().to_pylist()
+    with Stub() as stub:
+        assert run_vlt(*command(workspace, stub)).returncode == 3
+        assert run_vlt(*command(workspace, stub, "--retry-failed")).returncode == 0
+        assert stub.stats()["requests"] == 1
+    check_whole(store.open("samples@v2"), 50)
+    assert made.manifest.identity == store.open("samples@v2").manifest.identity
     assert (aside["question"], aside["reason"]) == ("[[7]]", "HTTP 413: this one never works")
 
 

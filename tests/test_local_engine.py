@@ -131,6 +131,32 @@ def test_samples_follow_the_models_distribution(
     assert chi < 60 + 4 * math.sqrt(2 * 60)
 
 
+def test_rows_that_have_ended_leave_the_batch(
+    models: dict[str, Path], store: Store, images: ImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With pictures, whose positions are not the tokens': what the others say stays the same."""
+    from vlt.engine import decode
+
+    sampling = Sampling(temperature=5.0, max_tokens=80, seed=2)  # hot enough to hit the end often
+    asked = requests(store, 40, 4, sampling)
+    engine = LocalEngine(str(models["vlm"]), load_image=images.read)
+    left: list[int] = []
+    select = decode.GrowingLayer.batch_select_indices
+
+    def counted(layer: Any, indices: Any) -> None:
+        left.append(len(indices))
+        select(layer, indices)
+
+    monkeypatch.setattr(decode.GrowingLayer, "batch_select_indices", counted)
+    monkeypatch.setattr(decode, "LEAVE", 1.0)  # whoever has ended leaves at once
+    shrunk = answers(engine, asked)
+    assert min(left) < 160
+    monkeypatch.setattr(decode, "LEAVE", 0.0)
+    left.clear()
+    assert answers(engine, asked) == shrunk
+    assert set(left) == {160}
+
+
 def test_without_a_seed_answers_differ(
     models: dict[str, Path], store: Store, images: ImageStore
 ) -> None:

@@ -154,3 +154,25 @@ def test_killed_at_any_moment_it_goes_on(done: tuple[Path, Path, Any], tmp_path:
     assert asked == journalled(done[1])
     assert vlt_json("run", recipe, "-w", workspace)["rounds"] == result["rounds"]
     assert journalled(workspace) == asked
+
+
+def test_interrupted_and_two_at_once(tmp_path: Path) -> None:
+    recipe, workspace = write_small(tmp_path / "small.yaml"), tmp_path / "workspace"
+    command = [sys.executable, "-m", "vlt.cli.main", "run", str(recipe), "-w", str(workspace)]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    folder = workspace / "checkpoints" / "sft-model"
+    waited = time.monotonic()
+    while not folder.exists():
+        assert time.monotonic() - waited < 300
+        assert first.poll() is None
+        time.sleep(0.02)
+    sentence = vlt_error("run", recipe, "-w", workspace)
+    assert f"written by another vlt (process {first.pid})" in sentence
+    first.send_signal(signal.SIGINT)
+    assert first.stderr is not None
+    words = first.stderr.read()
+    assert first.wait(timeout=60) == 130
+    assert words.strip().splitlines()[-1].startswith("vlt: interrupted; the same command goes on")
+    assert "Traceback" not in words
+    vlt("run", recipe, "--rounds", 1, "--until", "sft-model", "-w", workspace)
+    check_conservation(workspace)

@@ -139,7 +139,7 @@ def shipped():
     return model.eval(), processor
 
 
-def test_the_shipped_weights_are_small(shipped):
+def test_the_shipped_weights_are_small():
     size = sum(file.stat().st_size for file in WEIGHTS.rglob("*") if file.is_file())
     assert size < 8e6
 
@@ -176,7 +176,7 @@ def test_the_shipped_reasoner_reasons_and_stops():
         for row in held
     ]
     said = [answer_of(text) for text in generate(model, tokenizer, prompts, temperature=1.0)]
-    assert None not in said or said.count(None) <= 3
+    assert said.count(None) <= 3
     assert 0.3 < sum(a == row["answer"] for a, row in zip(said, held, strict=True)) / 60 < 0.95
 
 

@@ -7,6 +7,9 @@ import hashlib
 import io
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +186,10 @@ def test_json_list_and_data_urls(store: Store, tmp_path: Path) -> None:
         (["cat", "dog"], "dog", "dog"),
         (["cat", "dog"], "B. dog", "B"),
         (["cat", "dog"], 1, "B"),
-        (["1", "2", "3"], 2, "2"),
+        ([1, 2, 3], 2, "2"),
+        (["1", "2", "3"], 3, "3"),
+        (["0", "1", "2"], 1, "B"),
+        (["48.0", "12"], "48", "48.0"),
         ("['cat', 'dog']", "A", "A"),
         ('["cat", "dog"]', "A", "A"),
         ({"A": "cat", "B": "dog", "C": None}, "B", "B"),
@@ -388,3 +394,36 @@ def test_a_pil_image_of_a_builder(store: Store, tmp_path: Path) -> None:
     assert isinstance(data, bytes)
     assert io.BytesIO(data).read(4) == b"\x89PNG"
     assert store.root.exists()
+
+
+def test_kill_in_the_middle_then_again(tmp_path: Path) -> None:
+    file = a_folder(tmp_path / "mine", 40)
+    program = (
+        "import os, signal, sys\n"
+        "import vlt.images\n"
+        "from datagen.sources import items\n"
+        "from vlt.store import Store\n"
+        "vlt.images.PACK_BYTES = 30_000\n"
+        "def killed(record, images, source, n=[0]):\n"
+        "    n[0] += 1\n"
+        "    if n[0] == 25: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return sound(record, images, source)\n"
+        "sound, items.sound_item = items.sound_item, killed\n"
+        "items.make_items(Store(sys.argv[1]), sys.argv[2])\n"
+    )
+    workspace = tmp_path / "workspace"
+    command = [sys.executable, "-c", program, str(workspace), str(file)]
+    root = Path(__file__).parents[1]
+    assert subprocess.run(command, cwd=root, check=False).returncode == -signal.SIGKILL
+    store = Store(workspace)
+    assert store.all() == []
+    with ImageStore(store.images) as images:
+        assert 0 < len(images) < 25, "packs that were complete stay"
+    made, existed = make_items(store, str(file))
+    assert not existed
+    assert (made.manifest.ref, made.manifest.rows) == ("items@v1", 40)
+    assert bytes_of(store, made) == [[png(i)] for i in range(40)]
+    with ImageStore(store.images) as images:
+        assert len(images) == 40
+        assert sum(pq.read_metadata(pack).num_rows for pack in images.packs) == 40
+    assert not list((workspace / "datasets" / "items").glob(".building*"))

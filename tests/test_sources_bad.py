@@ -122,11 +122,8 @@ CORPUS: list[tuple[str, Any, str | None]] = [
     ("answer too long", {"answer": "la " * 10_000}, "answer is too long"),
     ("choices without the answer", {"choices": CHOICES, "answer": "bird"}, "answer is none of"),
     ("letter beyond the choices", {"choices": CHOICES, "answer": "E"}, "answer is none of"),
-    (
-        "index beyond the choices",
-        {"choices": CHOICES, "answer": 2},
-        "answer 2 is the place of none",
-    ),
+    ("index beyond the choices", {"choices": CHOICES, "answer": 2}, "answer is the place of none"),
+    ("place or text", {"choices": ["1", "2"], "answer": 1}, "answer is the place of one"),
     (
         "letter of one, text of other",
         {"choices": ["B", "A"], "answer": "A"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -231,6 +232,7 @@ train(store, store.open(data), model=model, prompt=PROMPT, settings=settings, na
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sft", "grpo"])
 def test_killed_and_resumed_is_the_same_curve(
     kind: str, store: Store, model: str, student: str, data: Dataset
@@ -347,3 +349,55 @@ def test_a_text_model_has_no_tower_to_freeze(store: Store, tmp_path: Path) -> No
             freeze=["vision_tower"],
             name="text-f",
         )
+
+
+def test_prompts_that_are_too_long_are_left_out(store: Store, model: str, data: Dataset) -> None:
+    """Pictures of 84, 112 and 140 x 56 pixels make 6, 8 and 10 tokens, and each prompt the rest."""
+    from train.job import Job, load_reader, prompt_tokens
+
+    settings = {**SFT, "max_steps": 1}
+    reader = load_reader(Job("sft", model, None, "", {}, [], None))
+    with ImageStore(store.images) as images:
+        from PIL import Image
+
+        lengths = []
+        for row in data.table().to_pylist():
+            picture = Image.open(io.BytesIO(images.read(row["images"][0])))
+            prompt = [{"role": "user", "content": f"{row['question']} Think first."}]
+            lengths.append(prompt_tokens(reader, {"prompt": prompt, "images": [picture]}))
+    most = sorted(lengths)[10]
+    kept = sum(n <= most for n in lengths)
+    assert 0 < kept < 24
+    found, _ = train_sft(
+        store,
+        data,
+        model=model,
+        prompt=PROMPT,
+        settings=settings,
+        max_prompt_tokens=most,
+        name="short",
+    )
+    assert found.manifest.rows == kept
+    assert found.manifest.failed == {"prompt too long": 24 - kept}
+
+
+def test_the_command_line(store: Store, model: str, data: Dataset, tmp_path: Path) -> None:
+    """vlt train sft, with the prompt from a file and the checkpoint copied out."""
+    from tests.cli import vlt_error, vlt_json
+
+    prompt = tmp_path / "prompt.txt"
+    prompt.write_text("{question} Think first.\n")
+    out = tmp_path / "out"
+    words = ["train", "sft", "-w", str(store.root), "--data", data.ref, "--model", model]
+    words += ["--set", "max_steps=1", "--set", "learning_rate=1e-3", "--prompt", str(prompt)]
+    found = vlt_json(*words, "--freeze", "projector", "--as", "typed", "--output", str(out))
+    assert found["facts"]["steps"] == 1
+    assert (out / "model.safetensors").is_file()
+    made = store.open("typed").manifest.parameters
+    assert made["settings"] == {"learning_rate": 1e-3, "max_length": None, "max_steps": 1}
+    assert made["freeze"] == ["projector"]
+    assert made["prompt"] == PROMPT.as_json()
+    assert "not a field" in vlt_error(*words, "--set", "max_pixels=3")
+    assert "holds samples" in vlt_error(
+        "train", "grpo", "-w", store.root, "--data", data.ref, "--model", data.ref, code=2
+    )

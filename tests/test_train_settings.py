@@ -9,7 +9,7 @@ import pytest
 from train.explain import explain
 from train.fields import fields
 from train.freeze import part_of
-from train.launch import environment
+from train.launch import _launcher, environment
 from train.rewards import check_reward, is_bare, rewards
 from train.settings import check_freeze, check_pixels, identity, resolve
 from vlt.errors import UserError
@@ -163,6 +163,24 @@ def test_explain_sets_value_paper_and_default_side_by_side() -> None:
     assert rows["loss_type"]["value"] == rows["loss_type"]["TRL"]
     assert rows["loss_type"]["set by"] == "TRL"
     assert {r["setting"]: r for r in explain("sft", {})}["max_length"]["set by"] == "vlt"
+
+
+def test_how_processes_are_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    from train import launch
+
+    assert _launcher(1, ()) == []
+    words = _launcher(4, ["fsdp2"])
+    assert words[:3] == ["-m", "accelerate.commands.launch", "--config_file"]
+    assert words[3].endswith("fsdp2.yaml")
+    assert words[-2:] == ["--num_processes", "4"]
+    own = _launcher(1, ["--config_file", "nodes.yaml"])
+    assert own == ["-m", "accelerate.commands.launch", "--config_file", "nodes.yaml"]
+    monkeypatch.setattr(launch, "_has_gpu", lambda: True)
+    assert "--multi_gpu" in _launcher(2, ())
+    monkeypatch.setattr(launch, "_has_gpu", lambda: False)
+    assert _launcher(2, ())[1] == "torch.distributed.run"
+    with pytest.raises(UserError, match="needs DeepSpeed"):
+        _launcher(8, ["zero3"])
 
 
 def test_the_childs_environment_keeps_a_users_files_out() -> None:

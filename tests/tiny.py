@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ COLOURS = {"red": (220, 40, 40), "blue": (40, 40, 220), "green": (40, 160, 40)}
 
 
 @functools.cache
-def _tokenizer() -> Any:
+def tiny_tokenizer() -> Any:
+    """The miniature's tokenizer."""
     from datagen.miniature.models import make_tokenizer
 
     return make_tokenizer()
@@ -35,7 +37,7 @@ def tiny_vlm(folder: Path, seed: int = 0) -> Path:
     from datagen.miniature.models import make_processor, make_vlm, save
 
     torch.manual_seed(seed)
-    save(make_vlm(_tokenizer()), make_processor(_tokenizer()), folder)
+    save(make_vlm(tiny_tokenizer()), make_processor(tiny_tokenizer()), folder)
     return folder
 
 
@@ -46,7 +48,7 @@ def tiny_text(folder: Path, seed: int = 0) -> Path:
     from datagen.miniature.models import make_reasoner, save
 
     torch.manual_seed(seed)
-    save(make_reasoner(_tokenizer()), _tokenizer(), folder)
+    save(make_reasoner(tiny_tokenizer()), tiny_tokenizer(), folder)
     return folder
 
 
@@ -59,13 +61,24 @@ def png(colour: tuple[int, int, int], size: tuple[int, int] = (84, 56)) -> bytes
     return out.getvalue()
 
 
-def item_rows(store: Store, n: int, *, images: bool = True, seed: int = 0) -> list[dict[str, Any]]:
-    """Questions about the colour of a picture, with every column of an item."""
+def item_rows(
+    store: Store,
+    n: int,
+    *,
+    images: bool = True,
+    seed: int = 0,
+    pictures: Sequence[bytes] | None = None,
+) -> list[dict[str, Any]]:
+    """Questions about the colour of a picture, with every column of an item.
+
+    The pictures are of one colour, 84, 112 or 140 x 56 pixels, unless they are given.
+    """
     rng, rows = random.Random(seed), []
     with ImageStore(store.images) as kept:
         for i in range(n):
             name = rng.choice(list(COLOURS))
-            shas = [kept.add(png(COLOURS[name], (84 + 28 * (i % 3), 56)))] if images else []
+            drawn = pictures[i] if pictures else png(COLOURS[name], (84 + 28 * (i % 3), 56))
+            shas = [kept.add(drawn)] if images else []
             question = f"What colour is picture {i}?"
             rows.append(
                 {
@@ -82,22 +95,24 @@ def item_rows(store: Store, n: int, *, images: bool = True, seed: int = 0) -> li
     return rows
 
 
-def items(store: Store, n: int = 16, *, images: bool = True, name: str = "items") -> Dataset:
-    """A dataset of `n` items."""
-    return _write(store, "item", name, item_rows(store, n, images=images))
+def items(store: Store, n: int = 16, *, name: str = "items", **more: Any) -> Dataset:
+    """A dataset of `n` items; `more` as for item_rows."""
+    return _write(store, "item", name, item_rows(store, n, **more))
 
 
-def samples(store: Store, n: int = 16, *, images: bool = True, name: str = "samples") -> Dataset:
-    """A dataset of one verified sample for each of `n` items."""
+def samples(
+    store: Store, n: int = 16, *, name: str = "samples", words: str = "red blue", **more: Any
+) -> Dataset:
+    """A dataset of one verified sample for each of `n` items; `words` is what it thinks."""
     rows = [
         {
             **row,
             "sample": 0,
-            "response": f"<think>red blue {row['answer']}.</think> <answer>{row['answer']}</answer>",
+            "response": f"<think>{words} {row['answer']}.</think> <answer>{row['answer']}</answer>",
             "finish_reason": "stop",
             "verdict": "correct",
         }
-        for row in item_rows(store, n, images=images)
+        for row in item_rows(store, n, **more)
     ]
     return _write(store, "sample", name, rows)
 

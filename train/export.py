@@ -7,9 +7,7 @@ is set in memory, and a difference of one image token crashes the run.
 
 from __future__ import annotations
 
-import io
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from train.pixels import Pixels, fitted
 from vlt.prompts import Prompt, render
 from vlt.schema import GRPO, ITEM, SFT
 from vlt.store import Dataset
@@ -31,30 +30,6 @@ Row = dict[str, Any]
 
 ROWS_A_GROUP = 128
 IMAGE = pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
-MAX_ASPECT = 200  # Qwen2-VL's processor refuses longer strips
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """The range that an image's size is brought into, as the model's own processor would."""
-
-    min: int
-    max: int
-    """Pixels of an image, width x height."""
-    factor: int = 28
-    """Both sides become multiples of this: the processor's patch size x merge size."""
-
-    def fit(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) after resizing; the rule is that of Qwen2-VL's image processor."""
-        f = self.factor
-        w, h = (round(side / f) * f for side in (width, height))
-        if w * h > self.max:
-            shrink = math.sqrt(width * height / self.max)
-            w, h = (max(f, math.floor(side / shrink / f) * f) for side in (width, height))
-        elif w * h < max(1, self.min):
-            grow = math.sqrt(max(1, self.min) / (width * height))
-            w, h = (math.ceil(side * grow / f) * f for side in (width, height))
-        return w, h
 
 
 @dataclass
@@ -241,42 +216,6 @@ def _blocks(content: Any) -> list[Row]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     return [{"type": block["type"], "text": block.get("text")} for block in content]
-
-
-def fitted(data: bytes, pixels: Pixels | None) -> bytes:
-    """The image's bytes as they are where they fit, else resized (bicubic) as a lossless PNG.
-
-    Raises ValueError for a strip that no processor takes, OSError for bytes that do not decode.
-    """
-    from PIL import Image
-
-    with Image.open(io.BytesIO(data)) as image:
-        width, height = image.size
-        if max(width, height) > MAX_ASPECT * min(width, height):
-            raise ValueError(f"{width} x {height} is too long a strip")
-        size = pixels.fit(width, height) if pixels else (width, height)
-        if size == (width, height) and image.mode == "RGB":
-            image.load()
-            return data
-        flat = rgb(image)
-        if size != (width, height):
-            flat = flat.resize(size, Image.Resampling.BICUBIC)
-        out = io.BytesIO()
-        flat.save(out, "PNG", compress_level=1)
-        return out.getvalue()
-
-
-def rgb(image: Any) -> Any:
-    """In RGB, with what is transparent shown on white (not on the black that lies under it)."""
-    from PIL import Image
-
-    if image.mode == "RGB":
-        return image
-    if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(ground, image).convert("RGB")
-    return image.convert("RGB")
 
 
 def _arrow_schema(schema: pa.Schema, shape: _Shape) -> pa.Schema:

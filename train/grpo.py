@@ -10,7 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from train.job import Job, carry_out, load_model, load_reader, load_rows, main, trainer_config
+from train.job import (
+    Job,
+    carry_out,
+    load_model,
+    load_reader,
+    load_rows,
+    lora_config,
+    main,
+    trainer_config,
+)
 from train.launch import Progress
 from vlt.prompts import Prompt
 from vlt.store import Dataset, Store
@@ -26,6 +35,8 @@ def train_grpo(
     reward: Mapping[str, Any] | None = None,
     freeze: Sequence[str] = (),
     pixels: Mapping[str, int] | None = None,
+    max_prompt_tokens: int | None = None,
+    lora: Mapping[str, Any] | None = None,
     difficulty: tuple[float | None, float | None] | None = None,
     name: str = "grpo-model",
     round: int | None = None,
@@ -52,6 +63,8 @@ def train_grpo(
         reward=reward,
         freeze=freeze,
         pixels=pixels,
+        max_prompt_tokens=max_prompt_tokens,
+        lora=lora,
         difficulty=difficulty,
         name=name,
         round=round,
@@ -73,14 +86,18 @@ def train(job: Job) -> dict[str, Any]:
     made = rewards(job.reward, verdicts.record)
     job.settings.setdefault("reward_weights", made.weights)
     config = trainer_config(GRPOConfig, job)
+    reader = load_reader(job, truncation_side="left", padding_side="left")
+    rows, left_out = load_rows(job, reader)
+    model = load_model(job, config)
     trainer = GRPOTrainer(
-        model=load_model(job, config),
+        model=model,
+        peft_config=lora_config(job, model),
         reward_funcs=list(made.functions),
         args=config,
-        train_dataset=load_rows(job),
-        processing_class=load_reader(job, truncation_side="left", padding_side="left"),
+        train_dataset=rows,
+        processing_class=reader,
     )
-    facts = carry_out(trainer, job)
+    facts = {**carry_out(trainer, job), "left_out": left_out}
     verdicts.merge(job.path / "model" / "rollouts.parquet", trainer.state.global_step)
     return facts
 

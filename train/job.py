@@ -32,6 +32,8 @@ class Job:
     """TRL's fields."""
     freeze: list[str]
     pixels: dict[str, int] | None
+    max_prompt_tokens: int | None = None
+    lora: dict[str, Any] | None = None
     reward: dict[str, Any] = field(default_factory=dict)
     folder: str = ""
     """The build folder."""
@@ -111,6 +113,10 @@ def load_model(job: Job, config: Any) -> Any:
 
     kwargs = dict(config.model_init_kwargs or {})
     config.model_init_kwargs = None
+    if job.lora and job.lora.get("quantize"):
+        from train.lora import in_four_bits
+
+        kwargs["quantization_config"] = in_four_bits()
     if job.revision:
         kwargs["revision"] = job.revision
     if config.distributed_state.distributed_type in ("MULTI_GPU", "DEEPSPEED"):
@@ -128,13 +134,22 @@ def load_model(job: Job, config: Any) -> Any:
     return model
 
 
+def lora_config(job: Job, model: Any) -> Any:
+    """What TRL needs to put adapters on the model, or None where its own weights are trained."""
+    if not job.lora:
+        return None
+    from train.lora import peft_config
+
+    return peft_config(model, job.lora, job.freeze)
+
+
 def load_reader(job: Job, **kwargs: Any) -> Any:
     """The model's processor, which leaves the rows' images as the export has sized them.
 
     With its own limits it might size them again: the rule does not give the same size twice where
     least and most pixels are close.
     """
-    from vlt.engine.local import load_processor
+    from vlt.engine.models import load_processor
 
     processor = load_processor(job.model, job.revision, **kwargs)
     if job.pixels:
@@ -154,14 +169,36 @@ def set_pixels(processor: Any, least: int, most: int) -> None:
         images.min_pixels, images.max_pixels = least, most
 
 
-def load_rows(job: Job) -> Any:
-    """The exported rows; the Arrow file that `datasets` makes of them stays in the build folder."""
+def load_rows(job: Job, reader: Any) -> tuple[Any, int]:
+    """The exported rows, and how many were left out for prompts longer than the job allows.
+
+    The Arrow file that `datasets` makes of them stays in the build folder.
+    """
     from datasets import Dataset
 
-    rows = Dataset.from_parquet(job.data, cache_dir=str(job.path / "cache"))
+    every = rows = Dataset.from_parquet(job.data, cache_dir=str(job.path / "cache"))
+    if job.max_prompt_tokens:
+        most = job.max_prompt_tokens
+        rows = every.filter(lambda row: prompt_tokens(reader, row) <= most)
     if not len(rows):
-        raise UserError("no rows to train on are left; look at the dataset with `vlt stats`")
-    return rows
+        raise UserError(
+            f"no row is left to train on: every prompt has more than {job.max_prompt_tokens} tokens"
+        )
+    return rows, len(every) - len(rows)
+
+
+def prompt_tokens(reader: Any, row: dict[str, Any]) -> int:
+    """Tokens of a row's prompt, image tokens included, as the model's processor makes them."""
+    from trl.data_utils import prepare_multimodal_messages
+
+    images = row.get("images") or None
+    if not hasattr(reader, "tokenizer"):
+        text = reader.apply_chat_template(row["prompt"], tokenize=False, add_generation_prompt=True)
+        return len(reader(text, add_special_tokens=False)["input_ids"])
+    messages = prepare_multimodal_messages(row["prompt"], images=images)
+    text = reader.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    found = reader(images=images, text=[text], add_special_tokens=False)["input_ids"]
+    return len(found[0])
 
 
 def carry_out(trainer: Any, job: Job) -> dict[str, Any]:
@@ -176,8 +213,17 @@ def carry_out(trainer: Any, job: Job) -> dict[str, Any]:
     final = job.path / "model"
     if job.pixels:  # the range that the model has been trained on is the one to ask it with
         set_pixels(trainer.processing_class, job.pixels["min"], job.pixels["max"])
-    trainer.save_model(str(final))
+    trainer.save_model(str(final / "adapter" if job.lora else final))
     if trainer.is_world_process_zero():
+        if job.lora:
+            from train.lora import save_merged
+
+            given = job.settings.get("model_init_kwargs") or {}
+            dtype = str(given.get("dtype", "float32"))
+            save_merged(final / "adapter", job.model, job.revision, dtype, final)
+            trainer.processing_class.save_pretrained(final)
+            for file in ("training_args.bin", "README.md"):
+                (final / "adapter" / file).unlink(missing_ok=True)
         (final / "training_args.bin").unlink(missing_ok=True)  # paths of this machine, no model
         history = trainer.state.log_history
         write_metrics(history, final / "metrics.parquet")

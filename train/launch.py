@@ -37,8 +37,8 @@ def launch(
     """Run `python -m MODULE folder/job.json` to its end and return the facts that it leaves.
 
     One process is started directly, since accelerate's launcher would only import torch once more;
-    more of them, or any `accelerate` argument (one of NAMED, or the launcher's own), go through the
-    launcher. Raises UserError with the child's reason, or with its last line and the log's path.
+    several, or any `accelerate` argument (one of NAMED, or the launcher's own), go through it.
+    Raises UserError with the child's reason, or with its last line and the log's path.
     """
     config = folder / "job.json"
     config.write_text(json.dumps(job, indent=1))
@@ -89,22 +89,26 @@ def environment(processes: int = 1) -> dict[str, str]:
 
 
 def _launcher(processes: int, accelerate: Sequence[str]) -> list[str]:
-    if processes == 1 and not accelerate:
+    if not accelerate and processes == 1:
         return []
+    if not accelerate and not _has_gpu():
+        # Without GPUs accelerate's launcher needs MPI for this; torchrun is what it calls with them.
+        return ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     words = ["-m", "accelerate.commands.launch"]
     for argument in accelerate:
         words += ["--config_file", _named(argument)] if argument in NAMED else [argument]
     if "--config_file" not in words:
         words += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-        words += ["--multi_gpu"] if processes > 1 and _has_gpu() else []
+        words += ["--multi_gpu"] if processes > 1 else []
     if processes > 1 or any(argument in NAMED for argument in accelerate):
         words += ["--num_processes", str(processes)]
-    if not _has_gpu():
-        words.append("--cpu")
     return words
 
 
 def _named(name: str) -> str:
+    """The file that TRL ships for a name of NAMED."""
+    if name.startswith("zero") and importlib.util.find_spec("deepspeed") is None:
+        raise UserError(f"{name} needs DeepSpeed; `pip install deepspeed`, or use fsdp2")
     spec = importlib.util.find_spec("trl")
     if spec is None or not spec.submodule_search_locations:
         raise UserError("TRL is not installed; `pip install trl`")

@@ -11,8 +11,10 @@ from typing import Any
 import pyarrow as pa
 
 from train.checkpoint import Built, make_checkpoint, resolve_model
-from train.export import Exported, Pixels, band, items_of_samples, write_trl
+from train.export import Exported, band, items_of_samples, write_trl
 from train.launch import Progress, launch
+from train.lora import check_lora
+from train.pixels import Pixels
 from train.rewards import check_reward
 from train.settings import EXECUTION, check_freeze, check_pixels, identity, resolve
 from vlt.digest import model_identity
@@ -35,6 +37,8 @@ def run_training(
     settings: Mapping[str, Any],
     freeze: Sequence[str],
     pixels: Mapping[str, int] | None,
+    max_prompt_tokens: int | None,
+    lora: Mapping[str, Any] | None,
     name: str,
     round: int | None,
     revision: str | None,
@@ -56,6 +60,8 @@ def run_training(
         "settings": identity(resolve(kind, settings, images=images)),
         "freeze": check_freeze(freeze),
         "pixels": check_pixels(pixels),
+        "max_prompt_tokens": max_prompt_tokens,
+        "lora": check_lora(lora),
         "prompt": prompt.as_json(),
         "processes": processes,  # a batch is per_device_train_batch_size x processes x accumulation
     }
@@ -75,6 +81,8 @@ def run_training(
             "settings": {**EXECUTION, **resolve(kind, settings, images=exported.images)},
             "freeze": parameters["freeze"],
             "pixels": parameters["pixels"],
+            "max_prompt_tokens": max_prompt_tokens,
+            "lora": parameters["lora"],
             "reward": parameters.get("reward", {}),
             "folder": str(folder),
         }
@@ -86,7 +94,10 @@ def run_training(
             accelerate=accelerate,
             progress=progress,
         )
-        return Built(facts, exported.rows_in, exported.rows, exported.failed)
+        failed = exported.failed.copy()
+        if left_out := facts.pop("left_out"):
+            failed["prompt too long"] += left_out
+        return Built(facts, exported.rows_in, exported.rows - left_out, failed)
 
     return make_checkpoint(store, stage, parents, build, name=name, round=round)
 

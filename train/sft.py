@@ -10,7 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from train.job import Job, carry_out, load_model, load_reader, load_rows, main, trainer_config
+from train.job import (
+    Job,
+    carry_out,
+    load_model,
+    load_reader,
+    load_rows,
+    lora_config,
+    main,
+    trainer_config,
+)
 from train.launch import Progress
 from vlt.prompts import Prompt
 from vlt.store import Dataset, Store
@@ -25,6 +34,8 @@ def train_sft(
     settings: Mapping[str, Any] | None = None,
     freeze: Sequence[str] = (),
     pixels: Mapping[str, int] | None = None,
+    max_prompt_tokens: int | None = None,
+    lora: Mapping[str, Any] | None = None,
     name: str = "sft-model",
     round: int | None = None,
     revision: str | None = None,
@@ -36,7 +47,9 @@ def train_sft(
 
     settings: fields of TRL's SFTConfig; what is not given is TRL's default, except max_length=None.
     freeze: any of vision_tower, projector. pixels: {"min", "max"} an image. prompt: the rollout
-    prompt, which the trained model is to be asked with. Raises UserError.
+    prompt, which the trained model is to be asked with. max_prompt_tokens: rows whose prompt the
+    model's processor makes longer (image tokens included) are left out and counted. accelerate:
+    zero2, zero3, fsdp2, ..., or arguments of its launcher. lora: see train.lora. Raises UserError.
     """
     from train.run import run_training
 
@@ -49,6 +62,8 @@ def train_sft(
         settings=settings or {},
         freeze=freeze,
         pixels=pixels,
+        max_prompt_tokens=max_prompt_tokens,
+        lora=lora,
         name=name,
         round=round,
         revision=revision,
@@ -63,13 +78,17 @@ def train(job: Job) -> dict[str, Any]:
     from trl import SFTConfig, SFTTrainer
 
     config = trainer_config(SFTConfig, job)
+    reader = load_reader(job)
+    rows, left_out = load_rows(job, reader)
+    model = load_model(job, config)
     trainer = SFTTrainer(
-        model=load_model(job, config),
+        model=model,
+        peft_config=lora_config(job, model),
         args=config,
-        train_dataset=load_rows(job).remove_columns(["id", "sample", "source"]),
-        processing_class=load_reader(job),
+        train_dataset=rows.remove_columns(["id", "sample", "source"]),
+        processing_class=reader,
     )
-    return carry_out(trainer, job)
+    return {**carry_out(trainer, job), "left_out": left_out}
 
 
 if __name__ == "__main__":

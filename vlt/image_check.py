@@ -26,6 +26,10 @@ KEPT_FORMATS = ("PNG", "JPEG", "WEBP")
 KEPT_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 ORIENTATION = 0x0112
 
+# Odd EXIF, large images and the like; what matters is checked below. Once and here, because to set
+# filters for a while is not safe in threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 
 class BadImage(Exception):
     """The image cannot be taken; `reason` says why, without what differs from image to image
@@ -68,13 +72,11 @@ def inspect_image(data: bytes) -> Inspected:
     if len(data) > MAX_BYTES:
         raise BadImage(f"image file is too big ({len(data):,} bytes, at most {MAX_BYTES:,})")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd EXIF and the like; what matters is checked below
-            image = _open(data)
-            if image.format in KEPT_FORMATS and image.mode in KEPT_MODES and not _turned(image):
-                return _inspected(data, image, converted=False)
-            data = _converted(image)
-            return _inspected(data, _open(data), converted=True)
+        image = _open(data)
+        if image.format in KEPT_FORMATS and image.mode in KEPT_MODES and not _turned(image):
+            return _inspected(data, image, converted=False)
+        data = _converted(image)
+        return _inspected(data, _open(data), converted=True)
     except BadImage:
         raise
     # Decoders raise whatever they like on damaged files, struct.error and IndexError among them.
@@ -130,7 +132,7 @@ def _inspected(data: bytes, image: Image.Image, converted: bool) -> Inspected:
     """`image` is the opened `data`, of a kept format and mode, upright."""
     width, height = image.size
     format = image.format or ""
-    image.draft("L", (64, 64))  # a JPEG is read at an eighth; damaged ones are found all the same
+    image.draft("L", (32, 32))  # a JPEG is read at an eighth; damaged ones are found all the same
     image.load()
     info = ImageInfo(width, height, format, len(data), perceptual_hash(_grey(image)))
     return Inspected(hashlib.sha256(data).hexdigest(), data, info, converted)

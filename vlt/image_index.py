@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ class Index:
         try:
             self._db = self._connect(file)
         except sqlite3.DatabaseError as error:
-            if "locked" in str(error):
+            if isinstance(error, sqlite3.OperationalError):  # locked, no room, no permission
                 raise
             for ending in ("", "-wal", "-shm"):  # broken: it is made again from the packs
                 file.with_name(file.name + ending).unlink(missing_ok=True)
@@ -111,10 +112,15 @@ class Index:
     @staticmethod
     def _connect(file: Path) -> sqlite3.Connection:
         db = sqlite3.connect(file, timeout=60, check_same_thread=False, isolation_level=None)
-        try:
-            db.executescript(_TABLES)
-            db.execute("SELECT count(*) FROM packs").fetchone()
-        except sqlite3.DatabaseError:
-            db.close()
-            raise
-        return db
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                db.executescript(_TABLES)
+                db.execute("SELECT count(*) FROM packs").fetchone()
+                return db
+            except sqlite3.DatabaseError as error:
+                # To turn WAL on takes a lock that SQLite does not wait for.
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    db.close()
+                    raise
+                time.sleep(0.05)

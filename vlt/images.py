@@ -72,12 +72,18 @@ class ImageStore(AbstractContextManager["ImageStore"]):
     def add_inspected(self, image: Inspected) -> str:
         """As `add`, for what `inspect_image` has found good, perhaps in another thread."""
         if image.sha256 not in self:
-            if self._pack is None:
-                self._pack = _Pack(self.root)
-            self._pack.add(image)
-            if self._pack.size >= PACK_BYTES:
-                self.flush()
+            self.add_new(image)
         return image.sha256
+
+    def add_new(self, image: Inspected) -> None:
+        """As `add_inspected`, for an image that was just seen not to be here; a second copy in
+        another pack would do no harm."""
+        if self._pack is None:
+            self._pack = _Pack(self.root)
+        if image.sha256 not in self._pack.images:
+            self._pack.add(image)
+        if self._pack.size >= PACK_BYTES:
+            self.flush()
 
     def read(self, sha256: str) -> bytes:
         """The image's bytes; raises UserError where the store does not hold it."""
@@ -178,10 +184,11 @@ class _Pack:
         self._group: list[Inspected] = []
         self._group_bytes = 0
         self._part = root / f".pack-{uuid.uuid4().hex}"
-        self._file = open(self._part, "wb")  # noqa: SIM115  (held until the pack is complete)
+        # Held until the pack is complete: its lock says that the writer lives.
+        self._file = open(self._part, "ab")  # noqa: SIM115
         fcntl.flock(self._file, fcntl.LOCK_EX)
         self._writer = pq.ParquetWriter(
-            self._file,
+            self._part,
             PACK,
             compression={name: "NONE" if name == "bytes" else "ZSTD" for name in PACK.names},
             use_dictionary=False,
@@ -205,7 +212,6 @@ class _Pack:
             self._write_group()
         self._writer.close()
         pack = self.root / f"pack-{time.time_ns():x}-{uuid.uuid4().hex[:8]}.parquet"
-        self._file.flush()
         self._part.rename(pack)
         self._file.close()
         return pack

@@ -116,6 +116,10 @@ class Train(Part):
     settings: dict[str, Any] = {}
     freeze: list[Literal["vision_tower", "projector"]] = []
     pixels: dict[Literal["min", "max"], int] = {}
+    max_prompt_tokens: int | None = None
+    """Rows whose prompt is longer, image tokens included, are left out."""
+    lora: dict[str, Any] = {}
+    """Train adapters and not the weights: see train.lora."""
     processes: int = Field(1, ge=1)
     """Of this machine, started by accelerate where there is more than one."""
     accelerate: list[str] = []

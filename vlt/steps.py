@@ -263,6 +263,7 @@ def _import_step(name: str, number: int, source: Source) -> Callable[[Run], Made
         config=source.config,
         revision=source.revision,
         source_settings=source.settings,
+        images=run.images,
         name=name,
         round=number or None,
     )
@@ -273,6 +274,8 @@ def _training(train: Train, recipe: Recipe) -> dict[str, Any]:
         "settings": {"seed": recipe.seed, **train.settings},
         "freeze": list(train.freeze),
         "pixels": dict(train.pixels) or None,
+        "max_prompt_tokens": train.max_prompt_tokens,
+        "lora": dict(train.lora),
         "prompt": recipe.prompts.rollout.prompt(),
         "processes": train.processes,
         "accelerate": list(train.accelerate),

@@ -86,7 +86,8 @@ def patches(layouts: Sequence[Layout]) -> np.ndarray:
     # rows, merge, patch height | columns, merge, patch width -> one line per patch, merged 2 x 2
     tiles = pixels.transpose(0, 3, 1, 2).reshape(len(layouts), 3, 2, 2, 14, 3, 2, 14)
     tiles = tiles.transpose(0, 2, 5, 3, 6, 1, 4, 7).reshape(-1, 3, 1, 14, 14)
-    return tiles.repeat(2, axis=2).reshape(len(tiles), -1).astype(np.float32)
+    out: np.ndarray = tiles.repeat(2, axis=2).reshape(len(tiles), -1).astype(np.float32)
+    return out
 
 
 def encode(tokenizer: Any, examples: Sequence[Example]) -> dict[str, Any]:

@@ -97,24 +97,21 @@ def train_vision(model: Any, steps: int, lr: float, rng: random.Random) -> tuple
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, pct_start=0.1)
     batch = BATCH["vlm"]
     places = torch.arange(VISUAL_TOKENS).repeat(batch)
-    right = (0.0, 0.0)
+    right = [0.0, 0.0]
     for _ in range(steps):
         layouts = [sample_layout(rng.choice(PICTURES), rng, "train") for _ in range(batch)]
         tokens = see(model, layouts).flatten(0, 1)
         cells = torch.tensor([_cell_classes(layout) for layout in layouts]).flatten()
-        losses = [
-            torch.nn.functional.cross_entropy(head(tokens), target)
-            for head, target in ((what, cells), (where, places))
+        heads = ((what, cells), (where, places))
+        losses: list[Any] = [
+            torch.nn.functional.cross_entropy(h(tokens), target) for h, target in heads
         ]
         optimizer.zero_grad()
-        sum(losses).backward()
+        (losses[0] + losses[1]).backward()
         optimizer.step()
         schedule.step()
-        right = tuple(
-            (head(tokens).argmax(-1) == target).float().mean().item()
-            for head, target in ((what, cells), (where, places))
-        )
-    return right
+        right = [(h(tokens).argmax(-1) == target).float().mean().item() for h, target in heads]
+    return right[0], right[1]
 
 
 def _cell_classes(layout: Layout) -> list[int]:

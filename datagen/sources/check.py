@@ -29,7 +29,7 @@ def sound_item(record: Record, images: list[str], source: str) -> dict[str, Any]
     choices = record.choices
     if choices and not 2 <= len(choices) <= len(LETTERS):
         raise BadRow(f"{len(choices)} choices (2 to {len(LETTERS)} can be asked)")
-    answer = gold(record.answer, choices)
+    answer = gold(record.answer, choices, counted=record.counted)
     answer_type = record.answer_type or answer_type_of(answer, choices or None)
     if answer_type not in ANSWER_TYPES:
         raise BadRow(f"unknown answer type: {answer_type[:80]}")
@@ -45,20 +45,26 @@ def sound_item(record: Record, images: list[str], source: str) -> dict[str, Any]
             f"answer cannot be judged (against itself it is {verdict.verdict}): {answer[:80]}"
         )
     source = record.source or source
+    id = item_id(source, record.question, choices, answer, images)
+    meta = {k: v for k, v in record.meta.items() if k != "id" or v != id}  # it was exported by us
     return {
-        "id": item_id(source, record.question, choices, answer, images),
+        "id": id,
         "source": source,
         "question": record.question,
         "choices": choices,
         "answer": answer,
         "answer_type": answer_type,
         "images": images,
-        "meta": json.dumps(record.meta, ensure_ascii=True),
+        "meta": json.dumps(meta, ensure_ascii=True),
     }
 
 
-def gold(value: Any, choices: list[str]) -> str:
-    """The gold answer as text, consistent with the choices; a whole number there counts from 0."""
+def gold(value: Any, choices: list[str], *, counted: bool = False) -> str:
+    """The gold answer as text, consistent with the choices.
+
+    A whole number is the place of a choice, from 0, unless the choices are numbers themselves
+    (`counted`). Where it could be either and the two differ, the row is dropped rather than guessed.
+    """
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -66,7 +72,7 @@ def gold(value: Any, choices: list[str]) -> str:
     if isinstance(value, bool):
         value = "yes" if value else "no"
     elif isinstance(value, int):
-        value = str(value) if str(value) in choices or not choices else _letter_at(value, choices)
+        value = str(value) if counted or not choices else _letter_at(value, choices)
     elif isinstance(value, float) and math.isinf(value):
         raise BadRow("answer is infinite")
     elif isinstance(value, float):
@@ -87,7 +93,11 @@ def gold(value: Any, choices: list[str]) -> str:
 
 def _letter_at(index: int, choices: list[str]) -> str:
     if not 0 <= index < len(choices):
-        raise BadRow(f"answer {index} is the place of none of the {len(choices)} choices")
+        if str(index) in choices:
+            return str(index)
+        raise BadRow(f"answer is the place of none of the choices: {index} of {len(choices)}")
+    if str(index) in choices and choices[index] != str(index):
+        raise BadRow(f"answer is the place of one choice and the text of another: {index}")
     return LETTERS[index]
 
 
@@ -105,9 +115,20 @@ def _among(text: str, choices: list[str]) -> str:
         return text
     if 0 <= at < len(choices):
         return LETTERS[at]
+    same = [place for place, choice in enumerate(choices) if _same_number(choice, text)]
+    if len(same) == 1:
+        return choices[same[0]]
     both = _LETTER_AND_TEXT.fullmatch(text)
     if both and (place := LETTERS.find(both[1])) < len(choices):
         said = both[2].strip().casefold()
         if said == plain[place]:
             return both[1]
     raise BadRow(f"answer is none of the choices: {text[:80]}")
+
+
+def _same_number(a: str, b: str) -> bool:
+    """48 and 48.0."""
+    try:
+        return float(a) == float(b)
+    except ValueError:
+        return False

@@ -7,7 +7,17 @@ from collections.abc import Mapping, Sequence
 from vlt.errors import UsageError
 
 NAMES: dict[str, tuple[str, ...]] = {
-    "images": ("images", "image", "file_names", "file_name", "image_path", "image_paths", "img"),
+    # decoded_image first: where it stands, `image` is only a path (MathVista, MathVision, sft_seed).
+    "images": (
+        "images",
+        "decoded_image",
+        "image",
+        "file_names",
+        "file_name",
+        "image_path",
+        "image_paths",
+        "img",
+    ),
     "question": ("question", "problem", "query"),
     "answer": ("answer", "solution", "ground_truth", "gt_answer", "label"),
     "choices": ("choices", "options"),

@@ -16,7 +16,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from datagen.sources.record import BadRow, Row, Unreadable, read_record
+from datagen.sources.record import BadRow, ImageFile, Row, Unreadable, image_refs
 from vlt.errors import UsageError, UserError
 
 ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
@@ -71,21 +71,20 @@ class FileSource:
         for file in self.files:
             with open(file, "rb") as opened:
                 digest.update(hashlib.file_digest(opened, "sha256").digest())
-        for path in self._image_files(columns):
+        for image in self._image_files(columns):
             try:
-                stat = path.stat()
+                stat = os.stat(image.path)
                 state = f"{stat.st_size}\0{stat.st_mtime_ns}"
             except OSError:
                 state = "missing"
-            mark = f"{os.path.relpath(path, self.folder)}\0{state}\n"
-            digest.update(mark.encode(errors="replace"))
+            digest.update(f"{image.shown}\0{state}\n".encode(errors="replace"))
         return {"digest": digest.hexdigest()}
 
     @property
     def _ending(self) -> str:
         return self.files[0].suffix.lower()
 
-    def _image_files(self, columns: Mapping[str, str]) -> Iterator[Path]:
+    def _image_files(self, columns: Mapping[str, str]) -> Iterator[ImageFile]:
         column = columns["images"]
         if self._ending == ".parquet" and not _may_be_paths(
             _open_parquet(self.files[0]).schema_arrow.field(column).type
@@ -95,12 +94,10 @@ class FileSource:
             if isinstance(row, Unreadable) or row.get(column) is None:
                 continue
             try:
-                found = read_record(
-                    {"q": "?", "i": row[column]}, {"question": "q", "images": "i"}, self.folder
-                )
+                found = image_refs(row[column], self.folder)
             except BadRow:
                 continue
-            yield from (image for image in found.images if isinstance(image, Path))
+            yield from (image for image in found if isinstance(image, ImageFile))
 
 
 def open_path(path: Path, split: str | None, folder: Path | None) -> FileSource:

@@ -10,7 +10,7 @@ import json
 import os
 import stat
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
@@ -20,9 +20,11 @@ import pyarrow as pa
 
 from datagen.sources.check import sound_item
 from datagen.sources.columns import choose_columns
+from datagen.sources.fetch import fetch_image
 from datagen.sources.locate import Source, open_source
 from datagen.sources.record import (
     BadRow,
+    ImageFile,
     ImageRef,
     Record,
     Row,
@@ -62,12 +64,15 @@ def make_items(
     round: int | None = None,
     source_settings: Mapping[str, Any] | None = None,
     images: ImageStore | None = None,
+    private_urls: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[Dataset, bool]:
     """(the version of items, whether it was there already).
 
     `mapping` is {"question": column, ...}; `where` is SQL over the columns of an item; `sample`
     takes that many rows by `seed`, in the order of the source; `images` is the workspace's image
-    store where the caller holds it open. Raises UserError where the source
+    store where the caller holds it open; `private_urls` lets images come from addresses of one's own
+    network; `progress` is told how far it is. Raises UserError where the source
     cannot be read or not one of its rows makes an item.
     """
     if limit is not None and sample is not None:
@@ -100,8 +105,10 @@ def make_items(
         store, stage, name, "item", round=round, libraries=["pillow", "datasets"]
     ) as writer:
         with nullcontext(images) if images else ImageStore(store.images) as held:
-            intake = _Intake(opened.name, writer, held)
-            for place, row, record, loaded in _loaded(opened, columns, places, limit, held):
+            intake = _Intake(opened.name, writer, held, progress)
+            for place, row, record, loaded in _loaded(
+                opened, columns, places, limit, held, private_urls
+            ):
                 intake.take(place, row, record, loaded)
             intake.finish()
             held.flush()  # before the version that refers to them appears
@@ -121,6 +128,7 @@ def _loaded(
     places: set[int] | None,
     limit: int | None,
     images: ImageStore,
+    private: bool,
 ) -> Iterator[tuple[int, Row | Unreadable, Record | BadRow, list[Loaded]]]:
     """(place, row, what was read of it, its images) of every wanted row, in order."""
     ahead: deque[tuple[int, Row | Unreadable, Record | BadRow, list[Future[Loaded]]]] = deque()
@@ -128,7 +136,12 @@ def _loaded(
         for place, row, record in _records(source, columns, places, limit):
             refs = record.images if isinstance(record, Record) else []
             ahead.append(
-                (place, row, record, [pool.submit(_load, r, images, source.folder) for r in refs])
+                (
+                    place,
+                    row,
+                    record,
+                    [pool.submit(_load, r, images, private) for r in refs],
+                )
             )
             if len(ahead) >= AHEAD:
                 yield _arrived(*ahead.popleft())
@@ -161,10 +174,10 @@ def _records(
             yield place, row, error
 
 
-def _load(ref: ImageRef, images: ImageStore, folder: Path | None) -> Loaded:
+def _load(ref: ImageRef, images: ImageStore, private: bool) -> Loaded:
     """Read and inspect one image, in a thread; one that the store holds is not decoded again."""
     try:
-        data = ref if isinstance(ref, bytes) else _read(ref, folder)
+        data = ref if isinstance(ref, bytes) else _read(ref, private)
         sha256 = hashlib.sha256(data).hexdigest()
         return sha256 if sha256 in images else inspect_image(data)
     except BadRow as error:
@@ -173,26 +186,32 @@ def _load(ref: ImageRef, images: ImageStore, folder: Path | None) -> Loaded:
         return BadRow(error.reason)
 
 
-def _read(ref: Path | str, folder: Path | None) -> bytes:
+def _read(ref: ImageFile | str, private: bool) -> bytes:
     if isinstance(ref, str):
-        raise BadRow(f"image is a URL, which is not fetched: {ref[:200]}")
-    shown = ref.relative_to(folder) if folder else ref
+        return fetch_image(ref, private=private)
     try:
-        if not stat.S_ISREG(ref.stat().st_mode):  # a pipe or a device would be read for ever
-            raise BadRow(f"image is no file: {shown}")
-        with open(ref, "rb") as opened:
+        # A pipe would be waited for and a device read for ever: look before opening.
+        if not stat.S_ISREG(os.stat(ref.path).st_mode):
+            raise BadRow(f"image is no file: {ref.shown}")
+        with open(ref.path, "rb", buffering=0) as opened:
             return opened.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise BadRow(f"image file not found: {shown}") from None
+        raise BadRow(f"image file not found: {ref.shown}") from None
     except OSError as error:
-        raise BadRow(f"image file cannot be read: {error.strerror} {shown}"[:300]) from None
+        raise BadRow(f"image file cannot be read: {error.strerror} {ref.shown}") from None
 
 
 class _Intake:
     """Gathers kept, dropped and failed rows and hands them to the writer in batches, in order."""
 
-    def __init__(self, source: str, writer: Writer, images: ImageStore):
-        self.source, self.writer, self.images = source, writer, images
+    def __init__(
+        self,
+        source: str,
+        writer: Writer,
+        images: ImageStore,
+        progress: Callable[[str], None],
+    ):
+        self.source, self.writer, self.images, self.progress = source, writer, images, progress
         self.converted = 0
         self.first_reason = ""
         self._kept: list[dict[str, Any]] = []
@@ -222,8 +241,8 @@ class _Intake:
         else:
             for image in loaded:
                 if isinstance(image, Inspected):
-                    self.converted += image.converted and image.sha256 not in self.images
-                    self.images.add_inspected(image)
+                    self.converted += image.converted
+                    self.images.add_new(image)
             key = bytes.fromhex(item["id"])
             (self._twice if key in self._seen else self._kept).append(item)
             self._seen.add(key)
@@ -242,6 +261,9 @@ class _Intake:
         if self._failed:
             self.writer.fail(pa.Table.from_pylist(self._failed, ITEM), self._reasons)
         self._kept, self._twice, self._failed, self._reasons = [], [], [], []
+        counts = self.writer.ledger
+        failed = counts.failed.total()
+        self.progress(f"{counts.kept:,} items" + (f", {failed:,} failed" if failed else ""))
 
 
 def _failed_row(

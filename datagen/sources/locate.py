@@ -54,11 +54,12 @@ def open_source(
     path = Path(source).expanduser()
     hub_only = [name for name, v in (("--config", config), ("--revision", revision)) if v]
     if source in NAMED:
-        if hub_only or split:
-            raise UsageError(f"source {source!r} takes no --split, --config or --revision")
-        return NAMED[source](dict(settings or {}))
+        where = {"split": split, "config": config, "revision": revision}
+        return NAMED[source](dict(settings or {}), **where)
     if settings:
-        raise UsageError(f"source {source!r} takes no settings; those that do: {', '.join(NAMED)}")
+        raise UsageError(
+            f"source {source!r} takes no settings; only sources with a name do (see `vlt sources`)"
+        )
     if path.exists():
         if hub_only:
             raise UsageError(f"{source!r} is here and not on the Hub; leave out {hub_only[0]}")
@@ -68,6 +69,6 @@ def open_source(
 
         return HubSource(source, split, config, revision)
     raise UserError(
-        f"no source {source!r}: no file or folder of this name, no Hub id (user/name) and none of "
-        f"{', '.join(NAMED)}"
+        f"no source {source!r}: it is no file or folder, no Hub id (user/name) and no name that "
+        "`vlt sources` lists"
     )

@@ -1,4 +1,4 @@
-"""Sources known by name."""
+"""Sources known by name: the miniature, and the datasets of the paper (see known.py)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from datagen.sources.known import KNOWN, Known, KnownSource
 from datagen.sources.record import Row, Unreadable
 from vlt.errors import UsageError, UserError
 
@@ -60,5 +61,21 @@ class Miniature:
         return {"settings": self.settings, "program": program.hexdigest()}
 
 
-NAMED: dict[str, Callable[[Mapping[str, Any]], Miniature]] = {"miniature": Miniature}
-"""Name -> what makes the source of its settings."""
+def _known(known: Known) -> Callable[..., KnownSource]:
+    return lambda settings, **where: KnownSource(known, settings, **where)
+
+
+def _miniature(settings: Mapping[str, Any], **where: str | None) -> Miniature:
+    given = [name for name, value in where.items() if value]
+    if given:
+        raise UsageError(
+            f"source 'miniature' takes no --{given[0]}; its split is --set split=heldout"
+        )
+    return Miniature(settings)
+
+
+NAMED: dict[str, Callable[..., Miniature | KnownSource]] = {
+    "miniature": _miniature,
+    **{known.name: _known(known) for known in KNOWN},
+}
+"""Name -> what makes the source of its settings and of split, config and revision."""

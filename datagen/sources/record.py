@@ -11,8 +11,9 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from datagen.sources.columns import LETTERED
 from vlt.grade import extract
@@ -40,7 +41,15 @@ class Unreadable:
     reason: str
 
 
-ImageRef = bytes | Path | str
+class ImageFile(NamedTuple):
+    """An image's file."""
+
+    path: str
+    shown: str
+    """As the row has it, which is what messages say."""
+
+
+ImageRef = bytes | ImageFile | str
 """The image's bytes, its file, or its URL."""
 
 
@@ -54,6 +63,8 @@ class Record:
     answer_type: str | None
     images: list[ImageRef]
     source: str | None
+    counted: bool = False
+    """Whether the choices are numbers: then a number as the answer is one of them, not a place."""
     meta: dict[str, Any] = field(default_factory=dict)
 
 
@@ -76,8 +87,9 @@ def read_record(row: Row, columns: Mapping[str, str], folder: Path | None) -> Re
         else _choices(cell("choices")),
         answer=answer,
         answer_type=answer_type if isinstance(answer_type, str) and answer_type else None,
-        images=_images(cell("images"), folder),
+        images=image_refs(cell("images"), folder),
         source=source if isinstance(source, str) and source else None,
+        counted=_are_numbers(cell("choices")),
         meta=meta,
     )
 
@@ -133,6 +145,12 @@ def _choices(value: Any) -> list[str]:
     return [_choice(choice) for choice in value]
 
 
+def _are_numbers(value: Any) -> bool:
+    return (
+        isinstance(value, list) and bool(value) and all(isinstance(v, int | float) for v in value)
+    )
+
+
 def _choice(value: Any) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
@@ -162,7 +180,8 @@ def _literal(text: str) -> Any:
     raise BadRow(f"choices cannot be read: {text[:80]}")
 
 
-def _images(value: Any, folder: Path | None) -> list[ImageRef]:
+def image_refs(value: Any, folder: Path | None) -> list[ImageRef]:
+    """The images that a cell holds or names; raises BadRow for what can be no image."""
     if value is None:
         return []
     if isinstance(value, str) and value.startswith("["):
@@ -175,33 +194,40 @@ def _images(value: Any, folder: Path | None) -> list[ImageRef]:
 def _image(value: Any, folder: Path | None) -> ImageRef:
     if isinstance(value, Mapping):
         value = value.get("bytes") or value.get("path") or value.get("url")
+    if isinstance(value, str) and value:
+        if value[:4].lower() == "http" and re.match(r"https?://", value, re.I):
+            return value
+        if value.startswith("data:"):
+            return _base64(value.partition(",")[2])
+        return _base64(value) if len(value) > 1000 else _file(value, folder)
     if isinstance(value, bytes | bytearray):
         return bytes(value)
     if hasattr(value, "tobytes") and hasattr(
         value, "save"
     ):  # a PIL image from a builder of its own
         return _encoded(value)
-    if not isinstance(value, str) or not value:
-        raise BadRow(f"image is no file, no bytes and no URL: {type(value).__name__}")
-    if re.match(r"https?://", value, re.I):
-        return value
-    if value.startswith("data:"):
-        return _base64(value.partition(",")[2])
-    if len(value) > 1000:
-        return _base64(value)
-    return _file(value, folder)
+    raise BadRow(f"image is no file, no bytes and no URL: {type(value).__name__}")
 
 
-def _file(value: str, folder: Path | None) -> Path:
+def _file(value: str, folder: Path | None) -> ImageFile:
     """The file under `folder`; links in it may lead elsewhere, the text of a path may not."""
     if folder is None:
         raise BadRow(f"image is a path where there is no folder: {value[:200]}")
     if "\0" in value:
         raise BadRow("image path holds a null character")
-    path = Path(os.path.normpath(folder / value))
-    if not path.is_relative_to(os.path.normpath(folder)):
-        raise BadRow(f"image path leads out of the folder: {value[:200]}")
-    return path
+    root = _normal(folder)
+    if value[0] == os.sep or ".." in value:
+        path = os.path.normpath(os.path.join(root, value))
+        if not path.startswith(root.rstrip(os.sep) + os.sep) and path != root:
+            raise BadRow(f"image path leads out of the folder: {value[:200]}")
+    else:
+        path = f"{root}{os.sep}{value}"
+    return ImageFile(path, value[:200])
+
+
+@lru_cache(maxsize=16)
+def _normal(folder: Path) -> str:
+    return os.path.normpath(folder)
 
 
 def _base64(text: str) -> bytes:

@@ -56,7 +56,7 @@ def _batches(source: Source, columns: Mapping[str, str]) -> Iterator[list[dict[s
             record = read_record(
                 {k: v for k, v in row.items() if k != columns["images"]}, texts, source.folder
             )
-            answer = gold(record.answer, record.choices)
+            answer = gold(record.answer, record.choices, counted=record.counted)
         except BadRow:
             continue
         batch.append(

@@ -10,6 +10,7 @@ import typer
 
 from vlt.cli.options import WORKSPACE, As, Json, Limit, Workspace, open_store, parse_settings
 from vlt.cli.output import SOME_ROWS_FAILED, describe, exit_code, print_json, say
+from vlt.cli.progress import Progress
 from vlt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ def import_(
         Path | None,
         typer.Option(help="Where image paths begin, if not in the file's own folder."),
     ] = None,
+    private_urls: Annotated[
+        bool, typer.Option(help="Fetch images by URL from addresses of your own network, too.")
+    ] = False,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value of a named source, e.g. n=500.")
     ] = None,
@@ -62,6 +66,7 @@ def import_(
     from datagen.sources import make_items
     from datagen.sources.columns import parse_map
 
+    progress = Progress()
     dataset, existed = make_items(
         open_store(workspace),
         source,
@@ -76,7 +81,10 @@ def import_(
         folder=image_root,
         name=name or "items",
         source_settings=parse_settings(settings or []),
+        private_urls=private_urls,
+        progress=progress,
     )
+    progress.done()
     say(_columns(dataset))
     if as_json:
         print_json({"ref": dataset.ref, "existed": existed, **asdict(dataset.manifest)})
@@ -84,6 +92,32 @@ def import_(
         print(describe(dataset, existed=existed))
     say_what_failed(dataset)
     raise typer.Exit(exit_code(dataset))
+
+
+def sources(as_json: Json = False) -> None:
+    """List the sources that `vlt import` knows by name, with where their layouts are from."""
+    from dataclasses import asdict
+
+    from datagen.sources.known import KNOWN
+    from vlt.cli.output import print_table
+
+    rows = [
+        {
+            "name": known.name,
+            "rows": known.rows,
+            "Hub id": known.repo,
+            "config": known.config,
+            "split": known.split,
+            "used in": known.used,
+        }
+        for known in KNOWN
+    ]
+    if as_json:
+        print_json([asdict(known) for known in KNOWN])
+        return
+    print_table(rows)
+    say("and miniature, the drawn world of the demo (--set n=500 --set split=heldout)")
+    say("licences and where each fact is from: `vlt sources --json`")
 
 
 class Format(StrEnum):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vlt.cli.gen import (
+from vlt.cli.asking import (
     BaseUrl,
     Concurrency,
     Engine,

@@ -39,6 +39,19 @@ def filter_(
         ),
     ] = False,
     repetition: Annotated[bool, typer.Option("--repetition", help="Drop looped text.")] = False,
+    leakage: Annotated[
+        str | None,
+        typer.Option(metavar="drop|rewrite", help="Responses that speak of the caption."),
+    ] = None,
+    form: Annotated[
+        bool, typer.Option("--format", help="Keep <think>...</think> <answer>...</answer>.")
+    ] = False,
+    disagreement: Annotated[
+        bool, typer.Option("--disagreement", help="Drop where reasoning and answer differ.")
+    ] = False,
+    language: Annotated[
+        bool, typer.Option("--language", help="Drop what falls into another script.")
+    ] = False,
     difficulty: Annotated[
         str | None, typer.Option(metavar="LOW:HIGH", help="Items by pass rate, e.g. 0.2:0.8.")
     ] = None,
@@ -72,17 +85,23 @@ def filter_(
 ) -> None:
     """Keep what is worth training on; every row taken out is kept aside with its reason.
 
-    The filters run in the order of the options below, whatever the order they are given in.
+    The filters run in this order, whatever the order of the options: finish reason, format,
+    language, verify, difficulty, disagreement, repetition, leakage, max words, reflections, select,
+    mixture, dedup.
     """
     from filters.make import make_filtered
 
     store = open_store(workspace)
     filters = [*(_read_chain(chain) if chain else [])]
     filters += [{"filter": "finish_reason"}] if finish else []
+    filters += [{"filter": "format"}] if form else []
+    filters += [{"filter": "language"}] if language else []
     filters += _graded(verify, grader, difficulty)
+    filters += [{"filter": "disagreement"}] if disagreement else []
     filters += [{"filter": "repetition"}] if repetition else []
+    filters += [{"filter": "leakage", "action": leakage}] if leakage else []
     filters += [{"filter": "max_words", "words": max_words}] if max_words is not None else []
-    filters += [{"filter": "truncate_reflections", "grader": grader}] if truncate else []
+    filters += [{"filter": "truncate_reflections"}] if truncate else []
     filters += [{"filter": "select", "policy": select, "cap": cap}] if select else []
     filters += [{"filter": "mixture", "rows": _rows(mixture), "seed": seed}] if mixture else []
     filters += [{"filter": "dedup"}] if dedup else []

@@ -2,79 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from vlt.cli.lean import lean_arrow
-from vlt.cli.options import (
-    WORKSPACE,
-    As,
-    Json,
-    Limit,
-    Workspace,
-    dataset_or_newest,
-    number,
-    open_store,
+from vlt.cli.asking import (
+    BaseUrl,
+    Budget,
+    Concurrency,
+    DryRun,
+    Engine,
+    Extra,
+    K,
+    MaxSamples,
+    MaxTokens,
+    Model,
+    Prices,
+    Probe,
+    PromptFile,
+    RetryFailed,
+    Revision,
+    Rpm,
+    Seed,
+    System,
+    Temperature,
+    Timeout,
+    TopK,
+    TopP,
+    Tpm,
+    UntilCorrect,
+    VllmArgs,
+    VllmCommand,
+    ask_model,
+    common,
+    sampled,
 )
-from vlt.cli.output import describe, exit_code, print_json, say
-from vlt.cli.progress import Progress
-from vlt.errors import UsageError
-
-if TYPE_CHECKING:
-    from vlt.prompts import Prompt
-    from vlt.request import Sampling
-    from vlt.store import Dataset
+from vlt.cli.options import WORKSPACE, As, Json, Limit, Workspace
 
 app = typer.Typer(no_args_is_help=True, help="Ask models: captions, reasoning, rollouts.")
-
-Model = Annotated[
-    str, typer.Option(help="A model's name as the server knows it, a directory, or a checkpoint.")
-]
-Revision = Annotated[str | None, typer.Option(help="The model's revision on the Hub.")]
-Engine = Annotated[
-    str | None,
-    typer.Option(help="openai (a server) or local (transformers in this process). [by the model]"),
-]
-BaseUrl = Annotated[
-    list[str] | None,
-    typer.Option(help="http://localhost:8000/v1; several share the work. [OPENAI_BASE_URL]"),
-]
-K = Annotated[int, typer.Option("-k", min=1, help="Samples of each row.")]
-Temperature = Annotated[float, typer.Option(min=0.0)]
-TopP = Annotated[float, typer.Option(min=0.0, max=1.0)]
-TopK = Annotated[int | None, typer.Option(min=1, show_default=False)]
-MaxTokens = Annotated[int, typer.Option(min=1, help="Of one response.")]
-Seed = Annotated[
-    int | None, typer.Option(help="Sample i is drawn with SEED + i.", show_default=False)
-]
-Extra = Annotated[
-    list[str] | None,
-    typer.Option(metavar="KEY=VALUE", help="A field of the server's own: repetition_penalty=1.05."),
-]
-PromptFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--prompt", metavar="FILE", help="The user text, with the slots {question} and {caption}."
-    ),
-]
-System = Annotated[str | None, typer.Option(metavar="TEXT", help="The system text. [none]")]
-Concurrency = Annotated[
-    int | None, typer.Option(min=1, help="Requests in flight at each server. [64]")
-]
-Timeout = Annotated[
-    float | None,
-    typer.Option(min=0.1, help="Seconds for one request, then it is sent again. [600]"),
-]
+Items = Annotated[str | None, typer.Argument(help="[the newest items]")]
+Captions = Annotated[str | None, typer.Argument(help="[the newest captions]")]
 
 
 @app.command()
 def captions(
     model: Model,
-    items: Annotated[str | None, typer.Argument(help="[the newest items]")] = None,
+    items: Items = None,
     engine: Engine = None,
     base_url: BaseUrl = None,
     revision: Revision = None,
@@ -90,6 +63,15 @@ def captions(
     name: As = None,
     concurrency: Concurrency = None,
     timeout: Timeout = None,
+    vllm_command: VllmCommand = None,
+    vllm_args: VllmArgs = None,
+    rpm: Rpm = None,
+    tpm: Tpm = None,
+    budget: Budget = None,
+    prices: Prices = None,
+    dry_run: DryRun = False,
+    probe: Probe = 0,
+    retry_failed: RetryFailed = False,
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -111,8 +93,10 @@ def captions(
 @app.command()
 def reasoning(
     model: Model,
-    captions: Annotated[str | None, typer.Argument(help="[the newest captions]")] = None,
+    captions: Captions = None,
     k: K = 4,
+    until_correct: UntilCorrect = None,
+    max_samples: MaxSamples = None,
     engine: Engine = None,
     base_url: BaseUrl = None,
     revision: Revision = None,
@@ -128,6 +112,15 @@ def reasoning(
     name: As = None,
     concurrency: Concurrency = None,
     timeout: Timeout = None,
+    vllm_command: VllmCommand = None,
+    vllm_args: VllmArgs = None,
+    rpm: Rpm = None,
+    tpm: Tpm = None,
+    budget: Budget = None,
+    prices: Prices = None,
+    dry_run: DryRun = False,
+    probe: Probe = 0,
+    retry_failed: RetryFailed = False,
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -141,7 +134,7 @@ def reasoning(
         ("caption", "vlt gen captions"),
         name or "samples",
         REASONING,
-        {"k": k},
+        sampled(k, until_correct, max_samples),
         **common(locals()),
     )
 
@@ -149,8 +142,10 @@ def reasoning(
 @app.command()
 def rollouts(
     model: Model,
-    items: Annotated[str | None, typer.Argument(help="[the newest items]")] = None,
+    items: Items = None,
     k: K = 4,
+    until_correct: UntilCorrect = None,
+    max_samples: MaxSamples = None,
     engine: Engine = None,
     base_url: BaseUrl = None,
     revision: Revision = None,
@@ -166,6 +161,15 @@ def rollouts(
     name: As = None,
     concurrency: Concurrency = None,
     timeout: Timeout = None,
+    vllm_command: VllmCommand = None,
+    vllm_args: VllmArgs = None,
+    rpm: Rpm = None,
+    tpm: Tpm = None,
+    budget: Budget = None,
+    prices: Prices = None,
+    dry_run: DryRun = False,
+    probe: Probe = 0,
+    retry_failed: RetryFailed = False,
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -179,126 +183,6 @@ def rollouts(
         ("item", "vlt import SOURCE"),
         name or "samples",
         ROLLOUT,
-        {"k": k},
+        sampled(k, until_correct, max_samples),
         **common(locals()),
     )
-
-
-COMMON = (
-    "model engine base_url revision temperature top_p top_k max_tokens seed extra prompt system "
-    "limit concurrency timeout workspace as_json"
-).split()
-
-
-def common(values: dict[str, Any]) -> dict[str, Any]:
-    """The options that every command which asks a model has, out of the command's locals()."""
-    return {option: values[option] for option in COMMON}
-
-
-def ask_model(
-    make: Callable[..., tuple[Dataset, bool]],
-    ref: str | None,
-    parent: tuple[str, str],
-    name: str,
-    default_prompt: Prompt,
-    more: dict[str, Any],
-    *,
-    model: str,
-    engine: str | None,
-    base_url: list[str] | None,
-    revision: str | None,
-    prompt: Path | None,
-    system: str | None,
-    limit: int | None,
-    concurrency: int | None,
-    timeout: float | None,
-    workspace: Path,
-    as_json: bool,
-    **sampling: Any,
-) -> None:
-    """Open what a stage needs, make the version, say what came of it."""
-    lean_arrow()
-    from train.checkpoint import resolve_model
-    from vlt.engine.choose import choose_engine, open_engine
-    from vlt.images import ImageStore
-    from vlt.journal import Journal
-
-    store = open_store(workspace)
-    rows = dataset_or_newest(store, ref, *parent)
-    model = resolve_model(store, model)
-    urls = base_url or []
-    choose_engine(model, engine, urls)
-    progress = Progress()
-    with closing(ImageStore(store.images)) as images, closing(Journal(store.journal)) as journal:
-        dataset, existed = make(
-            store,
-            rows,
-            model=model,
-            revision=revision,
-            engine=lambda: open_engine(
-                model,
-                engine=engine,
-                base_urls=urls,
-                revision=revision,
-                concurrency=concurrency,
-                timeout=timeout,
-                load_image=images.read,
-            ),
-            journal=journal,
-            prompt=_prompt(default_prompt, prompt, system),
-            sampling=_sampling(**sampling),
-            limit=limit,
-            name=name,
-            progress=progress,
-            **more,
-        )
-    progress.done()
-    if as_json:
-        print_json({**_result(dataset), "existed": existed})
-    else:
-        print(describe(dataset, existed=existed))
-    for reason, count in dataset.manifest.failed.items():
-        say(f"  {count:,} failed: {reason}")
-    if dataset.manifest.failed:
-        say(f"  see them with `vlt show {dataset.ref} --dropped`")
-        raise typer.Exit(exit_code(dataset))
-
-
-def _prompt(default: Prompt, file: Path | None, system: str | None) -> Prompt:
-    from vlt.prompts import Prompt
-
-    user = default.user
-    if file:
-        if not file.exists() or file.is_dir():
-            raise UsageError(f"--prompt {str(file)!r} is not a file; write the user text into one")
-        user = file.read_text().strip()
-    return Prompt(user=user, system=default.system if system is None else system)
-
-
-def _sampling(extra: list[str] | None, **fields: Any) -> Sampling:
-    import yaml
-
-    from vlt.request import Sampling
-
-    given: dict[str, Any] = {}
-    for setting in extra or []:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise UsageError(f"--extra {setting!r} is not KEY=VALUE")
-        given[key] = number(yaml.safe_load(value))
-    return Sampling(**fields, extra=given)
-
-
-def _result(dataset: Dataset) -> dict[str, Any]:
-    m = dataset.manifest
-    return {
-        "name": m.name,
-        "version": m.version,
-        "kind": m.kind,
-        "rows": m.rows,
-        "failed": m.failed,
-        "prompt_tokens": m.prompt_tokens,
-        "completion_tokens": m.completion_tokens,
-        "seconds": m.seconds,
-        "facts": m.facts,
-    }

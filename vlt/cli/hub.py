@@ -66,6 +66,7 @@ def pull(
     repo: RepoArgument,
     name: As = None,
     revision: Annotated[str | None, typer.Option(help="A branch, tag or commit.")] = None,
+    split: Annotated[str, typer.Option(help="The split, as it was pushed.")] = "train",
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -73,7 +74,9 @@ def pull(
     from datagen.hub_pull import pull_dataset
 
     store = open_store(workspace)
-    dataset, existed = pull_dataset(store, repo, name=name, revision=revision, say=_progress)
+    dataset, existed = pull_dataset(
+        store, repo, name=name, revision=revision, split=split, say=_progress
+    )
     if as_json:
         print_json({"ref": dataset.ref, "existed": existed, "digest": dataset.manifest.digest})
     else:

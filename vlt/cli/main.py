@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from vlt.cli import data, eval, filter, gen, hub, look, run, train
+from vlt.cli import data, dedup, eval, filter, gen, hub, look, run, stats, train
 from vlt.cli.output import FAILED, INTERRUPTED, say
 from vlt.errors import UserError
 
@@ -22,13 +22,16 @@ app = typer.Typer(
 app.command("demo")(run.demo)
 app.command("run")(run.run)
 app.command("import")(data.import_)
+app.command("sources")(data.sources)
 app.command("export")(data.export)
 app.command("push")(hub.push)
 app.command("pull")(hub.pull)
 app.add_typer(gen.app, name="gen")
 app.command("filter")(filter.filter_)
+app.command("dedup")(dedup.dedup)
 app.command("eval")(eval.eval_)
 app.add_typer(train.app, name="train")
+app.command("stats")(stats.stats)
 app.command("ls")(look.ls)
 app.command("show")(look.show)
 app.command("log")(look.log)

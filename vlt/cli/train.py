@@ -36,6 +36,14 @@ Set = Annotated[
 Freeze = Annotated[list[str] | None, typer.Option(help="vision_tower or projector; repeatable.")]
 MaxPixels = Annotated[int | None, typer.Option(min=1, help="Most pixels of an image.")]
 MinPixels = Annotated[int, typer.Option(min=0, help="Least pixels, with --max-pixels.")]
+MaxPromptTokens = Annotated[
+    int | None,
+    typer.Option(min=1, help="Leave out rows whose prompt is longer, image tokens included."),
+]
+Lora = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY=VALUE", help="Train adapters: r=16, lora_alpha=32, quantize=true."),
+]
 PromptFile = Annotated[
     Path | None,
     typer.Option("--prompt", metavar="FILE", help="The user text, with the slot {question}."),
@@ -67,6 +75,8 @@ def sft(
     freeze: Freeze = None,
     max_pixels: MaxPixels = None,
     min_pixels: MinPixels = 0,
+    max_prompt_tokens: MaxPromptTokens = None,
+    lora: Lora = None,
     prompt: PromptFile = None,
     system: System = None,
     revision: Revision = None,
@@ -113,6 +123,8 @@ def grpo(
     freeze: Freeze = None,
     max_pixels: MaxPixels = None,
     min_pixels: MinPixels = 0,
+    max_prompt_tokens: MaxPromptTokens = None,
+    lora: Lora = None,
     prompt: PromptFile = None,
     system: System = None,
     revision: Revision = None,
@@ -142,8 +154,8 @@ def grpo(
 
 
 OPTIONS = (
-    "data model settings freeze max_pixels min_pixels prompt system revision processes accelerate "
-    "output name explain workspace as_json"
+    "data model settings freeze max_pixels min_pixels max_prompt_tokens lora prompt system revision "
+    "processes accelerate output name explain workspace as_json"
 ).split()
 
 
@@ -216,6 +228,9 @@ def _train(
         settings=train_settings,
         freeze=options["freeze"] or (taken.train.freeze if taken else []),
         pixels=_pixels(taken, options["min_pixels"], options["max_pixels"]),
+        max_prompt_tokens=options["max_prompt_tokens"]
+        or (taken.train.max_prompt_tokens if taken else None),
+        lora={**(taken.train.lora if taken else {}), **parse_settings(options["lora"] or [])},
         name=options["name"],
         revision=options["revision"],
         processes=options["processes"] or (taken.train.processes if taken else 1),

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import tempfile
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from vlt.engine import Engine, LoadImage
+from vlt.engine.money import Purse
+from vlt.engine.pace import Pace
 from vlt.errors import UsageError
 
-ENGINES = ("openai", "local")
+ENGINES = ("openai", "vllm", "local")
 CONCURRENCY = 64
+VLLM_CONCURRENCY = 256
+"""vLLM batches what is there: by default it runs 256 sequences at a time."""
 
 
 def choose_engine(model: str, engine: str | None, base_urls: Sequence[str]) -> str:
@@ -19,8 +26,10 @@ def choose_engine(model: str, engine: str | None, base_urls: Sequence[str]) -> s
     """
     if engine is not None and engine not in ENGINES:
         raise UsageError(f"--engine {engine!r} is not one of {', '.join(ENGINES)}")
-    if engine == "local" and base_urls:
-        raise UsageError("--engine local asks no server; leave out --base-url or the engine")
+    if engine in ("local", "vllm") and base_urls:
+        raise UsageError(
+            f"--engine {engine} asks no server that is there already; leave out --base-url or --engine"
+        )
     if engine:
         return engine
     if os.path.isdir(model) and not base_urls:
@@ -42,16 +51,39 @@ def open_engine(
     concurrency: int | None = None,
     load_image: LoadImage,
     timeout: float | None = None,
+    pace: Pace | None = None,
+    purse: Purse | None = None,
+    vllm_command: str | None = None,
+    vllm_args: str | None = None,
+    logs: Path | None = None,
 ) -> Engine:
     """An engine ready to be asked; the caller closes it.
 
     `concurrency` is requests in flight at each server; `timeout` seconds for one request. Without
-    base URLs, OPENAI_BASE_URL names the server.
+    base URLs, OPENAI_BASE_URL names the server. `pace` and `purse` limit what a server is sent.
+    vLLM is started as `vllm_command` (or VLT_VLLM_COMMAND, or vllm) with `vllm_args` (or
+    VLT_VLLM_ARGS); its words go to a file in `logs`.
     """
-    if choose_engine(model, engine, base_urls) == "local":
+    kind = choose_engine(model, engine, base_urls)
+    if kind == "local":
         from vlt.engine.local import LocalEngine
 
         return LocalEngine(model, load_image=load_image, revision=revision)
+    if kind == "vllm":
+        from vlt.engine.vllm import COMMAND, VLLMEngine
+
+        folder = logs or Path(tempfile.mkdtemp(prefix="vlt-logs-"))
+        return VLLMEngine(
+            model,
+            load_image=load_image,
+            log=folder / f"vllm-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log",
+            command=vllm_command or os.environ.get("VLT_VLLM_COMMAND") or COMMAND,
+            arguments=vllm_args or os.environ.get("VLT_VLLM_ARGS") or "",
+            revision=revision,
+            concurrency=concurrency or VLLM_CONCURRENCY,
+            **({"timeout": timeout} if timeout else {}),
+            pace=pace,
+        )
     from vlt.engine.openai import TIMEOUT_SECONDS, OpenAIEngine
 
     urls = list(base_urls) or [url for url in [os.environ.get("OPENAI_BASE_URL")] if url]
@@ -61,4 +93,6 @@ def open_engine(
         load_image=load_image,
         concurrency=concurrency or CONCURRENCY,
         timeout=timeout or TIMEOUT_SECONDS,
+        pace=pace,
+        purse=purse,
     )

@@ -105,12 +105,12 @@ class Decoder:
                 positions = None if positions is None else positions[..., stay, :]
             if positions is not None:
                 positions = positions + 1
-                state["position_ids"] = positions
             inputs = model.prepare_inputs_for_generation(
                 token[:, None],
                 next_sequence_length=1,
                 attention_mask=mask[:, : length + step + 1],
                 use_cache=True,
+                position_ids=positions,
                 **state,
             )
             logits = model(**inputs, return_dict=True).logits[:, -1]

@@ -7,7 +7,6 @@ the same sample comes again unless a draw falls within about 1e-6 of the border 
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,7 @@ from itertools import islice
 from typing import Any
 
 from vlt.engine import LoadImage
+from vlt.engine.models import cache_bytes, load_model, open_image, token_sets
 from vlt.errors import UserError
 from vlt.request import Completion, Failure, Message, Request, Sampling
 
@@ -27,8 +27,6 @@ MOST_ROWS = 256
 CPU_CACHE_BYTES = 2 << 30
 GPU_CACHE_SHARE = 0.4
 """Of the memory that is free once the model is loaded: what a batch's keys and values may take."""
-TAG = re.compile(r"</?\w+>")
-"""A token such as <think>, which belongs to the text even where the tokenizer calls it special."""
 
 
 @dataclass
@@ -68,15 +66,15 @@ class LocalEngine:
         self.load_image, self.most_rows = load_image, most_rows
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         wanted = dtype or ("auto" if self.device.type == "cuda" else "float32")
-        self.model, self.processor = _load(model, revision, wanted)
+        self.model, self.processor = load_model(model, revision, wanted)
         self.model.to(self.device).eval()
         self.tokenizer = getattr(self.processor, "tokenizer", self.processor)
         self.sees = self.tokenizer is not self.processor
         self._threads = ThreadPoolExecutor(4)
-        self._ends, self._never, self._strip = self._token_sets()
+        self._ends, self._never, self._strip = token_sets(self.model, self.tokenizer)
         config = self.model.config.get_text_config()
         self.context: int = getattr(config, "max_position_embeddings", None) or 1 << 30
-        self._token_bytes = _cache_bytes(config, self.model.dtype.itemsize)
+        self._token_bytes = cache_bytes(config, self.model.dtype.itemsize)
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion | Failure]:
         """See vlt.engine.Engine."""
@@ -129,7 +127,7 @@ class LocalEngine:
                 blocks = [{"type": "text", "text": content}]
             else:
                 images += [
-                    _open(self.load_image(b["image"])) for b in content if b["type"] == "image"
+                    open_image(self.load_image(b["image"])) for b in content if b["type"] == "image"
                 ]
                 blocks = [{"type": "image"} if b["type"] == "image" else dict(b) for b in content]
             if not self.sees:
@@ -163,32 +161,51 @@ class LocalEngine:
         return int(free * GPU_CACHE_SHARE) // self._token_bytes
 
     def _answer(self, batch: list[_Prompt], sampling: Sampling) -> Iterator[Completion | Failure]:
-        """Ask the model; where that fails, ask it about each half, so that one prompt fails alone."""
+        """Ask the model. What the processor refuses, or memory does not hold, is halved and tried
+        again, so that one prompt fails alone."""
         import torch
 
         try:
-            yield from self._generate(batch, sampling)
-        except (torch.cuda.OutOfMemoryError, ValueError, IndexError, RuntimeError) as error:
+            inputs = self._encode(batch)
+        except (ValueError, IndexError) as error:
             if len(batch) == 1:
                 request = batch[0].request
-                if isinstance(error, torch.cuda.OutOfMemoryError) and len(request.samples) > 1:
-                    for sample in request.samples:
-                        alone = Request(request.key, request.messages, (sample,), sampling)
-                        prompt = _Prompt(alone, batch[0].text, batch[0].images, batch[0].weight)
-                        yield from self._answer([prompt], sampling)
-                    return
-                yield Failure(request.key, request.samples, f"the model failed: {error}"[:300])
-                return
-            middle = len(batch) // 2
-            yield from self._answer(batch[:middle], sampling)
-            yield from self._answer(batch[middle:], sampling)
+                reason = f"the model's processor refuses it: {error}"
+                yield Failure(request.key, request.samples, reason[:300])
+            else:
+                yield from self._halves(batch, sampling)
+            return
+        try:
+            yield from self._generate(batch, inputs, sampling)
+        except torch.cuda.OutOfMemoryError:
+            request = batch[0].request
+            if len(batch) == 1 and len(request.samples) == 1:
+                yield Failure(request.key, request.samples, "out of GPU memory")
+            else:
+                yield from self._halves(batch, sampling)
 
-    def _generate(self, batch: list[_Prompt], sampling: Sampling) -> list[Completion | Failure]:
+    def _halves(self, batch: list[_Prompt], sampling: Sampling) -> Iterator[Completion | Failure]:
+        """Half the prompts, then the others; half the samples where there is one prompt."""
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            parts = [batch[:middle], batch[middle:]]
+        else:
+            [p] = batch
+            r, middle = p.request, len(p.request.samples) // 2
+            parts = [
+                [_Prompt(Request(r.key, r.messages, samples, sampling), p.text, p.images, p.weight)]
+                for samples in (r.samples[:middle], r.samples[middle:])
+            ]
+        for part in parts:
+            yield from self._answer(part, sampling)
+
+    def _generate(
+        self, batch: list[_Prompt], inputs: dict[str, Any], sampling: Sampling
+    ) -> list[Completion | Failure]:
         from transformers import GenerationConfig
 
         from vlt.engine.decode import Decoder, uniform_numbers
 
-        inputs = self._encode(batch)
         lengths = inputs["attention_mask"].sum(1).tolist()
         too_long = [length >= self.context for length in lengths]
         if any(too_long):
@@ -202,7 +219,7 @@ class LocalEngine:
                 if bad
             ]
             rest = [p for p, bad in zip(batch, too_long, strict=True) if not bad]
-            return failures + (self._generate(rest, sampling) if rest else [])
+            return failures + (self._generate(rest, self._encode(rest), sampling) if rest else [])
         samples = [
             (p, length, s)
             for p, length in zip(batch, lengths, strict=True)
@@ -288,21 +305,6 @@ class LocalEngine:
         pad = self.tokenizer.pad_token_id
         return int(pad if pad is not None else self._ends[0])
 
-    def _token_sets(self) -> tuple[list[int], list[int], frozenset[int]]:
-        """Tokens that end an answer, that must not be drawn, and that are no part of its text."""
-        if self.tokenizer.pad_token is None:
-            self.tokenizer.pad_token = self.tokenizer.eos_token
-        found = self.model.generation_config.eos_token_id
-        ends = {*([found] if isinstance(found, int) else found or []), self.tokenizer.eos_token_id}
-        names = ("image_token_id", "video_token_id")
-        never = [t for n in names if isinstance(t := getattr(self.model.config, n, None), int)]
-        special = dict(
-            zip(self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True)
-        )
-        strip = {t for t, text in special.items() if not TAG.fullmatch(text)}
-        ends = {t for t in ends if t is not None}
-        return sorted(ends), never, frozenset(strip | ends)
-
 
 def _checked(sampling: Sampling) -> str:
     """Its fields as text (it cannot be hashed); raises UserError for what this engine cannot do."""
@@ -315,60 +317,3 @@ def _checked(sampling: Sampling) -> str:
             f"{sampling.max_tokens}: give temperature >= 0, 0 < top_p <= 1 and max_tokens >= 1"
         )
     return repr(sampling)
-
-
-def _open(data: bytes) -> Any:
-    """The image in RGB, decoded now: a broken one must fail here and not in its batch."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(data)) as image:
-        if image.mode == "RGB":
-            image.load()
-            return image.copy()
-        if "A" in image.getbands() or "transparency" in image.info:
-            seen = image.convert("RGBA")
-            ground = Image.new("RGBA", seen.size, "white")
-            return Image.alpha_composite(ground, seen).convert("RGB")
-        return image.convert("RGB")
-
-
-def sees_images(model: str, revision: str | None = None) -> bool:
-    """Whether the model (a directory or a name) is a vision-language model, by its config."""
-    from transformers import AutoConfig
-    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
-
-    config = AutoConfig.from_pretrained(model, revision=revision)
-    return config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
-
-
-def load_processor(model: str, revision: str | None = None, **options: Any) -> Any:
-    """A vision-language model's processor, or a text model's tokenizer."""
-    from transformers import AutoProcessor, AutoTokenizer
-
-    auto = AutoProcessor if sees_images(model, revision) else AutoTokenizer
-    return auto.from_pretrained(model, revision=revision, **options)
-
-
-def _load(model: str, revision: str | None, dtype: str) -> tuple[Any, Any]:
-    """The model and what reads its prompts."""
-    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    try:
-        auto = AutoModelForImageTextToText if sees_images(model, revision) else AutoModelForCausalLM
-        loaded = auto.from_pretrained(model, revision=revision, dtype=dtype)
-        return loaded, load_processor(model, revision)
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"model {model!r} cannot be loaded: {first}; give a directory saved by save_pretrained "
-            "or a model's name"
-        ) from error
-
-
-def _cache_bytes(config: Any, itemsize: int) -> int:
-    """Bytes of keys and values that one token takes."""
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return int(2 * config.num_hidden_layers * heads * size * itemsize)

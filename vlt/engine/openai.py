@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,7 +19,10 @@ from vlt.engine import LoadImage
 from vlt.engine.backoff import backoff
 from vlt.engine.body import body, prefix
 from vlt.engine.endpoint import Endpoint, NotThere
-from vlt.engine.reply import Choice, Refused, Reply, TryAgain
+from vlt.engine.interrupt import Interrupt, caught_interrupt
+from vlt.engine.money import Purse
+from vlt.engine.pace import Pace
+from vlt.engine.reply import Refused, Reply, TryAgain
 from vlt.errors import UsageError, UserError
 from vlt.request import Completion, Failure, Request
 
@@ -44,6 +45,8 @@ class _Job:
     samples: tuple[int, ...]
     """Those that are still missing."""
     tries: int = 0
+    most: float = 0.0
+    """Dollars that it may cost at most."""
     alone: bool = False
     """Ask for the first only: the server has refused them together, perhaps because of `n`."""
 
@@ -62,53 +65,65 @@ class OpenAIEngine:
         timeout: float = TIMEOUT_SECONDS,
         tries: int = TRIES,
         patience: float = PATIENCE_SECONDS,
+        pace: Pace | None = None,
+        purse: Purse | None = None,
+        check: Callable[[], None] | None = None,
     ):
-        """`concurrency` requests in flight at each server; `timeout` seconds for one request."""
+        """`concurrency` requests in flight at each server; `timeout` seconds for one request.
+
+        `check` is called while no server is there; it raises where there is nothing to wait for.
+        """
         if not base_urls:
             raise UsageError("no server is named; give --base-url, e.g. http://localhost:8000/v1")
         key = api_key or os.environ.get("OPENAI_API_KEY")
         self.model = model
         self._load_image = load_image
         self._endpoints = [Endpoint(url, concurrency, key, timeout) for url in base_urls]
-        self._tries, self._patience = tries, patience
+        self._tries, self._patience, self._check = tries, patience, check
+        self._pace, self._purse = pace, purse
+        # Who can check that a server will come back has also seen it come.
+        self._there = time.monotonic() if check else 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._jobs: deque[_Job] = deque()
         self._results: deque[Completion | Failure] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped: asyncio.Task[None] | None = None
         """A task that ended with an error, which ends the run."""
-        self._interrupted = False
         self._sleeping = 0
         self._singly = False
         """The server does not honour `n`."""
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion | Failure]:
         """See vlt.engine.Engine."""
-        loop = self._loop = self._loop or asyncio.new_event_loop()
-        drawn, more = iter(requests), True
-        restore = self._catch_interrupt()
+        self._loop = self._loop or asyncio.new_event_loop()
         try:
-            while True:
-                while self._results:
-                    yield self._results.popleft()
-                if self._stopped:
-                    self._stopped.result()
-                if self._interrupted:
-                    raise KeyboardInterrupt
-                while self._has_room():
-                    if self._jobs:
-                        self._start(self._jobs.popleft())
-                    elif more and (request := next(drawn, None)):
-                        self._jobs.extend(self._split(request, request.samples))
-                    else:
-                        more = False
-                        break
-                if not self._tasks:
-                    return
-                loop.run_forever()  # until a task ends or falls asleep
+            with caught_interrupt(self._loop) as interrupt:
+                yield from self._results_of(iter(requests), self._loop, interrupt)
         finally:
             self._cancel()
-            restore()
+
+    def _results_of(
+        self, drawn: Iterator[Request], loop: asyncio.AbstractEventLoop, interrupt: Interrupt
+    ) -> Iterator[Completion | Failure]:
+        more = True
+        while True:
+            while self._results:
+                yield self._results.popleft()
+            if self._stopped:
+                self._stopped.result()
+            if interrupt.pressed:
+                raise KeyboardInterrupt
+            while self._has_room():
+                if not self._jobs and more:
+                    request = next(drawn, None)
+                    more = request is not None
+                    self._jobs.extend(self._split(request, request.samples) if request else ())
+                if not self._jobs or not self._affords(self._jobs[0]):
+                    break
+                self._start(self._jobs.popleft())
+            if not self._tasks:
+                return
+            loop.run_forever()  # until a task ends or falls asleep
 
     def close(self) -> None:
         """Close the connections and the private loop."""
@@ -118,29 +133,6 @@ class OpenAIEngine:
                 self._loop.run_until_complete(endpoint.close())
             self._loop.close()
             self._loop = None
-
-    def _catch_interrupt(self) -> Callable[[], None]:
-        """Let ctrl-C stop the loop instead of breaking off whatever line runs; returns the undoing.
-
-        So it is `complete` that raises, when all that has arrived is handed over.
-        """
-        self._interrupted = False
-        if threading.current_thread() is not threading.main_thread():
-            return lambda: None
-        loop, before = self._loop, signal.getsignal(signal.SIGINT)
-        assert loop
-
-        def interrupt() -> None:
-            self._interrupted = True
-            loop.stop()
-
-        def restore() -> None:
-            loop.remove_signal_handler(signal.SIGINT)
-            if before is not None:  # None: set by something that is not Python
-                signal.signal(signal.SIGINT, before)
-
-        loop.add_signal_handler(signal.SIGINT, interrupt)
-        return restore
 
     def _has_room(self) -> bool:
         slots = sum(endpoint.limit for endpoint in self._endpoints if not endpoint.absent)
@@ -157,7 +149,21 @@ class OpenAIEngine:
                 runs.append([sample])
         return [_Job(request, tuple(run)) for run in runs]
 
+    def _affords(self, job: _Job) -> bool:
+        """Whether the budget takes this job; raises UserError where it does not and nothing runs."""
+        if not (purse := self._purse):
+            return True
+        request = job.request
+        job.most = purse.most(request.messages, len(job.samples), request.sampling.max_tokens)
+        if purse.takes(job.most):
+            return True
+        if not self._tasks:
+            raise purse.used_up(job.most)
+        return False  # until what is in flight has turned out cheaper
+
     def _start(self, job: _Job) -> None:
+        if self._purse:
+            self._purse.reserved += job.most
         assert self._loop
         task = self._loop.create_task(self._work(job))
         self._tasks.add(task)
@@ -173,6 +179,13 @@ class OpenAIEngine:
         self._loop.stop()
 
     async def _work(self, job: _Job) -> None:
+        try:
+            await self._answer(job)
+        finally:
+            if self._purse:
+                self._purse.reserved -= job.most
+
+    async def _answer(self, job: _Job) -> None:
         """Ask until the job's samples are answered or given up."""
         while job.samples:
             try:
@@ -200,7 +213,7 @@ class OpenAIEngine:
             raise Refused(f"an image cannot be read: {error}") from error
         reply = await self._send(content)
         for sample, choice in zip(samples, reply.choices, strict=False):
-            self._results.append(_completion(request, sample, choice, reply))
+            self._results.append(Completion(request.key, sample, *choice))
         count = min(len(samples), len(reply.choices))
         job.samples = job.samples[count:]
         if count < len(samples) and (reply.unfinished or not count):
@@ -213,14 +226,20 @@ class OpenAIEngine:
 
     async def _send(self, content: bytes) -> Reply:
         while True:
+            counted_at = await self._pace.turn() if self._pace else 0.0
             endpoint = await self._slot()
             endpoint.in_flight += 1
             try:
-                return await endpoint.ask(content, self.model)
+                reply = await endpoint.ask(content, self.model)
             except NotThere:
                 continue
             finally:
                 endpoint.in_flight -= 1
+            if self._pace:
+                self._pace.replied(reply.prompt_tokens + reply.completion_tokens, counted_at)
+            if self._purse:
+                self._purse.spend(reply.prompt_tokens, reply.completion_tokens)
+            return reply
 
     async def _slot(self) -> Endpoint:
         """The least busy server that takes one more; raises UserError where all are gone."""
@@ -235,7 +254,9 @@ class OpenAIEngine:
                 await asyncio.sleep(SLOT_CHECK_SECONDS)
 
     def _check_patience(self) -> None:
-        heard = max(endpoint.heard for endpoint in self._endpoints)
+        if self._check:
+            self._check()
+        heard = max(self._there, *(endpoint.heard for endpoint in self._endpoints))
         if heard and time.monotonic() - heard < self._patience:
             return
         absences = "; ".join(f"{e.url}: {e.absence}" for e in self._endpoints)
@@ -270,14 +291,3 @@ class OpenAIEngine:
         self._jobs.clear()
         self._results.clear()
         self._stopped = None
-
-
-def _completion(request: Request, sample: int, choice: Choice, reply: Reply) -> Completion:
-    return Completion(
-        request.key,
-        sample,
-        choice.response,
-        choice.finish_reason,
-        reply.prompt_tokens,
-        choice.completion_tokens,
-    )

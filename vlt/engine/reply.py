@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -39,12 +39,12 @@ class Refused(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One answer of a reply."""
+class Choice(NamedTuple):
+    """One answer of a reply, as vlt.request.Completion has it."""
 
     response: str
     finish_reason: str
+    prompt_tokens: int
     completion_tokens: int
 
 
@@ -114,11 +114,11 @@ def _answers(raw: bytes, url: str, proved: bool) -> Reply:
         else:
             unfinished = str(choice.get("finish_reason"))
     usage = parsed.get("usage") or {}
-    written = usage.get("completion_tokens") or 0
+    read, written = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
     shares = _shares(written, [len(text) for text, _ in choices])
     return Reply(
-        [Choice(*choice, share) for choice, share in zip(choices, shares, strict=True)],
-        usage.get("prompt_tokens") or 0,
+        [Choice(*choice, read, share) for choice, share in zip(choices, shares, strict=True)],
+        read,
         written,
         unfinished,
     )

@@ -9,18 +9,27 @@ from vlt.grade.clean import clean, fold
 from vlt.grade.judge import Judge, Outcome
 from vlt.grade.words import first_word, without_reason, without_subject
 
-_LEAD = re.compile(r"(?:the )?(?:(?:correct|right|best|final|my) )?(?:option|choice|answer)\b(?: is)?:?\s*", re.I)
-_BARE = re.compile(r"[(\[{]*([A-Za-z])[)\]}]*[.,:;!]*")
+_LEAD = re.compile(
+    r"(?:the )?(?:(?:correct|right|best|final|my) )?(?:option|choice|answer)\b(?: is)?:?\s*", re.I
+)
+_BARE = re.compile(r"[(\[{]*([A-Za-z])[)\]}.,:;!]*")
+_AFTER = re.compile(r"(.+?),? [(\[](?:option |choice )?([A-Z])[)\]]", re.S | re.I)  # Paris (B)
 # A letter that is marked as one ("B.", "(B)", "B:", "B - ") and then more.
-_MARKED = re.compile(r"(?:[(\[{]([A-Za-z])[)\]}][.:,]?|([A-Za-z])(?:[).:,]|\s+[-–]\s|(?=\s*\()))\s*(.+)", re.S)
+_MARKED = re.compile(
+    r"(?:[(\[{]([A-Za-z])[)\]}][.:,]?|([A-Za-z])(?:[).:,]|\s+[-–]\s|(?=\s*\()))\s*(.+)", re.S
+)
 _SPACED = re.compile(r"([A-Za-z])\s+(.+)", re.S)
 _IS_RIGHT = re.compile(
-    r"[(\[]?([A-Za-z])[)\]]?\.? is (?:the )?(?:correct|right|best|true)(?: (?:one|answer|option|choice))?[.!]?", re.I
+    r"[(\[]?([A-Za-z])[)\]]?\.? is (?:the )?(?:correct|right|best|true)"
+    r"(?: (?:one|answer|option|choice))?[.!]?",
+    re.I,
 )
 _ANOTHER = re.compile(r"(?:^|[\s(/,|])[(\[]?[A-Z][)\]]?(?:[.),/|]|$)|\b(?:or|and|not|maybe|also)\b")
 _TAIL = re.compile(r"\s*(?:[,;(—–-]|\.\s|because\b|since\b|as\b)")
 _LABELLED = re.compile(r"\s*[(\[]?([A-Z])(?:[).:\]]+)\s*(\S.*)", re.S)
-_IN_QUESTION = re.compile(r"(?:^|[\s(])\(?([A-J])[).:]\s*(.+?)(?=\s*(?:[\s(]\(?[A-J][).:]\s|$))", re.S)
+_IN_QUESTION = re.compile(
+    r"(?:^|[\s(])\(?([A-J])[).:]\s*(.+?)(?=\s*(?:[\s(]\(?[A-J][).:]\s|$))", re.S
+)
 
 
 def texts_of(choices: Sequence[str]) -> list[str]:
@@ -88,11 +97,18 @@ class Choice:
             index = self._index(match.group(1) or match.group(2))
             if index is not None:
                 return index if self._belongs(match.group(3), index) else None
+        match = _AFTER.fullmatch(text)
+        if match and self.options:
+            index = self._index(match.group(2))
+            return index if index is not None and self._is_option(match.group(1), index) else None
         match = _SPACED.fullmatch(bare)
         if match and self.options:
             index = self._index(match.group(1))
             if index is not None and self._is_option(match.group(2), index):
                 return index
+        first, _, more = text.partition("\n")
+        if more:  # an explanation on the next line, which names no other option
+            return self._one(first) if _ANOTHER.search(more) is None else None
         return self._by_text(text)
 
     def _index(self, letter: str) -> int | None:
@@ -115,7 +131,9 @@ class Choice:
         if own and folded.startswith(own) and _TAIL.match(folded, len(own)):
             others = [fold(o) for i, o in enumerate(self.options) if i != index]
             tail = folded[len(own) :]
-            return _ANOTHER.search(rest[len(own) :]) is None and not any(o and o in tail for o in others)
+            return _ANOTHER.search(rest[len(own) :]) is None and not any(
+                o and o in tail for o in others
+            )
         return False
 
     def _is_option(self, text: str, index: int) -> bool:
@@ -138,6 +156,8 @@ class Choice:
             found = [i for i, option in enumerate(self.options) if fold(option) == said]
         else:
             found = [
-                i for i, option in enumerate(self.options) if self.judge.same(text, option)[0] is True
+                i
+                for i, option in enumerate(self.options)
+                if self.judge.same(text, option)[0] is True
             ]
         return found[0] if len(found) == 1 else None

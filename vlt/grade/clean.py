@@ -86,7 +86,8 @@ _WRAPPERS = frozenset(
     "displaylines textsc unit".split()
 )
 _COMMAND = re.compile(r"\\([A-Za-z]+)\*?([ ]*)|\\(.)|([{}])", re.S)
-_GROUP = re.compile(r"\{\s*([-+.:]|[^\W_])\s*\}")  # {,} and the like are handled apart
+_OVER = re.compile(r"\{([^{}]{1,80})\\over(?![A-Za-z])([^{}]{1,80})\}")
+_OVERLINE = re.compile(r"\\overline\s*\{([A-Z]{1,3})\}")  # a segment; 0.\overline{3} stays
 _SPACES = re.compile(r"\s+")
 _PLAIN = re.compile(r"[A-Za-z0-9]+(?:\.[0-9]+)?")
 _ARTICLE = re.compile(r"(?:the|an|a)\s+(?=\S)")
@@ -103,6 +104,7 @@ def clean(text: str) -> str:
         return text
     if not text.isascii():
         text = _unicode(text)
+    text = _SPACES.sub(_one_space, text)
     if "<" in text and ">" in text:
         text = _TAG.sub("", text)
     text = _markdown(text)
@@ -114,6 +116,7 @@ def clean(text: str) -> str:
             text = _dollars(text)
     if "{" in text:
         text = text.replace("{,}", ",").replace("{:}", ":").replace("{.}", ".").replace("{%}", "%")
+        text = text.replace("{-}", "-").replace("{+}", "+")
         text = text.replace("^{°}", "°").replace("^{o}", "°").replace("{°}", "°")
     if "^" in text:
         text = text.replace("^°", "°").replace("^o ", "° ").replace("^ °", "°")
@@ -123,7 +126,13 @@ def clean(text: str) -> str:
         text = text.replace(" °", "°")
     if text[:1] == "{" and text[-1:] == "}" and "," not in text and text.count("{") == 1:
         text = text[1:-1]
-    return text.strip() if "\n" in text else _SPACES.sub(" ", text).strip()
+    text = _SPACES.sub(_one_space, text).strip()
+    return text[:-1].rstrip() if text[-1:] == "." and text[-3:] != "..." else text
+
+
+def _one_space(match: re.Match[str]) -> str:
+    """Lines stay apart (a list may be one), all other white space is one space."""
+    return "\n" if "\n" in match.group() else " "
 
 
 def _unicode(text: str) -> str:
@@ -153,6 +162,8 @@ def _markdown(text: str) -> str:
     elif "**" in text and text.endswith("**") and text.count("**") == 2:
         text = text.replace("**", "")
     text = text.strip()
+    if text.endswith("**") and "**" not in text[:-2]:
+        text = text[:-2].rstrip()
     while len(text) > 2 and text[0] == text[-1] and text[0] in "*_":
         text = text[1:-1].strip()
     return text.lstrip("#").lstrip() if text.startswith("#") else text
@@ -187,6 +198,9 @@ def _latex(text: str) -> str:
     if "\\\\" in text and "\\begin" not in text and "\\cr" not in text:
         # over-escaped: \\frac for \frac
         text = re.sub(r"\\\\(?=[A-Za-z({\[$%])", r"\\", text)
+    if "\\over" in text:
+        text = _OVERLINE.sub(r"\1", text)
+        text = _OVER.sub(r"\\frac{\1}{\2}", text)
     text = text.replace("\\(", " ").replace("\\)", " ")
     if "\\begin" not in text:
         text = text.replace("\\[", " ").replace("\\]", " ")
@@ -262,7 +276,7 @@ def fold(text: str) -> str:
     """The form in which texts are compared: no case, outer quotes, article or final full stop."""
     text = text.casefold()
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
+        text = unicodedata.normalize("NFKC", text).replace("△", "triangle ").replace("∠", "angle ")
     if not text.isalnum():
         text = _SPACES.sub(" ", text).strip()
         while True:

@@ -8,44 +8,30 @@ A tree is a tuple: ("n", Fraction) a number; ("v", name) a variable; ("c", "pi" 
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
 
-Tree = tuple[Any, ...]
+from vlt.grade.tokens import (
+    ACCENTS,
+    ALIASES,
+    ENGLISH,
+    FUNCTIONS,
+    GREEK,
+    INVERSES,
+    LETTER_NAMES,
+    NotUnderstood,
+    Tokens,
+    Tree,
+    inverse,
+    times,
+)
 
 MAX_LENGTH = 1000
 MAX_DEPTH = 40
 MAX_DIGITS = 400
 
-_TOKEN = re.compile(
-    r"\s*(?:(\d+(?:\.\d+)?|\.\d+)|(\\?[A-Za-z]+)|([πμΩ∞α-ωΑ-Ω△∠])|(\*\*|.))", re.S
-)
-FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln log lg exp sqrt cbrt abs max "
-    "min gcd lcm floor ceil".split()
-)
-_ALIASES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "lg": "log"}
-_INVERSES = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
-_GREEK = frozenset(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda nu xi rho "
-    "sigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi".split()
-)
-_LETTER_NAMES = dict(zip("αβγδεζηθικλνξρστυφχψω", (
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda nu xi rho sigma tau upsilon "
-    "phi chi psi omega").split(), strict=True))  # fmt: skip
-_ENGLISH = frozenset(
-    "or and not to in of is if by an no on as so it be do go we us the per but all any one two six "
-    "ten are was for nor yes out off".split()
-)  # never a product of letters
-_ACCENTS = frozenset("vec hat bar tilde dot overline overrightarrow widehat".split())
 _PI: Tree = ("c", "pi")
 _MINUS: Tree = ("n", Fraction(-1))
-
-
-class NotUnderstood(Exception):
-    """The text is not an expression of the kinds known here."""
 
 
 @lru_cache(maxsize=4096)
@@ -59,43 +45,13 @@ def parse(text: str) -> Tree | None:
         return None
 
 
-class _Parser:
+class _Parser(Tokens):
     """Recursive descent over tokens, its depth counted."""
 
     def __init__(self, text: str):
-        self.tokens: list[tuple[str, str, bool]] = []  # kind, text, follows a space
-        at = 0
-        while at < len(text):
-            match = _TOKEN.match(text, at)
-            if match is None:
-                break
-            spaced = match.group()[:1].isspace()
-            kind = ("num", "name", "name", "op")[(match.lastindex or 1) - 1]
-            self.tokens.append((kind, match.group(match.lastindex or 0), spaced))
-            at = match.end()
-        self.tokens = [t for t in self.tokens if t[1].strip()]
-        self.at = 0
+        super().__init__(text)
         self.depth = 0
         self.bars = 0  # how many |...| are open
-
-    # -- tokens
-
-    def peek(self, ahead: int = 0) -> str:
-        i = self.at + ahead
-        return self.tokens[i][1] if i < len(self.tokens) else ""
-
-    def kind(self, ahead: int = 0) -> str:
-        i = self.at + ahead
-        return self.tokens[i][0] if i < len(self.tokens) else ""
-
-    def spaced(self) -> bool:
-        return self.at < len(self.tokens) and self.tokens[self.at][2]
-
-    def take(self, expected: str | None = None) -> str:
-        if self.at >= len(self.tokens) or (expected is not None and self.peek() != expected):
-            raise NotUnderstood
-        self.at += 1
-        return self.tokens[self.at - 1][1]
 
     # -- grammar
 
@@ -245,10 +201,12 @@ class _Parser:
     def name(self) -> Tree:
         token = self.take()
         bare = token.lstrip("\\")
-        bare = _ALIASES.get(bare, bare)
+        bare = ALIASES.get(bare, bare)
         if token == "\\frac":
             top = self.argument(digit=True)
             return times(top, inverse(self.argument(digit=True)))
+        if token in ("\\binom", "\\dbinom", "\\tbinom"):
+            return ("f", "binomial", (self.argument(digit=True), self.argument(digit=True)))
         if bare == "sqrt":
             degree: Tree = ("n", Fraction(2))
             if self.peek() == "[" and token[0] == "\\":
@@ -266,23 +224,28 @@ class _Parser:
             return ("c", "inf")
         if bare in ("e", "i"):
             return ("c", bare)
-        if token in _LETTER_NAMES:
-            return self.variable(_LETTER_NAMES[token])
-        if bare in _GREEK:
+        if token in LETTER_NAMES:
+            return self.variable(LETTER_NAMES[token])
+        if bare in GREEK:
             return self.variable(bare)
         if token[0] == "\\":
-            if bare in _ACCENTS:
+            if bare in ACCENTS:
                 inner = self.argument()
                 if inner[0] == "v":
                     return ("v", f"{bare}:{inner[1]}")
             raise NotUnderstood
         if len(bare) == 1:
             return self.variable(bare)
-        if bare.isupper() and len(bare) <= 4:
+        if bare.isupper() and len(bare) <= 4 and bare.lower() not in ENGLISH:
             return self.variable(bare)  # AB is a segment, not a product
         if bare.startswith("sqrt") or bare.startswith("pi"):
             raise NotUnderstood
-        if len(bare) <= 3 and bare not in _ENGLISH and self.peek() not in ("(", "_", "^", "**"):
+        if (
+            len(bare) <= 3
+            and bare.islower()
+            and bare not in ENGLISH
+            and self.peek() not in ("(", "_", "^", "**")
+        ):
             return ("*", tuple(("c", c) if c in "ei" else ("v", c) for c in bare))
         raise NotUnderstood
 
@@ -332,8 +295,8 @@ class _Parser:
                 base = self.argument()
             else:
                 power = self.exponent_of_function()
-        if power == ("n", Fraction(-1)) and name in _INVERSES:
-            name, power = _INVERSES[name], None
+        if power == ("n", Fraction(-1)) and name in INVERSES:
+            name, power = INVERSES[name], None
         arguments = self.arguments()
         if name == "log" and base is not None:
             arguments = (*arguments, base)
@@ -366,17 +329,3 @@ class _Parser:
             factors.append(self.power())
         self.depth -= 1
         return (factors[0] if len(factors) == 1 else ("*", tuple(factors)),)
-
-
-def times(a: Tree, b: Tree) -> Tree:
-    """a * b, numbers multiplied at once."""
-    if a[0] == "n" and b[0] == "n":
-        return ("n", a[1] * b[1])
-    return ("*", (a, b))
-
-
-def inverse(a: Tree) -> Tree:
-    """1 / a."""
-    if a[0] == "n" and a[1] != 0:
-        return ("n", 1 / a[1])
-    return ("^", a, _MINUS)

@@ -11,17 +11,26 @@ import re
 
 _ANSWER_OPEN = re.compile(r"<answer>", re.I)
 _ANSWER_CLOSE = re.compile(r"</answer>", re.I)
+_ANSWER = re.compile(r"answer", re.I)
+MAX_PHRASES = 200
+"""So many of the last mentions of "answer" are looked at."""
 # "The (final) answer (to the question) is: ..." and "Answer: ...". Bounded, hence linear.
 _ANSWER_IS = re.compile(
-    r"\banswers?\b[^\S\n]{0,3}[*_]{0,3}"
+    r"answers?\b[^\S\n]{0,3}[*_]{0,3}"
     r"(?:(?:\s{1,3}(?:to|for|of)\b[^.:\n]{0,80}?)?\s{1,3}(?:is|are|was|would be|must be|should be)\b"
     r"|\s{0,3}[:=\uff1a])",
     re.I,
 )
 _HEADING = re.compile(r"\bfinal answer\b[ \t*_#:]{0,8}\n", re.I)
 # A sentence ends at ". " before a capital, but not inside "U.S. Army" or after "3 p.m.".
-_SENTENCE_END = re.compile(r"(?<!\.[A-Za-z])(?<!\b[Aa]pprox)(?<!\b[MD]r)(?<!\bSt)[.!?](?=[*_$)\"']{0,3}\s+[A-Z\\(*\"])")
+_SENTENCE_END = re.compile(
+    r"(?<!\.[A-Za-z])(?<!\b[Aa]pprox)(?<!\b[MD]r)(?<!\bSt)[.!?](?=[*_$)\"']{0,3}\s+[A-Z\\(*\"])"
+)
 _LEAD = re.compile(r"\A[\s:\uff1a]*(?:[*_]{1,3}(?=\s))?\s*")
+_ADVERB = re.compile(
+    r"(?:therefore|thus|hence|then|simply|just|clearly|obviously|indeed|definitely|actually)\b[,:]?\s+",
+    re.I,
+)
 _RETRACTION = re.compile(
     r"\s*(?:or\b|alternatively|actually|wait\b|but\b|no,|however|hmm|sorry|correction)", re.I
 )
@@ -69,11 +78,10 @@ def _tagged(text: str) -> str | None:
             return text[start:]
     if at < 0 and ("<ANSWER>" not in text and "<Answer>" not in text):
         return None
-    last = None
-    for last in _ANSWER_OPEN.finditer(text):
-        pass
-    if last is None:
+    opened = list(_ANSWER_OPEN.finditer(text))
+    if not opened:
         return None
+    last = opened[-1]
     close = _ANSWER_CLOSE.search(text, last.end())
     return text[last.end() : close.start() if close else len(text)]
 
@@ -159,16 +167,21 @@ def _closing(text: str, open_at: int) -> int:
 def _said(text: str) -> str | None:
     """The words after the last "answer is", up to the end of their sentence or line."""
     last = None
-    for last in _ANSWER_IS.finditer(text):
-        pass
+    for word in list(_ANSWER.finditer(text))[: -MAX_PHRASES - 1 : -1]:
+        last = _ANSWER_IS.match(text, word.start())
+        if last is not None:
+            break
     if last is None:
-        for last in _HEADING.finditer(text):
-            pass
-        if last is None:
+        headings = list(_HEADING.finditer(text))
+        if not headings:
             return None
+        last = headings[-1]
     tail = _LEAD.sub("", text[last.end() :], count=1)
     line = tail.split("\n", 1)[0]
     end = _SENTENCE_END.search(line)
     if end and not _RETRACTION.match(line, end.end()):
         line = line[: end.start()]
-    return line.strip()
+    line = line.strip()
+    if line.endswith("!") and "$" not in line:
+        line = line[:-1]  # in prose that is no factorial
+    return _ADVERB.sub("", line)

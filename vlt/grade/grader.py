@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from vlt.grade.choices import Choice, choices_in, texts_of
-from vlt.grade.clean import clean
-from vlt.grade.expression import Tree
+from vlt.grade.clean import MAX_LENGTH, clean, fold
 from vlt.grade.extract import extract
 from vlt.grade.judge import Judge, Symbolic
+from vlt.grade.tokens import Tree
 from vlt.grade.verdict import STRICT, Grade, Options
 
 _PERCENT = re.compile(r"percent|per cent|%", re.I)
@@ -74,6 +74,9 @@ def grade_extracted(
     got = clean(predicted)
     if not got:
         return Grade("wrong", predicted, "empty answer")
+    if len(got) > MAX_LENGTH:  # no answer of any kind but a text, and linear work only
+        same = fold(got) == fold(gold)
+        return Grade("correct" if same else "wrong", predicted, "long texts")
     judge = Judge(
         symbolic or in_worker(options),
         options,
@@ -90,6 +93,8 @@ def grade_extracted(
 
 @lru_cache(maxsize=8192)
 def _gold(answer: str) -> str:
+    if "<answer>" in answer:
+        answer = extract(answer) or ""
     return clean(answer)
 
 
@@ -121,7 +126,8 @@ def _choose(
 def answer_type_of(answer: str, choices: Sequence[str] | None = None) -> str:
     """What kind of gold `answer` is: choice, yes_no, integer, float, math, list, time or text."""
     from vlt.grade.groups import group_of
-    from vlt.grade.quantity import literal, quantity_of
+    from vlt.grade.literals import literal
+    from vlt.grade.quantity import quantity_of
     from vlt.grade.relations import relation_of
     from vlt.grade.times import time_of
 

@@ -125,7 +125,7 @@ def _matrix(text: str) -> Group | None:
 
 
 def _plus_minus(text: str) -> str:
-    """"1 ± x" as "1 + x, 1 - x"; in a list, each part with the sign becomes two."""
+    """Two answers for "1 ± x"; in a list, each part with the sign becomes two."""
     out = []
     first, last = text[0], text[-1]
     wrapped = first in "{⦃" and last in "}⦄" and _matching(text) == len(text) - 1

@@ -12,20 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vlt.grade import words
+from vlt.grade.amounts import same_number, same_quantity
 from vlt.grade.clean import MAX_LENGTH, fold
-from vlt.grade.expression import Tree
 from vlt.grade.groups import Group, group_of
-from vlt.grade.quantity import (
-    Quantity,
-    compound_of,
-    literal,
-    quantity_of,
-    same_number,
-    same_quantity,
-)
+from vlt.grade.quantity import Quantity, all_maths, compound_of, is_maths, quantity_of
 from vlt.grade.relations import Relation, is_name, relation_of, same_name
 from vlt.grade.times import same_time, time_of
-from vlt.grade.units import same_unit
+from vlt.grade.tokens import Tree
+from vlt.grade.units import same_unit, unit_of
 from vlt.grade.verdict import STRICT, Options
 
 Outcome = tuple[bool | None, str]
@@ -35,7 +29,6 @@ _RELATION = re.compile(r"[=<>≤≥≠∈]")
 _TIME_LIKE = re.compile(r"\d{1,2} ?:\d|\d ?[ap]\.?m\b|o'clock|noon|midnight", re.I)
 _COMPOUND = re.compile(r"\d[\d.]* ?[A-Za-z']+\.?,? ?(?:and )?\d")
 _WHOLE = re.compile(r"-?\d{1,15}")
-_MATHS = re.compile(r"[\d\\^π∞√]|^[A-Za-z]$|[A-Za-z] ?[-+*/|] ?[A-Za-z]|\|")
 
 
 @dataclass(slots=True)
@@ -57,9 +50,9 @@ class Judge:
             return False, "empty answer"
         if got == gold:
             return True, "same text"
-        if _WHOLE.fullmatch(got) and _WHOLE.fullmatch(gold):
-            return int(got) == int(gold), "numbers"
-        if len(got) > MAX_LENGTH or len(gold) > MAX_LENGTH:
+        if _WHOLE.fullmatch(got) and _WHOLE.fullmatch(gold) and not self.options.relative_tolerance:
+            return int(got) == int(gold), "whole numbers"
+        if len(gold) > MAX_LENGTH:
             return fold(got) == fold(gold), "long texts"
         folded = fold(gold)
         if fold(got) == folded and folded:
@@ -89,6 +82,10 @@ class Judge:
         best = self._plainly(got, gold)
         if best[0]:
             return best
+        twice = words.twice(got)
+        if twice is not None and self.same(twice[0], gold)[0]:
+            if unit_of(twice[1]) is not None or self.same(twice[1], gold)[0]:
+                return True, "said twice"
         for shorter in (words.without_subject(got), words.without_reason(got)):
             if shorter and shorter != got:
                 again = self.same(shorter, gold)
@@ -122,7 +119,7 @@ class Judge:
             outcome = self._groups(got, got_relation, gold_group)
             if outcome[0] is not False:
                 return outcome
-        elif number is not None and _is_maths(gold, number):
+        elif number is not None and is_maths(gold, number):
             outcome = self._quantities(got, number)
             if outcome[0] is not False:
                 return outcome
@@ -140,9 +137,7 @@ class Judge:
         return verdict, reason
 
     def _texts(self, got: str, gold: str) -> Outcome:
-        if any(c in "\\_{" for c in gold + got) and (
-            words.compact(got) == words.compact(gold)
-        ):
+        if any(c in "\\_{" for c in gold + got) and (words.compact(got) == words.compact(gold)):
             return True, "same formula"
         if self.options.plurals and words.same_plural(got, gold):
             return True, "same but for the plural"
@@ -154,7 +149,9 @@ class Judge:
         self, got: str, here: Relation | None, gold: str, there: Relation | None
     ) -> Outcome | None:
         if here is not None and any(sign == "∈" for sign in here.signs) and there is None:
-            return self.same(here.sides[-1], gold) if is_name(here.sides[0]) else (False, "relation")
+            return (
+                self.same(here.sides[-1], gold) if is_name(here.sides[0]) else (False, "relation")
+            )
         if there is None and here is not None:
             value = self._value(here)
             return (False, "a relation") if value is None else self.same(value, gold)
@@ -260,11 +257,13 @@ class Judge:
         return all("=" in item for item in group.items)
 
     def _brackets(self, here: Group, gold: Group) -> Outcome:
-        if gold.brackets == "[]" and here.kind != "bracket" and not _numeric(gold):
+        if gold.brackets == "[]" and here.kind != "bracket" and not all_maths(gold.items):
             return self._multiset(here, gold)
+        if here.kind == "list" and gold.brackets == "()" and self._each_named(here):
+            return self._all(tuple(sorted(here.items)), gold.items, "coordinates")
         if here.kind != "bracket" or here.brackets != gold.brackets:
             return False, "other brackets"
-        if gold.brackets == "[]" and not _numeric(gold):
+        if gold.brackets == "[]" and not all_maths(gold.items):
             return self._multiset(here, gold)
         return self._all(here.items, gold.items, "tuples")
 
@@ -303,18 +302,3 @@ class Judge:
             else:
                 return (None if unsure else False), "a part differs"
         return True, "same parts"
-
-
-def _numeric(group: Group) -> bool:
-    numbers = [quantity_of(item) for item in group.items]
-    return all(
-        number is not None and _is_maths(item, number)
-        for item, number in zip(group.items, numbers, strict=True)
-    )
-
-
-def _is_maths(text: str, number: Quantity) -> bool:
-    """Whether gold is to be compared as a number or formula, not as the letters it is made of."""
-    if number.value is not None and literal(text) is not None:
-        return True
-    return number.value is not None or bool(_MATHS.search(text))

@@ -44,7 +44,9 @@ def grade_many(
     if grader not in GRADERS:
         raise ValueError(f"no grader is called {grader!r}; take one of {', '.join(GRADERS)}")
     columns: list[Sequence[Any] | None] = [responses, answers, questions, choices, answer_types]
-    for name, column in zip(("answers", "questions", "choices", "answer_types"), columns[1:], strict=True):
+    for name, column in zip(
+        ("answers", "questions", "choices", "answer_types"), columns[1:], strict=True
+    ):
         if column is not None and len(column) != len(responses):
             raise ValueError(f"{len(column)} {name} for {len(responses)} responses")
     rows = [

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from vlt.grade.exact import compare
+from vlt.grade.equality import compare
 from vlt.grade.paper_parse import difference_is_parsable, parse_difference, to_plain
 from vlt.grade.verdict import STRICT, Grade, Options
 
@@ -35,7 +35,7 @@ def grade_as_paper(
     if "</answer>" not in response:
         return Grade("wrong", None, "no </answer>")
     predicted = response.split("<answer>")[-1].split("</answer>")[0].strip()
-    if not answer:
+    if not answer.strip():
         return Grade("unjudged", predicted, "no gold answer")
     if predicted.lower() == answer.lower():
         return Grade("correct", predicted, "equal without regard to case")
@@ -92,73 +92,76 @@ def _by_algebra(truth: str, given: str, deadline: float) -> bool | None:
 _TEXT = re.compile(r"^\\text\{(?P<text>.+?)\}$")
 
 
+class _Malformed(Exception):
+    """The MATH normal form cannot be made; MathRuler then leaves the answer as it is."""
+
+
 def _as_in_math(answer: str) -> str:
     answer = answer.strip()
     whole = _TEXT.search(answer)
     if whole:
         answer = whole["text"].strip()
-    return _math_string(answer) if _well_formed(answer) else answer
+    try:
+        return _math_string(answer)
+    except _Malformed:
+        return answer
 
 
-def _well_formed(answer: str) -> bool:
-    """Whether the MATH normal form can be made; else the answer stays as it is."""
-    s = answer.replace("\n", "").replace("\\!", "").replace("\\\\", "\\")
-    if s.count("\\text{ ") > 1:
-        return False
-    s = _before_fractions(answer)
-    return not s.endswith("\\frac") and "\\frac\\frac" not in s and not _bare_root(answer)
-
-
-def _bare_root(answer: str) -> bool:
-    s = _simple_replacements(answer)
-    return s.endswith("\\sqrt") or "\\sqrt\\sqrt" in s
-
-
-def _simple_replacements(s: str) -> str:
+def _math_string(s: str) -> str:
     for old, new in (
         ("\n", ""), ("\\!", ""), ("\\\\", "\\"), ("tfrac", "frac"), ("dfrac", "frac"),
         ("\\left", ""), ("\\right", ""), ("^{\\circ}", ""), ("^\\circ", ""), ("\\$", ""),
     ):  # fmt: skip
         s = s.replace(old, new)
-    s = s.split("\\text{ ")[0]
+    if s.count("\\text{ ") > 1:
+        raise _Malformed
+    s = s.split("\\text{ ")[0]  # such text is a unit
     s = s.replace("\\%", "").replace("%", "").replace(" .", " 0.").replace("{.", "{0.")
-    if s.startswith("."):
-        s = "0" + s
+    if not s:
+        return ""
+    s = "0" + s if s[0] == "." else s
     sides = s.split("=")
     if len(sides) == 2 and len(sides[0]) <= 2:
         s = sides[1]
-    return s
+    s = _braced_fractions(_braced_roots(s).replace(" ", ""))
+    return _as_fraction("\\frac{1}{2}" if s == "0.5" else s)
 
 
-def _before_fractions(answer: str) -> str:
-    s = re.sub(r"\\sqrt([^{])", r"\\sqrt{\1}", _simple_replacements(answer), flags=re.S)
-    return s.replace(" ", "")
+def _braced_roots(s: str) -> str:
+    head, *rest = s.split("\\sqrt")
+    if "" in rest:
+        raise _Malformed
+    return head + "".join(
+        "\\sqrt" + (part if part[0] == "{" else "{" + part[0] + "}" + part[1:]) for part in rest
+    )
 
 
-def _math_string(answer: str) -> str:
-    if not _simple_replacements(answer):
-        return ""
-    head, *rest = _before_fractions(answer).split("\\frac")
-    parts = [head]
-    for i, part in enumerate(rest):
-        if part[0] != "{":  # \frac12 and \frac1{2} get their braces
+def _braced_fractions(s: str) -> str:
+    r"""\frac12 and \frac1{2} get their braces."""
+    head, *rest = s.split("\\frac")
+    out = head
+    for part in rest:
+        if not part:
+            raise _Malformed
+        if part[0] != "{":
             if len(part) < 2:
-                return "\\frac".join([head, *rest]) if i == 0 or True else ""
-            numerator, second, tail = part[0], part[1], part[2:]
-            part = "{" + numerator + "}" + (second if second == "{" else "{" + second + "}") + tail
-        parts.append(part)
-    s = "\\frac".join(parts)
-    if s == "0.5":
-        s = "\\frac{1}{2}"
-    ratio = s.split("/")
-    if len(ratio) == 2:
-        try:
-            top, bottom = int(ratio[0]), int(ratio[1])
-        except ValueError:
-            return s
-        if s == f"{top}/{bottom}":
-            s = f"\\frac{{{top}}}{{{bottom}}}"
-    return s
+                return s
+            second = part[1] if part[1] == "{" else "{" + part[1] + "}"
+            part = "{" + part[0] + "}" + second + part[2:]
+        out += "\\frac" + part
+    return out
+
+
+def _as_fraction(s: str) -> str:
+    r"""3/4 as \frac{3}{4}."""
+    parts = s.split("/")
+    if len(parts) != 2:
+        return s
+    try:
+        top, bottom = int(parts[0]), int(parts[1])
+    except ValueError:
+        return s
+    return f"\\frac{{{top}}}{{{bottom}}}" if s == f"{top}/{bottom}" else s
 
 
 # -- the second normal form, before algebra
@@ -186,7 +189,7 @@ def _normal(answer: str) -> str:
         s = s[1:-1]
     s = re.sub(",\\\\! *", "", s)
     if _is_float(s) and _near_whole(float(s)):
-        s = str(int(round(float(s))))
+        s = str(round(float(s)))
     if "\\" in s:
         s = to_plain(s)
     s = re.sub("- *", "-", s)
@@ -205,7 +208,7 @@ def _is_float(s: str) -> bool:
 
 def _near_whole(x: float) -> bool:
     try:
-        return abs(x - int(round(x))) <= 1e-7
+        return abs(x - round(x)) <= 1e-7
     except (ValueError, OverflowError):
         return False
 

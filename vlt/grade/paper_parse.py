@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from vlt.grade.expression import NotUnderstood, Tree, inverse, times
+from vlt.grade.tokens import NotUnderstood, Tree, inverse, times
 
 MAX_DEPTH = 40
 _LETTER_LIMIT = 2
@@ -56,7 +56,7 @@ def _text(latex: str, at: int, depth: int) -> tuple[str, int]:
     """The text of a group that begins at `at`, and where it ends."""
     if depth > MAX_DEPTH:
         raise NotUnderstood
-    out = []
+    out: list[str] = []
     while at < len(latex):
         c = latex[at]
         if c == "}":
@@ -144,7 +144,8 @@ def parse_difference(truth: str, given: str) -> tuple[Tree, Tree] | None:
 
 
 _TOKEN = re.compile(
-    r"([0-9]+\.?[0-9]*(?:e[+-]?[0-9]+)?|\.[0-9]+(?:e[+-]?[0-9]+)?)|([^\W\d_]+)|(\*\*|[-+*/^()!])", re.I
+    r"([0-9]+\.?[0-9]*(?:e[+-]?[0-9]+)?|\.[0-9]+(?:e[+-]?[0-9]+)?)|([^\W\d_]+)|(\*\*|[-+*/^()!])",
+    re.I,
 )
 _GREEK = frozenset("mu nu xi".split())
 _KEYWORDS = frozenset("is in or if as and not for def del try".split())
@@ -162,7 +163,7 @@ class _Parser:
                 raise NotUnderstood
             kind = ("number", "word", "sign")[(match.lastindex or 1) - 1]
             self.tokens += (
-                [("word", w) for w in _letters(match.group())]
+                [("word", w) for w in _letters(match.group(), text[match.end() : match.end() + 1])]
                 if kind == "word"
                 else [(kind, match.group())]
             )
@@ -258,8 +259,6 @@ class _Parser:
             raise NotUnderstood
         if token == "pi":
             return ("c", "pi")
-        if token == "ln" and self.peek().isdigit():
-            return ("*", (("v", "l"), ("v", "n")))  # "ln2" is three factors to sympy
         if token in ("sqrt", "ln"):
             if self.peek() != "(":
                 raise NotUnderstood
@@ -270,10 +269,10 @@ class _Parser:
         return ("v", token)
 
 
-def _letters(word: str) -> list[str]:
-    """A word as sympy splits it: known names stay whole, others fall into letters."""
+def _letters(word: str, after: str) -> list[str]:
+    """A word as sympy splits it: known names stay whole unless a digit follows ("pi4")."""
     if word in _KEYWORDS:
         raise NotUnderstood
-    if word in ("sqrt", "pi", "ln") or word in _GREEK:
+    if not after.isdigit() and (word in ("sqrt", "pi", "ln") or word in _GREEK):
         return [word]
     return list(word)

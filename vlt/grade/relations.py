@@ -21,6 +21,8 @@ _NAME = re.compile(
     r"|m?∠ ?[A-Z0-9]{1,4}|\([a-zA-Z]\w*(?:, ?[a-zA-Z]\w*)+\)"
     r"|\\(?:sin|cos|tan) ?(?:\\?[A-Za-z]+|\([^()]{1,10}\)|[∠θαβ]+ ?[A-Z]?)"
 )
+_JOINED = re.compile(r"\b(?:or|and)\b", re.I)
+_THOUSANDS = re.compile(r"\d,\d{3}(?!\d)")
 _HEDGED_NAME = re.compile(r"\b(?:not|or|and|if|unless|maybe|either|than|no)\b", re.I)
 
 
@@ -46,7 +48,7 @@ def relation_of(text: str) -> Relation | None:
     if not signs or len(signs) > 6:
         return None
     sides = [side.strip() for side in _SIGN.split(text)]
-    if not sides[-1]:
+    if not sides[-1] or any(_several(side) for side in sides):
         return None
     if not sides[0]:
         if signs[0] != "=" or len(signs) > 1:
@@ -56,6 +58,17 @@ def relation_of(text: str) -> Relation | None:
         sides.reverse()
         signs = [_FLIPPED[sign] for sign in reversed(signs)]
     return Relation(tuple(sides), tuple(signs))
+
+
+def _several(side: str) -> bool:
+    """Whether a side holds more than one answer: a comma outside brackets, "or", "and"."""
+    if "," in side or ";" in side:
+        depth = 0
+        for c in side:
+            depth += (c in "([{⦃") - (c in ")]}⦄")
+            if c in ",;" and depth <= 0 and not _THOUSANDS.search(side):
+                return True
+    return _JOINED.search(side) is not None
 
 
 def is_name(side: str) -> bool:

@@ -21,7 +21,7 @@ from collections import OrderedDict
 from fractions import Fraction
 from typing import IO, Any
 
-from vlt.grade.expression import Tree
+from vlt.grade.tokens import Tree
 
 MEMORY_MB = 400
 START_SECONDS = 60.0

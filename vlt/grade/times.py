@@ -7,10 +7,16 @@ from typing import NamedTuple
 
 _TIME = re.compile(
     r"(?:at )?(\d{1,2})(?:[:.](\d{2}))?(?::(\d{2}))?(?: ?h)?"
-    r"(?: ?(?:([ap])\.? ?m\b\.?|(noon|midnight)|(o'?clock)))?(?: ?(?:in the )?(morning|afternoon|evening|night))?\.?",
+    r"(?: ?(?:([ap])\.? ?m\b\.?|(noon|midnight)|(o'?clock)))?"
+    r"(?: ?(?:in the )?(morning|afternoon|evening|night))?\.?",
     re.I,
 )
-_HOURS = {w: i for i, w in enumerate("one two three four five six seven eight nine ten eleven twelve".split(), 1)}
+_HOURS = {
+    w: i
+    for i, w in enumerate(
+        "one two three four five six seven eight nine ten eleven twelve".split(), 1
+    )
+}
 _WORDS = re.compile(r"(?:(half|quarter) (past|to) )?([a-z]+|\d{1,2})(?: o'?clock)?", re.I)
 
 

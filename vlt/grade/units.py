@@ -137,8 +137,11 @@ def _fill() -> None:
 
 _fill()
 
-_TOKEN = re.compile(r"\s*(?:(per\b|a(?=\s)|an(?=\s))|([/*·])|(?:(?<!\s)|\^ ?)\^?\{?(-?\d)\}?|([A-Za-zμΩÅ°%'\"-]+\.?)|([()]))")
+_TOKEN = re.compile(
+    r"\s*(?:(per\b|a(?=\s)|an(?=\s))|([/*·])|(?:(?<![\s'\"])|\^ ?)\^?\{?(-?\d)\}?|([A-Za-zμΩÅ°%'\"-]+\.?)|([()]))"
+)
 _FRAC = re.compile(r"\\frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
+_HYPHEN = re.compile(r"(?<=[a-z])-(?=[a-z])")
 _POWER_WORDS = {"square": 2, "sq": 2, "sq.": 2, "cubic": 3, "cu": 3, "cu.": 3}
 _AFTER_WORDS = {"squared": 2, "cubed": 3}
 
@@ -159,6 +162,8 @@ def unit_of(phrase: str) -> Unit | None:
     if not phrase or len(phrase) > 60:
         return None
     phrase = _FRAC.sub(r"\1/\2", phrase.strip())
+    if "-" in phrase and phrase not in _EXACT:
+        phrase = _HYPHEN.sub(" ", phrase)  # kilowatt-hours
     if phrase[:3].lower() == "per" and phrase[3:].strip().lower() == "cent":
         return PERCENT
     phrase = _temperature(phrase)
@@ -206,9 +211,11 @@ def unit_of(phrase: str) -> Unit | None:
 
 
 def _temperature(phrase: str) -> str:
-    """"degrees Celsius" and "° C" as one word."""
+    """Words for "degrees Celsius" and "° C" made one."""
     match = re.fullmatch(
-        r"(?:°|degrees?|deg\.?)?\s*(celsius|centigrade|fahrenheit|kelvins?|[CFcfK])\.?", phrase, re.I
+        r"(?:°|degrees?|deg\.?)?\s*(celsius|centigrade|fahrenheit|kelvins?|[CFcfK])\.?",
+        phrase,
+        re.I,
     )
     if match is None:
         return phrase
@@ -216,51 +223,6 @@ def _temperature(phrase: str) -> str:
     if len(match.group(1)) == 1 and phrase == match.group(1):
         return phrase  # a bare C or F: coulomb or celsius, see `same_unit`
     return {"C": "°C", "F": "°F", "K": "K"}[letter]
-
-
-_HEDGES = frozenset(
-    "or and not more less than least most between to about around over under up at if but maybe "
-    "either neither nor plus minus times fewer greater above below half another other million "
-    "billion thousand trillion hundred dozen is are was were only exactly approximately".split()
-)
-_WORD = re.compile(r"[^\W\d_][\w'’-]*")
-_FILLER = frozenset("of the a an in total altogether".split())
-
-
-@lru_cache(maxsize=8192)
-def noun_of(phrase: str) -> Unit | None:
-    """Up to four words that are no unit ("red apples") as a unit of things counted, or None."""
-    if len(phrase) > 60:
-        return None
-    phrase = phrase.strip().rstrip(".").casefold()
-    words = phrase.split()
-    if not 1 <= len(words) <= 5 or not all(_WORD.fullmatch(word) for word in words):
-        return None
-    if any(word in _HEDGES for word in words):
-        return None
-    words = [singular(word) for word in words if word not in _FILLER]
-    if len(words) == 1 and len(words[0]) == 1:
-        return None
-    return frozenset((word, 0) for word in words) if words else frozenset()
-
-
-_IRREGULAR = {
-    "people": "person", "children": "child", "men": "man", "women": "woman", "feet": "foot",
-    "teeth": "tooth", "mice": "mouse", "geese": "goose",
-}  # fmt: skip
-
-
-def singular(word: str) -> str:
-    """A noun without its plural ending; crude, but the same for both sides of a comparison."""
-    if word in _IRREGULAR:
-        return _IRREGULAR[word]
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    if word.endswith(("ses", "xes", "zes", "ches", "shes")) and len(word) > 4:
-        return word[:-2]
-    if word.endswith("s") and not word.endswith(("ss", "us", "is")) and len(word) > 2:
-        return word[:-1]
-    return word
 
 
 _ALSO = {"C": "°C", "F": "°F"}  # a bare letter after a number of degrees

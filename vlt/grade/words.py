@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from vlt.grade.clean import fold
-from vlt.grade.units import singular
+from vlt.grade.nouns import singular
 
 # "Yes, because ...", "No - it is smaller", "Yes it is"; but "no idea", "No one", "Yes or no".
 _FIRST = re.compile(r"(yes|no|true|false)\b(?P<rest>.*)", re.I | re.S)
@@ -20,17 +20,19 @@ _TURN = re.compile(
     re.I,
 )
 _LAST = re.compile(r"\b(yes|no|true|false)\W*$", re.I)
-_SUBJECT = re.compile(r"(?P<subject>.{1,80}?)\s(?:is|are|was|were|equals)(?: equal to)?:?\s+(?P<rest>\S.*)", re.S)
+_SUBJECT = re.compile(
+    r"(?P<subject>.{1,80}?)\s(?:is|are|was|were|equals)(?: equal to)?:?\s+(?P<rest>\S.*)", re.S
+)
 _NO_SUBJECT = re.compile(
     r"\b(?:not|never|or|either|neither|nor|if|unless|whether|except|but|nothing|none|opposite|no|what|"
-    r"which|who)\b|n't\b|[,;=<>]",
+    r"which|who)\b|n't\b|[,;=<>]|[.!?]\s",
     re.I,
 )
-_BECAUSE = re.compile(r",?\s+(?:because|since|so that|as (?=\d|it|the|they|there|we))\b|,\s+(?:as|so|for|given)\b", re.I)
+_BECAUSE = re.compile(r",?\s+(?:because|since|so that)\b|,\s+(?:as|so|for|given)\b", re.I)
 
 
 def first_word(text: str) -> str | None:
-    """"yes", "no", "true" or "false" where a text commits itself to that, else None."""
+    """Which of yes, no, true and false a text commits itself to, or None."""
     text = text.lstrip("\"'(*_ ")
     match = _FIRST.match(text)
     if match is None:
@@ -53,7 +55,7 @@ def first_word(text: str) -> str | None:
 
 
 def without_subject(text: str) -> str | None:
-    """"The X is Paris" as "Paris"; None where the text is not of that form, or is a hedge."""
+    """Only "Paris" of "The X is Paris"; None where the text is not of that form, or is a hedge."""
     if len(text) > 400:
         return None
     match = _SUBJECT.fullmatch(text)
@@ -63,11 +65,20 @@ def without_subject(text: str) -> str | None:
 
 
 def without_reason(text: str) -> str | None:
-    """"12 because 5 + 7 = 12" as "12"; None where no reason is given."""
+    """Only "12" of "12 because 5 + 7 = 12"; None where no reason is given."""
     match = _BECAUSE.search(text)
     if match is None or match.start() == 0:
         return None
     return text[: match.start()].strip()
+
+
+_TWICE = re.compile(r"([^()]{1,80}) \(([^()]{1,80})\)")
+
+
+def twice(text: str) -> tuple[str, str] | None:
+    """The two parts of "12 (twelve)" or "5 (cm)", or None."""
+    match = _TWICE.fullmatch(text)
+    return (match.group(1), match.group(2)) if match else None
 
 
 _SUBSCRIPT = re.compile(r"(?<=[A-Za-z)])_(?:\{(\d+)\}|(\d))")

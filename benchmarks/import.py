@@ -1,0 +1,121 @@
+"""How fast, and in how much memory, `vlt import` takes items in, beside copying and hashing the files.
+
+    python benchmarks/import.py [--items 50000] [--kilobytes 30] [--folder DIR]
+
+Draws photographs' likes as JPEG, all different, into DIR (kept between runs of the same size), then
+1. copies every file and takes its sha256, as a script of one thread would;
+2. imports them with the command as a user runs it, in a process of its own.
+Prints seconds, items a second, their ratio (the bar is 0.5), the peak memory of the import's process
+(the bar is 600 MB), and says when a bar is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def photograph(rng: np.random.Generator, kilobytes: float) -> bytes:
+    """A JPEG of about this size: smooth colours and some grain."""
+    side = int(92 * kilobytes**0.5)
+    small = rng.integers(0, 255, (9, 12, 3), dtype=np.uint8)
+    smooth = Image.fromarray(small).resize((side * 4 // 3 // 4 * 4, side), Image.Resampling.BICUBIC)
+    grain = rng.integers(-5, 6, (smooth.height, smooth.width, 1), dtype=np.int16)
+    noisy = (np.asarray(smooth, np.int16) + grain).clip(0, 255).astype(np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(noisy).save(out, "JPEG", quality=75)
+    return out.getvalue()
+
+
+def draw(folder: Path, items: int, kilobytes: float) -> int:
+    """Write the files and rows.jsonl; returns the bytes of the images."""
+    pictures, size = folder / "pictures", 0
+    pictures.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(1)
+    originals = [photograph(rng, kilobytes) for _ in range(200)]
+    with open(folder / "rows.jsonl", "w") as rows:
+        for i in range(items):
+            # A JPEG may carry a comment: the same picture in another file, and another sha256.
+            data = originals[i % len(originals)]
+            comment = f"picture {i:09d}".encode()
+            marker = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
+            path = pictures / f"{i % 100:02d}" / f"{i}.jpg"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(data[:2] + marker + data[2:])
+            size += path.stat().st_size
+            row = {
+                "image": str(path.relative_to(folder)),
+                "problem": f"How many, in {i}?",
+                "answer": str(i % 9),
+            }
+            rows.write(json.dumps(row) + "\n")
+    return size
+
+
+def copy_and_hash(folder: Path, to: Path) -> float:
+    """Seconds to read, hash and write every file, one after the other."""
+    started = time.perf_counter()
+    for path in sorted((folder / "pictures").rglob("*.jpg")):
+        data = path.read_bytes()
+        hashlib.sha256(data).hexdigest()
+        target = to / path.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+    return time.perf_counter() - started
+
+
+def import_them(folder: Path, workspace: Path) -> tuple[float, float]:
+    """(seconds, peak megabytes) of `vlt import` in a process of its own."""
+    command = [
+        sys.executable,
+        "-m",
+        "vlt.cli.main",
+        "import",
+        str(folder / "rows.jsonl"),
+        "-w",
+        str(workspace),
+    ]
+    started = time.perf_counter()
+    process = subprocess.Popen(command, env={**os.environ, "PYTHONSAFEPATH": "1"})
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"the import ended with {status}")
+    return time.perf_counter() - started, usage.ru_maxrss / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
+    parser.add_argument("--items", type=int, default=50_000)
+    parser.add_argument("--kilobytes", type=float, default=30)
+    parser.add_argument("--folder", type=Path, default=None)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="vlt-import-") as temporary:
+        folder = options.folder or Path(temporary) / "source"
+        size = draw(folder, options.items, options.kilobytes)
+        print(
+            f"{options.items:,} images of {size / options.items / 1e3:.1f} kB on {os.cpu_count()} cores"
+        )
+        copied = copy_and_hash(folder, Path(temporary) / "copy")
+        shutil.rmtree(Path(temporary) / "copy")
+        imported, memory = import_them(folder, Path(temporary) / "workspace")
+    ratio = copied / imported
+    print(f"copy and hash  {copied:7.1f} s  {options.items / copied:8,.0f} items/s")
+    print(f"vlt import     {imported:7.1f} s  {options.items / imported:8,.0f} items/s")
+    print(f"ratio {ratio:.2f} (bar 0.5{'' if ratio >= 0.5 else ', MISSED'})")
+    print(f"peak memory {memory:,.0f} MB (bar 600{'' if memory <= 600 else ', MISSED'})")
+
+
+if __name__ == "__main__":
+    main()

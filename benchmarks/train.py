@@ -1,0 +1,185 @@
+"""What `vlt train` costs over TRL called by hand: step time, and time from the command to step 1.
+
+    python -m benchmarks.train [--kind sft|grpo] [--steps 40] [--repeats 3]
+    python -m benchmarks.train --shape 3b --steps 20       # one GPU with 80 GB; 0.5b: 24 GB
+
+The same rows, model and settings, each in a process of its own, in turns. Wall times on a busy
+machine vary by more than the overhead, so processor seconds stand beside them. On a GPU also
+samples/s, peak memory and, for SFT, model FLOPs utilisation (2 FLOPs a token for each parameter, 4
+more for each that is trained; attention not counted).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from benchmarks.shapes import SHAPES, build, peak_flops, picture
+from tests.tiny import PROMPT, items, samples
+from train.export import write_trl
+from train.grpo import train_grpo
+from train.launch import environment
+from train.sft import train_sft
+from vlt.images import ImageStore
+from vlt.store import Dataset, Store
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "sft": {"per_device_train_batch_size": 16, "learning_rate": 1e-4},
+    "grpo": {
+        "per_device_train_batch_size": 32,
+        "num_generations": 8,
+        "max_completion_length": 32,
+        "learning_rate": 1e-6,
+    },
+}
+LARGE: dict[str, dict[str, Any]] = {
+    "sft": {"per_device_train_batch_size": 8},
+    "grpo": {"per_device_train_batch_size": 16, "max_completion_length": 256},
+}
+BY_HAND = """
+import json, sys, time
+import torch
+from datasets import Dataset
+settings, model, file, folder, kind = json.loads(sys.argv[1])
+cpu = dict(use_cpu=True, bf16=False, gradient_checkpointing=False)
+place = {} if torch.cuda.is_available() else cpu
+same = dict(report_to="none", logging_steps=1, save_steps=0.1, save_total_limit=2, disable_tqdm=True)
+rows = Dataset.from_parquet(file, cache_dir=folder + "/cache")
+if kind == "sft":
+    from trl import SFTConfig, SFTTrainer
+    args = SFTConfig(folder, max_length=None, **place, **same, **settings)
+    rows = rows.select_columns(["prompt", "completion", "images"])
+    trainer = SFTTrainer(model=model, args=args, train_dataset=rows)
+else:
+    from trl import GRPOConfig, GRPOTrainer
+    from train.rewards import rewards
+    args = GRPOConfig(folder, **place, **same, **settings)
+    functions = rewards({"accuracy": 1.0}).functions
+    trainer = GRPOTrainer(model=model, reward_funcs=functions, args=args, train_dataset=rows)
+started = time.monotonic()
+trainer.train()
+seconds = time.monotonic() - started
+trainer.save_model(folder + "/model")
+cuda = torch.cuda.is_available()
+print("RESULT", json.dumps({
+    "training": seconds,
+    "peak": torch.cuda.max_memory_allocated() if cuda else 0,
+    "device": torch.cuda.get_device_name() if cuda else "cpu",
+    "tokens": [x["num_tokens"] for x in trainer.state.log_history if "num_tokens" in x][-1],
+    "parameters": sum(p.numel() for p in trainer.model.parameters()),
+    "trained": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+}))
+"""
+Result = dict[str, Any]
+
+
+def by_hand(kind: str, settings: dict[str, Any], model: str, file: Path, folder: Path) -> Result:
+    """A training as a TRL user's own script does it."""
+    words = json.dumps([settings, model, str(file), str(folder), kind])
+    done = subprocess.run(
+        [sys.executable, "-c", BY_HAND, words],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env={**environment(), "PYTHONPATH": os.getcwd()},
+    )
+    found: Result = json.loads(done.stdout.rpartition("RESULT")[2])
+    return found
+
+
+def by_vlt(kind: str, settings: dict[str, Any], model: str, data: Dataset, store: Store) -> Result:
+    """The same through vlt; what it measured stands in the checkpoint's facts and metrics."""
+    train = {"sft": train_sft, "grpo": train_grpo}[kind]
+    name = f"bench-{time.monotonic_ns()}"
+    made, _ = train(store, data, model=model, prompt=PROMPT, settings=settings, name=name)
+    facts = made.manifest.facts
+    metrics = pq.read_table(made.path / "metrics.parquet").to_pylist()
+    return {
+        "training": facts["train_seconds"],
+        "peak": facts.get("peak_gpu_bytes", 0),
+        "tokens": [m["value"] for m in metrics if m["name"] == "num_tokens"][-1],
+        "parameters": facts["parameters"],
+        "trained": facts["trained"],
+    }
+
+
+def measured(run: Callable[[], Result]) -> Result:
+    """A run's result, with wall seconds that were not training, and processor seconds in all."""
+    before, own = resource.getrusage(resource.RUSAGE_CHILDREN), time.process_time()
+    started = time.monotonic()
+    result = run()
+    wall = time.monotonic() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    cpu += time.process_time() - own
+    return {**result, "rest": wall - result["training"], "cpu": cpu}
+
+
+def rows_for(kind: str, shape: str, store: Store) -> Dataset:
+    """512 small pictures with short answers, or 64 of 512 x 512 pixels with 400 words each."""
+    if shape == "tiny":
+        return samples(store, 512) if kind == "sft" else items(store, 512)
+    pictures = [picture(i, 504) for i in range(64)]
+    words = " ".join(["red", "blue", "green", "circle"] * 100)
+    if kind == "sft":
+        return samples(store, 64, pictures=pictures, words=words)
+    return items(store, 64, pictures=pictures)
+
+
+def show(kind: str, steps: int, batch: int, found: dict[str, list[Result]]) -> None:
+    """The medians side by side."""
+    device = found["TRL by hand"][0]["device"]
+    print(f"{kind}, {steps} steps of {batch}, median of {len(found['TRL by hand'])}, {device}")
+    print(f"{'':12}{'ms/step':>10}{'samples/s':>11}{'rest, s':>9}{'CPU, s':>9}{'GiB':>7}{'MFU':>7}")
+    for name, runs in found.items():
+        middle = {k: statistics.median(r[k] for r in runs) for k in ("training", "rest", "cpu")}
+        one, seconds, best = runs[0], middle["training"], peak_flops(device)
+        flops = one["tokens"] * (2 * one["parameters"] + 4 * one["trained"])
+        mfu = f"{flops / seconds / best:.1%}" if best and kind == "sft" else "-"
+        print(
+            f"{name:12}{seconds / steps * 1000:10.1f}{batch * steps / seconds:11.1f}"
+            f"{middle['rest']:9.1f}{middle['cpu']:9.1f}{one['peak'] / 2**30:7.1f}{mfu:>7}"
+        )
+
+
+def main() -> None:
+    """Train in turns and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kind", choices=["sft", "grpo"], default="sft")
+    parser.add_argument("--shape", choices=["tiny", *SHAPES], default="tiny")
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    kind, large = options.kind, {} if options.shape == "tiny" else LARGE[options.kind]
+    settings = {**SETTINGS[kind], **large, "max_steps": options.steps}
+    found: dict[str, list[Result]] = {"TRL by hand": [], "vlt train": []}
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        store = Store(root / "workspace")
+        model = str(build(options.shape, root / "model"))
+        data = rows_for(kind, options.shape, store)
+        file = root / "rows.parquet"
+        with ImageStore(store.images) as images:
+            write_trl(data, file, prompt=PROMPT, load_image=images.read)
+        for i in range(options.repeats):
+            run = str(root / f"run-{i}")
+            hand = measured(lambda: by_hand(kind, settings, model, file, Path(run)))  # noqa: B023
+            found["TRL by hand"].append(hand)
+            found["vlt train"].append(measured(lambda: by_vlt(kind, settings, model, data, store)))
+    show(kind, options.steps, settings["per_device_train_batch_size"], found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""How many samples a row gets: k, and k more as long as too few of them are right.
+
+The budget goes to the hard rows. Who stops as soon as he has seen enough right answers has seen
+too many of them: over all samples of such a version the share of right ones is too high. The first
+k of every row are drawn whatever comes, so over `sample < k` it is unbiased; the manifest's
+parameters hold k, `until_correct` and `max_samples`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vlt.errors import UsageError
+from vlt.grade import grade_many
+
+
+@dataclass(frozen=True)
+class UntilCorrect:
+    """Draw until so many samples of a row are right, or so many are drawn."""
+
+    correct: int
+    most: int
+
+    def check(self, k: int) -> None:
+        """Raises UsageError where it cannot be kept."""
+        if self.most < max(k, self.correct):
+            raise UsageError(
+                f"--max-samples {self.most} is less than -k {k} or --until-correct {self.correct}"
+            )
+
+
+def correct_counts(rows: Sequence[dict[str, Any]], responses: Sequence[list[str]]) -> list[int]:
+    """How many of each row's responses are right."""
+    flat = [(row, text) for row, texts in zip(rows, responses, strict=True) for text in texts]
+    grades = grade_many(
+        [text for _, text in flat],
+        [row["answer"] or "" for row, _ in flat],
+        questions=[row["question"] for row, _ in flat],
+        choices=[row["choices"] for row, _ in flat],
+        answer_types=[row["answer_type"] for row, _ in flat],
+    )
+    verdicts = iter(grade.verdict == "correct" for grade in grades)
+    return [sum(next(verdicts) for _ in texts) for texts in responses]

@@ -1,0 +1,169 @@
+"""What a dataset holds, counted in one pass: lengths (paper, Figure 10), pass@k (Figure 11), verdicts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import comb
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from filters.dedup import hashed, joined
+from filters.difficulty import rates_of, with_dropped
+from filters.reflection import KEYWORDS
+from filters.text import Ints, count_words, reasoning
+from vlt.store import Dataset
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+BINS = 20
+PASS_AT = (1, 2, 4, 8, 16, 32)
+COUNTED = {"answer_types": "answer_type", "verdicts": "verdict", "finish_reasons": "finish_reason"}
+READ = (
+    "id source question choices answer_type images response reasoning finish_reason "
+    "prompt_tokens completion_tokens verdict"
+).split()
+
+
+@dataclass
+class _Counts:
+    """Running sums over the batches."""
+
+    sources: Counter[str] = field(default_factory=Counter)
+    values: dict[str, Counter[str]] = field(default_factory=dict)
+    words: list[Ints] = field(default_factory=list)
+    ids: list[pa.Array] = field(default_factory=list)
+    keys: list[pa.Array] = field(default_factory=list)
+    images: set[str] = field(default_factory=set)
+    tokens: Counter[str] = field(default_factory=Counter)
+    reflections: Counter[str] = field(default_factory=Counter)
+    reflecting: int = 0
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        """Count a batch; columns that its kind does not have are left out."""
+        names = rows.schema.names
+        self.sources.update(_tally(rows.column("source")))
+        for title, column in COUNTED.items():
+            if column in names:
+                self.values.setdefault(title, Counter()).update(_tally(rows.column(column)))
+        self.ids.append(rows.column("id"))
+        self.keys.append(hashed(joined(rows, ("question", "choices", "images")))[0])
+        self.images.update(rows.column("images").flatten().to_pylist())
+        if "response" not in names:
+            return
+        self.words.append(count_words(reasoning(rows)))
+        for column in ("prompt_tokens", "completion_tokens"):
+            self.tokens[column] += pc.sum(rows.column(column)).as_py() or 0
+        response = pc.fill_null(rows.column("response"), "")
+        some = np.zeros(len(response), bool)
+        for keyword in KEYWORDS:
+            counts = pc.count_substring(response, keyword).to_numpy()
+            self.reflections[keyword] += int(counts.sum())
+            some |= counts > 0
+        self.reflecting += int(some.sum())
+
+
+def dataset_stats(dataset: Dataset) -> dict[str, Any]:
+    """A JSON object; what the kind of rows does not have is left out.
+
+    Pass rates count the rows that filters took out, too, as far as they had been graded.
+    """
+    counts = _Counts()
+    names = [name for name in READ if name in dataset.schema.names]
+    for batch in dataset.batches(names):
+        counts.add(batch)
+    rows = dataset.manifest.rows
+    ids = pa.chunked_array(counts.ids, pa.string())
+    found: dict[str, Any] = {
+        "dataset": dataset.ref,
+        "kind": dataset.kind,
+        "rows": rows,
+        "items": pc.count_distinct(ids).as_py(),
+        "images": len(counts.images),
+        "duplicate_items": _duplicates(ids, counts.keys),
+        **{title: dict(values.most_common()) for title, values in counts.values.items()},
+    }
+    sources: list[dict[str, Any]] = [
+        {"source": s, "rows": n} for s, n in sorted(counts.sources.items())
+    ]
+    if dataset.kind == "sample":
+        found["tokens"] = {
+            "prompt": counts.tokens["prompt_tokens"],
+            "completion": counts.tokens["completion_tokens"],
+        }
+        found["reasoning_words"] = distribution(
+            np.concatenate([np.zeros(0, np.int64), *counts.words])
+        )
+        found["reflections"] = {
+            "share_of_responses": round(counts.reflecting / rows, 4) if rows else None,
+            **counts.reflections,
+        }
+        passed = pass_at_by_source(dataset)
+        sources = [{**row, **passed.get(row["source"], {})} for row in sources]
+    return {**found, "by_source": sources}
+
+
+def distribution(values: Ints) -> dict[str, Any]:
+    """Mean, quantiles and a histogram of equal bins up to the 99th percentile, the rest in the last."""
+    if not len(values):
+        return {"mean": None, "histogram": []}
+    top = max(BINS, int(np.quantile(values, 0.99)) + 1)
+    edges = np.unique(np.linspace(0, top, BINS + 1).astype(int))
+    rows, _ = np.histogram(np.minimum(values, top - 1), edges)
+    quantiles = {f"p{q * 100:.0f}": float(np.quantile(values, q)) for q in QUANTILES}
+    return {
+        "mean": round(float(values.mean()), 2),
+        **quantiles,
+        "max": int(values.max()),
+        "histogram": [
+            {"from": int(low), "rows": int(n)} for low, n in zip(edges[:-1], rows, strict=True)
+        ],
+    }
+
+
+def pass_at_by_source(dataset: Dataset) -> dict[str, dict[str, float]]:
+    """source -> {"pass@1": ..., "pass@4": ...}, over its items; empty where nothing was graded.
+
+    Unbiased for k below the number of samples (Chen et al. 2021): 1 - C(n - c, k) / C(n, k). Items
+    with fewer than k samples do not count for pass@k.
+    """
+    source: dict[str, str] = {}
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in with_dropped(dataset, ["id", "source", "verdict", "finish_reason"]):
+            ids, names = batch.column("id").to_pylist(), batch.column("source").to_pylist()
+            source.update(zip(ids, names, strict=True))
+            yield batch
+
+    per_item = rates_of(batches()).to_pylist()
+    sums: dict[str, dict[int, list[float]]] = {}
+    for row in per_item:
+        by_k = sums.setdefault(source[row["id"]] or "", {})
+        for k in PASS_AT:
+            if row["n"] >= k:
+                missed = comb(row["n"] - row["correct"], k) / comb(row["n"], k)
+                by_k.setdefault(k, []).append(1 - missed)
+    return {
+        name: {f"pass@{k}": round(float(np.mean(passed)), 4) for k, passed in by_k.items()}
+        for name, by_k in sums.items()
+    }
+
+
+def _duplicates(ids: pa.ChunkedArray, keys: list[pa.Array]) -> int:
+    """Items beyond the first of each question, choices and images."""
+    if not len(ids):
+        return 0
+    clusters = pa.table({"id": ids, "key": pa.chunked_array(keys)}).group_by("key")
+    sizes = clusters.aggregate([("id", "count_distinct")])["id_count_distinct"]
+    return int(pc.sum(sizes).as_py()) - len(sizes)
+
+
+def _tally(column: pa.Array) -> dict[str, int]:
+    pairs = pc.value_counts(column).to_pylist()
+    return {
+        str(pair["values"] if pair["values"] is not None else "none"): pair["counts"]
+        for pair in pairs
+    }

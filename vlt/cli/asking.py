@@ -1,0 +1,278 @@
+"""What the commands that ask a model share: their options, and carrying one out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vlt.cli.lean import lean_arrow
+from vlt.cli.options import dataset_or_newest, number, open_store
+from vlt.cli.output import describe, exit_code, print_json, say
+from vlt.cli.progress import Progress
+from vlt.errors import UsageError
+
+if TYPE_CHECKING:
+    from vlt.engine.money import Price, Purse
+    from vlt.prompts import Prompt
+    from vlt.request import Sampling
+    from vlt.store import Dataset
+
+Model = Annotated[
+    str, typer.Option(help="A model's name as the server knows it, a directory, or a checkpoint.")
+]
+Revision = Annotated[str | None, typer.Option(help="The model's revision on the Hub.")]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        help="openai (a server), vllm (started for this run) or local (in this process). [by the model]"
+    ),
+]
+BaseUrl = Annotated[
+    list[str] | None,
+    typer.Option(help="http://localhost:8000/v1; several share the work. [OPENAI_BASE_URL]"),
+]
+K = Annotated[int, typer.Option("-k", min=1, help="Samples of each row.")]
+UntilCorrect = Annotated[
+    int | None,
+    typer.Option(min=1, help="Draw k more as long as fewer samples of a row are right."),
+]
+MaxSamples = Annotated[
+    int | None, typer.Option(min=1, help="With --until-correct: at most so many of a row. [4 k]")
+]
+Temperature = Annotated[float, typer.Option(min=0.0)]
+TopP = Annotated[float, typer.Option(min=0.0, max=1.0)]
+TopK = Annotated[int | None, typer.Option(min=1, show_default=False)]
+MaxTokens = Annotated[int, typer.Option(min=1, help="Of one response.")]
+Seed = Annotated[
+    int | None, typer.Option(help="Sample i is drawn with SEED + i.", show_default=False)
+]
+Extra = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY=VALUE", help="A field of the server's own: repetition_penalty=1.05."),
+]
+PromptFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--prompt", metavar="FILE", help="The user text, with the slots {question} and {caption}."
+    ),
+]
+System = Annotated[str | None, typer.Option(metavar="TEXT", help="The system text. [none]")]
+Concurrency = Annotated[
+    int | None, typer.Option(min=1, help="Requests in flight at each server. [64]")
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(min=0.1, help="Seconds for one request, then it is sent again. [600]"),
+]
+VllmCommand = Annotated[
+    str | None, typer.Option(help="How vLLM is called, e.g. /opt/vllm/bin/vllm. [VLT_VLLM_COMMAND]")
+]
+VllmArgs = Annotated[
+    str | None,
+    typer.Option(help="For `vllm serve`: '--tensor-parallel-size 2'. [VLT_VLLM_ARGS]"),
+]
+RetryFailed = Annotated[
+    bool,
+    typer.Option("--retry-failed", help="Ask again for the rows that failed, as a new version."),
+]
+Rpm = Annotated[int | None, typer.Option(min=1, help="At most so many requests a minute.")]
+Tpm = Annotated[int | None, typer.Option(min=1, help="At most so many tokens a minute.")]
+Budget = Annotated[
+    float | None, typer.Option(min=0.0, help="Dollars; the run stops before they are passed.")
+]
+Prices = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="YAML, model: {prompt: 0.15, completion: 0.6} (dollars a million)."
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be asked, and make nothing.")
+]
+Probe = Annotated[
+    int,
+    typer.Option(min=0, help="With --dry-run: ask so many rows, and say what the rest will cost."),
+]
+
+COMMON = (
+    "model engine base_url revision temperature top_p top_k max_tokens seed extra prompt system "
+    "limit concurrency timeout vllm_command vllm_args rpm tpm budget prices dry_run probe "
+    "retry_failed workspace as_json"
+).split()
+
+
+def common(values: dict[str, Any]) -> dict[str, Any]:
+    """Those of a command's arguments that `ask_model` takes."""
+    return {option: values[option] for option in COMMON if option in values}
+
+
+def ask_model(
+    make: Callable[..., tuple[Dataset, bool]],
+    ref: str | None,
+    parent: tuple[str, str],
+    name: str,
+    default_prompt: Prompt,
+    more: dict[str, Any],
+    *,
+    model: str,
+    engine: str | None,
+    base_url: list[str] | None,
+    revision: str | None,
+    prompt: Path | None,
+    system: str | None,
+    limit: int | None,
+    concurrency: int | None,
+    timeout: float | None,
+    workspace: Path,
+    as_json: bool,
+    vllm_command: str | None = None,
+    vllm_args: str | None = None,
+    rpm: int | None = None,
+    tpm: int | None = None,
+    budget: float | None = None,
+    prices: Path | None = None,
+    dry_run: bool = False,
+    probe: int = 0,
+    retry_failed: bool = False,
+    **sampling: Any,
+) -> None:
+    """Open what a stage needs, make the version, say what came of it."""
+    lean_arrow()
+    from datagen.plan import Planned
+    from train.checkpoint import resolve_model
+    from vlt.engine.choose import choose_engine, open_engine
+    from vlt.engine.money import price_of
+    from vlt.engine.pace import Pace
+    from vlt.images import ImageStore
+    from vlt.journal import Journal
+
+    if probe and not dry_run:
+        raise UsageError("--probe goes with --dry-run; to ask only some rows, give --limit")
+    store = open_store(workspace)
+    rows = dataset_or_newest(store, ref, *parent)
+    model = resolve_model(store, model)
+    urls = base_url or []
+    kind = choose_engine(model, engine, urls)
+    price = price_of(model, prices)
+    purse = _purse(budget, price, model, kind)
+    progress = Progress()
+    if dry_run:
+        more = {**more, "probe": probe}
+    if retry_failed:
+        more = {**more, "retry_failed": True}
+    with closing(ImageStore(store.images)) as images, closing(Journal(store.journal)) as journal:
+        try:
+            dataset, existed = make(
+                store,
+                rows,
+                model=model,
+                revision=revision,
+                engine=lambda: open_engine(
+                    model,
+                    engine=engine,
+                    base_urls=urls,
+                    revision=revision,
+                    concurrency=concurrency,
+                    timeout=timeout,
+                    load_image=images.read,
+                    pace=Pace(rpm, tpm) if rpm or tpm else None,
+                    purse=purse,
+                    vllm_command=vllm_command,
+                    vllm_args=vllm_args,
+                    logs=store.root / "logs",
+                ),
+                journal=journal,
+                prompt=_prompt(default_prompt, prompt, system),
+                sampling=_sampling(**sampling),
+                limit=limit,
+                name=name,
+                progress=progress,
+                price=price,
+                **more,
+            )
+        except Planned as planned:
+            progress.done()
+            if as_json:
+                print_json(planned.plan.summary(price))
+            else:
+                print("\n".join(planned.plan.lines(price)))
+            return
+        finally:
+            progress.done()
+    _report(dataset, existed, as_json)
+
+
+def sampled(k: int, until_correct: int | None, max_samples: int | None) -> dict[str, Any]:
+    """How many samples of a row: arguments of the stages that take more than one."""
+    if until_correct is None:
+        if max_samples is not None:
+            raise UsageError("--max-samples goes with --until-correct; else -k says how many")
+        return {"k": k}
+    from datagen.adaptive import UntilCorrect
+
+    return {"k": k, "until": UntilCorrect(until_correct, max_samples or 4 * k)}
+
+
+def _report(dataset: Dataset, existed: bool, as_json: bool) -> None:
+    """What came of it: on stdout the version, on stderr tokens, money and failures."""
+    m = dataset.manifest
+    if as_json:
+        fields = ("name", "version", "kind", "rows", "failed", "prompt_tokens", "completion_tokens")
+        values = {field: getattr(m, field) for field in (*fields, "money", "seconds")}
+        print_json({**values, "existed": existed})
+    else:
+        print(describe(dataset, existed=existed))
+    if m.completion_tokens and not existed:
+        money = "" if m.money is None else f", ${m.money:,.4f}"
+        say(f"  {m.prompt_tokens:,} prompt and {m.completion_tokens:,} completion tokens{money}")
+    for reason, count in m.failed.items():
+        say(f"  {count:,} failed: {reason}")
+    if m.failed:
+        say(
+            f"  see them with `vlt show {dataset.ref} --dropped`; --retry-failed asks for them again"
+        )
+        raise typer.Exit(exit_code(dataset))
+
+
+def _purse(budget: float | None, price: Price | None, model: str, engine: str) -> Purse | None:
+    from vlt.engine.money import Purse
+
+    if budget is None:
+        return None
+    if engine != "openai":
+        raise UsageError(f"--budget is for servers that are paid for; leave it out with {engine}")
+    if price is None:
+        raise UsageError(
+            f"--budget needs the price of {model!r}; give --prices FILE with a line such as "
+            f"`{model}: {{prompt: 0.15, completion: 0.6}}`, dollars for a million tokens"
+        )
+    return Purse(budget, price)
+
+
+def _prompt(default: Prompt, file: Path | None, system: str | None) -> Prompt:
+    from vlt.prompts import Prompt
+
+    user = default.user
+    if file:
+        if not file.exists() or file.is_dir():
+            raise UsageError(f"--prompt {str(file)!r} is not a file; write the user text into one")
+        user = file.read_text().strip()
+    return Prompt(user=user, system=default.system if system is None else system)
+
+
+def _sampling(extra: list[str] | None, **fields: Any) -> Sampling:
+    import yaml
+
+    from vlt.request import Sampling
+
+    given: dict[str, Any] = {}
+    for setting in extra or []:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise UsageError(f"--extra {setting!r} is not KEY=VALUE")
+        given[key] = number(yaml.safe_load(value))
+    return Sampling(**fields, extra=given)

@@ -1,0 +1,138 @@
+"""vlt dedup | decontaminate: duplicates out, and what a benchmark asks too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vlt.cli.filter import ledger, print_ledger
+from vlt.cli.options import WORKSPACE, Json, Workspace, open_store
+from vlt.cli.output import describe, exit_code, print_json
+from vlt.errors import UsageError
+
+Memory = Annotated[str, typer.Option(help="DuckDB's memory; it spills beyond.")]
+
+
+def dedup(
+    data: Annotated[str, typer.Argument(metavar="DATASET|FILE.parquet")],
+    near: Annotated[
+        bool, typer.Option("--near", help="Nearly the same words, too (MinHash, verified).")
+    ] = False,
+    images: Annotated[
+        bool,
+        typer.Option("--images", help="A dataset: also about copies of an image (implies --near)."),
+    ] = False,
+    threshold: Annotated[
+        float, typer.Option(help="With --near: least Jaccard of word 5-grams.")
+    ] = 0.8,
+    keep: Annotated[
+        str, typer.Option(help="Which stays: first, shortest, or (a dataset) best verdict.")
+    ] = "first",
+    as_name: Annotated[
+        str | None, typer.Option("--as", metavar="NAME", help="A dataset: name of the new one.")
+    ] = None,
+    on: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="A file: what makes its rows' text; repeatable."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A file: where the kept rows go.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="A,B", help="A file: columns to write; all by default.")
+    ] = None,
+    dropped: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A file: id, kept id and cluster of rows taken out."),
+    ] = None,
+    memory: Memory = "1GB",
+    workspace: Workspace = WORKSPACE,
+    as_json: Json = False,
+) -> None:
+    """Keep one of each cluster of duplicates.
+
+    In a dataset an item is a duplicate if question, choices and images are the same (--near: nearly
+    the same words about the same images). In a Parquet file with an `id` column, by --on.
+    """
+    if data.endswith(".parquet"):
+        if not on or not to:
+            raise UsageError(
+                f"{data!r} needs --on COLUMN and --to FILE; write --on text --to kept.parquet"
+            )
+        if images:
+            raise UsageError(f"--images is for a dataset of the workspace and {data!r} is a file")
+        if as_name:
+            raise UsageError(f"--as names a dataset and {data!r} is a file; write --to FILE")
+        wanted = columns.split(",") if columns else None
+        _dedup_file(Path(data), to, on, near, threshold, keep, wanted, dropped, memory, as_json)
+        return
+    if on or to or columns or dropped:
+        raise UsageError(
+            f"--on, --to, --columns and --dropped are for a Parquet file and {data!r} is a dataset; "
+            "leave them out, or name a file that ends in .parquet"
+        )
+    chain: list[Any] = [{"filter": "dedup", "keep": keep}]
+    if near or images:
+        settings = {"threshold": threshold, "keep": keep, "images": "near" if images else "same"}
+        chain.append({"filter": "near_dedup", **settings})
+    _filtered(workspace, data, chain, as_name, memory, as_json)
+
+
+def _filtered(
+    workspace: Path, data: str, chain: list[Any], name: str | None, memory: str, as_json: bool
+) -> None:
+    from filters.make import make_filtered
+
+    store = open_store(workspace)
+    parent = store.open(data)
+    made, existed = make_filtered(
+        store, parent, chain=chain, name=name or parent.manifest.name, memory=memory
+    )
+    if as_json:
+        print_json(ledger(made.manifest))
+    else:
+        print_ledger(made.manifest)
+        print(describe(made, existed=existed))
+    raise typer.Exit(exit_code(made))
+
+
+def _dedup_file(
+    file: Path,
+    to: Path,
+    on: list[str],
+    near: bool,
+    threshold: float,
+    keep: str,
+    columns: list[str] | None,
+    dropped: Path | None,
+    memory: str,
+    as_json: bool,
+) -> None:
+    import os
+    import tempfile
+    from dataclasses import asdict
+
+    from filters.database import Scratch
+    from filters.dedup_file import dedup_file
+
+    with tempfile.TemporaryDirectory(prefix="vlt-") as folder:
+        done = dedup_file(
+            file,
+            to,
+            on,
+            Scratch(Path(folder), memory, os.cpu_count() or 1),
+            near=near,
+            threshold=threshold,
+            keep=keep,
+            columns=columns,
+            dropped=dropped,
+        )
+    if as_json:
+        print_json({**asdict(done), "file": str(to)})
+    else:
+        gone = done.rows - done.kept
+        print(
+            f"{to}: {done.kept:,} of {done.rows:,} rows, {gone:,} duplicates in {done.clusters:,} clusters"
+        )

@@ -1,0 +1,198 @@
+"""vlt grade: try a grader on responses, or set two side by side. Nothing is written.
+
+To store verdicts, `vlt filter DATASET --verify`: it grades again and asks no model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vlt.cli.options import WORKSPACE, Json, Limit, Workspace, open_store, parse_settings
+from vlt.cli.output import print_json, print_table, say
+from vlt.errors import UsageError
+
+if TYPE_CHECKING:
+    from vlt.grade import Grade, Options
+
+# What a JSONL file may call its columns, beside the names that datasets use.
+ALIASES = {
+    "response": ("completion", "output", "prediction"),
+    "answer": ("solution", "gold", "target", "label"),
+    "question": ("problem", "query", "prompt"),
+    "choices": ("options",),
+    "answer_type": (),
+    "id": (),
+}
+
+
+def grade(
+    responses: Annotated[
+        str,
+        typer.Argument(
+            metavar="RESPONSES.jsonl|DATASET",
+            help="Lines with response and answer (question, choices, answer_type, id), or samples.",
+        ),
+    ],
+    grader: Annotated[
+        list[str] | None,
+        typer.Option(help="vlt, paper or math-verify; given twice, they are compared."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A convention: relative_tolerance=0.05."),
+    ] = None,
+    n: Annotated[
+        int, typer.Option("-n", min=0, help="How many disagreements (or wrong rows) to show.")
+    ] = 10,
+    limit: Limit = None,
+    workspace: Workspace = WORKSPACE,
+    as_json: Json = False,
+) -> None:
+    """Count verdicts, and show where two graders disagree."""
+    from vlt.grade import GRADERS, grade_many
+
+    names = list(dict.fromkeys(grader or ["vlt"]))
+    for name in names:
+        if name not in GRADERS:
+            raise UsageError(
+                f"{name!r} is not a grader; write {', '.join(GRADERS[:-1])} or {GRADERS[-1]}"
+            )
+    options = _options(settings or [])
+    rows = read_rows(responses, workspace)[:limit]
+    graded: dict[str, list[Grade]] = {}
+    for name in names:
+        say(f"{name}: {len(rows):,} rows")
+        graded[name] = grade_many(
+            [row["response"] or "" for row in rows],
+            [row["answer"] or "" for row in rows],
+            questions=[row["question"] for row in rows],
+            choices=[row["choices"] for row in rows],
+            answer_types=[row["answer_type"] for row in rows],
+            grader=name,
+            options=options,
+        )
+    counts = {name: _counts(grades) for name, grades in graded.items()}
+    differing = _disagreements(rows, graded)
+    if as_json:
+        print_json({"rows": len(rows), "graders": counts, "disagreements": differing})
+        return
+    print_table([{"grader": name, **count} for name, count in counts.items()])
+    if len(names) > 1:
+        print(f"\n{len(differing):,} disagreements")
+        print_table([_short(row) for row in differing[:n]])
+    elif n:
+        print()
+        print_table(_not_correct(rows, graded[names[0]], n))
+
+
+def read_rows(source: str, workspace: Path) -> list[dict[str, Any]]:
+    """response, answer, question, choices, answer_type and id of a JSONL file's or dataset's rows."""
+    if source.endswith((".jsonl", ".json")) or Path(source).is_file():
+        return _from_file(Path(source))
+    from vlt.query import rows_of
+
+    dataset = open_store(workspace).open(source)
+    if dataset.kind != "sample":
+        raise UsageError(
+            f"{dataset.ref} holds {dataset.kind}s, which have no responses; "
+            "grade samples, or a file of lines with response and answer"
+        )
+    return rows_of(dataset, columns=", ".join(ALIASES), limit=None)
+
+
+def _from_file(path: Path) -> list[dict[str, Any]]:
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise UsageError(f"{str(path)!r} cannot be read: {error.strerror}") from None
+    rows = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise UsageError(f"line {number} of {str(path)!r} is not a JSON object")
+        row = {name: _first(found, name) for name in ALIASES}
+        for name in ("response", "answer"):
+            if row[name] is None:
+                raise UsageError(
+                    f"line {number} of {str(path)!r} has no {name!r}; it has {', '.join(found)}"
+                )
+            row[name] = str(row[name])
+        row["id"] = number if row["id"] is None else row["id"]
+        rows.append(row)
+    return rows
+
+
+def _first(found: Mapping[str, Any], name: str) -> Any:
+    return next((found[key] for key in (name, *ALIASES[name]) if found.get(key) is not None), None)
+
+
+def _options(settings: Sequence[str]) -> Options:
+    from vlt.grade import Options
+
+    values = parse_settings(settings)
+    known = [field.name for field in fields(Options)]
+    for name in values:
+        if name not in known:
+            raise UsageError(f"--set {name}: there is no such convention; take {', '.join(known)}")
+    return Options(**values)
+
+
+def _counts(grades: Sequence[Grade]) -> dict[str, int]:
+    found = Counter(grade.verdict for grade in grades)
+    return {verdict: found[verdict] for verdict in ("correct", "wrong", "unjudged")}
+
+
+def _disagreements(
+    rows: Sequence[Mapping[str, Any]], graded: Mapping[str, Sequence[Grade]]
+) -> list[dict[str, Any]]:
+    found = []
+    for i, row in enumerate(rows):
+        if len({grades[i].verdict for grades in graded.values()}) > 1:
+            found.append(
+                {
+                    "id": row["id"],
+                    "answer": row["answer"],
+                    "predicted": next(iter(graded.values()))[i].predicted,
+                    **{name: grades[i].verdict for name, grades in graded.items()},
+                    "reasons": {name: grades[i].reason for name, grades in graded.items()},
+                }
+            )
+    return found
+
+
+def _short(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _clip(value) for key, value in row.items() if key != "reasons"}
+
+
+def _not_correct(
+    rows: Sequence[Mapping[str, Any]], grades: Sequence[Grade], n: int
+) -> list[dict[str, Any]]:
+    found = [
+        {
+            "id": _clip(row["id"]),
+            "answer": _clip(row["answer"]),
+            "predicted": _clip(grade.predicted),
+            "verdict": grade.verdict,
+            "reason": grade.reason,
+        }
+        for row, grade in zip(rows, grades, strict=True)
+        if grade.verdict != "correct"
+    ]
+    return found[:n]
+
+
+def _clip(value: Any) -> Any:
+    text = " ".join(str(value).split())
+    return text if len(text) <= 48 else text[:47] + "…"

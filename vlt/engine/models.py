@@ -1,0 +1,84 @@
+"""Models and pictures as the local engine and training read them."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+from vlt.errors import UserError
+
+TAG = re.compile(r"</?\w+>")
+"""A token such as <think>, which belongs to the text even where the tokenizer calls it special."""
+
+
+def open_image(data: bytes) -> Any:
+    """The image in RGB, decoded now: a broken one must fail here and not in its batch."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as image:
+        if image.mode == "RGB":
+            image.load()
+            return image.copy()
+        if "A" in image.getbands() or "transparency" in image.info:
+            seen = image.convert("RGBA")
+            ground = Image.new("RGBA", seen.size, "white")
+            return Image.alpha_composite(ground, seen).convert("RGB")
+        return image.convert("RGB")
+
+
+def sees_images(model: str, revision: str | None = None) -> bool:
+    """Whether the model (a directory or a name) is a vision-language model, by its config."""
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+    config = AutoConfig.from_pretrained(model, revision=revision)
+    return config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+
+def load_processor(model: str, revision: str | None = None, **options: Any) -> Any:
+    """A vision-language model's processor, or a text model's tokenizer."""
+    from transformers import AutoProcessor, AutoTokenizer
+
+    auto = AutoProcessor if sees_images(model, revision) else AutoTokenizer
+    return auto.from_pretrained(model, revision=revision, **options)
+
+
+def load_model(model: str, revision: str | None, dtype: str) -> tuple[Any, Any]:
+    """The model and what reads its prompts."""
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # the rest of its words are for those who write models
+    try:
+        auto = AutoModelForImageTextToText if sees_images(model, revision) else AutoModelForCausalLM
+        loaded = auto.from_pretrained(model, revision=revision, dtype=dtype)
+        return loaded, load_processor(model, revision)
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"model {model!r} cannot be loaded: {first}; give a directory saved by save_pretrained "
+            "or a model's name"
+        ) from error
+
+
+def cache_bytes(config: Any, itemsize: int) -> int:
+    """Bytes of keys and values that one token takes."""
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(2 * config.num_hidden_layers * heads * size * itemsize)
+
+
+def token_sets(model: Any, tokenizer: Any) -> tuple[list[int], list[int], frozenset[int]]:
+    """Tokens that end an answer, that must not be drawn, and that are no part of its text."""
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    found = model.generation_config.eos_token_id
+    ends = {*([found] if isinstance(found, int) else found or []), tokenizer.eos_token_id}
+    names = ("image_token_id", "video_token_id")
+    never = [t for n in names if isinstance(t := getattr(model.config, n, None), int)]
+    special = dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True))
+    strip = {t for t, text in special.items() if not TAG.fullmatch(text)}
+    ends = {t for t in ends if t is not None}
+    return sorted(ends), never, frozenset(strip | ends)
