@@ -6,7 +6,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   ?= vlt-demo
 
-.PHONY: demo test test-fast lint format install clean bench-loop bench-gen help
+.PHONY: demo test test-fast lint format install clean help
+.PHONY: bench-loop bench-gen bench-grade bench-filters bench-train bench-import
 
 help:           ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,11 +31,23 @@ format: install ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench-gen: install      ## what generation costs; CURATOR=DIR, a venv with bespokelabs-curator, beside it
-	$(BIN)/python benchmarks/gen.py $(if $(CURATOR),--curator $(CURATOR))
-
 bench-loop: install     ## the miniature with three seeds: accuracy per round with 95 % intervals
-	$(BIN)/python benchmarks/loop.py
+	$(BIN)/python -m benchmarks.loop
+
+bench-gen: install      ## what generation costs; CURATOR=DIR, a venv with bespokelabs-curator, beside it
+	$(BIN)/python -m benchmarks.gen $(if $(CURATOR),--curator $(CURATOR))
+
+bench-grade: install    ## the grader beside math-verify and mathruler
+	$(BIN)/python -m benchmarks.grade
+
+bench-filters: install  ## filters, dedup and near dedup; ROWS=1000000 for a million
+	$(BIN)/python -m benchmarks.filters $(if $(ROWS),--rows $(ROWS))
+
+bench-train: install    ## vlt train beside TRL by hand: what we add to a step and to the start
+	$(BIN)/python -m benchmarks.train
+
+bench-import: install   ## importing images beside copying and hashing the files
+	$(BIN)/python -m benchmarks.import
 
 install: $(VENV)/dev.stamp   ## everything a developer needs, into .venv
 

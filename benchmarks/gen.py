@@ -1,8 +1,8 @@
 """What generation costs: CPU, memory, speed and the time to the first request.
 
-    python benchmarks/gen.py                    all tables (about five minutes on two cores)
-    python benchmarks/gen.py cpu memory         some of them
-    python benchmarks/gen.py cpu --curator DIR  beside bespokelabs-curator in the venv DIR
+    python -m benchmarks.gen                    all tables (about five minutes on two cores)
+    python -m benchmarks.gen cpu memory         some of them
+    python -m benchmarks.gen cpu --curator DIR  beside bespokelabs-curator in the venv DIR
 
 Every figure is of whole `vlt gen` processes, journal and Parquet included, against
 tests/stub_server.py on the same machine. Start-up is measured with one row and taken off where a

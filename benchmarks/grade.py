@@ -1,6 +1,6 @@
 """The grader beside math-verify and MathRuler: speed on a realistic mix, accuracy on our cases.
 
-    make bench-grade            (or: python benchmarks/grade.py [--rows 20000] [--json])
+    make bench-grade            (or: python -m benchmarks.grade [--rows 20000] [--json])
 
 The mix is made from a seed: 85 % letters, integers and yes/no, 15 % LaTeX; responses of 40 to 220
 words with the reasoning in <think>; one in three is wrong. Every grader runs in this one process on

@@ -1,6 +1,6 @@
 """How fast, and in how much memory, `vlt import` takes items in, beside copying and hashing the files.
 
-    python benchmarks/import.py [--items 50000] [--kilobytes 30] [--folder DIR]
+    python -m benchmarks.import [--items 50000] [--kilobytes 30] [--folder DIR]
 
 Draws photographs' likes as JPEG, all different, into DIR (kept between runs of the same size), then
 1. copies every file and takes its sha256, as a script of one thread would;

@@ -1,6 +1,6 @@
 """Does the loop learn? The miniature with three seeds, accuracy of each model with 95 % intervals.
 
-    python benchmarks/loop.py [--seeds 1 2 3] [--to bench-data/loop]
+    python -m benchmarks.loop [--seeds 1 2 3] [--to bench-data/loop]
 
 Each seed is a workspace of its own and takes what `vlt demo` takes; what is there already is not
 made again. The seed changes sampling and training; the items are the recipe's. `direct` is

@@ -101,18 +101,22 @@ class Ask:
         return [rows, checkpoint] if checkpoint else [rows]
 
     def answers(
-        self, parent: Dataset, messages: Messages
+        self, parent: Dataset, messages: Messages, reads: Sequence[str]
     ) -> Iterator[tuple[pa.RecordBatch, list[list[Answer]]]]:
         """Batches of the parent's rows in order, with each row's answers: k, or more with `until`.
 
+        `reads` are the columns that `messages` needs, so no others are read while asking.
         Everything is asked before the first batch comes; meanwhile 22 bytes a row are kept.
         """
-        run = _Run(self, parent, messages)
-        if self.probe is not None:
-            raise Planned(run.plan(self.probe))
-        run.ask(run.missing())
-        while self.until and run.want_more(self.until):
-            run.ask(run.missing_again())
+        run = _Run(self, parent, messages, reads)
+        try:
+            if self.probe is not None:
+                raise Planned(run.plan(self.probe))
+            run.ask(run.missing())
+            while self.until and run.want_more(self.until):
+                run.ask(run.missing_again())
+        finally:
+            run.close()
         for start, batch in run.batches():
             yield batch, run.answers_of(start, batch.num_rows)
 
@@ -120,8 +124,9 @@ class Ask:
 class _Run:
     """One pass over the rows: which samples are missing, and what became of them."""
 
-    def __init__(self, ask: Ask, parent: Dataset, messages: Messages):
-        self.of, self.parent, self.messages = ask, parent, messages
+    def __init__(self, ask: Ask, parent: Dataset, messages: Messages, reads: Sequence[str]):
+        self.of, self.parent, self.messages, self.reads = ask, parent, messages, reads
+        self.engine: Engine | None = None
         self.keys = bytearray()
         self.wanted, self.drawn, self.correct = array("H"), array("H"), array("H")
         """Of each row: samples wanted; and with `until`, those graded, and the right among them."""
@@ -137,12 +142,15 @@ class _Run:
         first = next(requests, None)
         if first is None:
             return
-        engine = self.of.engine()
-        try:
-            for result in engine.complete(chain([first], requests)):
-                self.record(result)
-        finally:
-            engine.close()
+        self.engine = self.engine or self.of.engine()
+        for result in self.engine.complete(chain([first], requests)):
+            self.record(result)
+
+    def close(self) -> None:
+        """Close the engine, if one was needed."""
+        if self.engine:
+            self.engine.close()
+            self.engine = None
 
     def plan(self, probe: int) -> Plan:
         """Ask `probe` requests, and count the others."""
@@ -155,7 +163,7 @@ class _Run:
     def missing(self) -> Iterator[Request]:
         """Requests for what is neither in the journal nor in flight, row by row."""
         key_of = key_maker(self.of.identity, self.of.sampling)
-        for _, batch in self.batches():
+        for _, batch in self.batches(self.reads):
             asked = [self.messages(row) for row in batch.to_pylist()]
             keys = [_no_key(m) if isinstance(m, str) else key_of(m) for m in asked]
             self.keys += b"".join(keys)
@@ -211,7 +219,7 @@ class _Run:
 
     def missing_again(self) -> Iterator[Request]:
         """Requests for the samples that are wanted since the last pass."""
-        for start, batch in self.batches():
+        for start, batch in self.batches(self.reads):
             ranges = [
                 range(self.drawn[row], self.wanted[row]) for row in range(start, start + len(batch))
             ]
@@ -233,6 +241,8 @@ class _Run:
     def record(self, result: Completion | Failure) -> None:
         if isinstance(result, Completion):
             self.of.journal.put(result)
+            if result.key not in self.open:
+                return  # of a batch that another run had sent off
             self.tally.arrived += 1
             self.tally.tokens += result.completion_tokens
             if self.settle(result.key, 1):  # the samples of a request share its prompt
@@ -255,10 +265,10 @@ class _Run:
         self.failures.update({(key, sample): reason for sample in samples})
         self.tally.failed += len(samples)
 
-    def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, pa.RecordBatch]]:
         """(number of the first row, rows), up to the limit."""
         start, limit = 0, self.of.limit
-        for batch in self.parent.batches(size=ROWS_AT_A_TIME):
+        for batch in self.parent.batches(columns, size=ROWS_AT_A_TIME):
             rows = batch if limit is None else batch.slice(0, limit - start)
             if not rows.num_rows:
                 return

@@ -23,6 +23,7 @@ from vlt.stage import Stage
 from vlt.store import Dataset, Store
 from vlt.writer import Writer
 
+READS = ("question", "choices", "images")
 SAMPLING = Sampling(temperature=0.0, max_tokens=1024)
 
 
@@ -70,7 +71,7 @@ def make_captions(
 
     label = ask.label(store)
     with Writer(store, stage, name, "caption", parents, round=round) as writer:
-        for rows, answers in ask.answers(items, messages):
+        for rows, answers in ask.answers(items, messages, READS):
             writer.expect(rows)
             got = [a for [a] in answers if isinstance(a, Completion)]
             reasons = [a for [a] in answers if isinstance(a, str)]

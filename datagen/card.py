@@ -9,9 +9,9 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from datagen.card_metadata import yaml_metadata
 from datagen.markdown import bars, markdown_table, parameter_leaves
 from vlt import __version__
-from vlt.features import embedded
 from vlt.images import ImageStore
 from vlt.lineage import parent_of
 from vlt.store import Dataset, Store
@@ -39,7 +39,6 @@ COLUMNS = {
     "verdict_reason": "why",
     "cut": "what a filter took out of the response",
 }
-SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 LONG = 400
 """Characters of a parameter that fit into a table; longer texts (prompts) get a block."""
 
@@ -64,7 +63,7 @@ def dataset_card(
     return "\n".join(
         [
             "---",
-            _yaml(_metadata(dataset, images, split, others, license)),
+            yaml_metadata(dataset, images, split, others, license),
             "---",
             "",
             f"# {repo.split('/')[-1]}",
@@ -105,10 +104,10 @@ def dataset_card(
             *_sources(stages),
             "## Reproduce",
             "",
-            f"`vlt pull {repo}{'' if split == 'train' else f' --split {split}'}` brings this very version back, with its manifest and lineage, and checks it "
-            "by its digest. To make it anew from its sources, run the stages above in their order with "
-            "their parameters; sampling from a model gives other responses each time, which is why what "
-            "follows hangs on the content's digest and not on the recipe.",
+            f"`vlt pull {repo} --split {split}` brings this very version back, with its manifest and "
+            "lineage, and checks it by its digest. To make it anew from its sources, run the stages above "
+            "in their order with their parameters; sampling from a model gives other responses each time, "
+            "which is why what follows hangs on the content's digest and not on the recipe.",
             "",
             "## Columns",
             "",
@@ -166,66 +165,6 @@ def _sources(stages: Sequence[Dataset]) -> list[str]:
             license = m.facts.get("license") or "not known to vlt"
             rows.append([str(p.get("source")), where, str(license), m.ref])
     return [markdown_table(["source", "from", "licence", "version"], rows), ""] if rows else []
-
-
-def _metadata(
-    dataset: Dataset,
-    images: ImageStore,
-    split: str,
-    others: Sequence[str],
-    license: str | None,
-) -> dict[str, Any]:
-    rows = dataset.manifest.rows
-    size = next((name for limit, name in SIZES if rows < limit), "1M<n<10M")
-    features = json.loads(embedded(dataset.schema).metadata[b"huggingface"])["info"]["features"]
-    hashes = {sha for batch in dataset.batches(["images"]) for sha in _flat(batch.column("images"))}
-    metadata: dict[str, Any] = {
-        "task_categories": ["visual-question-answering", "image-text-to-text"],
-        "tags": ["vlt", dataset.kind, "reasoning"]
-        if dataset.kind == "sample"
-        else ["vlt", dataset.kind],
-        "size_categories": [size],
-        "configs": [
-            {
-                "config_name": "default",
-                "data_files": [{"split": s, "path": f"data/{s}-*"} for s in (split, *others)],
-            }
-        ],
-        "dataset_info": {
-            "features": [_yaml_feature(name, f) for name, f in features.items()],
-            "splits": [
-                {
-                    "name": split,
-                    "num_examples": rows,
-                    "num_bytes": sum(images.info(sha).bytes for sha in hashes),
-                }
-            ],
-        },
-    }
-    if others:  # of those we know no numbers, and a list that is not whole would be refused
-        del metadata["dataset_info"]["splits"]
-    return {"license": license, **metadata} if license else metadata
-
-
-def _flat(column: Any) -> list[str]:
-    flat: list[str] = pc.list_flatten(column).to_pylist()
-    return flat
-
-
-def _yaml_feature(name: str, feature: Mapping[str, Any]) -> dict[str, Any]:
-    """A feature in the shorter form that the Hub's YAML has."""
-    if feature["_type"] == "Value":
-        return {"name": name, "dtype": feature["dtype"]}
-    if feature["_type"] == "Image":
-        return {"name": name, "dtype": "image"}
-    inner = feature["feature"]
-    return {"name": name, "list": "image" if inner["_type"] == "Image" else inner["dtype"]}
-
-
-def _yaml(metadata: Mapping[str, Any]) -> str:
-    import yaml
-
-    return yaml.safe_dump(dict(metadata), sort_keys=False, allow_unicode=True).strip()
 
 
 def _what(dataset: Dataset, ancestors: Sequence[Dataset]) -> str:

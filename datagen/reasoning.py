@@ -20,6 +20,7 @@ from vlt.request import Message, Sampling
 from vlt.stage import Stage
 from vlt.store import Dataset, Store
 
+READS = ("question", "choices", "caption")
 K = 4
 SAMPLING = Sampling(temperature=0.6, top_p=0.95, max_tokens=8192)
 """As DeepSeek advises for the R1 distillations."""
@@ -65,4 +66,4 @@ def make_reasoning(
     def messages(row: dict[str, Any]) -> Sequence[Message]:
         return render(prompt, row, images=False)
 
-    return make_samples(store, stage, captions, ask, messages, name=name, round=round)
+    return make_samples(store, stage, captions, ask, messages, READS, name=name, round=round)

@@ -20,6 +20,7 @@ from vlt.request import Message, Sampling
 from vlt.stage import Stage
 from vlt.store import Dataset, Store
 
+READS = ("question", "choices", "images")
 K = 4
 SAMPLING = Sampling(temperature=1.0, top_p=0.99, max_tokens=2048)
 """Paper, table 8: the rollouts of GRPO."""
@@ -65,4 +66,4 @@ def make_rollouts(
     def messages(row: dict[str, Any]) -> Sequence[Message]:
         return render(prompt, row, images=True)
 
-    return make_samples(store, stage, items, ask, messages, name=name, round=round)
+    return make_samples(store, stage, items, ask, messages, READS, name=name, round=round)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +22,7 @@ def make_samples(
     parent: Dataset,
     ask: Ask,
     messages: Messages,
+    reads: Sequence[str],
     *,
     name: str,
     round: int | None,
@@ -33,7 +36,7 @@ def make_samples(
         return found, True
     label = ask.label(store)
     with Writer(store, stage, name, "sample", parents, round=round) as writer:
-        for rows, answers in ask.answers(parent, messages):
+        for rows, answers in ask.answers(parent, messages, reads):
             every = _repeat(rows, [len(of_row) for of_row in answers])
             writer.expect(every)
             flat = [answer for of_row in answers for answer in of_row]

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
+from filters.decontaminate import Decontaminate
 from filters.dedup import Dedup
 from filters.difficulty import Difficulty
 from filters.finish import FinishReason
@@ -27,6 +28,7 @@ from filters.reflection import TruncateReflections
 from filters.repetition import Repetition
 from filters.select import Select
 from filters.shape import Filter
+from filters.tokens import MaxTokens
 from filters.verify import Correct, Grade, Verify
 from vlt.errors import UsageError
 
@@ -38,6 +40,7 @@ FILTERS: dict[str, type[Filter]] = {
         Verify,
         FinishReason,
         MaxWords,
+        MaxTokens,
         TruncateReflections,
         Repetition,
         Leakage,
@@ -49,6 +52,7 @@ FILTERS: dict[str, type[Filter]] = {
         Mixture,
         Dedup,
         NearDedup,
+        Decontaminate,
     )
 }
 

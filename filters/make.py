@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 
 from filters.chain import parse_chain
 from filters.database import Scratch
+from filters.decontaminate import Decontaminate
 from filters.shape import Filter, Judgement, Prepares, RowFilter, WholeFilter, is_whole, settings
 from vlt.errors import UsageError
 from vlt.schema import KINDS
@@ -67,9 +68,12 @@ def make_filtered(
     filters = parse_chain(chain)
     kind = _one_kind(parents, filters)
     stage = Stage("filter", {"chain": [settings(filter) for filter in filters]})
-    if found := store.find(name, stage, parents):
+    references = [d for f in filters if isinstance(f, Decontaminate) for d in f.references(store)]
+    if found := store.find(name, stage, [*parents, *references]):
         return found, True
-    with Writer(store, stage, name, kind, parents, round=round, libraries=["duckdb"]) as writer:
+    with Writer(
+        store, stage, name, kind, [*parents, *references], round=round, libraries=["duckdb"]
+    ) as writer:
         scratch = Scratch(writer.folder / "scratch", memory, threads or os.cpu_count() or 1)
         scratch.folder.mkdir()
         ledger = _Sources()

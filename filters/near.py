@@ -62,12 +62,12 @@ class Sketches:
         return len(self.counts)
 
 
-def common_grams(columns: Iterable[pa.Array]) -> Common:
-    """The grams that too many of these texts (a sample will do) have in common."""
+def common_grams(columns: Iterable[pa.Array], size: int = WORDS) -> Common:
+    """The grams of `size` words that too many of these texts (a sample will do) have in common."""
     counts, last, texts = np.zeros(_TABLE, np.int32), np.empty(_TABLE >> 2, np.int32), 0
     for column in columns:
         for block in word_blocks(column):
-            grams, offsets = block.grams(WORDS)
+            grams, offsets = block.grams(size)
             row = np.repeat(np.arange(len(block), dtype=np.uint64), np.diff(offsets))
             # Once for each text: of those that fall on one place of a table, the last one stays.
             place = (mixed(grams + row) & np.uint64(len(last) - 1)).view(np.int64)
@@ -77,6 +77,11 @@ def common_grams(columns: Iterable[pa.Array]) -> Common:
             np.add.at(counts, (once & np.uint64(_TABLE - 1)).view(np.int64), 1)
             texts += len(block)
     return counts > max(COMMON_TEXTS, COMMON_SHARE * texts)
+
+
+def is_common(common: Common, grams: Hashes) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """[grams] Whether each is."""
+    return common.take((grams & np.uint64(_TABLE - 1)).view(np.int64))
 
 
 def sketched(column: pa.Array, common: Common) -> Sketches:
@@ -113,7 +118,7 @@ def _sketch(block: Block, common: Common) -> Sketches:
     grams, offsets = block.grams(WORDS)
     counts = np.diff(offsets)
     text = np.repeat(np.arange(len(block)), counts)
-    known = common.take((grams & np.uint64(_TABLE - 1)).view(np.int64))
+    known = is_common(common, grams)
     if known.any():
         telling = np.bincount(text[~known], minlength=len(block))
         # Nothing but template: only the very same words are a duplicate.

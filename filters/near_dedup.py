@@ -111,7 +111,7 @@ class NearDedup:
     def prepared(self, store: Store, parents: Sequence[Dataset]) -> NearDedup:
         """With the common grams of the rows' questions, and the images that show the same."""
         ready = replace(self)
-        object.__setattr__(ready, "common", common_grams(_questions(parents)))
+        object.__setattr__(ready, "common", common_grams(sampled_questions(parents)))
         if self.images == "near":
             with ImageStore(store.images) as images:
                 object.__setattr__(ready, "pictures", same_pictures(images, images_of(parents)))
@@ -156,7 +156,7 @@ def images_of(datasets: Sequence[Dataset]) -> list[str]:
     return list(names)
 
 
-def _questions(parents: Sequence[Dataset]) -> Iterator[pa.Array]:
+def sampled_questions(parents: Sequence[Dataset]) -> Iterator[pa.Array]:
     """About SAMPLED questions, each item's once, spread over the parents."""
     for parent in parents:
         step = max(1, parent.manifest.rows * len(parents) // SAMPLED)

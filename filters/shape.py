@@ -85,6 +85,15 @@ class Prepares(Protocol):
         ...
 
 
+@runtime_checkable
+class Identifies(Protocol):
+    """A filter with a setting, such as a path, that is not what its identity should hang on."""
+
+    def identity(self) -> dict[str, Any]:
+        """What stands in the place of such settings."""
+        ...
+
+
 def is_whole(filter: Filter) -> TypeGuard[WholeFilter]:
     """Whether it needs the view of everything."""
     return hasattr(filter, "decide")
@@ -92,10 +101,10 @@ def is_whole(filter: Filter) -> TypeGuard[WholeFilter]:
 
 def settings(filter: Filter) -> dict[str, Any]:
     """The filter as a recipe may write it, every setting spelt out: its identity."""
-    return {
-        "filter": filter.name,
-        **{f.name: getattr(filter, f.name) for f in fields(filter) if f.init},
-    }
+    found = {f.name: getattr(filter, f.name) for f in fields(filter) if f.init}
+    if isinstance(filter, Identifies):
+        found.update(filter.identity())
+    return {"filter": filter.name, **found}
 
 
 def everything(rows: pa.RecordBatch | pa.Table) -> Mask:

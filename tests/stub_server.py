@@ -16,9 +16,15 @@ import hashlib
 import json
 import re
 import signal
+import sys
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from tests.stub_batches import Batches
 
 FAULTS = ("429", "500", "reset", "hang", "truncated", "empty", "abort")
 SETTINGS: dict[str, Any] = {
@@ -34,6 +40,8 @@ SETTINGS: dict[str, Any] = {
     "reasoning_content": False,  # set apart what stands in <think>
     "always": {},  # marker -> HTTP status that its requests always get
     "finish_reason": "stop",
+    "batch_polls": 2,  # how often a batch is looked at until it has ended
+    "batch_status": "completed",  # or failed, expired, cancelled
 }
 _LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.I)
 _AUTH = re.compile(rb"\r\nauthorization:\s*bearer\s+(\S+)", re.I)
@@ -54,6 +62,7 @@ class Server:
     def __init__(self, settings: dict[str, Any]):
         self.settings = {**SETTINGS, **settings}
         self.reset()
+        self.batches = Batches(self)
 
     def reset(self) -> None:
         """Forget what was asked."""
@@ -196,6 +205,8 @@ class Connection(asyncio.Protocol):
         elif path == "/reset":
             server.reset()
             self.send(200, b"{}")
+        elif path.startswith(("/v1/files", "/v1/batches")):
+            self.send(*server.batches.handle(head, path.partition("?")[0], body))
         elif path == "/health":
             self.send(200, b"")
         else:

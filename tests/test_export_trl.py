@@ -116,7 +116,8 @@ def test_resized_pictures_pass_the_processor_unchanged(tmp_path: Path) -> None:
     """Also where least and most are the same, where the rule does not give one size twice."""
     from PIL import Image
 
-    from train.job import Job, load_reader
+    from train.job import Job
+    from train.reader import load_reader
     from train.run import pixel_factor
 
     model = tiny_vlm(tmp_path / "vlm")

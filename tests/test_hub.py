@@ -156,7 +156,7 @@ def test_a_newer_version_replaces_the_shards(
 
 
 def test_two_splits_in_one_repository(
-    store: Store, hub: HubServer, environment: dict[str, str], tmp_path: Path
+    store: Store, environment: dict[str, str], tmp_path: Path
 ) -> None:
     made = verified(store)
     where = ("-w", store.root)

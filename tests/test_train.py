@@ -353,7 +353,8 @@ def test_a_text_model_has_no_tower_to_freeze(store: Store, tmp_path: Path) -> No
 
 def test_prompts_that_are_too_long_are_left_out(store: Store, model: str, data: Dataset) -> None:
     """Pictures of 84, 112 and 140 x 56 pixels make 6, 8 and 10 tokens, and each prompt the rest."""
-    from train.job import Job, load_reader, prompt_tokens
+    from train.job import Job
+    from train.reader import load_reader, prompt_tokens
 
     settings = {**SFT, "max_steps": 1}
     reader = load_reader(Job("sft", model, None, "", {}, [], None))

@@ -22,7 +22,7 @@ PAPER: dict[str, dict[str, tuple[Any, str]]] = {
         "learning_rate": (1e-6, "table 8"),
         "lr_scheduler_type": ("constant", "EasyR1's default"),
         "weight_decay": (1e-2, "table 8"),
-        "beta": (1e-2, "table 8, KL coefficient, low-variance form"),
+        "beta": (1e-2, "upstream, kl_coef with low_var_kl"),
         "epsilon": (0.2, "EasyR1's clip_ratio_low"),
         "epsilon_high": (0.3, "EasyR1's clip_ratio_high"),
         "delta": (3.0, "EasyR1's clip_ratio_dual"),

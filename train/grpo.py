@@ -10,17 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from train.job import (
-    Job,
-    carry_out,
-    load_model,
-    load_reader,
-    load_rows,
-    lora_config,
-    main,
-    trainer_config,
-)
+from train.job import Job, carry_out, load_model, lora_config, main, trainer_config
 from train.launch import Progress
+from train.reader import load_reader, load_rows
 from vlt.prompts import Prompt
 from vlt.store import Dataset, Store
 

@@ -8,6 +8,7 @@ arrived; only a power cut can lose the last moments (synchronous=NORMAL), and it
 from __future__ import annotations
 
 import sqlite3
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -33,6 +34,16 @@ CREATE TABLE IF NOT EXISTS completions (
     arrived TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP,
     PRIMARY KEY (key, sample)
 )"""
+# Batches that were sent to a Batch API and not taken in yet; see vlt.engine.batch.
+_BATCHES = """
+CREATE TABLE IF NOT EXISTS batches (
+    token TEXT PRIMARY KEY,
+    server TEXT NOT NULL,
+    id TEXT,
+    samples BLOB NOT NULL,
+    opened TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
+)"""
+_SAMPLE = struct.Struct(">16sI")
 _COLUMNS = "key, sample, response, finish_reason, prompt_tokens, completion_tokens"
 
 
@@ -57,8 +68,9 @@ class Journal:
             )
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute(_TABLE)
+        self._db.execute(_BATCHES)
         if found < FORMAT:
-            self._db.execute(_TABLE)
             self._db.execute(f"PRAGMA user_version = {FORMAT}")
 
     def put(self, completion: Completion) -> None:
@@ -75,12 +87,9 @@ class Journal:
             c.prompt_tokens,
             c.completion_tokens,
         )
-        try:
-            self._db.execute(
-                f"INSERT OR IGNORE INTO completions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", values
-            )
-        except sqlite3.Error as error:
-            raise self._unusable(error) from error
+        self._change(
+            f"INSERT OR IGNORE INTO completions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", values
+        )
 
     def get(self, key: bytes, samples: Iterable[int]) -> dict[int, Completion]:
         """Those of the samples of one request that are there, by index."""
@@ -99,6 +108,28 @@ class Journal:
             found.setdefault(key, set()).add(sample)
         return found
 
+    def open_batch(self, token: str, server: str, samples: Iterable[tuple[bytes, int]]) -> None:
+        """A batch that is about to be created, with the (key, sample) that it asks for."""
+        packed = b"".join(_SAMPLE.pack(key, sample) for key, sample in samples)
+        self._change(
+            "INSERT INTO batches (token, server, samples) VALUES (?, ?, ?)", (token, server, packed)
+        )
+
+    def name_batch(self, token: str, id: str) -> None:
+        """The server has created it under this name."""
+        self._change("UPDATE batches SET id = ? WHERE token = ?", (id, token))
+
+    def end_batch(self, token: str) -> None:
+        """Its answers are recorded, or it was never created."""
+        self._change("DELETE FROM batches WHERE token = ?", (token,))
+
+    def batches(self, server: str) -> list[tuple[str, str | None, list[tuple[bytes, int]]]]:
+        """(token, id, samples) of the open batches of a server, oldest first."""
+        rows = self._db.execute(
+            "SELECT token, id, samples FROM batches WHERE server = ? ORDER BY rowid", (server,)
+        )
+        return [(token, id, list(_SAMPLE.iter_unpack(samples))) for token, id, samples in rows]
+
     def count(self) -> int:
         """How many completions it holds."""
         (count,) = self._db.execute("SELECT count(*) FROM completions").fetchone()
@@ -107,6 +138,12 @@ class Journal:
     def close(self) -> None:
         """The last process to close it folds the WAL back into the file."""
         self._db.close()
+
+    def _change(self, statement: str, values: tuple[object, ...]) -> None:
+        try:
+            self._db.execute(statement, values)
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
 
     def _select(self, columns: str, keys: Sequence[bytes]) -> Iterator[tuple]:  # type: ignore[type-arg]
         for start in range(0, len(keys), KEYS_A_QUERY):

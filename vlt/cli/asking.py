@@ -79,6 +79,9 @@ RetryFailed = Annotated[
     bool,
     typer.Option("--retry-failed", help="Ask again for the rows that failed, as a new version."),
 ]
+UseBatches = Annotated[
+    bool, typer.Option("--batch", help="Use the server's Batch API: half the price, within a day.")
+]
 Rpm = Annotated[int | None, typer.Option(min=1, help="At most so many requests a minute.")]
 Tpm = Annotated[int | None, typer.Option(min=1, help="At most so many tokens a minute.")]
 Budget = Annotated[
@@ -100,7 +103,7 @@ Probe = Annotated[
 
 COMMON = (
     "model engine base_url revision temperature top_p top_k max_tokens seed extra prompt system "
-    "limit concurrency timeout vllm_command vllm_args rpm tpm budget prices dry_run probe "
+    "limit concurrency timeout vllm_command vllm_args batch rpm tpm budget prices dry_run probe "
     "retry_failed workspace as_json"
 ).split()
 
@@ -131,6 +134,7 @@ def ask_model(
     as_json: bool,
     vllm_command: str | None = None,
     vllm_args: str | None = None,
+    batch: bool = False,
     rpm: int | None = None,
     tpm: int | None = None,
     budget: float | None = None,
@@ -157,6 +161,10 @@ def ask_model(
     model = resolve_model(store, model)
     urls = base_url or []
     kind = choose_engine(model, engine, urls)
+    if batch and (kind != "openai" or budget is not None or rpm or tpm):
+        raise UsageError(
+            "--batch is of the openai engine, and --budget, --rpm and --tpm do not go with it"
+        )
     price = price_of(model, prices)
     purse = _purse(budget, price, model, kind)
     progress = Progress()
@@ -184,6 +192,8 @@ def ask_model(
                     vllm_command=vllm_command,
                     vllm_args=vllm_args,
                     logs=store.root / "logs",
+                    batches=journal if batch else None,
+                    tell=progress,
                 ),
                 journal=journal,
                 prompt=_prompt(default_prompt, prompt, system),

@@ -80,8 +80,37 @@ def dedup(
     _filtered(workspace, data, chain, as_name, memory, as_json)
 
 
+def decontaminate(
+    data: Annotated[str, typer.Argument(metavar="DATASET")],
+    against: Annotated[
+        list[str], typer.Option(metavar="DATASET,...", help="Benchmarks; by comma or repeated.")
+    ],
+    ngram: Annotated[int, typer.Option(help="Words in an n-gram.")] = 8,
+    share: Annotated[
+        float, typer.Option(help="Least share of a question's n-grams that a benchmark asks.")
+    ] = 0.5,
+    images: Annotated[str, typer.Option(help="near, same (by sha256) or ignore.")] = "near",
+    as_name: Annotated[
+        str | None, typer.Option("--as", metavar="NAME", help="Name of the new dataset.")
+    ] = None,
+    memory: Memory = "1GB",
+    workspace: Workspace = WORKSPACE,
+    as_json: Json = False,
+) -> None:
+    """Take out what benchmarks ask, by words and by image; prints pairs for a person to judge."""
+    settings = {"ngram": ngram, "share": share, "images": images}
+    chain = [{"filter": "decontaminate", "against": ",".join(against), **settings}]
+    _filtered(workspace, data, chain, as_name, memory, as_json, pairs=5)
+
+
 def _filtered(
-    workspace: Path, data: str, chain: list[Any], name: str | None, memory: str, as_json: bool
+    workspace: Path,
+    data: str,
+    chain: list[Any],
+    name: str | None,
+    memory: str,
+    as_json: bool,
+    pairs: int = 0,
 ) -> None:
     from filters.make import make_filtered
 
@@ -94,6 +123,8 @@ def _filtered(
         print_json(ledger(made.manifest))
     else:
         print_ledger(made.manifest)
+        for row in made.dropped().slice(0, pairs).to_pylist():
+            print(f"{row['reason']}\n    {' '.join((row['question'] or '').split())}")
         print(describe(made, existed=existed))
     raise typer.Exit(exit_code(made))
 

@@ -32,6 +32,13 @@ def filter_(
     max_words: Annotated[
         int | None, typer.Option(metavar="N", help="Longest reasoning, in words (paper: 500).")
     ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Most tokens of prompt, images and response, by --model."),
+    ] = None,
+    model: Annotated[
+        str, typer.Option(metavar="M", help="With --max-tokens: the model that will be trained.")
+    ] = "",
     truncate: Annotated[
         bool,
         typer.Option(
@@ -86,8 +93,8 @@ def filter_(
     """Keep what is worth training on; every row taken out is kept aside with its reason.
 
     The filters run in this order, whatever the order of the options: finish reason, format,
-    language, verify, difficulty, disagreement, repetition, leakage, max words, reflections, select,
-    mixture, dedup.
+    language, verify, difficulty, disagreement, repetition, leakage, max words, reflections, max
+    tokens, select, mixture, dedup.
     """
     from filters.make import make_filtered
 
@@ -102,6 +109,8 @@ def filter_(
     filters += [{"filter": "leakage", "action": leakage}] if leakage else []
     filters += [{"filter": "max_words", "words": max_words}] if max_words is not None else []
     filters += [{"filter": "truncate_reflections"}] if truncate else []
+    if max_tokens is not None:
+        filters.append({"filter": "max_tokens", "tokens": max_tokens, "model": model})
     filters += [{"filter": "select", "policy": select, "cap": cap}] if select else []
     filters += [{"filter": "mixture", "rows": _rows(mixture), "seed": seed}] if mixture else []
     filters += [{"filter": "dedup"}] if dedup else []

@@ -111,7 +111,7 @@ def _print_result(done: Run, as_json: bool) -> None:
     table = rounds(done)
     base = base_accuracy(done)
     if as_json:
-        print_json({"recipe": done.recipe.name, "base": base, "rounds": table})
+        print_json({"recipe": done.recipe.name, **base, "rounds": table})
         return
     print()
     print_table(

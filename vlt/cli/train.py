@@ -11,11 +11,11 @@ import typer
 from vlt.cli.options import WORKSPACE, Json, Workspace, open_store, parse_settings
 from vlt.cli.output import describe, print_json, print_table, say
 from vlt.cli.progress import Progress
+from vlt.cli.taken import Taken, take
 from vlt.errors import UsageError
 
 if TYPE_CHECKING:
     from vlt.prompts import Prompt
-    from vlt.recipe import Train
     from vlt.store import Dataset, Store
 
 app = typer.Typer(no_args_is_help=True, help="Train a model with TRL: SFT, then GRPO.")
@@ -91,7 +91,7 @@ def sft(
     """Fine-tune a model on verified samples."""
     from train.sft import train_sft
 
-    taken = _taken("sft", recipe, round_, 1)
+    taken = take("sft", recipe, round_, 1)
     _train(
         "sft",
         train_sft,
@@ -139,7 +139,7 @@ def grpo(
     """Improve a model by reinforcement on the answers that the grader finds right."""
     from train.grpo import train_grpo
 
-    taken = _taken("grpo", recipe, round_, phase)
+    taken = take("grpo", recipe, round_, phase)
     rewarded = {**(taken.train.reward if taken else {}), **parse_settings(reward or [])}
     band = _band(difficulty) if difficulty else taken.difficulty if taken else None
     _train(
@@ -163,46 +163,10 @@ def _options(values: dict[str, Any]) -> dict[str, Any]:
     return {option: values[option] for option in OPTIONS}
 
 
-class _Taken:
-    """What a recipe says of one training."""
-
-    def __init__(
-        self,
-        train: Train,
-        prompt: Prompt,
-        seed: int,
-        model: str | None,
-        difficulty: tuple[float, float] | None,
-    ):
-        self.train, self.prompt, self.seed = train, prompt, seed
-        self.model, self.difficulty = model, difficulty
-
-
-def _taken(kind: str, recipe: str | None, number: int, phase: int) -> _Taken | None:
-    if recipe is None:
-        return None
-    from vlt.recipe import load_recipe
-
-    found = load_recipe(recipe)
-    if number > len(found.rounds):
-        raise UsageError(f"--round {number}: recipe {found.name!r} has {len(found.rounds)} rounds")
-    settings = found.rounds[number - 1]
-    prompt = found.prompts.rollout.prompt()
-    if kind == "sft":
-        return _Taken(settings.sft, prompt, found.seed, found.models.base.model, None)
-    if phase > len(settings.grpo):
-        raise UsageError(
-            f"--phase {phase}: round {number} of recipe {found.name!r} has "
-            f"{len(settings.grpo)} GRPO trainings"
-        )
-    chosen = settings.grpo[phase - 1]
-    return _Taken(chosen.train, prompt, found.seed, None, chosen.difficulty)
-
-
 def _train(
     kind: str,
     train: Callable[..., tuple[Dataset, bool]],
-    taken: _Taken | None,
+    taken: Taken | None,
     kinds: Sequence[str],
     made_by: str,
     options: dict[str, Any],
@@ -250,7 +214,7 @@ def _train(
         say(f"  {count:,} rows left out: {reason}")
 
 
-def _settings(taken: _Taken | None, given: list[str] | None) -> dict[str, Any]:
+def _settings(taken: Taken | None, given: list[str] | None) -> dict[str, Any]:
     recipe = {"seed": taken.seed, **taken.train.settings} if taken else {}
     return {**recipe, **parse_settings(given or [])}
 
@@ -261,7 +225,7 @@ def _data(store: Store, ref: str | None, kinds: Sequence[str], made_by: str) -> 
     return store.newest(kinds[0], made_by)
 
 
-def _prompt(taken: _Taken | None, file: Path | None, system: str | None) -> Prompt:
+def _prompt(taken: Taken | None, file: Path | None, system: str | None) -> Prompt:
     from datagen.prompts import ROLLOUT
     from vlt.prompts import Prompt
 
@@ -274,7 +238,7 @@ def _prompt(taken: _Taken | None, file: Path | None, system: str | None) -> Prom
     return Prompt(user=user, system=chosen.system if system is None else system)
 
 
-def _pixels(taken: _Taken | None, least: int, most: int | None) -> dict[str, int] | None:
+def _pixels(taken: Taken | None, least: int, most: int | None) -> dict[str, int] | None:
     if most is not None:
         return {"min": least, "max": most}
     return {str(k): v for k, v in taken.train.pixels.items()} or None if taken else None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vlt.engine import Engine, LoadImage
+from vlt.engine.batch import BatchLedger
 from vlt.engine.money import Purse
 from vlt.engine.pace import Pace
 from vlt.errors import UsageError
@@ -56,13 +57,16 @@ def open_engine(
     vllm_command: str | None = None,
     vllm_args: str | None = None,
     logs: Path | None = None,
+    batches: BatchLedger | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Engine:
     """An engine ready to be asked; the caller closes it.
 
     `concurrency` is requests in flight at each server; `timeout` seconds for one request. Without
     base URLs, OPENAI_BASE_URL names the server. `pace` and `purse` limit what a server is sent.
     vLLM is started as `vllm_command` (or VLT_VLLM_COMMAND, or vllm) with `vllm_args` (or
-    VLT_VLLM_ARGS); its words go to a file in `logs`.
+    VLT_VLLM_ARGS); its words go to a file in `logs`. With `batches` the server's Batch API is
+    used, and `tell` hears how far it is.
     """
     kind = choose_engine(model, engine, base_urls)
     if kind == "local":
@@ -87,6 +91,12 @@ def open_engine(
     from vlt.engine.openai import TIMEOUT_SECONDS, OpenAIEngine
 
     urls = list(base_urls) or [url for url in [os.environ.get("OPENAI_BASE_URL")] if url]
+    if batches:
+        from vlt.engine.batch import BatchEngine
+
+        if len(urls) != 1:
+            raise UsageError("--batch goes to one server; give --base-url once")
+        return BatchEngine(model, urls[0], load_image=load_image, ledger=batches, tell=tell)
     return OpenAIEngine(
         model,
         urls,

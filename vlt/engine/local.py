@@ -16,7 +16,14 @@ from itertools import islice
 from typing import Any
 
 from vlt.engine import LoadImage
-from vlt.engine.models import cache_bytes, load_model, open_image, token_sets
+from vlt.engine.models import (
+    cache_bytes,
+    cache_room,
+    checked,
+    load_model,
+    open_image,
+    token_sets,
+)
 from vlt.errors import UserError
 from vlt.request import Completion, Failure, Message, Request, Sampling
 
@@ -24,9 +31,6 @@ WINDOW = 2048
 """Requests that are drawn at once and sorted by length."""
 MOST_ROWS = 256
 """Samples in a batch. More win nothing on a CPU, and leave no room on a GPU with long answers."""
-CPU_CACHE_BYTES = 2 << 30
-GPU_CACHE_SHARE = 0.4
-"""Of the memory that is free once the model is loaded: what a batch's keys and values may take."""
 
 
 @dataclass
@@ -85,7 +89,7 @@ class LocalEngine:
                 if isinstance(made, str):
                     yield Failure(request.key, request.samples, made)
                 else:
-                    by_sampling.setdefault(_checked(request.sampling), []).append(made)
+                    by_sampling.setdefault(checked(request.sampling), []).append(made)
             for prompts in by_sampling.values():
                 sampling = prompts[0].request.sampling
                 prompts.sort(
@@ -137,7 +141,7 @@ class LocalEngine:
 
     def _batches(self, prompts: list[_Prompt], sampling: Sampling) -> Iterator[list[_Prompt]]:
         """Prompts in their order, as many as rows and memory allow; at least one."""
-        room = self._room()
+        room = cache_room(self.device) // self._token_bytes
         batch: list[_Prompt] = []
         rows = widest = 0
         for prompt in prompts:
@@ -150,15 +154,6 @@ class LocalEngine:
             rows += n
         if batch:
             yield batch
-
-    def _room(self) -> int:
-        """Tokens that a batch's cache may hold."""
-        if self.device.type != "cuda":
-            return CPU_CACHE_BYTES // self._token_bytes
-        import torch
-
-        free, _ = torch.cuda.mem_get_info(self.device)
-        return int(free * GPU_CACHE_SHARE) // self._token_bytes
 
     def _answer(self, batch: list[_Prompt], sampling: Sampling) -> Iterator[Completion | Failure]:
         """Ask the model. What the processor refuses, or memory does not hold, is halved and tried
@@ -304,16 +299,3 @@ class LocalEngine:
     def _pad(self) -> int:
         pad = self.tokenizer.pad_token_id
         return int(pad if pad is not None else self._ends[0])
-
-
-def _checked(sampling: Sampling) -> str:
-    """Its fields as text (it cannot be hashed); raises UserError for what this engine cannot do."""
-    if sampling.extra:
-        names = ", ".join(sampling.extra)
-        raise UserError(f"the local engine does not know {names}; leave it out or use --base-url")
-    if sampling.temperature < 0 or not 0 < sampling.top_p <= 1 or sampling.max_tokens < 1:
-        raise UserError(
-            f"temperature {sampling.temperature}, top_p {sampling.top_p}, max_tokens "
-            f"{sampling.max_tokens}: give temperature >= 0, 0 < top_p <= 1 and max_tokens >= 1"
-        )
-    return repr(sampling)

@@ -7,9 +7,13 @@ import re
 from typing import Any
 
 from vlt.errors import UserError
+from vlt.request import Sampling
 
 TAG = re.compile(r"</?\w+>")
 """A token such as <think>, which belongs to the text even where the tokenizer calls it special."""
+CPU_CACHE_BYTES = 2 << 30
+GPU_CACHE_SHARE = 0.4
+"""Of the memory that is free once the model is loaded: what a batch's keys and values may take."""
 
 
 def open_image(data: bytes) -> Any:
@@ -82,3 +86,26 @@ def token_sets(model: Any, tokenizer: Any) -> tuple[list[int], list[int], frozen
     strip = {t for t, text in special.items() if not TAG.fullmatch(text)}
     ends = {t for t in ends if t is not None}
     return sorted(ends), never, frozenset(strip | ends)
+
+
+def cache_room(device: Any) -> int:
+    """Bytes that a batch's keys and values may take on this torch device."""
+    if device.type != "cuda":
+        return CPU_CACHE_BYTES
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free * GPU_CACHE_SHARE)
+
+
+def checked(sampling: Sampling) -> str:
+    """Its fields as text (it cannot be hashed); raises UserError for what this engine cannot do."""
+    if sampling.extra:
+        names = ", ".join(sampling.extra)
+        raise UserError(f"the local engine does not know {names}; leave it out or use --base-url")
+    if sampling.temperature < 0 or not 0 < sampling.top_p <= 1 or sampling.max_tokens < 1:
+        raise UserError(
+            f"temperature {sampling.temperature}, top_p {sampling.top_p}, max_tokens "
+            f"{sampling.max_tokens}: give temperature >= 0, 0 < top_p <= 1 and max_tokens >= 1"
+        )
+    return repr(sampling)

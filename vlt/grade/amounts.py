@@ -30,7 +30,13 @@ def same_quantity(
         gold_unit = None
         if got.currency != "GBP":
             return False, "another currency"
-    elif got.currency and gold.currency and got.currency != gold.currency:
+    elif (
+        got.currency
+        and gold.currency
+        and not (
+            got.currency in gold.currency or gold.currency in got.currency  # ¥ is JPY or CNY
+        )
+    ):
         return False, "another currency"
     if (got.currency and not gold.currency and gold_unit and not gold.pound) or (
         gold.currency and not got.currency and got_unit and not got.pound
@@ -90,13 +96,11 @@ def same_number(
         if about is not None and abs(about) < 1e15:
             return half_up(Fraction(about), gold.places) == gold.value
         return False
-    if got.value is not None and got.places is not None:
+    if got.value is not None:
         about = approximate(gold.number)
-        if about is None:
-            return False
-        if options.relative_tolerance:
-            return abs(float(got.value) - about) <= options.relative_tolerance * abs(about)
-        if options.decimals_of_exact and got.places >= 3:
-            return half_up(Fraction(about), got.places) == got.value
-        return False
+        if about is not None and abs(about) < 1e15:
+            if options.relative_tolerance:
+                return abs(float(got.value) - about) <= options.relative_tolerance * abs(about)
+            if options.decimals_of_exact and got.places is not None and got.places >= 3:
+                return half_up(Fraction(about), got.places) == got.value
     return compare(got.number, gold.number)

@@ -19,16 +19,17 @@ from vlt.grade.tokens import (
     GREEK,
     INVERSES,
     LETTER_NAMES,
+    MAX_DIGITS,
     NotUnderstood,
     Tokens,
     Tree,
     inverse,
+    mixed_part,
     times,
 )
 
 MAX_LENGTH = 1000
 MAX_DEPTH = 40
-MAX_DIGITS = 400
 
 _PI: Tree = ("c", "pi")
 _MINUS: Tree = ("n", Fraction(-1))
@@ -163,40 +164,10 @@ class _Parser(Tokens):
             raise NotUnderstood
         value = Fraction(token)
         if "." not in token:
-            part = self._mixed_part()
-            if part is not None:
-                value += part
+            part, length = mixed_part(self.tokens, self.at)
+            value += part
+            self.at += length
         return ("n", value)
-
-    def _mixed_part(self) -> Fraction | None:
-        """The fraction of a mixed number, "1/2" in "3 1/2" and in "3\\frac{1}{2}"."""
-        shapes = (
-            (self.spaced(), (None, "/", None), 0, 2),
-            (True, ("\\frac", "{", None, "}", "{", None, "}"), 2, 5),
-            (True, ("\\frac", None), 1, 1),
-        )
-        for allowed, shape, top, bottom in shapes:
-            if not allowed or len(self.tokens) - self.at < len(shape):
-                continue
-            got = [self.tokens[self.at + i] for i in range(len(shape))]
-            if all(
-                t[1] == want if want is not None else (t[0] == "num" and t[1].isdigit())
-                for t, want in zip(got, shape, strict=True)
-            ):
-                if top == bottom:  # \frac12
-                    digits = got[top][1]
-                    if len(digits) != 2 or digits[1] == "0":
-                        continue
-                    part = Fraction(int(digits[0]), int(digits[1]))
-                else:
-                    if int(got[bottom][1]) == 0:
-                        raise NotUnderstood
-                    part = Fraction(int(got[top][1]), int(got[bottom][1]))
-                if part >= 1:
-                    return None
-                self.at += len(shape)
-                return part
-        return None
 
     def name(self) -> Tree:
         token = self.take()
@@ -244,8 +215,12 @@ class _Parser(Tokens):
             len(bare) <= 3
             and bare.islower()
             and bare not in ENGLISH
-            and self.peek() not in ("(", "_", "^", "**")
+            and self.peek() not in ("(", "_")
         ):
+            if self.peek() in ("^", "**"):  # in mc^2 only c is squared
+                self.at -= 1
+                self.tokens[self.at : self.at + 1] = [("name", c, False) for c in bare]
+                return self.name()
             return ("*", tuple(("c", c) if c in "ei" else ("v", c) for c in bare))
         raise NotUnderstood
 

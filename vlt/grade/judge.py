@@ -16,7 +16,7 @@ from vlt.grade.amounts import same_number, same_quantity
 from vlt.grade.clean import MAX_LENGTH, fold
 from vlt.grade.groups import Group, group_of
 from vlt.grade.quantity import Quantity, all_maths, compound_of, is_maths, quantity_of
-from vlt.grade.relations import Relation, is_name, relation_of, same_name
+from vlt.grade.relations import Relation, assignment, is_name, relation_of, same_name
 from vlt.grade.times import same_time, time_of
 from vlt.grade.tokens import Tree
 from vlt.grade.units import same_unit, unit_of
@@ -83,9 +83,12 @@ class Judge:
         if best[0]:
             return best
         twice = words.twice(got)
-        if twice is not None and self.same(twice[0], gold)[0]:
-            if unit_of(twice[1]) is not None or self.same(twice[1], gold)[0]:
-                return True, "said twice"
+        if (
+            twice is not None
+            and self.same(twice[0], gold)[0]
+            and (unit_of(twice[1]) is not None or self.same(twice[1], gold)[0])
+        ):
+            return True, "said twice"
         for shorter in (words.without_subject(got), words.without_reason(got)):
             if shorter and shorter != got:
                 again = self.same(shorter, gold)
@@ -162,16 +165,17 @@ class Judge:
             return None
         if here.signs != there.signs or len(here.sides) != len(there.sides):
             if here.equation and there.equation:
-                a, b = self._assignment(here), self._assignment(there)
+                a, b = assignment(here), assignment(there)
                 if a and b and same_name(a[0], b[0]):
                     return self.same(a[1], b[1])
             return False, "another relation"
         if here.equation and len(here.sides) == 2:
-            a, b = self._assignment(here), self._assignment(there)
+            a, b = assignment(here), assignment(there)
             if a and b:
                 if not same_name(a[0], b[0]):
                     return False, "another variable"
-                return self.same(a[1], b[1])
+                outcome = self.same(a[1], b[1])
+                return self._side(a[1], b[1]) if outcome[0] is False else outcome
             left, right = here.sides
             for x, y in ((left, right), (right, left)):
                 first = self._side(x, there.sides[0])
@@ -188,26 +192,15 @@ class Judge:
             return True, "same"
         a, b = quantity_of(got), quantity_of(gold)
         if a is None or b is None:
-            return self.same(got, gold)
+            return self.same(got, gold) if got != gold else (True, "same")
         if a.unit != b.unit or a.currency != b.currency:
             return False, "another unit"
         verdict = same_number(a, b, self.options, rounding=False)
         return (self.symbolic(a.number, b.number) if verdict is None else verdict), "sides"
 
-    def _assignment(self, relation: Relation) -> tuple[str, str] | None:
-        """(name, value) of `x = 5`, `5 = x` and `x = 2 + 3 = 5`."""
-        if not relation.equation:
-            return None
-        first, last = relation.sides[0], relation.sides[-1]
-        if is_name(first):
-            return first, last
-        if is_name(last) and len(relation.sides) == 2 and not is_name(first):
-            return last, first
-        return None
-
     def _value(self, relation: Relation) -> str | None:
         """What an equation says that something is: 5 for `x = 5` and for `2 + 3 = 5`."""
-        named = self._assignment(relation)
+        named = assignment(relation)
         if named is not None:
             return named[1] if named[0] != "" or len(relation.sides) == 2 else None
         if not relation.equation:

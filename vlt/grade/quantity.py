@@ -27,7 +27,7 @@ _CURRENCIES = {
     "dollars": "USD", "us dollars": "USD", "us dollar": "USD", "u.s. dollars": "USD", "bucks": "USD",
     "¤ usd": "USD", "¢": "USc", "cent": "USc", "cents": "USc", "€": "EUR", "eur": "EUR",
     "euro": "EUR", "euros": "EUR", "£": "GBP", "gbp": "GBP", "pounds sterling": "GBP",
-    "pounds": "GBP", "pound": "GBP", "quid": "GBP", "pence": "GBp", "¥": "JPY", "jpy": "JPY",
+    "pounds": "GBP", "pound": "GBP", "quid": "GBP", "pence": "GBp", "¥": "JPY CNY", "jpy": "JPY",
     "yen": "JPY", "cny": "CNY", "rmb": "CNY", "yuan": "CNY", "₹": "INR", "rs": "INR", "rs.": "INR",
     "inr": "INR", "rupee": "INR", "rupees": "INR", "₩": "KRW", "won": "KRW", "krw": "KRW",
     "₽": "RUB", "rub": "RUB", "rubles": "RUB", "chf": "CHF", "francs": "CHF", "cad": "CAD",
@@ -179,8 +179,8 @@ def _around(rest: str, currency: str | None) -> tuple[Unit | None, str | None, b
     if unit is not None:
         attached = not rest[0].isspace() and bare in LETTERS and bare in ("t", "l", "d")
         return None if attached else (unit, currency, False)
-    if rest[0].isspace() or rest[0] == "-":
-        noun = noun_of(bare.lstrip("-"))
+    if rest[0].isspace():
+        noun = noun_of(bare)
         if noun is not None:
             return noun or None, currency, False
     return None

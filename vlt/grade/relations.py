@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from vlt.grade.tokens import LETTER_NAMES
+
 _SIGN = re.compile(r"\\?[<>!:]=|=[<>]|[=<>≤≥≠≈∈]")
 _CANONICAL = {
     "<=": "≤", "=<": "≤", ">=": "≥", "=>": "≥", "!=": "≠", ":=": "=", "≈": "=",
@@ -84,4 +86,17 @@ def same_name(a: str, b: str) -> bool:
 
 
 def _bare(name: str) -> str:
-    return re.sub(r"[\s\\{}|]", "", name)
+    name = re.sub(r"[\s\\{}|]", "", name)
+    return name if name.isascii() else "".join(LETTER_NAMES.get(c, c) for c in name)
+
+
+def assignment(relation: Relation) -> tuple[str, str] | None:
+    """(name, value) of `x = 5`, `5 = x` and `x = 2 + 3 = 5`."""
+    if not relation.equation:
+        return None
+    first, last = relation.sides[0], relation.sides[-1]
+    if is_name(first):
+        return first, last
+    if is_name(last) and len(relation.sides) == 2 and not is_name(first):
+        return last, first
+    return None

@@ -38,7 +38,7 @@ class Worker:
     """One worker process and the pipe to it; not for use by two threads at once."""
 
     def __init__(self, role: str):
-        path = os.pathsep.join(entry for entry in sys.path if entry)
+        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "vlt.grade.worker", role, str(MEMORY_MB)],
             stdin=subprocess.PIPE,

@@ -13,6 +13,8 @@ from typing import Any
 
 Tree = tuple[Any, ...]
 
+MAX_DIGITS = 400
+
 _TOKEN = re.compile(r"\s*(?:(\d+(?:\.\d+)?|\.\d+)|(\\?[A-Za-z]+)|([πμΩ∞α-ωΑ-Ω△∠])|(\*\*|.))", re.S)
 FUNCTIONS = frozenset(
     "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln log lg exp sqrt cbrt abs max "
@@ -90,3 +92,34 @@ class Tokens:
             raise NotUnderstood
         self.at += 1
         return self.tokens[self.at - 1][1]
+
+
+def mixed_part(tokens: list[tuple[str, str, bool]], at: int) -> tuple[Fraction, int]:
+    """The fraction of a mixed number ("1/2" in "3 1/2" and "3\\frac{1}{2}") and its tokens' number.
+
+    0 and 0 where the whole number before `at` is not followed by a proper fraction.
+    """
+    shapes = (
+        ((None, "/", None), 0, 2),
+        (("\\frac", "{", None, "}", "{", None, "}"), 2, 5),
+        (("\\frac", None), 1, 1),  # \frac12
+    )
+    for shape, top, bottom in shapes:
+        got = tokens[at : at + len(shape)]
+        fits = len(got) == len(shape) and all(
+            t[1] == want if want is not None else (t[0] == "num" and t[1].isdigit())
+            for t, want in zip(got, shape, strict=True)
+        )
+        if not fits or (top == 0 and not got[0][2]):
+            continue
+        digits = got[top][1]
+        if top == bottom:
+            if len(digits) != 2:
+                continue
+            pair = (int(digits[0]), int(digits[1]))
+        else:
+            pair = (int(digits[:MAX_DIGITS]), int(got[bottom][1][:MAX_DIGITS]))
+        if pair[1] == 0:
+            raise NotUnderstood
+        return (Fraction(*pair), len(shape)) if pair[0] < pair[1] else (Fraction(0), 0)
+    return Fraction(0), 0

@@ -57,6 +57,7 @@ _BASE: dict[str, tuple[str, Fraction, str]] = {
     "bit": ("bit", Fraction(1), "bit bits"),
     "atm": ("atm", Fraction(1), "atm atmosphere atmospheres"),
     "mmHg": ("mmHg", Fraction(1), "mmHg"),
+    "dB": ("dB", Fraction(1), "dB decibel decibels"),
     "rpm": ("rpm", Fraction(1), "rpm"),
     "knot": ("knot", Fraction(1), "knot knots kn"),
     "px": ("px", Fraction(1), "pixel pixels px"),
@@ -138,9 +139,11 @@ def _fill() -> None:
 _fill()
 
 _TOKEN = re.compile(
-    r"\s*(?:(per\b|a(?=\s)|an(?=\s))|([/*·])|(?:(?<![\s'\"])|\^ ?)\^?\{?(-?\d)\}?|([A-Za-zμΩÅ°%'\"-]+\.?)|([()]))"
+    r"\s*(?:(per\b|a(?=\s)|an(?=\s))|([/*·])|(?:(?<![\s'\"])|\^ ?)\^?\{?(-?\d)\}?"
+    r"|([A-Za-zμΩÅ°%'\"-]+\.?)|([()]))"
 )
 _FRAC = re.compile(r"\\frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
+_FLUID = re.compile(r"\b(?:fluid ounces?|fl\.? oz\.?)", re.I)
 _HYPHEN = re.compile(r"(?<=[a-z])-(?=[a-z])")
 _POWER_WORDS = {"square": 2, "sq": 2, "sq.": 2, "cubic": 3, "cu": 3, "cu.": 3}
 _AFTER_WORDS = {"squared": 2, "cubed": 3}
@@ -161,7 +164,7 @@ def unit_of(phrase: str) -> Unit | None:
     """The unit that a phrase spells ("km per hour", "cm^{2}", "square feet"), or None."""
     if not phrase or len(phrase) > 60:
         return None
-    phrase = _FRAC.sub(r"\1/\2", phrase.strip())
+    phrase = _FLUID.sub("floz", _FRAC.sub(r"\1/\2", phrase.strip()))
     if "-" in phrase and phrase not in _EXACT:
         phrase = _HYPHEN.sub(" ", phrase)  # kilowatt-hours
     if phrase[:3].lower() == "per" and phrase[3:].strip().lower() == "cent":

@@ -1,0 +1,106 @@
+"""What a benchmark asks does not stay in the training data, and templates do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from filters.make import make_filtered
+from tests.rows import dataset, item, sample
+from tests.test_filters import store
+from tests.test_near_images import chart, copies, encoded
+from vlt.errors import UsageError, UserError
+from vlt.images import ImageStore
+from vlt.store import Dataset, Store
+
+__all__ = ["store"]
+
+LONG = (
+    "A farmer wants to fence a rectangular field of {} metres by {} metres along the river and "
+    "leaves out the side on the river; how many metres of fence are needed in all?"
+)
+
+
+def benchmark(store: Store, images: tuple[str, ...] = ()) -> Dataset:
+    """Two questions, the second about images."""
+    rows = [item(LONG.format(30, 40), images=["b" * 64]), item("What is x?", images=list(images))]
+    return dataset(store, "bench", "item", rows)
+
+
+def test_words_of_a_benchmark_are_taken_out_and_the_pair_is_named(store: Store) -> None:
+    held = benchmark(store).table().to_pylist()
+    rows = [
+        item("Think! " + LONG.format(30, 40).upper() + " Be brief.", images=["a" * 64]),
+        item("What is x?", images=["a" * 64]),
+        item("What is x?"),
+        item("Something else about a rectangular field, namely its area, please", images=[]),
+    ]
+    items = dataset(store, "items", "item", rows)
+    chain = [{"decontaminate": {"against": "bench", "images": "same"}}]
+    made, _ = make_filtered(store, items, chain=chain, name="clean")
+    assert made.table()["id"].to_pylist() == [rows[1]["id"], rows[3]["id"]]
+    assert made.dropped()["reason"].to_pylist() == [
+        f"words: as in bench@v1 {held[0]['id']}",
+        f"words: as in bench@v1 {held[1]['id']}",
+    ]
+    assert [parent.ref for parent in made.manifest.parents] == ["items@v1", "bench@v1"]
+    assert make_filtered(store, items, chain=chain, name="clean")[1]
+
+
+def test_a_new_version_of_the_benchmark_is_looked_at_again(store: Store) -> None:
+    benchmark(store)
+    items = dataset(store, "items", "item", [item(LONG.format(1, 2))])
+    first, _ = make_filtered(store, items, chain=[{"decontaminate": "bench"}], name="clean")
+    dataset(store, "bench", "item", [item("nothing like it")])
+    second, existed = make_filtered(store, items, chain=[{"decontaminate": "bench"}], name="clean")
+    assert not existed
+    assert (first.manifest.rows, second.manifest.rows) == (0, 1)
+
+
+def test_a_template_in_very_many_rows_does_not_count(store: Store) -> None:
+    text = "What is the difference between the tallest and the shortest of all bars of this chart?"
+    dataset(store, "bench", "item", [item(text, images=["b"])])
+    rows = [item(text, images=[f"{i}"]) for i in range(40)]
+    items = dataset(store, "items", "item", rows)
+    chain = [{"decontaminate": {"against": "bench", "images": "same"}}]
+    made, _ = make_filtered(store, items, chain=chain, name="clean")
+    assert made.manifest.rows == 40
+
+
+def test_images_are_found_though_rescaled(store: Store) -> None:
+    picture = chart([10, 60, 90])
+    with ImageStore(store.images) as images:
+        original = images.add(encoded(picture))
+        copied = [images.add(data) for data in copies(picture)]
+        other = images.add(encoded(chart([10, 60, 80])))
+    benchmark(store, (original,))
+    every = [original, *copied, other]
+    rows = [sample("r", 0, item(f"What is {i}?", images=[name])) for i, name in enumerate(every)]
+    samples = dataset(store, "samples", "sample", rows)
+    for how, left in (("near", [other]), ("same", [*copied, other]), ("ignore", every)):
+        settings = {"against": "bench", "images": how}
+        if how == "near":  # the other benchmark's image is not in the store
+            dataset(store, "bench", "item", [item("What is x?", images=[original])])
+        made, _ = make_filtered(store, samples, chain=[{"decontaminate": settings}], name="clean")
+        assert [images[0] for images in made.table()["images"].to_pylist()] == left
+
+
+def test_what_is_missing_is_one_sentence(store: Store) -> None:
+    items = dataset(store, "items", "item", [item()])
+    with pytest.raises(UserError, match="no dataset 'mathvista' in workspace"):
+        make_filtered(store, items, chain=[{"decontaminate": "mathvista"}])
+    with pytest.raises(UsageError, match="needs datasets to compare with"):
+        make_filtered(store, items, chain=["decontaminate"])
+
+
+def test_the_command_prints_the_pairs(store: Store) -> None:
+    benchmark(store)
+    dataset(store, "items", "item", [item(LONG.format(30, 40)), item("Why?")])
+    command = [sys.executable, "-m", "vlt.cli.main", "decontaminate", "items", "--against", "bench"]
+    command += ["--images", "same", "-w", str(store.root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "words: as in bench@v1" in done.stdout
+    assert "A farmer wants to fence" in done.stdout
+    assert "items@v2: 1 items, 1 dropped" in done.stdout
