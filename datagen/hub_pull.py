@@ -22,8 +22,6 @@ from vlt.stage import Manifest, Stage
 from vlt.store import Dataset, Store, fresh_folder
 from vlt.writer import Writer
 
-BATCH = 100
-
 
 def pull_dataset(
     store: Store,
@@ -94,13 +92,13 @@ def _here(store: Store, name: str, manifest: Manifest) -> Dataset | None:
 def _rows(shard: Path, images: ImageStore, repo: str) -> Iterator[pa.Table]:
     """The shard's rows with their images put into the store, and their hashes in the rows."""
     with pq.ParquetFile(shard, buffer_size=1 << 20) as opened:
-        for batch in opened.iter_batches(batch_size=BATCH):
+        place = opened.schema_arrow.get_field_index("images")
+        for group in range(opened.num_row_groups):  # one after the other: they were cut for this
+            table = opened.read_row_group(group)
             hashes = [
                 [_add(images, cell, repo) for cell in cells]
-                for cells in batch.column("images").to_pylist()
+                for cells in table.column("images").to_pylist()
             ]
-            place = batch.schema.get_field_index("images")
-            table = pa.Table.from_batches([batch])
             yield table.set_column(place, "images", pa.array(hashes, pa.list_(pa.string())))
 
 

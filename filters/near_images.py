@@ -26,7 +26,7 @@ from vlt.images import ImageStore
 
 BITS = 10
 """Most bits in which the hashes of two candidates differ."""
-BRIGHTNESS, COLOUR = 40.0, 30.0
+BRIGHTNESS, COLOUR = 38.0, 30.0
 """Least differences of two pictures that are not the same, of 255."""
 COARSE = 32
 COARSE_DIFFERENCE = 64

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import socket
 import threading
 import time
@@ -14,7 +15,9 @@ import pytest
 
 from tests.stub import Stub
 from tests.stub_server import text_of
+from vlt.engine.backoff import retry_after
 from vlt.engine.openai import OpenAIEngine
+from vlt.engine.reply import Reply, TryAgain, read_reply
 from vlt.errors import UserError
 from vlt.request import Completion, Failure, Request, Sampling, request_key
 
@@ -132,8 +135,6 @@ def test_images_travel_as_data_urls(stub: Stub) -> None:
     blocks = [{"type": "image", "image": "a"}, {"type": "text", "text": 'say "hé"'}]
     messages = [{"role": "user", "content": blocks}]
     sent = body(prefix("m", SAMPLING), messages, 2, 7, {"a": PNG}.__getitem__)
-    import json
-
     parsed = json.loads(sent)
     url = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
     assert parsed["messages"][0]["content"][0] == {"type": "image_url", "image_url": {"url": url}}
@@ -274,3 +275,58 @@ def test_an_engine_can_be_asked_twice(stub: Stub) -> None:
     results.close()
     assert len(list(opened.complete([ask("3")]))) == 1
     opened.close()
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome"),
+    [
+        ({"choices": [{"finish_reason": "stop", "message": {"content": None}}]}, ""),
+        (
+            {"choices": [{"finish_reason": "stop", "message": {"content": [{"text": "a"}, {}]}}]},
+            "a",
+        ),
+        (
+            {
+                "choices": [
+                    {"finish_reason": "length", "message": {"content": None, "reasoning": "so"}}
+                ]
+            },
+            "<think>so",
+        ),
+        ({"choices": ["text"]}, TryAgain),
+        ({"choices": None}, None),
+        ({"error": {"message": "busy"}}, TryAgain),
+        ([1], TryAgain),
+    ],
+)
+def test_replies_of_all_shapes(reply: Any, outcome: Any) -> None:
+    def read() -> Reply:
+        return read_reply(200, {}, json.dumps(reply).encode(), "http://x/v1", "m", proved=True)
+
+    if outcome is TryAgain:
+        with pytest.raises(TryAgain):
+            read()
+    else:
+        assert [c.response for c in read().choices] == ([] if outcome is None else [outcome])
+
+
+def test_tokens_of_choices_sum_up() -> None:
+    choices = [
+        {"finish_reason": "stop", "message": {"content": "x" * length}} for length in (1, 20, 7, 0)
+    ]
+    reply = {"choices": choices, "usage": {"prompt_tokens": 9, "completion_tokens": 13}}
+    read = read_reply(200, {}, json.dumps(reply).encode(), "http://x/v1", "m", proved=True)
+    assert sum(c.completion_tokens for c in read.choices) == 13
+    assert [c.prompt_tokens for c in read.choices] == [9] * 4
+
+
+def test_retry_after_is_read_in_all_its_forms() -> None:
+    from datetime import UTC, datetime, timedelta
+    from email.utils import format_datetime
+
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    assert retry_after({"Retry-After": "1.5"}) == 1.5
+    assert retry_after({"Retry-After-Ms": "250"}) == 0.25
+    assert 27 <= (retry_after({"Retry-After": soon}) or 0) <= 30
+    assert retry_after({"Retry-After": "soon"}) is None
+    assert retry_after({}) is None

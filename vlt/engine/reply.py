@@ -68,7 +68,10 @@ def read_reply(
     before that the sign of something that is not an OpenAI-compatible API.
     """
     if status == 200:
-        return _answers(raw, url, proved)
+        try:
+            return _answers(raw, url, proved)
+        except (AttributeError, KeyError, TypeError) as error:  # JSON, but of another shape
+            raise TryAgain(f"the reply is malformed ({error})") from error
     words, code = _error(raw)
     reason = f"HTTP {status}: {words}" if words else f"HTTP {status}"
     if status in (401, 403):
@@ -127,6 +130,8 @@ def _answers(raw: bytes, url: str, proved: bool) -> Reply:
 def _response(message: Mapping[str, Any], finish_reason: str) -> str:
     """All that the model wrote; reasoning that a server had set apart is joined back in."""
     content = message.get("content") or ""
+    if isinstance(content, list):  # some servers answer in parts
+        content = "".join(part.get("text") or "" for part in content)
     reasoning = message.get("reasoning_content") or message.get("reasoning")
     if not reasoning:
         return content
