@@ -271,8 +271,9 @@ def _parquet_rows(file: Path, leave_out: Sequence[str]) -> Iterator[Row | Unread
         size = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
         rows = max(1, min(1_000, math.floor(BATCH_BYTES / max(1, size / max(1, meta.num_rows)))))
         try:
-            for batch in opened.iter_batches(batch_size=rows, columns=columns):
-                yield from batch.to_pylist()
+            for group in range(meta.num_row_groups):  # all at once, Arrow would hold on to many
+                for batch in opened.iter_batches(rows, row_groups=[group], columns=columns):
+                    yield from batch.to_pylist()
         except (pa.ArrowException, OSError) as error:
             words = str(error).split("\n")[0]
             raise UserError(f"{str(file)!r} is damaged ({words}); fetch it again") from None

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from vlt.cli import data, dedup, eval, filter, gen, hub, look, run, stats, train
+from vlt.cli import data, dedup, eval, filter, gen, grade, hub, look, run, stats, train
 from vlt.cli.output import FAILED, INTERRUPTED, say
 from vlt.errors import UserError
 
@@ -27,6 +27,7 @@ app.command("export")(data.export)
 app.command("push")(hub.push)
 app.command("pull")(hub.pull)
 app.add_typer(gen.app, name="gen")
+app.command("grade")(grade.grade)
 app.command("filter")(filter.filter_)
 app.command("dedup")(dedup.dedup)
 app.command("decontaminate")(dedup.decontaminate)
