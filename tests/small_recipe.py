@@ -37,6 +37,9 @@ def write_small(file: Path, **changes: Any) -> Path:
             phase["items"] = [_few(source, 8) for source in phase.get("items", [])]
         if "items" in holder:
             holder["items"] = [_few(source, 24) for source in holder["items"]]
+    # Round 2 trains on its own items by their pass rates, as a recipe may.
+    tree["rounds"][1]["grpo"][0].pop("items")
+    tree["rounds"][1]["grpo"][0]["difficulty"] = [0.0, 1.0]
     tree.update(changes)
     file.write_text(yaml.safe_dump(tree))
     return file

@@ -71,6 +71,10 @@ def test_set_changes_a_key(tmp_path: Path) -> None:
         ({"captions": {"temprature": 1}}, r"unknown key 'rounds\.0\.captions\.temprature'"),
         ({"reasoning": {"k": 0}}, "k = 0"),
         ({"seed": "many"}, "seed = 'many'"),
+        (
+            {"grpo": [{"items": [{"source": "miniature"}], "difficulty": [0.2, 0.8]}]},
+            "items of its own or a difficulty band, not both",
+        ),
     ],
 )
 def test_what_is_not_right_is_named(tmp_path: Path, changes: dict[str, object], says: str) -> None:

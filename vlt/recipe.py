@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from vlt.errors import UsageError
 from vlt.prompts import Prompt
@@ -134,8 +134,14 @@ class Phase(Part):
     items: list[Source] = []
     """By default the round's own items."""
     difficulty: tuple[float, float] | None = None
-    """Only items with a pass rate in this band, by the round's samples."""
+    """Without items of its own: the round's items whose samples' pass rate lies in this band."""
     train: Train = Train()
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Phase:
+        if self.items and self.difficulty:
+            raise ValueError("a phase has items of its own or a difficulty band, not both")
+        return self
 
 
 class Round(Part):

@@ -178,7 +178,8 @@ def round_steps(recipe: Recipe, number: int, settings: Round) -> Iterator[Step]:
 def _grpo(
     recipe: Recipe, number: int, phase: Phase, place: int, phases: int, start: str
 ) -> Iterator[Step]:
-    items = "samples" if phase.difficulty else "items"
+    # Pass rates come from verified samples; those that were dropped count, too.
+    items = "sft" if phase.difficulty else "items"
     if phase.items:
         items = "grpo-items" if phases == 1 else f"grpo-items-{place + 1}"
         yield from _items(items, number, phase.items)

@@ -221,12 +221,11 @@ class LocalEngine:
             for s in p.request.samples
         ]
         limits = [min(sampling.max_tokens, self.context - length) for _, length, _ in samples]
-        greedy = sampling.temperature == 0
         seed = sampling.seed
         uniforms = uniform_numbers(
             [p.request.key for p, _, _ in samples],
             [None if seed is None else seed + s for _, _, s in samples],
-            0 if greedy else max(limits),
+            0 if sampling.temperature == 0 else max(limits),
         )
         decoder = Decoder(
             sampling,
