@@ -26,6 +26,7 @@ from filters.database import Scratch
 from filters.decontaminate import Decontaminate
 from filters.shape import Filter, Judgement, Prepares, RowFilter, WholeFilter, is_whole, settings
 from vlt.errors import UsageError
+from vlt.lineage import fair_samples
 from vlt.schema import KINDS
 from vlt.stage import Stage
 from vlt.store import Dataset, Store
@@ -67,6 +68,7 @@ def make_filtered(
     parents = [samples] if isinstance(samples, Dataset) else list(samples)
     filters = parse_chain(chain)
     kind = _one_kind(parents, filters)
+    _check_fairness(store, parents, filters)
     stage = Stage("filter", {"chain": [settings(filter) for filter in filters]})
     references = [d for f in filters if isinstance(f, Decontaminate) for d in f.references(store)]
     if found := store.find(name, stage, [*parents, *references]):
@@ -90,6 +92,19 @@ def make_filtered(
         writer.facts["by_source"] = ledger.as_json()
         shutil.rmtree(scratch.folder)
     return writer.dataset, False
+
+
+def _check_fairness(store: Store, parents: Sequence[Dataset], filters: Sequence[Filter]) -> None:
+    """Raises UsageError where pass rates would be those of items that were drawn again if wrong."""
+    if not any(filter.name == "difficulty" for filter in filters):
+        return
+    for parent in parents:
+        if fair_samples(store, parent) is not None:
+            raise UsageError(
+                f"{parent.ref} was sampled with --until-correct, which biases the pass rates that "
+                "difficulty goes by; sample without it, or use `vlt train grpo --difficulty`, which "
+                "counts the first k samples alone"
+            )
 
 
 def _one_kind(parents: Sequence[Dataset], filters: Sequence[Filter]) -> str:

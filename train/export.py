@@ -90,24 +90,27 @@ def write_trl(
     return exported
 
 
-def items_of_samples(dataset: Dataset) -> pa.Table:
+def items_of_samples(dataset: Dataset, fair: int | None = None) -> pa.Table:
     """The distinct items of a dataset of verified samples, with the column pass_rate.
 
     pass_rate is the share of correct ones among an item's judged samples. The samples that a filter
     dropped count as well (verification drops the wrong ones), and so do items none of whose samples
-    was right; an item that was dropped for another reason stays out.
+    was right; an item that was dropped for another reason stays out. `fair`: only samples below this
+    number count (see vlt.lineage.fair_samples).
     """
     import pyarrow.compute as pc
 
-    names = [*ITEM.names, "verdict"]
+    names = [*ITEM.names, "sample", "verdict"]
     kept = dataset.table(names)
     gone = dataset.dropped()
     items = kept.select(ITEM.names)
-    verdicts = kept.select(["id", "verdict"])
+    verdicts = kept.select(["id", "sample", "verdict"])
     if gone.num_rows:
         by_verdict = gone.filter(pc.equal(gone["filter"], "verify"))
         items = pa.concat_tables([items, by_verdict.select(ITEM.names)])
-        verdicts = pa.concat_tables([verdicts, gone.select(["id", "verdict"])])
+        verdicts = pa.concat_tables([verdicts, gone.select(["id", "sample", "verdict"])])
+    if fair is not None:
+        verdicts = verdicts.filter(pc.less(verdicts["sample"], fair))
     _, first = _first_of_each(items["id"])
     items = items.take(first)
     judged = verdicts.filter(pc.is_in(verdicts["verdict"], pa.array(["correct", "wrong"])))

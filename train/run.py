@@ -20,6 +20,7 @@ from train.settings import EXECUTION, check_freeze, check_pixels, identity, reso
 from vlt.digest import model_identity
 from vlt.errors import UserError
 from vlt.images import ImageStore
+from vlt.lineage import fair_samples
 from vlt.prompts import Prompt
 from vlt.stage import Stage
 from vlt.store import Dataset, Store
@@ -129,7 +130,7 @@ def _export(
             load_image=images.read,
             columns=kind,
             pixels=pixels,
-            rows=_prompts(data, difficulty) if kind == "grpo" else None,
+            rows=_prompts(store, data, difficulty) if kind == "grpo" else None,
         )
     if not exported.rows:
         why = f": {exported.failed.most_common(1)[0][0]}" if exported.failed else ""
@@ -148,12 +149,12 @@ def _export(
 
 
 def _prompts(
-    data: Dataset, difficulty: tuple[float | None, float | None] | None
+    store: Store, data: Dataset, difficulty: tuple[float | None, float | None] | None
 ) -> pa.Table | None:
     """GRPO's items where they are not simply the dataset's rows."""
     if data.kind != "sample":
         return None
-    items = items_of_samples(data)
+    items = items_of_samples(data, fair_samples(store, data))
     if difficulty:
         items = band(items, *difficulty)
         if not items.num_rows:

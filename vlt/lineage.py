@@ -41,6 +41,21 @@ def ancestors(store: Store, dataset: Dataset) -> Iterator[Ancestor]:
     return walk(dataset, 0)
 
 
+def fair_samples(store: Store, dataset: Dataset) -> int | None:
+    """k where further samples were drawn only of items not yet solved (--until-correct), else None.
+
+    The first k of each item were drawn whatever came of them: only they give an unbiased pass rate.
+    """
+    parameters = dataset.manifest.parameters
+    if dataset.kind == "sample" and "until_correct" in parameters:
+        return int(parameters["k"])
+    parents = [parent_of(store, dataset, parent) for parent in dataset.manifest.parents]
+    found = [
+        fair_samples(store, parent) for parent in parents if parent and parent.kind == "sample"
+    ]
+    return next((k for k in found if k is not None), None)
+
+
 def parent_of(store: Store, child: Dataset, parent: Parent) -> Dataset | None:
     """The version that a child was made from, or None where it is gone.
 
