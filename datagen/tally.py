@@ -51,7 +51,9 @@ class Tally:
             parts += [f"${self.price.of(self.prompt_tokens, self.tokens):,.2f}"]
         parts += [f"{self.had:,} from the journal"] if self.had else []
         parts += [f"{self.failed:,} failed"] if self.failed else []
-        parts += [f"{duration((self.total - done) / speed)} left"] if speed else []
+        # The first answers wait for the model to load or the server to warm up: they tell no speed.
+        if speed and self.arrived + self.failed >= self.total / 50:
+            parts += [f"{duration((self.total - done) / speed)} left"]
         return ", ".join(parts)
 
 
