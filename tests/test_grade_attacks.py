@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import resource
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -136,7 +137,24 @@ def test_an_attack_is_bounded_and_wrong(name: str) -> None:
     assert grade("<answer>2/4</answer>", "\\frac{1}{2}").verdict == "correct"
     assert grade("<answer>\\sin 30^\\circ</answer>", "\\frac{1}{2}").verdict == "correct"
     assert not PWNED.exists()
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 700 * 1024  # kB, pytest included
+
+
+ALL_IN_ONE_PROCESS = """
+import resource
+from tests.test_grade_attacks import GOLDS, _attacks
+from vlt.grade import grade
+for attack in _attacks().values():
+    for gold, choices in GOLDS:
+        grade(f"<answer>{attack}</answer>", gold, choices=choices)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_all_attacks_in_one_process_stay_small() -> None:
+    root = Path(__file__).parent.parent
+    command = [sys.executable, "-c", ALL_IN_ONE_PROCESS]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 500 * 1024  # kB
 
 
 def _harmless(name: str) -> bool:
