@@ -339,6 +339,8 @@ def test_the_miniature(store: Store) -> None:
     assert make_items(store, "miniature", source_settings=settings)[1]
     with pytest.raises(UsageError, match="no setting"):
         make_items(store, "miniature", source_settings={"m": 12})
+    with pytest.raises(UserError, match="n = 'abc'"):
+        make_items(store, "miniature", source_settings={"n": "abc"})
     with pytest.raises(UserError, match="miniature"):
         make_items(store, "miniature", source_settings={"families": ["no such"]})
 

@@ -26,6 +26,12 @@ class Miniature:
                 f"{', '.join(self.DEFAULTS)}"
             )
         self.settings = {**self.DEFAULTS, **settings}
+        for number in ("n", "seed"):
+            value = self.settings[number]
+            if not isinstance(value, int) or (number == "n" and value < 1):
+                raise UsageError(
+                    f"source 'miniature': {number} = {value!r} is not right; give a whole number"
+                )
         if self.settings["families"] is None:
             from datagen.miniature.questions import FAMILIES
 
