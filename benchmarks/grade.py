@@ -147,7 +147,7 @@ def accuracy(grader: Grader) -> dict[str, float]:
     for response, case, gold_verdict in scored_cases():
         try:
             said = grader(response, case["gold"], case.get("choices"))
-        except Exception:
+        except Exception:  # a peer that raises has not called the answer right; ours never raises
             said = False
         cases += 1
         right += said == gold_verdict
