@@ -5,9 +5,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   ?= vlt-demo
+JOBS   ?= 2
 
-.PHONY: demo test test-fast lint format install clean help
-.PHONY: bench-loop bench-gen bench-grade bench-filters bench-train bench-import
+.PHONY: demo test browser test-vllm test-fast lint format install clean help
+.PHONY: bench-loop bench-gen bench-grade bench-filters bench-train bench-import bench-push
 
 help:           ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -15,8 +16,15 @@ help:           ## list the targets
 demo: $(VENV)/run.stamp      ## the whole loop, for real, on two CPU cores, in minutes
 	$(BIN)/vlt demo $(DEMO)
 
-test: install   ## all tests
-	$(BIN)/python -m pytest
+test: install   ## all tests, two at a time (JOBS=N)
+	$(BIN)/python -m pytest -n $(JOBS)
+
+browser: install        ## a Chromium for the tests of pages, where there is none (Debian's; needs root)
+	$(BIN)/python -m benchmarks.browser || (apt-get update -qq && apt-get install -y -qq chromium)
+
+test-vllm: install      ## generation with a real vLLM on the CPU; builds its environment once, in the user's cache
+	$(BIN)/python -m tests.real_vllm.environment
+	$(BIN)/python -m pytest tests/real_vllm
 
 test-fast: install      ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"
@@ -48,6 +56,9 @@ bench-train: install    ## vlt train beside TRL by hand: what we add to a step a
 
 bench-import: install   ## importing images beside copying and hashing the files
 	$(BIN)/python -m benchmarks.import
+
+bench-push: install     ## pushing to a Hub on loopback, in bounded memory; ROWS=100000 for 3 GB
+	$(BIN)/python -m benchmarks.push $(if $(ROWS),--rows $(ROWS))
 
 install: $(VENV)/dev.stamp   ## everything a developer needs, into .venv
 

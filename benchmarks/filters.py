@@ -2,6 +2,7 @@
 
     python -m benchmarks.filters                    # 100,000 rows: about five minutes on two cores
     python -m benchmarks.filters --rows 1000000     # the sizes that the targets speak of
+    python -m benchmarks.filters --memory 100MB --only spill
     python -m benchmarks.filters --only chain,near
 
 Every job is a process of its own; CPU seconds (user + system, of all its threads, starting up and
@@ -11,85 +12,32 @@ importing included) and peak memory are the kernel's. Corpora are made once and 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import resource
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain as joined
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.corpus import Texts, free_text, score, template_text, vocabulary
-from vlt.schema import SAMPLE
-from vlt.stage import Stage
+from benchmarks.corpus import score
+from benchmarks.filter_corpora import prepare
 from vlt.store import Store
-from vlt.writer import Writer
 
-GROUP = 10_000
-CHARTS = 10_000
+MEMORY = os.environ.get("VLT_BENCH_MEMORY", "500MB")
+"""DuckDB's limit; set by --memory."""
 Facts = dict[str, Any]
 """What a job found; a function among the values is called once the job has been measured."""
-
-
-def make_samples(folder: Path, rows: int) -> None:
-    """A dataset `samples`: four traces of about 300 words to a question, 60 % of them correct.
-
-    Two in five hold a second thought, one in twenty speaks of the caption, one in fifty is looped.
-    """
-    rng = np.random.default_rng(0)
-    words, texts = vocabulary(rng), Texts(min(rows, 100_000), rng)
-    stage = Stage("gen reasoning", {"benchmark": rows})
-    with Writer(Store(folder / "workspace"), stage, "samples", "sample") as writer:
-        for start in range(0, rows, GROUP):
-            table = _samples(start, min(GROUP, rows - start), words, texts, rng)
-            writer.expect(table)
-            writer.keep(table)
-
-
-def _samples(start: int, rows: int, words: pa.Array, texts: Texts, rng: Any) -> pa.Table:
-    drawn = [texts[int(i)] for i in rng.integers(0, len(texts.offsets) - 1, rows)]
-    traces = []
-    for number, numbers in enumerate(drawn):
-        parts = words.take(pa.array(numbers)).to_pylist()
-        half = len(parts) // 2
-        if number % 5 < 2:
-            parts.insert(half, "Wait, let me check.")
-        if number % 20 == 7:
-            parts.insert(0, "Based on the caption, this is clear.")
-        if number % 50 == 13:
-            parts += ["and so it is the same as it was before"] * 20
-        traces.append(" ".join(parts))
-    ids = [f"{(start + i) // 4:032x}" for i in range(rows)]
-    responses = [f"<think>{trace}</think>\n<answer>4</answer>" for trace in traces]
-    columns: dict[str, Any] = {
-        "id": ids,
-        "source": [f"source{(start + i) // 4 % 6}" for i in range(rows)],
-        "question": [f"What is the number of item {(start + i) // 4}?" for i in range(rows)],
-        "choices": [[] for _ in range(rows)],
-        "answer": ["4"] * rows,
-        "answer_type": ["integer"] * rows,
-        "images": [[f"{(start + i) // 4:064x}"] for i in range(rows)],
-        "meta": ["{}"] * rows,
-        "sample": [(start + i) % 4 for i in range(rows)],
-        "response": responses,
-        "reasoning": traces,
-        "predicted": ["4"] * rows,
-        "finish_reason": ["stop"] * rows,
-        "completion_tokens": [400] * rows,
-        "model": ["benchmark"] * rows,
-        "verdict": np.where(rng.random(rows) < 0.6, "correct", "wrong").tolist(),
-    }
-    missing = {name: pa.nulls(rows, SAMPLE.field(name).type) for name in SAMPLE.names}
-    arrays = {name: pa.array(values, SAMPLE.field(name).type) for name, values in columns.items()}
-    return pa.table({**missing, **arrays}, schema=SAMPLE)
 
 
 def read_and_write(folder: Path) -> Facts:
@@ -113,11 +61,50 @@ def chain(*filters: Any) -> Callable[[Path], Facts]:
         store = Store(folder / "workspace")
         shutil.rmtree(store.folder("sample") / "filtered", ignore_errors=True)
         made, _ = make_filtered(
-            store, store.open("samples"), chain=filters, name="filtered", memory="500MB"
+            store, store.open("samples"), chain=filters, name="filtered", memory=MEMORY
         )
         return {"kept": made.manifest.rows}
 
     return run
+
+
+def spilling(folder: Path) -> Facts:
+    """Exact dedup of all samples by question and response in DuckDB, which must spill to disk.
+
+    The keys are the texts themselves, so that they do not fit into the memory allowed.
+    """
+    from filters.database import Scratch
+
+    files = Store(folder / "workspace").open("samples").files
+    scratch = Scratch(folder / "scratch", MEMORY, os.cpu_count() or 1)
+    with scratch.connect() as connection, Spilled(scratch.folder) as spilled:
+        distinct = connection.execute(
+            "select count(*) from (select question, response from read_parquet(?) group by all)",
+            [[str(file) for file in files]],
+        ).fetchone()[0]
+    return {"distinct": distinct, "spilled GB": round(spilled.most / 1e9, 2)}
+
+
+class Spilled:
+    """Watches how much lies in a folder while something else works."""
+
+    def __init__(self, folder: Path):
+        self.most, self._folder, self._over = 0, folder, threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> Spilled:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.1):
+            with contextlib.suppress(FileNotFoundError):  # it is DuckDB's to remove its files
+                sizes = [f.stat().st_size for f in self._folder.rglob("*") if f.is_file()]
+                self.most = max(self.most, sum(sizes))
 
 
 def group_by(folder: Path) -> Facts:
@@ -140,7 +127,7 @@ def dedup(kind: str, *, near: bool, columns: list[str] | None) -> Callable[[Path
         from filters.dedup_file import dedup_file
 
         kept = folder / f"kept-{kind}.parquet"
-        scratch = Scratch(folder / "scratch", "500MB", os.cpu_count() or 1)
+        scratch = Scratch(folder / "scratch", MEMORY, os.cpu_count() or 1)
         file = folder / kind / "corpus.parquet"
         dedup_file(file, kept, ["text"], scratch, near=near, columns=columns)
         return {"score": lambda: score(kept, folder / kind)}
@@ -158,53 +145,46 @@ class Job:
     target: str = ""
 
 
-def make_charts(folder: Path, count: int) -> None:
-    """Charts, every other one differing from the one before in one bar, and copies of a tenth.
-
-    images.json: {"charts": [sha256], "copies": [[how, sha256 of the copy, of the chart]]}
-    """
-    from tests.test_near_images import chart, drawn, encoded, scaled
-    from vlt.images import ImageStore
-
-    made: dict[str, Any] = {"charts": [], "copies": []}
-    with ImageStore(folder / "images") as images:
-        for number, values in enumerate(drawn(count)):
-            picture = chart(values)
-            name = images.add(encoded(picture))
-            made["charts"].append(name)
-            if number % 10:
-                continue
-            cropped = picture.crop((4, 3, picture.width - 4, picture.height - 3))
-            for how, data in (
-                ("jpeg 90", encoded(picture, "JPEG", quality=90)),
-                ("jpeg 40", encoded(picture, "JPEG", quality=40)),
-                ("half size", encoded(scaled(picture, 0.5))),
-                ("3/4, jpeg 75", encoded(scaled(picture, 0.75), "JPEG", quality=75)),
-                ("double size", encoded(scaled(picture, 2.0))),
-                ("cropped by 2 %", encoded(cropped)),
-            ):
-                made["copies"].append([how, images.add(data), name])
-    (folder / "images.json").write_text(json.dumps(made))
-
-
 def near_images(folder: Path) -> Facts:
-    """Charts and copies: recall by how they were copied, and pairs of charts taken for one."""
+    """Of each group of pictures: recall by how they were copied, and false pairs.
+
+    `least apart` and `most apart` are the margins around the limit on brightness: of a picture and
+    the one beside it that differs in one thing, and of a picture and its copies (not the cropped).
+    """
     from filters.near_images import same_pictures
     from vlt.images import ImageStore
 
-    made = json.loads((folder / "images.json").read_text())
-    charts = list(dict.fromkeys(made["charts"]))
+    facts: Facts = {}
     with ImageStore(folder / "images") as images:
-        same = same_pictures(images, [*charts, *(copy for _, copy, _ in made["copies"])])
-    found: dict[str, list[bool]] = {}
-    for how, copy, chart in made["copies"]:
-        found.setdefault(how, []).append(same[copy] == chart)
-    wrong = sum(same[copy] not in (copy, chart) for _, copy, chart in made["copies"])
+        for group in json.loads((folder / "images.json").read_text()):
+            names = list(dict.fromkeys(group["names"]))
+            same = same_pictures(images, [*names, *(copy for _, copy, _ in group["copies"])])
+            found: dict[str, list[bool]] = {}
+            for how, copy, name in group["copies"]:
+                found.setdefault(how, []).append(same[copy] == same[name])
+            crops = found.pop("cropped by 2 %")
+            wrong = sum(same[copy] not in (copy, name) for _, copy, name in group["copies"])
+            facts[group["group"]] = {
+                "pictures": len(names),
+                "false pairs": sum(same[name] != name for name in names) + wrong,
+                "recall": round(float(np.mean(list(joined.from_iterable(found.values())))), 4),
+                "worst": min((round(float(np.mean(each)), 4), how) for how, each in found.items()),
+                "crops": round(float(np.mean(crops)), 4),
+                **margins(images, group),
+            }
+    return facts
+
+
+def margins(images: Any, group: dict[str, Any]) -> dict[str, float]:
+    """How far copies and changed pictures are from each other in brightness, of 255."""
+    from filters.near_images import apart_stored
+
+    true = [(a, b) for how, a, b in group["copies"] if not how.startswith("crop")][:500]
+    pairs = list(zip(group["names"][::2], group["names"][1::2], strict=False))[:500]
+    changed = [pair for pair in pairs if pair[0] != pair[1]]
     return {
-        "charts": len(charts),
-        "false pairs of charts": sum(same[chart] != chart for chart in charts),
-        "copies of another chart": wrong,
-        "recall": {how: float(np.mean(each)) for how, each in found.items()},
+        "most apart": round(max(apart_stored(images, *pair)[0] for pair in true), 1),
+        "least apart": round(min(apart_stored(images, *pair)[0] for pair in changed), 1),
     }
 
 
@@ -218,6 +198,7 @@ JOBS: dict[str, Job] = {
         chain("repetition", "leakage", *WORDS_REFLECTION_SELECT), "read and write", "8 x, 1.5 GB"
     ),
     "chain: dedup of items": Job(chain("dedup")),
+    "spill: texts grouped": Job(spilling, None, "finishes"),
     "group by hash": Job(group_by),
     "exact: ids": Job(dedup("text", near=False, columns=["id"]), "group by hash", "2 x, 0.6 GB"),
     "exact: whole rows": Job(dedup("text", near=False, columns=None)),
@@ -233,13 +214,20 @@ def carry_out(name: str, folder: Path) -> None:
     started = time.monotonic()
     facts = JOBS[name].run(folder)
     usage = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
     cost = {
-        "cpu": round(usage.ru_utime + usage.ru_stime, 2),
+        "cpu": round(sum(u.ru_utime + u.ru_stime for u in (usage, children)), 2),
         "wall": round(time.monotonic() - started, 2),
-        "GB": round(usage.ru_maxrss / 1e6, 2),
+        "GB": round(peak_memory(), 2),
     }
     found = {key: value() if callable(value) else value for key, value in facts.items()}
     print(json.dumps({**cost, "facts": found}))
+
+
+def peak_memory() -> float:
+    """Of this process, in GB; VmHWM begins anew at exec, which ru_maxrss does not."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1e6
 
 
 def in_a_process(*arguments: str) -> str:
@@ -248,27 +236,13 @@ def in_a_process(*arguments: str) -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def prepare(folder: Path, rows: int) -> None:
-    """Make the corpora that are not there yet; templates stay at 100,000 rows or fewer."""
-    if not (folder / "workspace" / "datasets" / "samples").exists():
-        make_samples(folder, rows)
-    if not (folder / "images.json").exists():
-        make_charts(folder, min(rows // 10, CHARTS))
-    for kind, write, size in (
-        ("text", free_text, rows),
-        ("templates", template_text, min(rows, 100_000)),
-    ):
-        if not (folder / kind / "truth.parquet").exists():
-            (folder / kind).mkdir(parents=True, exist_ok=True)
-            write(size, folder / kind, np.random.default_rng(0))
-
-
 def main() -> None:
     """Run the jobs and print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--folder", type=Path, default=Path("/tmp/vlt-bench-filters"))
     parser.add_argument("--only", help="jobs whose name holds one of these, by comma")
+    parser.add_argument("--memory", default=MEMORY, help="DuckDB's limit, e.g. 500MB")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     parser.add_argument("--prepare", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -278,12 +252,13 @@ def main() -> None:
     if given.prepare:
         prepare(given.folder, given.rows)
         return
+    os.environ["VLT_BENCH_MEMORY"] = given.memory
     folder = given.folder / str(given.rows)
     # In a process of its own: the peak memory of a child is never below what its parent held.
     in_a_process("--prepare", "--rows", str(given.rows), "--folder", str(folder))
     wanted = [n for n in JOBS if not given.only or any(w in n for w in given.only.split(","))]
     wanted = [n for n in JOBS if n in wanted or any(JOBS[w].beside == n for w in wanted)]
-    print(f"{given.rows:,} rows")
+    print(f"{given.rows:,} rows, DuckDB with {given.memory}")
     print(f"{'job':34} {'CPU s':>8} {'wall s':>8} {'GB':>6} {'ratio':>7}  target")
     cpu: dict[str, float] = {}
     for name in wanted:

@@ -3,9 +3,9 @@
     python -m benchmarks.loop [--seeds 1 2 3] [--to bench-data/loop]
 
 Each seed is a workspace of its own and takes what `vlt demo` takes; what is there already is not
-made again. The seed changes sampling and training; the items are the recipe's. `direct` is
-the base model asked for the answer alone. `pooled` counts the
-answers of all seeds together.
+made again. The seed changes sampling and training; the items are the recipe's. `direct` is the base
+model asked for the answer alone. `pooled` counts the answers of all seeds together. Then, in the
+same workspaces, what the loop's parts are worth (benchmarks/ablation.py); --no-arms leaves it out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from vlt.evaluate import wilson
+from benchmarks.ablation import loop_seconds, run_arms
+from benchmarks.ablation import table as table_of_arms
+from benchmarks.figures import cell, gains, pooled
 
 MODELS = ("direct", "SFT 1", "GRPO 1", "SFT 2", "GRPO 2")
 
@@ -28,13 +30,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--to", type=Path, default=Path("bench-data/loop"))
+    parser.add_argument("--no-arms", action="store_true", help="only the loop itself")
     arguments = parser.parse_args()
-    scores = {}
+    scores, arms = {}, {}
     for seed in arguments.seeds:
         started = time.monotonic()
         scores[seed] = run(seed, arguments.to / f"seed-{seed}")
+        if not arguments.no_arms:
+            arms[seed] = run_arms(seed, arguments.to / f"seed-{seed}")
         print(f"seed {seed}: {time.monotonic() - started:.0f} s", file=sys.stderr)
     print(table(scores))
+    if arms:
+        print(f"\n{table_of_arms(arms, scores)}")
+        spent = [f"{loop_seconds(arguments.to / f'seed-{seed}'):.0f} s" for seed in arms]
+        print(f"The loop's four trainings took {', '.join(spent)}.")
 
 
 def run(seed: int, workspace: Path) -> dict[str, Any]:
@@ -59,14 +68,10 @@ def table(scores: dict[int, dict[str, Any]]) -> str:
     """The scores as Markdown, a line a seed, then pooled, then the gains."""
     lines = ["| seed | " + " | ".join(MODELS) + " | time |", "|---" * (len(MODELS) + 2) + "|"]
     for seed, row in scores.items():
-        cells = [_cell(row[model]) for model in MODELS]
+        cells = [cell(row[model]) for model in MODELS]
         lines.append(f"| {seed} | " + " | ".join(cells) + f" | {row['seconds']:.0f} s |")
-    pooled = {}
-    for model in MODELS:
-        n = sum(row[model]["n"] for row in scores.values())
-        right = sum(row[model]["value"] * row[model]["n"] for row in scores.values())
-        pooled[model] = vars(wilson(right, n))
-    lines.append("| pooled | " + " | ".join(_cell(pooled[model]) for model in MODELS) + " | |")
+    together = [pooled(row[model] for row in scores.values()) for model in MODELS]
+    lines.append("| pooled | " + " | ".join(cell(score) for score in together) + " | |")
     lines.append("")
     for later, earlier in (
         ("GRPO 1", "SFT 1"),
@@ -74,15 +79,9 @@ def table(scores: dict[int, dict[str, Any]]) -> str:
         ("GRPO 2", "GRPO 1"),
         ("GRPO 2", "direct"),
     ):
-        gains = [100 * (row[later]["value"] - row[earlier]["value"]) for row in scores.values()]
-        mean = sum(gains) / len(gains)
-        each = ", ".join(f"{gain:+.1f}" for gain in gains)
-        lines.append(f"{later} over {earlier}: {mean:+.1f} points ({each})")
+        pair = [[row[model] for row in scores.values()] for model in (later, earlier)]
+        lines.append(gains(later, pair[0], earlier, pair[1]))
     return "\n".join(lines)
-
-
-def _cell(score: dict[str, float]) -> str:
-    return f"{100 * score['value']:.1f} [{100 * score['low']:.1f}, {100 * score['high']:.1f}]"
 
 
 if __name__ == "__main__":

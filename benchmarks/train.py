@@ -4,7 +4,8 @@
     python -m benchmarks.train --shape 3b --steps 20       # one GPU with 80 GB; 0.5b: 24 GB
 
 The same rows, model and settings, each in a process of its own, in turns. Wall times on a busy
-machine vary by more than the overhead, so processor seconds stand beside them. On a GPU also
+machine vary by more than the overhead, so processor seconds stand beside them, and the overhead is
+given in both: of a step as a share (the bar is 2 %), of start and end in seconds (5 s). On a GPU also
 samples/s, peak memory and, for SFT, model FLOPs utilisation (2 FLOPs a token for each parameter, 4
 more for each that is trained; attention not counted).
 """
@@ -68,13 +69,14 @@ else:
     args = GRPOConfig(folder, **place, **same, **settings)
     functions = rewards({"accuracy": 1.0}).functions
     trainer = GRPOTrainer(model=model, reward_funcs=functions, args=args, train_dataset=rows)
-started = time.monotonic()
+started, cpu = time.monotonic(), time.process_time()
 trainer.train()
-seconds = time.monotonic() - started
+seconds, cpu = time.monotonic() - started, time.process_time() - cpu
 trainer.save_model(folder + "/model")
 cuda = torch.cuda.is_available()
 print("RESULT", json.dumps({
     "training": seconds,
+    "training_cpu": cpu,
     "peak": torch.cuda.max_memory_allocated() if cuda else 0,
     "device": torch.cuda.get_device_name() if cuda else "cpu",
     "tokens": [x["num_tokens"] for x in trainer.state.log_history if "num_tokens" in x][-1],
@@ -108,6 +110,7 @@ def by_vlt(kind: str, settings: dict[str, Any], model: str, data: Dataset, store
     metrics = pq.read_table(made.path / "metrics.parquet").to_pylist()
     return {
         "training": facts["train_seconds"],
+        "training_cpu": facts["train_cpu_seconds"],
         "peak": facts.get("peak_gpu_bytes", 0),
         "tokens": [m["value"] for m in metrics if m["name"] == "num_tokens"][-1],
         "parameters": facts["parameters"],
@@ -124,7 +127,8 @@ def measured(run: Callable[[], Result]) -> Result:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     cpu += time.process_time() - own
-    return {**result, "rest": wall - result["training"], "cpu": cpu}
+    rest_cpu = cpu - result["training_cpu"]
+    return {**result, "rest": wall - result["training"], "cpu": cpu, "rest_cpu": rest_cpu}
 
 
 def rows_for(kind: str, shape: str, store: Store) -> Dataset:
@@ -152,6 +156,24 @@ def show(kind: str, steps: int, batch: int, found: dict[str, list[Result]]) -> N
             f"{name:12}{seconds / steps * 1000:10.1f}{batch * steps / seconds:11.1f}"
             f"{middle['rest']:9.1f}{middle['cpu']:9.1f}{one['peak'] / 2**30:7.1f}{mfu:>7}"
         )
+
+    print(overhead(found["TRL by hand"], found["vlt train"]))
+
+
+def overhead(hand: list[Result], ours: list[Result]) -> str:
+    """What vlt adds: to a step as a share, to start and end in seconds; by wall clock and by CPU."""
+
+    def middle(runs: list[Result], key: str) -> float:
+        return statistics.median(run[key] for run in runs)
+
+    lines = []
+    for clock, step, rest in (("wall", "training", "rest"), ("CPU", "training_cpu", "rest_cpu")):
+        share = middle(ours, step) / middle(hand, step) - 1
+        more = middle(ours, rest) - middle(hand, rest)
+        lines.append(
+            f"vlt adds, by {clock:4}: {share:+.1%} to a step, {more:+.1f} s to start and end"
+        )
+    return "\n".join(lines)
 
 
 def main() -> None:

@@ -18,11 +18,14 @@ import pyarrow as pa
 
 from datagen.adaptive import UntilCorrect, correct_counts
 from datagen.plan import Plan, Planned
+from datagen.scan import Group, batches, in_search, row_groups
 from datagen.tally import Tally
 from vlt.digest import model_identity
 from vlt.engine import Engine
 from vlt.engine.money import Price
+from vlt.engine.pixels import Pixels
 from vlt.journal import Journal
+from vlt.pulse import beat
 from vlt.request import Completion, Failure, Message, Request, Sampling, key_maker
 from vlt.stage import Stage
 from vlt.store import Dataset, Store
@@ -34,7 +37,6 @@ Answer = Completion | str
 Messages = Callable[[dict[str, Any]], Sequence[Message] | str]
 """What a row asks, or the reason why it cannot be asked."""
 
-ROWS_AT_A_TIME = 256
 KEY_BYTES = 16
 
 
@@ -60,6 +62,8 @@ class Ask:
     """Ask only so many requests, count the others and raise Planned: a dry run."""
     until: UntilCorrect | None = None
     """Draw more than k samples where too few are right."""
+    pixels: Pixels | None = None
+    """The size that images are shown in; None: as they are."""
     retry_failed: bool = False
     """Make a version again that lacks rows which failed."""
     identity: dict[str, Any] = field(init=False)
@@ -78,6 +82,7 @@ class Ask:
             "sampling": self.sampling.as_json(),
             "k": self.k,
             **({"until_correct": until.correct, "max_samples": until.most} if until else {}),
+            **({"pixels": str(self.pixels)} if self.pixels else {}),
             "limit": self.limit,
         }
 
@@ -117,7 +122,7 @@ class Ask:
                 run.ask(run.missing_again())
         finally:
             run.close()
-        for start, batch in run.batches():
+        for start, batch in batches(run.groups):
             yield batch, run.answers_of(start, batch.num_rows)
 
 
@@ -127,14 +132,16 @@ class _Run:
     def __init__(self, ask: Ask, parent: Dataset, messages: Messages, reads: Sequence[str]):
         self.of, self.parent, self.messages, self.reads = ask, parent, messages, reads
         self.engine: Engine | None = None
-        self.keys = bytearray()
-        self.wanted, self.drawn, self.correct = array("H"), array("H"), array("H")
+        self.key_of = key_maker(ask.identity, ask.sampling)
+        self.groups = row_groups(parent, ask.limit)
+        rows = sum(group.rows for group in self.groups)
+        self.keys = bytearray(KEY_BYTES * rows)
+        """Of each row, in the rows' order."""
+        self.wanted, self.drawn, self.correct = array("H", [ask.k]) * rows, array("H"), array("H")
         """Of each row: samples wanted; and with `until`, those graded, and the right among them."""
         self.failures: dict[tuple[bytes, int], str] = {}
         self.open: dict[bytes, int] = {}
         """Samples in flight of each request: two rows with the same request share its answers."""
-        rows = parent.manifest.rows
-        rows = min(rows, ask.limit) if ask.limit else rows
         self.tally = Tally(ask.k * rows, price=ask.price)
 
     def ask(self, requests: Iterator[Request]) -> None:
@@ -162,13 +169,26 @@ class _Run:
 
     def missing(self) -> Iterator[Request]:
         """Requests for what is neither in the journal nor in flight, row by row."""
-        key_of = key_maker(self.of.identity, self.of.sampling)
-        for _, batch in self.batches(self.reads):
-            asked = [self.messages(row) for row in batch.to_pylist()]
-            keys = [_no_key(m) if isinstance(m, str) else key_of(m) for m in asked]
-            self.keys += b"".join(keys)
-            self.wanted.extend([self.of.k] * len(keys))
+        for start, batch in batches(in_search(self.groups, self.lacks), self.reads):
+            keys, asked = self.keyed(batch)
+            self.keys[start * KEY_BYTES : (start + len(keys)) * KEY_BYTES] = b"".join(keys)
             yield from self.requests(keys, asked, [range(self.of.k)] * len(keys))
+
+    def keyed(self, batch: pa.RecordBatch) -> tuple[list[bytes], list[Sequence[Message] | str]]:
+        """Of each row: the key of its request, and what it asks or why it cannot be asked."""
+        asked = [self.messages(row) for row in batch.to_pylist()]
+        return [_no_key(m) if isinstance(m, str) else self.key_of(m) for m in asked], asked
+
+    def lacks(self, group: Group) -> bool:
+        """Whether a wanted sample of a group's rows is not in the journal."""
+        for _, batch in batches([group], self.reads):
+            keys, asked = self.keyed(batch)
+            there = self.of.journal.samples(keys)
+            for key, content in zip(keys, asked, strict=True):
+                have = there.get(key, set())
+                if not isinstance(content, str) and any(s not in have for s in range(self.of.k)):
+                    return True
+        return False
 
     def requests(
         self, keys: list[bytes], asked: list[Sequence[Message] | str], wanted: list[range]
@@ -192,7 +212,7 @@ class _Run:
         more = False
         self.drawn = self.drawn or array("H", [0]) * len(self.wanted)
         self.correct = self.correct or array("H", [0]) * len(self.wanted)
-        for start, batch in self.batches():
+        for start, batch in batches(self.groups):
             new = [
                 i for i in range(batch.num_rows) if self.drawn[start + i] < self.wanted[start + i]
             ]
@@ -219,7 +239,7 @@ class _Run:
 
     def missing_again(self) -> Iterator[Request]:
         """Requests for the samples that are wanted since the last pass."""
-        for start, batch in self.batches(self.reads):
+        for start, batch in batches(self.groups, self.reads):
             ranges = [
                 range(self.drawn[row], self.wanted[row]) for row in range(start, start + len(batch))
             ]
@@ -250,8 +270,11 @@ class _Run:
         else:
             self.fail(result.key, result.samples, result.reason)
             self.settle(result.key, len(result.samples))
-        if self.of.progress and self.tally.due():
-            self.of.progress(self.tally.line())
+        if self.tally.due():
+            tally = self.tally
+            beat(tally.done, tally.total, "samples", tally.speed or 0)
+            if self.of.progress:
+                self.of.progress(tally.line())
 
     def settle(self, key: bytes, samples: int) -> bool:
         """Take samples off those in flight; whether they were the last of their request."""
@@ -264,16 +287,6 @@ class _Run:
     def fail(self, key: bytes, samples: Sequence[int], reason: str) -> None:
         self.failures.update({(key, sample): reason for sample in samples})
         self.tally.failed += len(samples)
-
-    def batches(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """(number of the first row, rows), up to the limit."""
-        start, limit = 0, self.of.limit
-        for batch in self.parent.batches(columns, size=ROWS_AT_A_TIME):
-            rows = batch if limit is None else batch.slice(0, limit - start)
-            if not rows.num_rows:
-                return
-            yield start, rows
-            start += rows.num_rows
 
     def keys_of(self, start: int, rows: int) -> list[bytes]:
         places = range(start * KEY_BYTES, (start + rows) * KEY_BYTES, KEY_BYTES)

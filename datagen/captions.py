@@ -16,6 +16,7 @@ from datagen.ask import Ask, Progress
 from datagen.prompts import CAPTION
 from vlt.engine import Engine
 from vlt.engine.money import Price
+from vlt.engine.pixels import Pixels, sized
 from vlt.journal import Journal
 from vlt.prompts import Prompt, render
 from vlt.request import Completion, Message, Sampling
@@ -43,6 +44,7 @@ def make_captions(
     progress: Progress | None = None,
     price: Price | None = None,
     probe: int | None = None,
+    pixels: Pixels | None = None,
     retry_failed: bool = False,
 ) -> tuple[Dataset, bool]:
     """Items with their captions; returns the version and whether it was there already.
@@ -59,6 +61,7 @@ def make_captions(
         progress=progress,
         price=price,
         probe=probe,
+        pixels=pixels,
         retry_failed=retry_failed,
     )
     stage = Stage("gen captions", {**ask.parameters(), "prompt": prompt.as_json()})
@@ -67,7 +70,11 @@ def make_captions(
         return found, True
 
     def messages(row: dict[str, Any]) -> Sequence[Message] | str:
-        return render(prompt, row, images=True) if row["images"] else "the item has no image"
+        return (
+            render(prompt, sized(row, pixels), images=True)
+            if row["images"]
+            else "the item has no image"
+        )
 
     label = ask.label(store)
     with Writer(store, stage, name, "caption", parents, round=round) as writer:

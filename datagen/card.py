@@ -7,9 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from datagen.card_metadata import yaml_metadata
+from datagen.hub_dropped import dropped_path, dropped_rows
 from datagen.markdown import bars, markdown_table, parameter_leaves
 from vlt import __version__
 from vlt.images import ImageStore
@@ -52,10 +54,12 @@ def dataset_card(
     split: str = "train",
     others: Sequence[str] = (),
     license: str | None = None,
+    drawn: Mapping[str, str] | None = None,
 ) -> str:
     """README.md: YAML for the Hub, then what the data are, how they were made and how to use them.
 
-    `others` are splits that the repository holds already.
+    `others` are splits that the repository holds already; `drawn` are figures in it (path -> what
+    it shows).
     """
     m = dataset.manifest
     ancestors = lineage(store, dataset)
@@ -81,6 +85,7 @@ def dataset_card(
             *_ledger(stages),
             "",
             *[line for stage in stages for line in _stage(stage)],
+            *_taken_out(dataset, repo, split),
             "## Lineage",
             "",
             markdown_table(
@@ -97,9 +102,7 @@ def dataset_card(
                 ],
             ),
             "",
-            "Their manifests lie in `vlt/`.",
-            "",
-            "## Sources and licences",
+            f"Their manifests lie in `vlt/{split}/`.",
             "",
             *_sources(stages),
             "## Reproduce",
@@ -116,9 +119,7 @@ def dataset_card(
                 [
                     [
                         f.name,
-                        "list of images"
-                        if f.name == "images"
-                        else str(f.type).replace("element: ", ""),
+                        "list of images" if f.name == "images" else _type(f.type),
                         COLUMNS.get(f.name, ""),
                     ]
                     for f in dataset.schema
@@ -127,6 +128,7 @@ def dataset_card(
             "",
             "## Statistics",
             "",
+            *[line for path, text in (drawn or {}).items() for line in (f"![{text}]({path})", "")],
             *_statistics(dataset),
             f"Made with vlt {m.versions.get('vlt', __version__)} on {m.created[:10]}; libraries: "
             + ", ".join(
@@ -164,7 +166,10 @@ def _sources(stages: Sequence[Dataset]) -> list[str]:
             where = f"drawn by vlt ({m.rows:,})" if p.get("source") == "miniature" else where
             license = m.facts.get("license") or "not known to vlt"
             rows.append([str(p.get("source")), where, str(license), m.ref])
-    return [markdown_table(["source", "from", "licence", "version"], rows), ""] if rows else []
+    if not rows:
+        return []
+    table = markdown_table(["source", "from", "licence", "version"], rows)
+    return ["## Sources and licences", "", table, ""]
 
 
 def _what(dataset: Dataset, ancestors: Sequence[Dataset]) -> str:
@@ -178,7 +183,7 @@ def _what(dataset: Dataset, ancestors: Sequence[Dataset]) -> str:
     else:
         kind = f"{m.rows:,} questions about images with gold answers"
     return (
-        f"{kind}: version {m.ref} of a [vlt](https://pypi.org/project/vlt-loop/) workspace. Every row "
+        f"{kind}: version {m.ref} of a vlt workspace. Every row "
         "can be traced to its images, prompts, models and checks."
     )
 
@@ -226,6 +231,31 @@ def _stage(stage: Dataset) -> list[str]:
     if reasons:
         lines += [markdown_table(["taken out by", "because", "rows"], reasons), ""]
     return lines
+
+
+def _type(type: pa.DataType) -> str:
+    return f"list of {type.value_type}" if pa.types.is_list(type) else str(type)
+
+
+def _taken_out(dataset: Dataset, repo: str, split: str) -> list[str]:
+    """Where the rows are that are not in the data."""
+    rows = dropped_rows(dataset)
+    if not rows:
+        return []
+    return [
+        "## What was taken out",
+        "",
+        f"What the last stage did not keep lies beside the data ({rows:,} row{'s' if rows > 1 else ''}), "
+        "with the columns `filter` and `reason`; `load_dataset` leaves it alone unless it is told:",
+        "",
+        "```python",
+        f'dropped = load_dataset("{repo}", data_files="{dropped_path(split, "dropped-*.parquet")}")',
+        "```",
+        "",
+        "`images` are sha256 there; those images that no kept row shows are in "
+        f"`{dropped_path(split, 'images-*.parquet')}`.",
+        "",
+    ]
 
 
 def _statistics(dataset: Dataset) -> list[str]:

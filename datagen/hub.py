@@ -3,9 +3,10 @@
     push_dataset(store, store.open("sft"), "user/repo", private=True)
 
 In the repository: `data/train-*.parquet` (images inside, so `datasets.load_dataset("user/repo")` and
-the viewer show them), `README.md` (the card), `vlt/train/manifest.json` and `vlt/train/lineage/*.json`
-(the manifests of all that the version was made from). One commit makes all of it visible at once. Shards
-are the same at every try, so what had arrived before a connection broke is not sent again.
+the viewer show them), `README.md` (the card), and under `vlt/train/`: `manifest.json`, `lineage/*.json` (the
+manifests of all that the version was made from), the rows that filters took out (see hub_dropped.py)
+and the card's figures. One commit makes all of it visible at once. Shards are the same at every try, so
+what had arrived before a connection broke is not sent again.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from datagen.card import dataset_card, lineage
+from datagen.card_plots import figures
 from datagen.export import parquet_shards, with_rows
-from datagen.hub_calls import Say, check_repo, persistently
+from datagen.hub_calls import Say, check_repo, open_repo, persistently
+from datagen.hub_dropped import dropped_path, picture_shards
 from vlt.errors import UsageError
 from vlt.images import ImageStore
 from vlt.store import Dataset, Store, fresh_folder
@@ -34,9 +39,13 @@ def push_dataset(
     private: bool = False,
     split: str = "train",
     license: str | None = None,
+    statistics: Mapping[str, Any] | None = None,
     say: Say = lambda _: None,
 ) -> str:
-    """Push a version and return the URL of its commit. Raises UserError where the Hub refuses."""
+    """Push a version and return the URL of its commit. Raises UserError where the Hub refuses.
+
+    `statistics` are those of `vlt stats` (filters.stats.dataset_stats), for the card's figures.
+    """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
     check_repo(repo)
@@ -44,23 +53,20 @@ def push_dataset(
     if not re.fullmatch(r"[a-z][a-z0-9_]*", split):
         raise UsageError(f"--split {split!r} is no split's name; use small letters, digits and _")
     api = HfApi()
-    persistently(
-        lambda: api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True),
-        repo,
-        say,
-    )
+    open_repo(api, repo, "dataset", private=private, say=say)
     there = set(persistently(lambda: api.list_repo_files(repo, repo_type="dataset"), repo, say))
     folder = fresh_folder(store.root / ".push" / dataset.manifest.digest[:16])
     operations: list[Any] = []
     try:
         with ImageStore(store.images) as images:
             for shard in parquet_shards(dataset, images, folder, split=split):
-                add = CommitOperationAdd(f"data/{shard.name}", str(shard))
-                _send(api, repo, add, say)
-                operations.append(add)
-                say(f"{shard.name} ({shard.stat().st_size / 1e6:,.0f} MB)")
-                if add._is_uploaded:  # what stays small is sent with the commit
-                    shard.unlink()
+                operations.append(_sent(api, repo, f"data/{shard.name}", shard, say))
+            for file in dataset.dropped_files:
+                path = dropped_path(split, file.name)
+                operations.append(_sent(api, repo, path, file, say, keep=True))
+            for shard in picture_shards(dataset, images, folder):
+                operations.append(_sent(api, repo, dropped_path(split, shard.name), shard, say))
+            drawn = figures(statistics or {})
             others = {found["split"] for path in there if (found := SHARD.fullmatch(path))} - {
                 split
             }
@@ -72,8 +78,10 @@ def push_dataset(
                 split=split,
                 others=sorted(others),
                 license=license,
+                drawn={f"vlt/{split}/{name}": shown for name, (_, shown) in drawn.items()},
             )
         texts = {"README.md": card.encode(), **manifests(store, dataset, split)}
+        texts |= {f"vlt/{split}/{name}": png for name, (png, _) in drawn.items()}
         operations += [CommitOperationAdd(path, data) for path, data in texts.items()]
         kept = {operation.path_in_repo for operation in operations}
         stale = {path for path in there - kept if _of_split(path, split)}
@@ -91,11 +99,16 @@ def push_dataset(
     return str(commit.commit_url)
 
 
-def _send(api: Any, repo: str, add: Any, say: Say) -> None:
-    def once() -> None:
-        api.preupload_lfs_files(repo, [add], repo_type="dataset")
+def _sent(api: Any, repo: str, path: str, file: Path, say: Say, *, keep: bool = False) -> Any:
+    """The operation that commits a file, which is uploaded now; it goes from here unless kept."""
+    from huggingface_hub import CommitOperationAdd
 
-    persistently(once, repo, say)
+    add = CommitOperationAdd(path, str(file))
+    persistently(lambda: api.preupload_lfs_files(repo, [add], repo_type="dataset"), repo, say)
+    say(f"{file.name} ({file.stat().st_size / 1e6:,.0f} MB)")
+    if add._is_uploaded and not keep:  # what stays small is sent with the commit
+        file.unlink()
+    return add
 
 
 def manifests(store: Store, dataset: Dataset, folder: str) -> dict[str, bytes]:

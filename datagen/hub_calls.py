@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vlt.errors import UsageError, UserError
 
@@ -22,6 +22,25 @@ def check_repo(repo: str) -> None:
     """Raises UsageError for what cannot be a repository's name."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", repo):
         raise UsageError(f"{repo!r} is no repository on the Hub; write user/name")
+
+
+def open_repo(api: Any, repo: str, repo_type: str, *, private: bool, say: Say) -> None:
+    """Create the repository unless it is there.
+
+    Raises UserError where it is there and public and was to be private: nothing may go out unseen.
+    """
+    persistently(
+        lambda: api.create_repo(repo, repo_type=repo_type, private=private, exist_ok=True),
+        repo,
+        say,
+    )
+    if private:
+        found = persistently(lambda: api.repo_info(repo, repo_type=repo_type), repo, say)
+        if found.private is False:
+            raise UserError(
+                f"{repo!r} is there already and public, and nothing was sent; make it private in its "
+                "settings on the Hub, name another, or leave out --private"
+            )
 
 
 def persistently(call: Callable[[], Result], repo: str, say: Say) -> Result:

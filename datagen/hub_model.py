@@ -9,7 +9,7 @@ from typing import Any
 
 from datagen.card import lineage
 from datagen.hub import manifests
-from datagen.hub_calls import Say, check_repo, persistently
+from datagen.hub_calls import Say, check_repo, open_repo, persistently
 from datagen.markdown import markdown_table, parameter_leaves
 from vlt.digest import model_digest, model_files
 from vlt.store import Dataset, Store
@@ -38,7 +38,7 @@ def push_model(
     check_repo(repo)
     model_files(folder)  # or it is no model
     api = HfApi()
-    persistently(lambda: api.create_repo(repo, private=private, exist_ok=True), repo, say)
+    open_repo(api, repo, "model", private=private, say=say)
     operations = []
     for file in sorted(folder.iterdir()):
         if not file.is_file() or file.name.startswith(LEFT_HERE) or file.name == "manifest.json":

@@ -5,6 +5,7 @@ pull_dataset(store, "user/repo")
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,10 @@ import pyarrow.parquet as pq
 
 from datagen.hub import SHARD, lineage_path, manifest_path
 from datagen.hub_calls import Say, check_repo, persistently
+from datagen.hub_dropped import check_conserved, dropped_path, take_dropped
 from vlt.errors import UserError
 from vlt.images import BadImage, ImageStore
+from vlt.images_apart import ImagesApart
 from vlt.lineage import LINEAGE as LINEAGE_FOLDER
 from vlt.stage import Manifest, Stage
 from vlt.store import Dataset, Store, fresh_folder
@@ -67,15 +70,26 @@ def pull_dataset(
                     target = writer.folder / LINEAGE_FOLDER / Path(path).name
                     target.parent.mkdir(exist_ok=True)
                     shutil.copyfile(fetch(path), target)
-            with ImageStore(store.images) as images:
+            beside = sorted(p for p in paths if Path(p).suffix == ".parquet")
+            taken_out = [p for p in beside if p.startswith(dropped_path(split, "dropped-"))]
+            with ImageStore(store.images) as images, ImagesApart() as apart:
                 for path in shards:
                     shard = fetch(path)
                     say(path)
-                    for rows in _rows(shard, images, repo):
+                    for rows in _rows(shard, images, apart, repo):
                         writer.expect(rows)
                         writer.keep(rows)
                     shard.unlink()
-            # Rows that were dropped stayed where they were: only their counts came.
+                for path in (p for p in beside if p.startswith(dropped_path(split, "images-"))):
+                    _take_pictures(fetch(path), images, apart, repo)
+                    say(path)
+            for path in taken_out:
+                take_dropped(writer, fetch(path))
+                say(path)
+            if taken_out or not (manifest.dropped or manifest.failed):
+                check_conserved(writer, repo)
+            else:  # pushed by a vlt that left them at home
+                say(f"the rows that were taken out of {manifest.ref} are not in {repo!r}")
         return writer.dataset, False
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -89,26 +103,43 @@ def _here(store: Store, name: str, manifest: Manifest) -> Dataset | None:
     return None
 
 
-def _rows(shard: Path, images: ImageStore, repo: str) -> Iterator[pa.Table]:
+def _rows(shard: Path, images: ImageStore, apart: ImagesApart, repo: str) -> Iterator[pa.Table]:
     """The shard's rows with their images put into the store, and their hashes in the rows."""
     with pq.ParquetFile(shard, buffer_size=1 << 20) as opened:
         place = opened.schema_arrow.get_field_index("images")
         for group in range(opened.num_row_groups):  # one after the other: they were cut for this
             table = opened.read_row_group(group)
-            hashes = [
-                [_add(images, cell, repo) for cell in cells]
-                for cells in table.column("images").to_pylist()
-            ]
-            yield table.set_column(place, "images", pa.array(hashes, pa.list_(pa.string())))
+            rows = table.column("images").to_pylist()
+            _add([cell for cells in rows for cell in cells], images, apart, repo)
+            hashes = pa.array([list(map(_name, cells)) for cells in rows], pa.list_(pa.string()))
+            yield table.set_column(place, "images", hashes)
 
 
-def _add(images: ImageStore, cell: dict[str, Any], repo: str) -> str:
-    """Keep the image; it must be the one that its name says."""
-    sha256 = str(cell["path"]).split(".")[0]
-    try:
-        added = images.add(cell["bytes"])
-    except BadImage as error:
-        raise UserError(f"{repo!r} holds a broken image ({sha256}: {error.reason})") from None
-    if added != sha256:
-        raise UserError(f"{repo!r} holds another image under the name {sha256}")
-    return added
+def _take_pictures(shard: Path, images: ImageStore, apart: ImagesApart, repo: str) -> None:
+    """Put images that only dropped rows have into the store."""
+    with pq.ParquetFile(shard, buffer_size=1 << 20) as opened:
+        for group in range(opened.num_row_groups):
+            cells = opened.read_row_group(group, columns=["image"])["image"].to_pylist()
+            _add(cells, images, apart, repo)
+    shard.unlink()
+
+
+def _add(cells: list[dict[str, Any]], images: ImageStore, apart: ImagesApart, repo: str) -> None:
+    """Keep the images that are new here; each must be the one that its name says."""
+    new: dict[str, bytes] = {}
+    for cell in cells:
+        sha256 = hashlib.sha256(cell["bytes"]).hexdigest()
+        if sha256 != _name(cell):
+            raise UserError(f"{repo!r} holds another image under the name {_name(cell)}")
+        if sha256 not in images:
+            new[sha256] = cell["bytes"]
+    for sha256, image in zip(new, apart.inspect_all(list(new.items())), strict=True):
+        if isinstance(image, BadImage):
+            raise UserError(f"{repo!r} holds a broken image ({sha256}: {image.reason})")
+        if image.converted:
+            raise UserError(f"{repo!r} holds an image that no push of vlt's holds ({sha256})")
+        images.add_new(image)
+
+
+def _name(cell: dict[str, Any]) -> str:
+    return str(cell["path"]).split(".")[0]

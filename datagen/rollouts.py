@@ -14,6 +14,7 @@ from datagen.prompts import ROLLOUT
 from datagen.samples import make_samples
 from vlt.engine import Engine
 from vlt.engine.money import Price
+from vlt.engine.pixels import Pixels, sized
 from vlt.journal import Journal
 from vlt.prompts import Prompt, render
 from vlt.request import Message, Sampling
@@ -44,6 +45,7 @@ def make_rollouts(
     progress: Progress | None = None,
     price: Price | None = None,
     probe: int | None = None,
+    pixels: Pixels | None = None,
     retry_failed: bool = False,
 ) -> tuple[Dataset, bool]:
     """k samples of each item, or more with `until`; (the version, whether it was there already)."""
@@ -58,12 +60,13 @@ def make_rollouts(
         progress=progress,
         price=price,
         probe=probe,
+        pixels=pixels,
         until=until,
         retry_failed=retry_failed,
     )
     stage = Stage("gen rollouts", {**ask.parameters(), "prompt": prompt.as_json()})
 
     def messages(row: dict[str, Any]) -> Sequence[Message]:
-        return render(prompt, row, images=True)
+        return render(prompt, sized(row, pixels), images=True)
 
     return make_samples(store, stage, items, ask, messages, READS, name=name, round=round)

@@ -40,10 +40,23 @@ class Tally:
         self.shown = now
         return True
 
+    @property
+    def done(self) -> int:
+        """Samples that nobody waits for any more."""
+        return self.had + self.arrived + self.failed
+
+    @property
+    def speed(self) -> float | None:
+        """Samples a second; None so far.
+
+        The first answers wait for the model to load or the server to warm up: they tell no speed.
+        """
+        asked = self.arrived + self.failed
+        return asked / self.seconds if asked and asked >= self.total / 50 else None
+
     def line(self) -> str:
         """Done, speed, failures and the time left, for people."""
-        seconds = self.seconds
-        done = self.had + self.arrived + self.failed
+        seconds, done = self.seconds, self.done
         speed = (self.arrived + self.failed) / seconds
         parts = [f"{done:,}/{self.total:,} samples", f"{speed:,.1f}/s"]
         parts += [f"{self.tokens / seconds:,.0f} tokens/s"]
@@ -51,9 +64,8 @@ class Tally:
             parts += [f"${self.price.of(self.prompt_tokens, self.tokens):,.2f}"]
         parts += [f"{self.had:,} from the journal"] if self.had else []
         parts += [f"{self.failed:,} failed"] if self.failed else []
-        # The first answers wait for the model to load or the server to warm up: they tell no speed.
-        if speed and self.arrived + self.failed >= self.total / 50:
-            parts += [f"{duration((self.total - done) / speed)} left"]
+        if self.speed:
+            parts += [f"{duration((self.total - done) / self.speed)} left"]
         return ", ".join(parts)
 
 

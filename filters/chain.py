@@ -18,6 +18,7 @@ from filters.decontaminate import Decontaminate
 from filters.dedup import Dedup
 from filters.difficulty import Difficulty
 from filters.finish import FinishReason
+from filters.flagged import Flagged
 from filters.form import Disagreement, Format
 from filters.language import Language
 from filters.leakage import Leakage
@@ -39,6 +40,7 @@ FILTERS: dict[str, type[Filter]] = {
         Correct,
         Verify,
         FinishReason,
+        Flagged,
         MaxWords,
         MaxTokens,
         TruncateReflections,

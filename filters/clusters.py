@@ -81,8 +81,12 @@ def alike(sketches: Sketches, first: Ints, second: Ints, threshold: float) -> Ma
 
 
 def _estimated(sketches: Sketches, first: Ints, second: Ints) -> Floats:
-    """The share of bins that agree; a text without words is like nothing."""
+    """The share of bins that agree, less those that do by chance (one of 256 that differ).
+
+    A text without words is like nothing.
+    """
     share = (sketches.bins[first] == sketches.bins[second]).mean(axis=1)
+    share = (256 * share - 1) / 255
     some = np.minimum(sketches.counts[first], sketches.counts[second]) > 0
     return np.where(some, share, 0.0)
 

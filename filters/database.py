@@ -8,6 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from vlt.errors import UsageError, UserError
+
 
 @dataclass(frozen=True)
 class Scratch:
@@ -19,21 +21,43 @@ class Scratch:
     threads: int = 2
 
     def connect(self) -> Any:
-        """A DuckDB connection in memory that spills into the folder."""
+        """A DuckDB connection in memory that spills into the folder.
+
+        Raises UsageError where `memory` is no size.
+        """
         import duckdb
 
-        return duckdb.connect(
-            config={
-                "memory_limit": self.memory,
-                "threads": self.threads,
-                "temp_directory": str(self.folder / "duckdb"),
-                "preserve_insertion_order": False,
-            }
-        )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            return duckdb.connect(
+                config={
+                    "memory_limit": self.memory,
+                    "threads": self.threads,
+                    "temp_directory": str(self.folder / "duckdb"),
+                    "preserve_insertion_order": False,
+                }
+            )
+        except (duckdb.ParserException, duckdb.InvalidInputException) as error:
+            words = " ".join(str(error).split())
+            raise UsageError(
+                f"--memory {self.memory!r} is no size ({words}); write e.g. --memory 1GB"
+            ) from None
 
     def query(self, sql: str, **tables: pa.Table) -> pa.Table:
-        """The result of one query over Arrow tables that it names."""
+        """The result of one query over Arrow tables that it names.
+
+        Raises UserError where even spilling cannot do with the memory allowed.
+        """
+        import duckdb
+
         with self.connect() as connection:
             for name, table in tables.items():
                 connection.register(name, table)
-            return connection.sql(sql).to_arrow_table()
+            try:
+                return connection.sql(sql).to_arrow_table()
+            except duckdb.OutOfMemoryException:
+                rows = max((len(table) for table in tables.values()), default=0)
+                raise UserError(
+                    f"DuckDB cannot do with {self.memory} of memory for {rows:,} rows, though it "
+                    "spills; give more, e.g. --memory 1GB"
+                ) from None

@@ -22,11 +22,13 @@ from filters.near_dedup import images_of, sampled_questions
 from filters.near_images import alike, hashes_of, near_pairs
 from filters.shape import Judgement, Mask, everything
 from filters.text import Ints
-from vlt.errors import UsageError
+from vlt.errors import UsageError, UserError
 from vlt.images import ImageStore
-from vlt.store import Dataset, Store
+from vlt.store import REF, Dataset, Store
 
 IMAGES = ("near", "same", "ignore")
+INSTRUCTION = r"^\s*(?:Hint: |Please first )[^\n]*\nQuestion: "
+"""What benchmarks and instruction data put before a question is no part of what it asks."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,8 @@ class Known:
     """[all] the question that each gram stands in first."""
     names: list[str]
     """Of each question: dataset and id."""
-    images: dict[str, str]
-    """sha256 of an image of ours -> the benchmark's question that shows it."""
+    images: dict[str, tuple[str, str]]
+    """sha256 of an image of ours -> (the benchmark's question that shows it, how near it is)."""
     common: Common
 
 
@@ -83,7 +85,16 @@ class Decontaminate:
             )
 
     def references(self, store: Store) -> list[Dataset]:
-        """The benchmarks, which are parents of what is made."""
+        """The benchmarks, which are parents of what is made.
+
+        Raises UserError where one is not in the workspace.
+        """
+        for name in self.against:
+            if REF.fullmatch(name) and not store.versions(name.partition("@")[0]):
+                raise UserError(
+                    f"no dataset {name!r} in workspace {str(store.root)!r} to decontaminate against; "
+                    f"a benchmark that `vlt sources` lists comes with `vlt import {name}`"
+                )
         return [store.open(name) for name in self.against]
 
     def prepared(self, store: Store, parents: Sequence[Dataset]) -> Decontaminate:
@@ -101,25 +112,26 @@ class Decontaminate:
         return ready
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
-        """The reason names the benchmark's question."""
+        """The reason names the benchmark's question, and how near it is (see pairs.py)."""
         images = rows.column("images").to_pylist()
         reasons: list[str | None] = [None] * rows.num_rows
-        for row, question in self._worded(rows, np.array([bool(each) for each in images], bool)):
-            reasons[row] = f"words: as in {question}"
+        for row, question, part in self._worded(rows, np.array([bool(e) for e in images], bool)):
+            reasons[row] = f"words: as in {question} ({part:.0%} of its {self.ngram}-grams)"
         for row, each in enumerate(images):
             shown = [self.known.images[name] for name in each if name in self.known.images]
             if shown:
-                reasons[row] = f"image: as in {shown[0]}"
+                reasons[row] = f"image: as in {shown[0][0]} ({shown[0][1]})"
         keep = everything(rows)
         keep[[row for row, reason in enumerate(reasons) if reason]] = False
         return Judgement(keep, [reason for reason in reasons if reason])
 
-    def _worded(self, rows: pa.RecordBatch, pictured: Mask) -> list[tuple[int, str]]:
-        """(row, the benchmark's question that holds most of its n-grams)."""
+    def _worded(self, rows: pa.RecordBatch, pictured: Mask) -> list[tuple[int, str, float]]:
+        """(row, the benchmark's question that holds most of its n-grams, the share that it or
+        another question holds)."""
         known, found = self.known, []
         if not len(known.grams):
             return []
-        for block in word_blocks(joined(rows, ("question", "choices"))):
+        for block in word_blocks(_asked(rows)):
             grams, offsets = block.grams(self.ngram)
             at = np.minimum(np.searchsorted(known.grams, grams), len(known.grams) - 1)
             telling = ~is_common(known.common, grams)
@@ -132,13 +144,14 @@ class Decontaminate:
             for row in np.flatnonzero((hits > 0) & long & (hits >= self.share * total)).tolist():
                 mine = slice(offsets[row], offsets[row + 1])
                 owner = int(np.bincount(known.owners[at[mine][hit[mine]]]).argmax())
-                found.append((block.start + row, known.names[owner]))
+                part = float(hits[row] / total[row])
+                found.append((block.start + row, known.names[owner], part))
         return found
 
     def _shown(
         self, store: Store, parents: Sequence[Dataset], benchmarks: Sequence[Dataset]
-    ) -> dict[str, str]:
-        """Images of ours that a benchmark shows -> its first question that does."""
+    ) -> dict[str, tuple[str, str]]:
+        """Images of ours that a benchmark shows -> (its first question that does, how near)."""
         if self.images == "ignore":
             return {}
         asked: dict[str, str] = {}
@@ -150,12 +163,15 @@ class Decontaminate:
                     for name in names:
                         asked.setdefault(name, f"{benchmark.ref} {id}")
         ours, theirs = images_of(parents), list(asked)
-        found = {name: asked[name] for name in ours if name in asked}
+        found = {name: (asked[name], "the same file") for name in ours if name in asked}
         if self.images == "near" and ours and theirs:
             with ImageStore(store.images) as images:
-                pairs = near_pairs(hashes_of(images, ours), hashes_of(images, theirs))
-                for mine, other in zip(*alike(images, ours, pairs, theirs), strict=True):
-                    found.setdefault(ours[mine], asked[theirs[other]])
+                mine, yours = hashes_of(images, ours), hashes_of(images, theirs)
+                pairs = near_pairs(mine, yours)
+                for one, other in zip(*alike(images, ours, pairs, theirs), strict=True):
+                    bits = int(np.bitwise_count(mine[one] ^ yours[other]))
+                    how = f"a copy, {bits} of 64 bits differ"
+                    found.setdefault(ours[one], (asked[theirs[other]], how))
         return found
 
 
@@ -165,7 +181,7 @@ def _questions(benchmarks: Sequence[Dataset], ngram: int) -> tuple[list[str], Ha
     grams, owners = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
     for benchmark in benchmarks:
         for batch in benchmark.batches(["id", "question", "choices"]):
-            for block in word_blocks(joined(batch, ("question", "choices"))):
+            for block in word_blocks(_asked(batch)):
                 each, offsets = block.grams(ngram)
                 number = np.arange(len(block)) + len(names) + block.start
                 grams.append(each)
@@ -173,6 +189,13 @@ def _questions(benchmarks: Sequence[Dataset], ngram: int) -> tuple[list[str], Ha
             ids = pc.binary_join_element_wise(benchmark.ref, batch.column("id"), " ")
             names += ids.to_pylist()
     return names, np.concatenate(grams), np.concatenate(owners)
+
+
+def _asked(rows: pa.RecordBatch) -> pa.Array:
+    """Questions with their choices, without an instruction before them."""
+    plain = pc.replace_substring_regex(rows.column("question"), INSTRUCTION, "")
+    at = rows.schema.get_field_index("question")
+    return joined(rows.set_column(at, "question", plain), ("question", "choices"))
 
 
 def _first_owners(grams: Hashes, owners: Ints) -> tuple[Hashes, Ints]:

@@ -6,9 +6,7 @@ one false pair is 3e-8 in a million rows). `near` goes by n-grams, see near.py.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +18,10 @@ import pyarrow.parquet as pq
 
 from filters.clusters import Mask, near_clusters
 from filters.database import Scratch
-from filters.near import SAMPLED, Sketches, common_grams, concatenated, sketched
+from filters.file_texts import BATCH, READ_BYTES, exact_keys, in_order, sampled_texts, texts_of
+from filters.near import Sketches, common_grams, concatenated, sketched
 from filters.text import Ints
 from vlt.errors import UsageError, UserError
-
-BATCH = 1_000
-GROUPS_SAMPLED = 8
 
 
 @dataclass(frozen=True)
@@ -86,7 +82,7 @@ def dedup_file(
 
 def _opened(file: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(file)
+        return pq.ParquetFile(file, pre_buffer=False, buffer_size=READ_BYTES)
     except FileNotFoundError:
         raise UserError(f"{str(file)!r} does not exist; name a Parquet file or a dataset") from None
     except pa.ArrowInvalid:
@@ -94,21 +90,8 @@ def _opened(file: Path) -> pq.ParquetFile:
 
 
 def _exact(file: Path, on: Sequence[str], scratch: Scratch) -> Ints:
-    columns = ['"' + name.replace('"', '""') + '"::varchar' for name in on]
-    # DuckDB's trim() costs more than all the rest, and few texts need it.
-    keys = ", ".join(
-        f"lower(case when starts_with({c}, ' ') or ends_with({c}, ' ') then trim({c}) else {c} end)"
-        for c in columns
-    )
-    nothing = " and ".join(f"({column} is null)" for column in columns)
-    with scratch.connect() as connection:
-        connection.execute("set preserve_insertion_order = true")
-        found = connection.execute(
-            f"select hash({keys}) as key, {nothing} as nothing from read_parquet(?)", [str(file)]
-        ).fetchnumpy()
-    first = _first_of_each(np.asarray(found["key"], np.uint64))
-    rows = np.arange(len(first))
-    return np.where(np.asarray(found["nothing"], bool), rows, first)
+    keys, nothing = exact_keys(file, on, scratch)
+    return np.where(nothing, np.arange(len(keys)), _first_of_each(keys))
 
 
 def _first_of_each(keys: np.ndarray[Any, np.dtype[np.uint64]]) -> Ints:
@@ -122,54 +105,12 @@ def _first_of_each(keys: np.ndarray[Any, np.dtype[np.uint64]]) -> Ints:
 
 
 def _near(file: Path, on: Sequence[str], threshold: float, threads: int) -> Ints:
-    common = common_grams(_sampled_texts(file, on))
+    common = common_grams(sampled_texts(file, on))
 
     def work(texts: pa.Array) -> Sketches:
         return sketched(texts, common)
 
     return near_clusters(concatenated(list(in_order(work, texts_of(file, on), threads))), threshold)
-
-
-def in_order(
-    work: Callable[[pa.Array], Sketches], columns: Iterator[pa.Array], threads: int
-) -> Iterator[Sketches]:
-    """The work on each, in threads, results in order, few of them waiting."""
-    waiting: deque[Future[Sketches]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for column in columns:
-            waiting.append(pool.submit(work, column))
-            if len(waiting) > 2 * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
-def texts_of(file: Path, on: Sequence[str]) -> Iterator[pa.Array]:
-    """The texts of all rows, in batches."""
-    with pq.ParquetFile(file) as opened:
-        for batch in opened.iter_batches(BATCH, columns=list(on)):
-            yield _joined(batch, on)
-
-
-def _sampled_texts(file: Path, on: Sequence[str]) -> Iterator[pa.Array]:
-    """About SAMPLED rows out of row groups from all over the file."""
-    with pq.ParquetFile(file) as opened:
-        groups = range(0, opened.num_row_groups, max(1, opened.num_row_groups // GROUPS_SAMPLED))
-        for group in groups:
-            batches = opened.iter_batches(BATCH, row_groups=[group], columns=list(on))
-            wanted = SAMPLED // max(1, len(groups))
-            for batch in batches:
-                yield _joined(batch.slice(0, wanted), on)
-                wanted -= batch.num_rows
-                if wanted <= 0:
-                    break
-
-
-def _joined(batch: pa.RecordBatch, on: Sequence[str]) -> pa.Array:
-    columns = [batch.column(name).cast(pa.string()) for name in on]
-    if len(columns) == 1:
-        return columns[0]
-    return pc.binary_join_element_wise(*columns, "\n", null_handling="replace")
 
 
 def _lengths(file: Path, on: Sequence[str]) -> Ints:

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 from filters.chain import parse_chain
 from filters.database import Scratch
 from filters.decontaminate import Decontaminate
+from filters.flagged import Flagged
 from filters.shape import Filter, Judgement, Prepares, RowFilter, WholeFilter, is_whole, settings
 from vlt.errors import UsageError
 from vlt.lineage import fair_samples
@@ -66,7 +67,7 @@ def make_filtered(
     Raises UsageError where the chain and the rows do not fit.
     """
     parents = [samples] if isinstance(samples, Dataset) else list(samples)
-    filters = parse_chain(chain)
+    filters = [f.located(store) if isinstance(f, Flagged) else f for f in parse_chain(chain)]
     kind = _one_kind(parents, filters)
     _check_fairness(store, parents, filters)
     stage = Stage("filter", {"chain": [settings(filter) for filter in filters]})

@@ -43,12 +43,12 @@ Common = np.ndarray[Any, np.dtype[np.bool_]]
 
 @dataclass(frozen=True)
 class Sketches:
-    """What is remembered of n texts: 0.35 KB each, and for short ones their grams."""
+    """What is remembered of n texts: 0.23 KB each, and for short ones their grams."""
 
     bands: np.ndarray[Any, np.dtype[np.uint32]]
     """[n, 21]"""
-    bins: np.ndarray[Any, np.dtype[np.uint16]]
-    """[n, 126] of each bin's smallest hash the high bits"""
+    bins: np.ndarray[Any, np.dtype[np.uint8]]
+    """[n, 126] of each bin's smallest hash eight bits"""
     grams: np.ndarray[Any, np.dtype[np.uint32]]
     """[all] the grams of the short texts; one may stand in its text more than once."""
     offsets: Ints
@@ -128,9 +128,9 @@ def _sketch(block: Block, common: Common) -> Sketches:
         grams, text = grams[~known], text[~known]
         counts = np.bincount(text, minlength=len(block))
     bands, bins = _minhash(grams, text, len(block))
-    short = (counts <= SHORT).take(text)
-    kept = grams if short.all() else grams[short]
-    ends = np.concatenate([[0], np.cumsum(np.where(counts <= SHORT, counts, 0))])
+    short = counts <= SHORT
+    kept = grams if short.all() else grams[np.repeat(short, counts)]
+    ends = np.concatenate([[0], np.cumsum(np.where(short, counts, 0))])
     high = (kept >> np.uint64(32)).astype(np.uint32)
     return Sketches(bands, bins, high, ends, counts.astype(np.int32), block.numbers)
 
@@ -143,27 +143,33 @@ def _whole(block: Block, row: int) -> np.uint64:
 
 def _minhash(
     grams: Hashes, text: Ints, texts: int
-) -> tuple[np.ndarray[Any, np.dtype[np.uint32]], np.ndarray[Any, np.dtype[np.uint16]]]:
+) -> tuple[np.ndarray[Any, np.dtype[np.uint32]], np.ndarray[Any, np.dtype[np.uint8]]]:
     """(bands [texts, 21], bins [texts, 126])"""
     flat = np.full(texts * BINS, _EMPTY)
     np.minimum.at(flat, text * BINS + (grams >> np.uint64(57)).view(np.int64), grams)
-    least = flat.reshape(texts, BINS)
-    empty = least == _EMPTY
-    if empty.any():
-        least = _filled(least, empty)
+    least = _filled(flat.reshape(texts, BINS))
     least = mixed(least[:, : BANDS * WIDTH])  # in a bin the smallest all begin with the same bits
     keys = np.zeros((texts, BANDS), np.uint64)
     for place in range(WIDTH):
         keys = mixed(keys * np.uint64(0x9E3779B97F4A7C15) + least[:, place::WIDTH])
-    bins = (least >> np.uint64(48)).astype(np.uint16)
+    bins = (least >> np.uint64(56)).astype(np.uint8)
     return (keys >> np.uint64(32)).astype(np.uint32), bins
 
 
-def _filled(least: Hashes, empty: np.ndarray[Any, np.dtype[np.bool_]]) -> Hashes:
-    """Empty bins take the next full one's value, marked by how far it was."""
-    twice = np.concatenate([empty, empty], axis=1)
-    place = np.where(twice, 2 * BINS, np.arange(2 * BINS))
-    following = np.minimum.accumulate(place[:, ::-1], axis=1)[:, ::-1][:, :BINS]
-    distance = (following - np.arange(BINS)).astype(np.uint64)
-    filled = np.take_along_axis(least, following % BINS, axis=1)
-    return filled + distance * np.uint64(0xC2B2AE3D27D4EB4F)
+def _filled(least: Hashes) -> Hashes:
+    """Empty bins take the next full one's value, marked by how far it was; [texts, BINS]."""
+    flat = least.ravel()
+    empty = flat == _EMPTY
+    at, full = np.flatnonzero(empty), np.flatnonzero(~empty)
+    if not len(at) or not len(full):
+        return least
+    row = at // BINS
+    following = full.take(np.searchsorted(full, at), mode="clip")
+    around = (following // BINS != row) | (following < at)
+    # Behind the last full one comes the text's first.
+    following[around] = full.take(np.searchsorted(full, row[around] * BINS), mode="clip")
+    some = following // BINS == row  # not where a text has no grams at all
+    at, following = at[some], following[some]
+    distance = ((following - at) % BINS).astype(np.uint64)
+    flat[at] = flat[following] + distance * np.uint64(0xC2B2AE3D27D4EB4F)
+    return least

@@ -33,7 +33,7 @@ IMAGES = ("same", "near")
 SKETCH = pa.struct(
     [
         ("bands", pa.list_(pa.uint32(), 21)),
-        ("bins", pa.list_(pa.uint16(), 126)),
+        ("bins", pa.list_(pa.uint8(), 126)),
         ("grams", pa.list_(pa.uint32())),
         ("count", pa.int32()),
         ("numbers", pa.uint64()),

@@ -4,7 +4,10 @@
         run(..., env=hub.environment(cache))
 
 Repositories are lists of commits; LFS objects are files by sha256. `trouble` makes the next
-requests fail, to see what a broken connection loses.
+requests fail, to see what a broken connection loses. As a process of its own it prints its address and
+serves until its standard input ends:
+
+    python -m tests.hub_server FOLDER
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import base64
 import hashlib
 import json
 import re
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -90,15 +94,7 @@ class HubServer:
 
     def environment(self, cache: Path) -> dict[str, str]:
         """What a client's process needs to take this for the Hub."""
-        return {
-            "HF_ENDPOINT": self.url,
-            "HF_HUB_OFFLINE": "0",
-            "HF_TOKEN": TOKEN,
-            "HF_HOME": str(cache),
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "NO_PROXY": "*",
-        }
+        return client_environment(self.url, cache)
 
     def trouble(self, pattern: str, what: int | str, times: int = 1) -> None:
         """The next `times` requests whose "METHOD path" matches get a status, or "drop"."""
@@ -135,6 +131,19 @@ class HubServer:
         return self.blob(self.repos[kind, name].commits[-1][1][path].sha256).read_bytes()
 
 
+def client_environment(url: str, cache: Path) -> dict[str, str]:
+    """What a client's process needs to take the server at `url` for the Hub."""
+    return {
+        "HF_ENDPOINT": url,
+        "HF_HUB_OFFLINE": "0",
+        "HF_TOKEN": TOKEN,
+        "HF_HOME": str(cache),
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "NO_PROXY": "*",
+    }
+
+
 def is_large(path: str) -> bool:
     return path.endswith((".parquet", ".safetensors", ".png", ".jpg", ".arrow", ".zip"))
 
@@ -162,11 +171,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.read(min(length, 1000))
             self.close_connection = True
             return
-        self.body = (
-            self._chunks()
-            if "chunked" in self.headers.get("Transfer-Encoding", "")
-            else (self.rfile.read(length))
-        )
+        self.body = b""
+        if self.command == "PUT" and not trouble and "Content-Length" in self.headers:
+            self.length = length  # an object is written as it comes, and never held
+        elif "chunked" in self.headers.get("Transfer-Encoding", ""):
+            self.body = self._chunks()
+        else:
+            self.body = self.rfile.read(length)
         if trouble:
             self._send(int(trouble), {"error": "trouble"})
             return
@@ -315,12 +326,20 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, {"transfer": "basic", "objects": objects})
 
     def upload(self, oid: str) -> None:
-        if hashlib.sha256(self.body).hexdigest() != oid:
+        part = self.hub.folder / f"{oid}.{threading.get_ident()}.part"
+        digest, left = hashlib.sha256(), self.length
+        with open(part, "wb") as out:
+            while left and (piece := self.rfile.read(min(left, 1 << 20))):
+                digest.update(piece)
+                out.write(piece)
+                left -= len(piece)
+        if digest.hexdigest() != oid:
+            part.unlink()
             self._send(400, {"error": "checksum mismatch"})
             return
         with self.hub.lock:
             self.hub.uploads.append(oid)
-        self.hub.keep(self.body, lfs=True)
+        part.replace(self.hub.blob(oid))
         self._send(200, b"")
 
     def verify(self) -> None:
@@ -359,7 +378,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path not in files:
             self._send(404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound"})
             return
-        data = self.hub.blob(files[path].sha256).read_bytes()
+        blob, size = self.hub.blob(files[path].sha256), files[path].size
         headers = {
             "X-Repo-Commit": sha,
             "ETag": f'"{files[path].sha256 if files[path].lfs else files[path].oid}"',
@@ -368,11 +387,28 @@ class _Handler(BaseHTTPRequestHandler):
         }
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
         if asked and self.command == "GET":
-            start, end = int(asked[1]), min(int(asked[2] or len(data) - 1), len(data) - 1)
-            headers["Content-Range"] = f"bytes {start}-{end}/{len(data)}"
-            self._send(206, data[start : end + 1], headers)
+            start, end = int(asked[1]), min(int(asked[2] or size - 1), size - 1)
+            headers["Content-Range"] = f"bytes {start}-{end}/{size}"
+            self._send_file(206, blob, start, end + 1, headers)
         else:
-            self._send(200, data, headers)
+            self._send_file(200, blob, 0, size, headers)
+
+    def _send_file(
+        self, status: int, blob: Path, start: int, end: int, headers: dict[str, str]
+    ) -> None:
+        """A part of a blob, in pieces."""
+        self.send_response(status)
+        for name, text in headers.items():
+            self.send_header(name, text)
+        self.send_header("Content-Length", str(end - start))
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        with open(blob, "rb") as opened:
+            opened.seek(start)
+            while start < end and (piece := opened.read(min(1 << 20, end - start))):
+                self.wfile.write(piece)
+                start += len(piece)
 
 
 def _entry(path: str, file: File) -> dict[str, Any]:
@@ -417,3 +453,14 @@ _ROUTES: list[tuple[tuple[str, ...], str, Callable[..., None]]] = [
         _Handler.resolve,
     ),
 ]
+
+
+def main() -> None:
+    """Serve from the folder that is named until the standard input ends."""
+    with HubServer(Path(sys.argv[1])) as hub:
+        print(hub.url, flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.tiny import COLOURS, PROMPT, item_rows, items, png, samples, tiny_vlm
 from train.export import band, items_of_samples, write_trl
-from train.pixels import Pixels, fitted
+from vlt.engine.pixels import Pixels, fitted
 from vlt.images import ImageStore
 from vlt.prompts import Prompt
 from vlt.schema import SAMPLE

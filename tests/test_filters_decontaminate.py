@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from filters.make import make_filtered
+from filters.pairs import pairs_of
 from tests.rows import dataset, item, sample
 from tests.test_filters import store
 from tests.test_near_images import chart, copies, encoded
@@ -42,8 +45,8 @@ def test_words_of_a_benchmark_are_taken_out_and_the_pair_is_named(store: Store) 
     made, _ = make_filtered(store, items, chain=chain, name="clean")
     assert made.table()["id"].to_pylist() == [rows[1]["id"], rows[3]["id"]]
     assert made.dropped()["reason"].to_pylist() == [
-        f"words: as in bench@v1 {held[0]['id']}",
-        f"words: as in bench@v1 {held[1]['id']}",
+        f"words: as in bench@v1 {held[0]['id']} (90% of its 8-grams)",
+        f"words: as in bench@v1 {held[1]['id']} (100% of its 8-grams)",
     ]
     assert [parent.ref for parent in made.manifest.parents] == ["items@v1", "bench@v1"]
     assert make_filtered(store, items, chain=chain, name="clean")[1]
@@ -95,12 +98,53 @@ def test_what_is_missing_is_one_sentence(store: Store) -> None:
         make_filtered(store, items, chain=["decontaminate"])
 
 
-def test_the_command_prints_the_pairs(store: Store) -> None:
-    benchmark(store)
-    dataset(store, "items", "item", [item(LONG.format(30, 40)), item("Why?")])
+def test_what_is_missing_names_the_command_that_brings_it(store: Store) -> None:
+    items = dataset(store, "items", "item", [item()])
+    with pytest.raises(UserError, match="comes with `vlt import mathvista`"):
+        make_filtered(store, items, chain=[{"decontaminate": "mathvista"}])
+
+
+def test_the_command_prints_the_pairs(store: Store, tmp_path: Path) -> None:
+    held = benchmark(store).table().to_pylist()
+    ours = item(LONG.format(30, 40))
+    dataset(store, "items", "item", [ours, item("Why?")])
     command = [sys.executable, "-m", "vlt.cli.main", "decontaminate", "items", "--against", "bench"]
     command += ["--images", "same", "-w", str(store.root)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "words: as in bench@v1" in done.stdout
-    assert "A farmer wants to fence" in done.stdout
+    file = tmp_path / "pairs.jsonl"
+    done = subprocess.run(
+        [*command, "--pairs", str(file)], capture_output=True, text=True, check=True
+    )
+    assert "100% of its 8-grams" in done.stdout
+    assert done.stdout.count("A farmer wants to fence") == 2  # ours and theirs
     assert "items@v2: 1 items, 1 dropped" in done.stdout
+    assert json.loads(file.read_text()) == {
+        "how": "words",
+        "near": "100% of its 8-grams",
+        "id": ours["id"],
+        "question": ours["question"],
+        "benchmark": "bench@v1",
+        "their_id": held[0]["id"],
+        "their_question": held[0]["question"],
+    }
+    for ending in ("csv", "parquet"):
+        file = tmp_path / f"pairs.{ending}"
+        subprocess.run([*command, "--pairs", str(file)], capture_output=True, check=True)
+        assert file.stat().st_size
+    wrong = subprocess.run([*command, "--pairs", "x.txt"], capture_output=True, text=True)
+    assert (wrong.returncode, "must end in .csv" in wrong.stderr) == (2, True)
+
+
+def test_pairs_by_image_say_how_near(store: Store) -> None:
+    picture = chart([10, 60, 90])
+    with ImageStore(store.images) as images:
+        original = images.add(encoded(picture))
+        copied = images.add(copies(picture)[0])
+    benchmark(store, (original,))
+    rows = [item(f"What is {n}?", images=[n]) for n in (original, copied)]
+    items = dataset(store, "items", "item", rows)
+    dataset(store, "bench", "item", [item("What is x?", images=[original])])
+    made, _ = make_filtered(store, items, chain=[{"decontaminate": "bench"}], name="clean")
+    same, near = pairs_of(store, made)
+    assert (same["how"], same["near"]) == ("image", "the same file")
+    assert near["near"].startswith("a copy, ")
+    assert same["their_question"] == near["their_question"] == "What is x?"

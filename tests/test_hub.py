@@ -98,6 +98,11 @@ def test_push_load_pull(
     sha256 = made.table().to_pylist()[2]["images"][0]
     with ImageStore(other / "images") as images:
         assert images.read(sha256) == png(2)
+        assert images.read(made.dropped()["images"][0].as_py()[0]) == png(5), "no kept row has it"
+    assert pulled.dropped() == made.dropped()
+    shown = [vlt("show", "sft", "--dropped", "--json", "-w", root) for root in (other, store.root)]
+    assert shown[0] == shown[1]
+    assert "600 words" in shown[0]
     assert "already there" in vlt("pull", "me/data", "-w", other, **environment)
     log = vlt("log", "sft", "-w", other)
     assert "items@v1" in log, "the lineage came with it"
@@ -106,6 +111,77 @@ def test_push_load_pull(
     vlt("push", "sft", "me/again", "-w", other, **environment)
     again = hub.repos["dataset", "me/again"].commits[-1][1]
     assert "vlt/train/lineage/items@v1.json" in again
+
+
+def test_private_means_private(
+    store: Store, hub: HubServer, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """A repository that is there and public stays untouched by a push that says --private."""
+    verified(store)
+    where = ("-w", store.root)
+    vlt("push", "sft", "me/open", *where, **environment)
+    commits = len(hub.repos["dataset", "me/open"].commits)
+    said = vlt_error("push", "items", "me/open", "--private", *where, **environment)
+    assert "public, and nothing was sent" in said
+    assert len(hub.repos["dataset", "me/open"].commits) == commits
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"weights")
+    hub.make("model", "me/model", {})
+    said = vlt_error("push", tmp_path / "model", "me/model", "--private", *where, **environment)
+    assert "public, and nothing was sent" in said
+
+
+def test_a_pull_counts_what_came(
+    store: Store, hub: HubServer, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Another row among the dropped than the manifest counts; and none, as an older push has it."""
+    import io
+
+    import pyarrow.parquet as pq
+
+    verified(store)
+    vlt("push", "sft", "me/data", "-w", store.root, **environment)
+    files = hub.repos["dataset", "me/data"].commits[-1][1]
+    path = "vlt/train/dropped-00000.parquet"
+    table, out = pq.read_table(io.BytesIO(hub.read("dataset", "me/data", path))), io.BytesIO()
+    pq.write_table(table.slice(0, 0), out)
+    files[path] = hub.keep(out.getvalue(), lfs=True)
+    other = tmp_path / "other"
+    said = vlt_error("pull", "me/data", "-w", other, **environment)
+    assert "does not hold all rows of sft@v1" in said
+    assert not Store(other).versions("sft"), "nothing half-written"
+    del files[path]
+    done = run_vlt("pull", "me/data", "-w", other, **environment)
+    assert done.returncode == 0
+    assert "were taken out of sft@v1 are not in" in done.stderr
+    assert Store(other).open("sft").manifest.rows == 5
+
+
+def test_the_card_shows_what_was_counted(
+    store: Store, hub: HubServer, environment: dict[str, str]
+) -> None:
+    import io
+
+    from PIL import Image
+
+    verified(store)
+    vlt("push", "sft", "me/data", "-w", store.root, **environment)
+    text = hub.read("dataset", "me/data", "README.md").decode()
+    shown = [line.split("](")[1].rstrip(")") for line in text.splitlines() if line.startswith("![")]
+    assert shown == [f"vlt/train/{f}.png" for f in ("lengths", "pass-rates")]
+    for path in shown:
+        with Image.open(io.BytesIO(hub.read("dataset", "me/data", path))) as figure:
+            assert figure.width == 1400
+            colours = figure.convert("RGB").getcolors(1 << 20) or []
+        assert any(colour == (0x2F, 0x6F, 0xB0) for _, colour in colours), "it has bars"
+    assert 'data_files="vlt/train/dropped-*.parquet"' in text
+    assert "| choices | list of string |" in text
+    assert "What the last stage did not keep lies beside the data (1 row)" in text
+    assert "## Sources and licences" not in text, "nothing was imported here"
+    # An item dataset has no responses: fewer figures, no empty ones.
+    vlt("push", "items", "me/items", "-w", store.root, **environment)
+    assert "![" not in hub.read("dataset", "me/items", "README.md").decode()
 
 
 def test_the_card(store: Store, hub: HubServer, environment: dict[str, str]) -> None:

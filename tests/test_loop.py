@@ -79,7 +79,7 @@ def test_a_row_is_traced_to_its_image_caption_and_verdict(done: tuple[Path, Path
     (row,) = vlt_json("show", "sft@r1", "-n", 1, "-w", workspace)
     steps = vlt_json("show", "sft@r1", "--id", row["id"], "-w", workspace)
     by_version = {step["version"].split("@")[0]: step for step in steps}
-    assert set(by_version) == {"sft", "samples", "captions", "items"}
+    assert set(by_version) == {"sft", "samples", "captions", "items", "items-all"}
     assert row["verdict"] == "correct"
     assert by_version["captions"]["caption"] == row["caption"]
     assert by_version["items"]["images"] == row["images"]

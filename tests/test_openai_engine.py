@@ -330,3 +330,23 @@ def test_retry_after_is_read_in_all_its_forms() -> None:
     assert 27 <= (retry_after({"Retry-After": soon}) or 0) <= 30
     assert retry_after({"Retry-After": "soon"}) is None
     assert retry_after({}) is None
+
+
+def test_a_request_does_not_wait_for_the_next_to_be_drawn(stub: Stub) -> None:
+    seen: list[int] = []
+
+    def slowly() -> Iterator[Request]:
+        yield ask("first")
+        end = time.monotonic() + 20
+        while not stub.stats()["requests"] and time.monotonic() < end:
+            time.sleep(0.05)
+        seen.append(stub.stats()["requests"])
+        yield ask("second")
+
+    opened = engine(stub.url)
+    try:
+        got = list(opened.complete(slowly()))
+    finally:
+        opened.close()
+    assert seen == [1]
+    assert len(got) == 2

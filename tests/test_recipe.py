@@ -71,10 +71,15 @@ def test_set_changes_a_key(tmp_path: Path) -> None:
         ({"captions": {"temprature": 1}}, r"unknown key 'rounds\.0\.captions\.temprature'"),
         ({"reasoning": {"k": 0}}, "k = 0"),
         ({"seed": "many"}, "seed = 'many'"),
+        ({"grpo": [{"rates": "rollouts"}]}, "rates are for a difficulty band"),
         (
-            {"grpo": [{"items": [{"source": "miniature"}], "difficulty": [0.2, 0.8]}]},
-            "items of its own or a difficulty band, not both",
+            {"grpo": [{"items": [{"source": "a"}], "difficulty": [0, 1], "rates": "samples"}]},
+            "rates: samples are of a round's own items",
         ),
+        ({"grpo": [{"difficulty": [0, 1], "rates": "previous"}]}, "no round before it"),
+        ({"sft": {"choose": {"every": 5}}}, "add validation"),
+        ({"rounds": [{"teacher": "student", "items": []}]}, "round 1 has no student yet"),
+        ({"stop": {"gain": 1}}, r"unknown key 'stop\.gain'"),
     ],
 )
 def test_what_is_not_right_is_named(tmp_path: Path, changes: dict[str, object], says: str) -> None:
@@ -111,6 +116,66 @@ def test_bundled_recipes_load_and_have_a_plan(file: Path) -> None:
         ):
             assert needed in names
         assert ("captions" in names) == (recipe.rounds[number - 1].teacher == "reasoner")
+
+
+def steps_of(recipe: str, number: int, changes: dict[str, object] | None = None) -> list[str]:
+    from vlt.loop import plan
+
+    return [s.name for s in plan(load_recipe(recipe, changes)) if s.round == number]
+
+
+def test_training_items_are_kept_apart_from_the_held_out_ones_unless_told(tmp_path: Path) -> None:
+    recipe = written(tmp_path)
+    assert steps_of(recipe, 1)[:2] == ["items-all", "items"]
+    assert steps_of(recipe, 1, {"decontaminate": False})[0] == "items"
+    assert "mathvista" in steps_of("openvlthinker-v1", 0)
+    assert "grpo-items-all" in steps_of("openvlthinker-v1", 1)
+    path = {"against": ["heldout", {"source": "mathvista", "settings": {"path": "/mine"}}]}
+    assert steps_of(recipe, 0, {"decontaminate": path}) == ["heldout", "mathvista", "eval-base"]
+
+
+def test_stop_and_decontaminate_may_be_switched(tmp_path: Path) -> None:
+    assert load_recipe(written(tmp_path)).stop is None
+    on = load_recipe(written(tmp_path, stop=True)).stop
+    assert on and on.min_gain == 0 and on.significant
+    assert load_recipe(written(tmp_path, stop=on.model_dump()), {"stop": False}).stop is None
+
+
+def test_a_split_by_difficulty_of_ones_own_rollouts() -> None:
+    """v1.2's two phases on upstream's splits, or on splits by the pass rates of new rollouts."""
+    published = load_recipe("openvlthinker-v1.2")
+    medium, hard = published.rounds[0].grpo
+    assert (medium.items[0].source, hard.items[0].source) == ("grpo-medium", "grpo-hard")
+    assert medium.train.freeze == ["vision_tower", "projector"] and hard.train.freeze == []
+    pool = [{"source": s, "split": "train"} for s in ("grpo-medium", "grpo-hard")]
+    own = {
+        "grpo.0.items": pool,
+        "grpo.0.difficulty": [0.25, 0.75],
+        "grpo.1.items": pool,
+        "grpo.1.difficulty": [0.0, 0.25],
+    }
+    recipe = load_recipe("openvlthinker-v1.2", own)
+    assert [phase.rated_by for phase in recipe.rounds[2].grpo] == ["rollouts", "rollouts"]
+    names = steps_of("openvlthinker-v1.2", 1, own)
+    for name in ("grpo-samples-1", "grpo-rated-1", "grpo-samples-2", "grpo-rated-2"):
+        assert name in names
+
+
+def test_a_band_by_the_round_befores_pass_rates(tmp_path: Path) -> None:
+    from vlt.loop import plan
+
+    rounds = [
+        MINIMAL["rounds"][0],
+        {
+            **MINIMAL["rounds"][1],
+            "grpo": [  # type: ignore[index]
+                {"difficulty": [0.25, 0.75], "rates": "previous"}
+            ],
+        },
+    ]
+    recipe = load_recipe(written(tmp_path, rounds=rounds))
+    (step,) = (s for s in plan(recipe) if s.key == (2, "grpo-model"))
+    assert step.what.endswith("pass rate 0.25-0.75 of the previous round's samples")
 
 
 def test_the_papers_numbers() -> None:

@@ -354,7 +354,12 @@ def test_the_command(tmp_path: Path) -> None:
     done = run_vlt("import", file, *where)
     assert done.returncode == 3
     assert done.stdout.startswith("items@v1: 4 items, 2 failed")
-    assert "question = problem" in done.stderr
+    guessed = done.stderr.index("guessed from names: ")
+    assert done.stderr.index("question = problem") < guessed < done.stderr.index("1 broken JSON")
+    mapped = run_vlt(
+        "import", file, "--map", "image=image,question=problem,answer=solution", *where
+    )
+    assert "guessed" not in mapped.stderr
     assert "1 broken JSON" in done.stderr
     assert "vlt show items@v1 --dropped" in done.stderr
     assert "already there" in run_vlt("import", file, *where).stdout

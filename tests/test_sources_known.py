@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from datagen.benchmarks import BENCHMARKS
 from datagen.sources import make_items
 from datagen.sources.conversations import stated_answer, taken_apart
-from datagen.sources.known import KNOWN, ONEVISION
+from datagen.sources.known import KNOWN, ONEVISION, Known
 from tests.cli import vlt, vlt_error, vlt_json
 from tests.hub_server import HubServer
 from tests.pictures import png
@@ -86,6 +87,51 @@ MATHV = {
             "Answer: A",
         ),
     ],
+    "GEOS(MathV360K)": [
+        turns(
+            f"<image>\n{LETTER}\nQuestion: In the circle, CD is a diameter. Find AE.\n"
+            "Choices:\n(A) 2\n(B) 3\n(C) 5\n(D) 8\n(E) 10",
+            "The answer is A",
+        ),
+    ],
+    "VizWiz(MathV360K)": [
+        turns(f"<image>\n{FINAL}\nQuestion: What is in this can?", "The answer is coca cola"),
+        turns(f"<image>\n{FINAL}\nQuestion: What is this?", "The answer is unanswerable"),
+    ],
+    "CLEVR-Math(MathV360K)": [
+        turns(
+            f"<image>\n{FINAL}\nQuestion: Subtract all cubes. How many objects are left?",
+            "The answer is 5",
+        ),
+    ],
+    "Super-CLEVR(MathV360K)": [
+        turns(
+            f"<image>\n{FINAL}\nQuestion: Is there a rubber bicycle?\nChoices:\n(A) Yes\n(B) No",
+            "The answer is Yes",
+        ),
+        turns(f"<image>\n{FINAL}\nQuestion: How many jets are there?", "The answer is 0"),
+    ],
+    "IconQA(MathV360K)": [
+        turns(
+            f"<image>\n{LETTER}\nQuestion: Which has fewer stars?\nChoices:\n(A) the top\n(B) the bottom",
+            "The answer is B",
+        ),
+        turns(f"<image>\n{FINAL}\nQuestion: What time is shown? _:00", "The answer is 7"),
+    ],
+    "MapQA(MathV360K)": [
+        turns(
+            f"<image>\n{FINAL}\nQuestion: Which states have the lowest value?",
+            "The answer is Idaho, Maine, Ohio",
+        ),
+        turns(f"<image>\n{FINAL}\nQuestion: Does Utah have it?", "The answer is No."),
+    ],
+    "scienceqa(cauldron,llava_format)": [
+        turns(
+            "<image>\nQuestion: Which is farthest north?\nChoices:\nA. West Virginia.\nB. Arizona.\n"
+            "C. Ohio.\nAnswer with the letter.",
+            "Answer: C",
+        ),
+    ],
 }
 EXPECTED = {
     "FigureQA(MathV360K)": [
@@ -100,6 +146,29 @@ EXPECTED = {
     "ai2d(cauldron,llava_format)": [
         ("What eats grass?", ["Hawk.", "Rabbit."], "B"),
         ("What eats rabbits?", ["Hawk.", "Grass."], "A"),
+    ],
+    "GEOS(MathV360K)": [
+        ("In the circle, CD is a diameter. Find AE.", ["2", "3", "5", "8", "10"], "A")
+    ],
+    "VizWiz(MathV360K)": [
+        ("What is in this can?", [], "coca cola"),
+        ("What is this?", [], "unanswerable"),
+    ],
+    "CLEVR-Math(MathV360K)": [("Subtract all cubes. How many objects are left?", [], "5")],
+    "Super-CLEVR(MathV360K)": [
+        ("Is there a rubber bicycle?", ["Yes", "No"], "Yes"),
+        ("How many jets are there?", [], "0"),
+    ],
+    "IconQA(MathV360K)": [
+        ("Which has fewer stars?", ["the top", "the bottom"], "B"),
+        ("What time is shown? _:00", [], "7"),
+    ],
+    "MapQA(MathV360K)": [
+        ("Which states have the lowest value?", [], "Idaho, Maine, Ohio"),
+        ("Does Utah have it?", [], "No"),
+    ],
+    "scienceqa(cauldron,llava_format)": [
+        ("Which is farthest north?", ["West Virginia.", "Arizona.", "Ohio."], "C")
     ],
 }
 
@@ -140,14 +209,15 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
                 "answer": "\\frac{1}{2}",
             }
         ]
-        server.make(
-            "dataset",
-            "ydeng9/OpenVLThinker-grpo-hard",
-            {
-                f"data/{split}-00000-of-00001.parquet": parquet(hard, grpo)
-                for split in ("train", "test")
-            },
-        )
+        for repo in ("ydeng9/OpenVLThinker-grpo-hard", "ydeng9/medium_grpo_only"):
+            server.make(
+                "dataset",
+                repo,
+                {
+                    f"data/{split}-00000-of-00001.parquet": parquet(hard, grpo)
+                    for split in ("train", "test")
+                },
+            )
         chat = pa.schema([("messages", MESSAGES), ("images", pa.list_(IMAGE))])
         messages = [
             {"role": "user", "content": "<image>How many?"},
@@ -165,6 +235,23 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
 @pytest.fixture
 def environment(hub: HubServer, tmp_path: Path) -> dict[str, str]:
     return hub.environment(tmp_path / "hf")
+
+
+def test_each_source_of_the_paper_has_a_fixture() -> None:
+    assert set(MATHV) == {known.config for known in KNOWN if known.repo == ONEVISION}
+
+
+@pytest.mark.parametrize("known", [k for k in KNOWN if k.repo == ONEVISION], ids=lambda k: k.name)
+def test_each_source_from_a_copy(workspace: Path, tmp_path: Path, known: Known) -> None:
+    config = known.config or ""
+    (tmp_path / "copy" / config).mkdir(parents=True)
+    file = tmp_path / "copy" / config / "train-00000-of-00001.parquet"
+    file.write_bytes(onevision(config, MATHV[config]))
+    settings = {"path": str(tmp_path / "copy")}
+    made, _ = make_items(Store(workspace), known.name, source_settings=settings)
+    rows = made.table().to_pylist()
+    assert [(r["question"], r["choices"], r["answer"]) for r in rows] == EXPECTED[config]
+    assert not made.manifest.failed
 
 
 @pytest.mark.parametrize("name", ["figureqa", "geometry3k", "tabmwp", "ai2d"])
@@ -195,6 +282,7 @@ def test_upstreams_published_sets(workspace: Path, environment: dict[str, str]) 
         *where, **environment,
     )  # fmt: skip
     vlt("import", "grpo-hard", "--as", "hard", "--split", "test", *where, **environment)
+    vlt("import", "grpo-medium", "--as", "medium", *where, **environment)
     vlt("import", "sft-iter3", "--as", "iter3", *where, **environment)
     store = Store(workspace)
     seed = store.open("seed").table().to_pylist()
@@ -206,6 +294,7 @@ def test_upstreams_published_sets(workspace: Path, environment: dict[str, str]) 
     assert json.loads(seed[0]["meta"])["image"] == "images/0.jpg"
     (hard,) = store.open("hard").table().to_pylist()
     assert (hard["question"], hard["answer"]) == ("<image>Find y.", "\\frac{1}{2}")
+    assert store.open("medium").table(["question"]).to_pylist() == [{"question": "<image>Find y."}]
     (iter3,) = store.open("iter3").table().to_pylist()
     assert (iter3["question"], iter3["answer"]) == ("How many?", "2")
     assert "<think>" in json.loads(iter3["meta"])["solution"]
@@ -225,7 +314,7 @@ def test_a_copy_on_this_machine(workspace: Path, tmp_path: Path) -> None:
 
 def test_sources_are_listed(tmp_path: Path) -> None:
     listed = vlt_json("sources")
-    assert [row["name"] for row in listed] == [known.name for known in KNOWN]
+    assert [row["name"] for row in listed] == [known.name for known in (*KNOWN, *BENCHMARKS)]
     assert all(row["facts"] and row["license"] for row in listed)
     assert "figureqa" in vlt("sources")
     assert "no setting" in vlt_error(

@@ -135,7 +135,7 @@ def test_through_the_command(
     assert len(starts(state)) == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_server_is_left_behind(command: list[str], state: Path, number: signal.Signals) -> None:
     child = start(command)
     assert within(20, lambda: len(starts(state)) == 1)

@@ -17,6 +17,7 @@ from typing import Any
 
 from vlt.digest import model_digest
 from vlt.errors import UsageError, UserError
+from vlt.pulse import pulse
 from vlt.stage import Manifest, Parent, Stage
 from vlt.store import Dataset, Store
 from vlt.writer import library_versions, now
@@ -26,7 +27,7 @@ LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets")
 
 @dataclass
 class Built:
-    """What a training left in its build folder, under model/."""
+    """What a training left in its build folder."""
 
     facts: dict[str, Any]
     """Metrics and time."""
@@ -34,6 +35,8 @@ class Built:
     rows: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     """reason -> rows that could not be trained on."""
+    model: str = "model"
+    """The subfolder with the model."""
 
 
 def make_checkpoint(
@@ -47,18 +50,21 @@ def make_checkpoint(
 ) -> tuple[Dataset, bool]:
     """The checkpoint that `stage` makes of `parents`, and whether it was there already.
 
-    `build` trains in the folder that it is given and leaves the model in its subfolder model/. What
-    it finds in the folder is what a killed run of the same identity left there.
+    `build` trains in the folder that it is given and leaves the model in a subfolder. What it
+    finds in the folder is what a killed run of the same identity left there.
     """
     if found := store.find(name, stage, parents):
         return found, True
     started = time.monotonic()
-    with store.lock(name, "checkpoint"):
+    with (
+        store.lock(name, "checkpoint"),
+        pulse(store.root, name, "checkpoint", stage.name),
+    ):
         identity = stage.identity([p.manifest.digest for p in parents])
         folder = store.folder("checkpoint") / name / f".building-{identity[:16]}"
         folder.mkdir(parents=True, exist_ok=True)
         built = build(folder)
-        model = folder / "model"
+        model = folder / built.model
         manifest = Manifest(
             name=name,
             version=store.next_version(name, "checkpoint"),

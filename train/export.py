@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from train.pixels import Pixels, fitted
+from vlt.engine.pixels import Pixels, fitted
 from vlt.prompts import Prompt, render
 from vlt.schema import GRPO, ITEM, SFT
 from vlt.store import Dataset

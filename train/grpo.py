@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from train.choose import Chooser
 from train.job import Job, carry_out, load_model, lora_config, main, trainer_config
 from train.launch import Progress
 from train.reader import load_reader, load_rows
@@ -29,6 +30,7 @@ def train_grpo(
     pixels: Mapping[str, int] | None = None,
     max_prompt_tokens: int | None = None,
     lora: Mapping[str, Any] | None = None,
+    choose: Chooser | None = None,
     difficulty: tuple[float | None, float | None] | None = None,
     name: str = "grpo-model",
     round: int | None = None,
@@ -57,6 +59,7 @@ def train_grpo(
         pixels=pixels,
         max_prompt_tokens=max_prompt_tokens,
         lora=lora,
+        chooser=choose,
         difficulty=difficulty,
         name=name,
         round=round,

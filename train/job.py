@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from train.reader import set_pixels
+from vlt.engine.models import keep_video_settings
 from vlt.errors import UserError
 
 
@@ -36,8 +38,12 @@ class Job:
     max_prompt_tokens: int | None = None
     lora: dict[str, Any] | None = None
     reward: dict[str, Any] = field(default_factory=dict)
+    candidates: int | None = None
+    """Put the model aside after each so many steps: see train.choose."""
     folder: str = ""
     """The build folder."""
+    logs: str | None = None
+    """Where TensorBoard's files go: the build folder does not outlive the training."""
 
     @property
     def path(self) -> Path:
@@ -100,6 +106,8 @@ def trainer_config(cls: Any, job: Job) -> Any:
             settings.setdefault(name, value)
         print("no GPU: use_cpu=True, bf16=False, gradient_checkpointing=False unless set")
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+    if job.logs:
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", job.logs)
     try:
         return cls(output_dir=str(job.path / "run"), **settings)
     except (ValueError, TypeError) as error:
@@ -147,12 +155,14 @@ def lora_config(job: Job, model: Any) -> Any:
 def carry_out(trainer: Any, job: Job) -> dict[str, Any]:
     """Train from the last whole checkpoint, if there is one; leave model/ and return the facts."""
     trainer.add_callback(_progress(job.path / "progress.jsonl"))
+    if job.candidates:
+        trainer.add_callback(_putting_aside(trainer, job.path, job.candidates))
     last = last_checkpoint(job.path / "run")
-    started, resumed = time.monotonic(), _step(last) if last else 0
+    started, cpu, resumed = time.monotonic(), time.process_time(), _step(last) if last else 0
     if last:
         print(f"resuming from {last}")
     trainer.train(resume_from_checkpoint=str(last) if last else None)
-    seconds = time.monotonic() - started
+    seconds, cpu = time.monotonic() - started, time.process_time() - cpu
     final = job.path / "model"
     if job.pixels:  # the range that the model has been trained on is the one to ask it with
         set_pixels(trainer.processing_class, job.pixels["min"], job.pixels["max"])
@@ -167,10 +177,11 @@ def carry_out(trainer: Any, job: Job) -> dict[str, Any]:
             trainer.processing_class.save_pretrained(final)
             for file in ("training_args.bin", "README.md"):
                 (final / "adapter" / file).unlink(missing_ok=True)
+        keep_video_settings(job.model, job.revision, final)
         (final / "training_args.bin").unlink(missing_ok=True)  # paths of this machine, no model
         history = trainer.state.log_history
         write_metrics(history, final / "metrics.parquet")
-        return facts(trainer, history, seconds, resumed)
+        return {**facts(trainer, history, seconds, resumed), "train_cpu_seconds": round(cpu, 3)}
     return {}
 
 
@@ -207,14 +218,18 @@ def facts(
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest of TRL's checkpoints that was written whole: its trainer_state.json comes last."""
+    """The newest of TRL's checkpoints to go on from: whole, as its trainer_state.json comes last.
+
+    Not that of the last step: transformers would train one step more than was asked for.
+    """
     found = sorted(folder.glob("checkpoint-*"), key=_step, reverse=True)
     for checkpoint in found:
         try:
-            json.loads((checkpoint / "trainer_state.json").read_text())
+            state = json.loads((checkpoint / "trainer_state.json").read_text())
         except (FileNotFoundError, json.JSONDecodeError):
             continue
-        return checkpoint
+        if state["global_step"] < state["max_steps"]:
+            return checkpoint
     return None
 
 
@@ -252,3 +267,29 @@ def _progress(file: Path) -> Any:
                     opened.write(json.dumps(line, default=str) + "\n")
 
     return WriteProgress()
+
+
+def _putting_aside(trainer: Any, folder: Path, every: int) -> Any:
+    """A callback that saves the model of each `every`-th step, before that step's checkpoint.
+
+    So a run that resumes from a checkpoint has all the models up to it.
+    """
+    from transformers import TrainerCallback
+
+    from train.choose import candidate_folder
+
+    class PutAside(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+            step = state.global_step
+            if step % every or step >= state.max_steps:
+                return
+            to = candidate_folder(folder, step)
+            part = to.with_name(f".{to.name}")
+            trainer.save_model(str(part))
+            if state.is_world_process_zero:
+                for file in ("training_args.bin", "README.md"):
+                    (part / file).unlink(missing_ok=True)
+                shutil.rmtree(to, ignore_errors=True)
+                part.rename(to)
+
+    return PutAside()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from vlt.errors import UserError
+from vlt.pulse import beat
 
 Progress = Callable[[str], None]
 """Told the state of the training, one line at a time; the newest replaces the one before."""
@@ -40,10 +41,12 @@ def launch(
     several, or any `accelerate` argument (one of NAMED, or the launcher's own), go through it.
     Raises UserError with the child's reason, or with its last line and the log's path.
     """
+    result = folder / "result.json"
+    if result.exists():  # it had trained to its end when the run was killed
+        return _facts(result)
     config = folder / "job.json"
     config.write_text(json.dumps(job, indent=1))
-    log, state, result = folder / "log.txt", folder / "progress.jsonl", folder / "result.json"
-    result.unlink(missing_ok=True)
+    log, state = folder / "log.txt", folder / "progress.jsonl"
     state.write_bytes(b"")
     with open(log, "ab") as words:
         child = subprocess.Popen(
@@ -63,6 +66,10 @@ def launch(
             child.stdin.close()
     if child.returncode != 0 or not result.exists():
         raise UserError(_reason(folder, child.returncode))
+    return _facts(result)
+
+
+def _facts(result: Path) -> dict[str, Any]:
     facts: dict[str, Any] = json.loads(result.read_text())
     return facts
 
@@ -126,6 +133,8 @@ def _has_gpu() -> bool:
 def _watch(child: subprocess.Popen[bytes], state: Path, kind: str, progress: Progress) -> None:
     """Pass on the newest line of `state` until the child has ended."""
     seen, started = 0, time.monotonic()
+    first: tuple[int, float] | None = None
+    """The first step that is told, and when: the model is loaded by then."""
     progress(f"train {kind}: starting")
     while True:
         try:
@@ -139,7 +148,12 @@ def _watch(child: subprocess.Popen[bytes], state: Path, kind: str, progress: Pro
         lines = [line for line in fresh.split(b"\n")[:-1] if line]
         seen += fresh.rfind(b"\n") + 1
         if lines:
-            progress(_line(kind, json.loads(lines[-1]), time.monotonic() - started))
+            newest = json.loads(lines[-1])
+            step, now = newest["step"], time.monotonic()
+            first = first or (step, now)
+            speed = (step - first[0]) / (now - first[1]) if step > first[0] else 0
+            beat(step, newest["total"], "steps", speed)
+            progress(_line(kind, newest, time.monotonic() - started))
 
 
 def _line(kind: str, state: Mapping[str, Any], seconds: float) -> str:

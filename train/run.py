@@ -11,13 +11,14 @@ from typing import Any
 import pyarrow as pa
 
 from train.checkpoint import Built, make_checkpoint, resolve_model
+from train.choose import CHOSEN, Chooser, choose
 from train.export import Exported, band, items_of_samples, write_trl
 from train.launch import Progress, launch
 from train.lora import check_lora
-from train.pixels import Pixels
 from train.rewards import check_reward
 from train.settings import EXECUTION, check_freeze, check_pixels, identity, resolve
 from vlt.digest import model_identity
+from vlt.engine.pixels import Pixels
 from vlt.errors import UserError
 from vlt.images import ImageStore
 from vlt.lineage import fair_samples
@@ -48,6 +49,7 @@ def run_training(
     progress: Progress | None,
     reward: Mapping[str, Any] | None = None,
     difficulty: tuple[float | None, float | None] | None = None,
+    chooser: Chooser | None = None,
 ) -> tuple[Dataset, bool]:
     """What train_sft ("sft") and train_grpo ("grpo") share; see there for the arguments."""
     if data.kind not in TAKES[kind]:
@@ -69,8 +71,11 @@ def run_training(
     if kind == "grpo":
         parameters["reward"] = check_reward(reward)
         parameters["difficulty"] = list(difficulty) if difficulty else None
-    stage = Stage(f"train {kind}", parameters)
     parents = [data, *([parent] if (parent := store.checkpoint_at(model)) else [])]
+    if chooser:
+        parameters["choose"] = chooser.parameters()
+        parents.append(chooser.items)
+    stage = Stage(f"train {kind}", parameters)
 
     def build(folder: Path) -> Built:
         exported = _export(kind, store, data, folder, parameters, prompt, model, difficulty)
@@ -79,13 +84,19 @@ def run_training(
             "model": model,
             "revision": revision,
             "data": str(exported.file),
-            "settings": {**EXECUTION, **resolve(kind, settings, images=exported.images)},
+            "settings": {
+                **EXECUTION,
+                "run_name": name,
+                **resolve(kind, settings, images=exported.images),
+            },
             "freeze": parameters["freeze"],
             "pixels": parameters["pixels"],
             "max_prompt_tokens": max_prompt_tokens,
             "lora": parameters["lora"],
             "reward": parameters.get("reward", {}),
+            "candidates": chooser.every if chooser else None,
             "folder": str(folder),
+            "logs": str(store.root / "logs" / f"{name}-{folder.name[-16:-8]}"),
         }
         facts = launch(
             f"train.{kind}",
@@ -98,7 +109,11 @@ def run_training(
         failed = exported.failed.copy()
         if left_out := facts.pop("left_out"):
             failed["prompt too long"] += left_out
-        return Built(facts, exported.rows_in, exported.rows - left_out, failed)
+        built = Built(facts, exported.rows_in, exported.rows - left_out, failed)
+        if chooser:
+            facts["chosen"] = choose(folder, chooser, job, facts["steps"])
+            built.model = CHOSEN
+        return built
 
     return make_checkpoint(store, stage, parents, build, name=name, round=round)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -64,6 +65,13 @@ GONE = {
     "evaluation_strategy": "it is called eval_strategy",
 }
 PIXELS = {"min_pixels", "max_pixels"}
+REPORTERS = {
+    "tensorboard": ("tensorboard", "tensorboardX"),
+    "trackio": ("trackio",),
+    "wandb": ("wandb",),
+    "mlflow": ("mlflow",),
+}
+"""Of report_to -> packages of which one must be installed; the metrics table needs none of them."""
 
 
 def resolve(kind: str, given: Mapping[str, Any], *, images: bool) -> dict[str, Any]:
@@ -90,9 +98,21 @@ def resolve(kind: str, given: Mapping[str, Any], *, images: bool) -> dict[str, A
             raise UserError(f"TRL's {_config(kind)} has no field {name!r}; {hint}")
     typed = {name: _typed(known[name].type, name, value) for name, value in given.items()}
     settings = {**ALWAYS[kind], **typed}
+    _check_reporters(settings.get("report_to"))
     if images:
         _refuse_with_images(kind, settings)
     return settings
+
+
+def _check_reporters(given: Any) -> None:
+    """Raises UserError for one whose package is missing, before anything has been loaded."""
+    for name in [given] if isinstance(given, str) else given or []:
+        packages = REPORTERS.get(name, ())
+        if packages and not any(importlib.util.find_spec(package) for package in packages):
+            raise UserError(
+                f"report_to={name} needs a package that is not installed; `pip install {packages[0]}`, "
+                "or leave it out: the checkpoint's metrics.parquet holds the same numbers"
+            )
 
 
 def identity(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from train.choose import Chooser
 from train.job import Job, carry_out, load_model, lora_config, main, trainer_config
 from train.launch import Progress
 from train.reader import load_reader, load_rows
@@ -28,6 +29,7 @@ def train_sft(
     pixels: Mapping[str, int] | None = None,
     max_prompt_tokens: int | None = None,
     lora: Mapping[str, Any] | None = None,
+    choose: Chooser | None = None,
     name: str = "sft-model",
     round: int | None = None,
     revision: str | None = None,
@@ -41,7 +43,8 @@ def train_sft(
     freeze: any of vision_tower, projector. pixels: {"min", "max"} an image. prompt: the rollout
     prompt, which the trained model is to be asked with. max_prompt_tokens: rows whose prompt the
     model's processor makes longer (image tokens included) are left out and counted. accelerate:
-    zero2, zero3, fsdp2, ..., or arguments of its launcher. lora: see train.lora. Raises UserError.
+    zero2, zero3, fsdp2, ..., or arguments of its launcher. lora: see train.lora. choose: keep the
+    best of several steps' models, not the last. Raises UserError.
     """
     from train.run import run_training
 
@@ -56,6 +59,7 @@ def train_sft(
         pixels=pixels,
         max_prompt_tokens=max_prompt_tokens,
         lora=lora,
+        chooser=choose,
         name=name,
         round=round,
         revision=revision,

@@ -6,45 +6,29 @@ their verdicts, which can be made again with another grader without asking any m
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
 
+from datagen.benchmarks import Benchmark, benchmark_of
 from datagen.rollouts import make_rollouts
 from filters.verify import graded
 from vlt.engine import Engine
-from vlt.grade import split_reasoning
+from vlt.errors import UsageError
+from vlt.grade import extract
+from vlt.interval import Score, wilson
+from vlt.llm_judge import FAILED, LLMJudge
 from vlt.prompts import Prompt
 from vlt.request import Sampling
 from vlt.stage import Stage
 from vlt.store import Dataset, Store
+from vlt.summary import READS, in_format, summary
 from vlt.writer import Writer
 
+__all__ = ["Score", "in_format", "make_evaluation", "make_verdicts", "summary", "wilson"]
 
-@dataclass(frozen=True)
-class Score:
-    """A share of items with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-    def __str__(self) -> str:
-        return f"{100 * self.value:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
-
-
-def wilson(right: float, n: int) -> Score:
-    """Wilson's 95 % interval of `right` out of `n` (1927); defined at 0 and at n, too."""
-    if n == 0:
-        return Score(0.0, 0.0, 1.0, 0)
-    z, p = 1.959964, right / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return Score(p, max(0.0, centre - half), min(1.0, centre + half), n)
+GRADERS = ("vlt", "paper", "llm")
 
 
 def make_evaluation(
@@ -57,6 +41,7 @@ def make_evaluation(
     sampling: Sampling,
     k: int = 1,
     grader: str = "vlt",
+    judge: LLMJudge | None = None,
     name: str,
     round: int | None = None,
     **ask: Any,
@@ -66,6 +51,7 @@ def make_evaluation(
     Makes `<name>-answers` (samples) and `<name>` (the same samples with verdicts). `ask` goes to
     `make_rollouts`. Returns the version and whether it was there already.
     """
+    check_grader(grader, judge)
     answers, _ = make_rollouts(
         store,
         items,
@@ -78,80 +64,128 @@ def make_evaluation(
         round=round,
         **ask,
     )
-    stage = Stage("eval", {"grader": grader})
+    return make_verdicts(
+        store,
+        answers,
+        grader=grader,
+        judge=judge,
+        benchmark=benchmark_of(items),
+        name=name,
+        round=round,
+        retry_failed=bool(ask.get("retry_failed")),
+    )
+
+
+def make_verdicts(
+    store: Store,
+    answers: Dataset,
+    *,
+    grader: str = "vlt",
+    judge: LLMJudge | None = None,
+    benchmark: Benchmark | None = None,
+    name: str,
+    round: int | None = None,
+    retry_failed: bool = False,
+) -> tuple[Dataset, bool]:
+    """The answers with verdicts; asks no model but a judge, and that only what is not journalled.
+
+    A row that the judge could not be asked about is `unjudged`; `retry_failed` makes such a version
+    again.
+    """
+    check_grader(grader, judge)
+    parameters = {"grader": grader, **({"benchmark": benchmark.name} if benchmark else {})}
+    stage = Stage("eval", {**parameters, **(judge.parameters() if judge else {})})
     found = store.find(name, stage, [answers])
-    if found:
+    if found and not (retry_failed and found.manifest.facts.get("judge_failed")):
         return found, True
     verdicts: list[dict[str, Any]] = []
     with Writer(store, stage, name, "sample", [answers], round=round) as writer:
-        for batch in answers.batches():
+        batches = _graded(answers, grader, benchmark)
+        unasked = 0
+        for batch in _judged(list(batches), judge, benchmark) if judge else batches:
             writer.expect(batch)
-            graded_batch = with_verdicts(batch, grader)
-            writer.keep(graded_batch)
-            verdicts += graded_batch.select(SUMMED).to_pylist()
+            writer.keep(batch)
+            verdicts += batch.select(READS).to_pylist()
+            unasked += sum((r or "").startswith(FAILED) for r in _reasons(batch))
         # An answer that could not be had counts as not right: the held-out set stays the same.
         failed = answers.dropped()
         if failed.num_rows:
             writer.expect(failed)
             writer.fail(failed, failed.column("reason").to_pylist())
-            verdicts += failed.select(SUMMED).to_pylist()
-        writer.facts = summary(verdicts)
+            verdicts += failed.select(READS).to_pylist()
+        writer.facts = summary(verdicts, benchmark)
+        if judge:
+            writer.facts["judge_failed"] = unasked
     return writer.dataset, False
 
 
-SUMMED = ["id", "source", "response", "predicted", "finish_reason", "completion_tokens", "verdict"]
+def check_grader(grader: str, judge: LLMJudge | None) -> None:
+    """Raises UsageError for a grader that there is not, or whose judge is missing."""
+    if grader not in GRADERS:
+        raise UsageError(f"{grader!r} is not a grader; write one of {', '.join(GRADERS)}")
+    if (grader == "llm") != (judge is not None):
+        raise UsageError("--grader llm and --judge-model go together; give both or none")
 
 
-def with_verdicts(batch: pa.RecordBatch, grader: str = "vlt") -> pa.RecordBatch:
+def _graded(answers: Dataset, grader: str, benchmark: Benchmark | None) -> Iterator[pa.RecordBatch]:
+    for batch in answers.batches():
+        yield with_verdicts(batch, "vlt" if grader == "llm" else grader, benchmark)
+
+
+def with_verdicts(
+    batch: pa.RecordBatch, grader: str = "vlt", benchmark: Benchmark | None = None
+) -> pa.RecordBatch:
     """The samples with verdict, verdict_reason and predicted filled in."""
-    for name, values in graded(batch, grader).items():
+    read = _as_upstream_reads(batch) if grader == "paper" and benchmark else batch
+    return _replaced(batch, graded(read, grader))
+
+
+def _as_upstream_reads(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Responses without </answer> answered in their last box, which is how eval_qwen.py reads them."""
+    responses = [
+        f"<answer>{extract(text)}</answer>"
+        if text and "</answer>" not in text and "\\boxed" in text
+        else text
+        for text in batch.column("response").to_pylist()
+    ]
+    return _replaced(batch, {"response": pa.array(responses, pa.string())})
+
+
+def _judged(
+    batches: list[pa.RecordBatch], judge: LLMJudge, benchmark: Benchmark | None
+) -> list[pa.RecordBatch]:
+    """The batches with the judge's verdicts in place of those that the rules leave open."""
+    free = benchmark is not None and benchmark.free_form
+    wanted: list[tuple[int, int, dict[str, Any]]] = []
+    for number, batch in enumerate(batches):
+        columns = batch.select(["question", "choices", "answer", "predicted", "verdict"])
+        wanted += [
+            (number, place, row)
+            for place, row in enumerate(columns.to_pylist())
+            if row["predicted"]
+            and (row["verdict"] == "unjudged" or (free and row["verdict"] != "correct"))
+        ]
+    judged = judge.judge([row for _, _, row in wanted])
+    changed: list[dict[int, tuple[str, str]]] = [{} for _ in batches]
+    for (number, place, _), verdict in zip(wanted, judged, strict=True):
+        changed[number][place] = verdict
+    return [_with_changed(batch, some) for batch, some in zip(batches, changed, strict=True)]
+
+
+def _with_changed(batch: pa.RecordBatch, changed: dict[int, tuple[str, str]]) -> pa.RecordBatch:
+    verdicts, reasons = batch.column("verdict").to_pylist(), _reasons(batch)
+    for place, (verdict, reason) in changed.items():
+        verdicts[place], reasons[place] = verdict, reason
+    columns = {"verdict": verdicts, "verdict_reason": reasons}
+    return _replaced(batch, {name: pa.array(v, pa.string()) for name, v in columns.items()})
+
+
+def _reasons(batch: pa.RecordBatch) -> list[str | None]:
+    reasons: list[str | None] = batch.column("verdict_reason").to_pylist()
+    return reasons
+
+
+def _replaced(batch: pa.RecordBatch, columns: dict[str, pa.Array]) -> pa.RecordBatch:
+    for name, values in columns.items():
         batch = batch.set_column(batch.schema.get_field_index(name), name, values)
     return batch
-
-
-def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Accuracy (strict and lenient), per source, and what the responses look like.
-
-    Lenient counts the grader's verdict; strict asks for <think>...</think> <answer> besides, which
-    is the format that the loop trains. With k samples an item, n counts items, and the interval is
-    of the items' mean pass rate.
-    """
-    items: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        items.setdefault(row["id"], []).append(row)
-    return {
-        "accuracy": asdict(_accuracy(items, _right)),
-        "strict": asdict(_accuracy(items, lambda row: _right(row) and in_format(row["response"]))),
-        "sources": {
-            source: asdict(
-                _accuracy({i: r for i, r in items.items() if r[0]["source"] == source}, _right)
-            )
-            for source in sorted({row["source"] for row in rows})
-        },
-        "samples": len(rows),
-        "unjudged": sum(row["verdict"] == "unjudged" for row in rows),
-        "failed": sum(row["verdict"] is None for row in rows),
-        "truncated": sum(row["finish_reason"] == "length" for row in rows) / max(1, len(rows)),
-        "unanswered": sum(row["predicted"] is None for row in rows) / max(1, len(rows)),
-        "in_format": sum(in_format(row["response"]) for row in rows) / max(1, len(rows)),
-        "tokens": sum(row["completion_tokens"] or 0 for row in rows) / max(1, len(rows)),
-    }
-
-
-def in_format(response: str | None) -> bool:
-    """Whether the response thinks, closes the thought, and answers in <answer> after it."""
-    if response is None:
-        return False
-    reasoning, rest = split_reasoning(response)
-    return bool(reasoning) and "<answer>" in (rest or "") and "</answer>" in (rest or "")
-
-
-def _right(row: dict[str, Any]) -> bool:
-    return row["verdict"] == "correct"
-
-
-def _accuracy(
-    items: dict[str, list[dict[str, Any]]], right: Callable[[dict[str, Any]], bool]
-) -> Score:
-    rates = [sum(map(right, rows)) / len(rows) for rows in items.values()]
-    return wilson(sum(rates), len(rates))

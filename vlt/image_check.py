@@ -65,8 +65,8 @@ class Inspected:
     """Whether `data` are other bytes than those given."""
 
 
-def inspect_image(data: bytes) -> Inspected:
-    """Decode, check and measure an image; thread-safe. Raises BadImage."""
+def inspect_image(data: bytes, sha256: str | None = None) -> Inspected:
+    """Decode, check and measure an image, whose `sha256` may be known; thread-safe. Raises BadImage."""
     if not data:
         raise BadImage("image is empty")
     if len(data) > MAX_BYTES:
@@ -74,9 +74,9 @@ def inspect_image(data: bytes) -> Inspected:
     try:
         image = _open(data)
         if image.format in KEPT_FORMATS and image.mode in KEPT_MODES and not _turned(image):
-            return _inspected(data, image, converted=False)
+            return _inspected(data, image, sha256, converted=False)
         data = _converted(image)
-        return _inspected(data, _open(data), converted=True)
+        return _inspected(data, _open(data), None, converted=True)
     except BadImage:
         raise
     # Decoders raise whatever they like on damaged files, struct.error and IndexError among them.
@@ -129,14 +129,16 @@ def _turned(image: Image.Image) -> bool:
     return image.getexif().get(ORIENTATION, 1) not in (0, 1)
 
 
-def _inspected(data: bytes, image: Image.Image, converted: bool) -> Inspected:
+def _inspected(
+    data: bytes, image: Image.Image, sha256: str | None, *, converted: bool
+) -> Inspected:
     """`image` is the opened `data`, of a kept format and mode, upright."""
     width, height = image.size
     format = image.format or ""
     image.draft("L", (32, 32))  # a JPEG is read at an eighth; damaged ones are found all the same
     image.load()
     info = ImageInfo(width, height, format, len(data), perceptual_hash(_grey(image)))
-    return Inspected(hashlib.sha256(data).hexdigest(), data, info, converted)
+    return Inspected(sha256 or hashlib.sha256(data).hexdigest(), data, info, converted)
 
 
 def _grey(image: Image.Image) -> Image.Image:

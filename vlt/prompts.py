@@ -32,9 +32,11 @@ class Prompt:
 
 def question_text(row: Mapping[str, Any]) -> str:
     """The question with its choices, one a line, lettered from A."""
-    choices = row.get("choices") or []
+    choices = row.get("choices")
+    if not choices:
+        return str(row["question"])
     lines = [f"({letter}) {choice}" for letter, choice in zip(LETTERS, choices, strict=False)]
-    return "\n".join([row["question"], *(["Choices:", *lines] if lines else [])])
+    return "\n".join([row["question"], "Choices:", *lines])
 
 
 def render_text(prompt: Prompt, row: Mapping[str, Any]) -> str:

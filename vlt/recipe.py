@@ -8,177 +8,17 @@ default.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from vlt.errors import UsageError
-from vlt.prompts import Prompt
-from vlt.request import Sampling
+from vlt.recipe_fields import Decontamination, Evaluation, Models, ModelUse, Recipe, Source, Train
+
+__all__ = ["BUNDLED", "ModelUse", "Recipe", "Train", "find_recipe", "load_recipe"]
 
 BUNDLED = Path(__file__).parent.parent / "recipes"
-
-Scalar = str | int | float | bool | None
-
-
-class Part(BaseModel):
-    """A part of a recipe: frozen, and without room for unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PromptText(Part):
-    """See vlt.prompts: the slots are {question} and {caption}."""
-
-    user: str
-    system: str = ""
-
-    def prompt(self) -> Prompt:
-        """As the stages take it."""
-        return Prompt(user=self.user, system=self.system)
-
-
-class Draw(Part):
-    """Sampling parameters and the number of samples of a generation stage."""
-
-    k: int = Field(1, ge=1)
-    temperature: float = Field(1.0, ge=0)
-    top_p: float = Field(1.0, gt=0, le=1)
-    top_k: int | None = None
-    max_tokens: int = Field(2048, ge=1)
-    extra: dict[str, Scalar] = {}
-
-    def sampling(self, seed: int) -> Sampling:
-        """As the engines take it; `seed` is the recipe's."""
-        fields = self.model_dump(exclude={"k"})
-        return Sampling(seed=seed, **fields)
-
-
-class Draws(Draw):
-    """Several samples of each row: the paper's k = 4 unless said otherwise."""
-
-    k: int = Field(4, ge=1)
-
-
-class ModelUse(Part):
-    """A model and how to reach it; only `model` and `revision` are part of a row's identity."""
-
-    model: str
-    """A model's name, or a directory; ./ is the recipe's own folder."""
-    revision: str | None = None
-    engine: str | None = None
-    """openai, local, ...; by default openai with a base_url, else local for a directory."""
-    base_url: list[str] = []
-    concurrency: int | None = None
-
-
-class Models(Part):
-    """The three models of the loop; the students are made from `base`."""
-
-    base: Annotated[ModelUse, BeforeValidator(lambda v: {"model": v} if isinstance(v, str) else v)]
-    captioner: Annotated[
-        ModelUse, BeforeValidator(lambda v: {"model": v} if isinstance(v, str) else v)
-    ]
-    reasoner: Annotated[
-        ModelUse, BeforeValidator(lambda v: {"model": v} if isinstance(v, str) else v)
-    ]
-
-
-class Prompts(Part):
-    """The prompts of the three generation stages; rollout also trains and evaluates."""
-
-    caption: PromptText
-    reasoning: PromptText
-    rollout: PromptText
-    direct: PromptText | None = None
-    """If given, the base model's answers without reasoning are measured with it, for comparison."""
-
-
-class Source(Part):
-    """Where items come from; `settings` are the source's own."""
-
-    source: str
-    config: str | None = None
-    split: str | None = None
-    revision: str | None = None
-    limit: int | None = None
-    sample: int | None = None
-    seed: int = 0
-    where: str | None = None
-    map: dict[str, str] = {}
-    settings: dict[str, Any] = {}
-
-
-class Train(Part):
-    """Settings of one training; `settings` are fields of TRL's SFTConfig or GRPOConfig."""
-
-    settings: dict[str, Any] = {}
-    freeze: list[Literal["vision_tower", "projector"]] = []
-    pixels: dict[Literal["min", "max"], int] = {}
-    max_prompt_tokens: int | None = None
-    """Rows whose prompt is longer, image tokens included, are left out."""
-    lora: dict[str, Any] = {}
-    """Train adapters and not the weights: see train.lora."""
-    processes: int = Field(1, ge=1)
-    """Of this machine, started by accelerate where there is more than one."""
-    accelerate: list[str] = []
-    """Further arguments of accelerate's launcher; zero2, zero3, fsdp1 or fsdp2 by name."""
-    reward: dict[str, float | str] = {}
-    """GRPO: see train.rewards; by default the 0/1 accuracy reward."""
-
-
-class Phase(Part):
-    """One GRPO training of a round; a round may have several, each from the one before (v1.2)."""
-
-    items: list[Source] = []
-    """By default the round's own items."""
-    difficulty: tuple[float, float] | None = None
-    """Without items of its own: the round's items whose samples' pass rate lies in this band."""
-    train: Train = Train()
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Phase:
-        if self.items and self.difficulty:
-            raise ValueError("a phase has items of its own or a difficulty band, not both")
-        return self
-
-
-class Round(Part):
-    """What one round adds to, or changes in, the recipe's top level."""
-
-    teacher: Literal["reasoner", "student"]
-    """reasoner: captions, then text-only reasoning. student: rollouts of the round before's model."""
-    items: list[Source]
-    """The questions that SFT data is made of."""
-    captions: Draw = Draw()
-    reasoning: Draws = Draws()
-    rollouts: Draws = Draws()
-    filters: list[Any] = []
-    sft: Train = Train()
-    grpo: list[Phase] = [Phase()]
-
-
-class Evaluation(Part):
-    """How a model is judged on the held-out items, the same for every model of the loop."""
-
-    items: list[Source]
-    draw: Draw = Draw()
-    base: bool = True
-    """Judge the base model as well, before round 1."""
-
-
-class Recipe(Part):
-    """A whole recipe, with the top level's settings filled into every round."""
-
-    name: str
-    about: str = ""
-    seed: int = 0
-    models: Models
-    prompts: Prompts
-    heldout: Evaluation
-    rounds: list[Round] = Field(min_length=1)
-
 
 SHARED = ("captions", "reasoning", "rollouts", "filters", "sft", "grpo")
 """Keys of a round that the top level may set for all of them."""
@@ -297,5 +137,19 @@ def _with_paths(recipe: Recipe, folder: Path) -> Recipe:
     ]
     m = recipe.models
     models = Models(base=use(m.base), captioner=use(m.captioner), reasoner=use(m.reasoner))
-    heldout = recipe.heldout.model_copy(update={"items": sources(recipe.heldout.items)})
-    return recipe.model_copy(update={"rounds": rounds, "models": models, "heldout": heldout})
+
+    def evaluation(items: Evaluation) -> Evaluation:
+        return items.model_copy(update={"items": sources(items.items)})
+
+    def kept_out(settings: Decontamination) -> Decontamination:
+        return settings.model_copy(update={"against": sources(settings.against)})
+
+    return recipe.model_copy(
+        update={
+            "rounds": rounds,
+            "models": models,
+            "heldout": evaluation(recipe.heldout),
+            "validation": recipe.validation and evaluation(recipe.validation),
+            "decontaminate": recipe.decontaminate and kept_out(recipe.decontaminate),
+        }
+    )

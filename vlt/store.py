@@ -68,7 +68,8 @@ class Dataset:
     ) -> Iterator[pa.RecordBatch]:
         """The rows that were kept, in order, in batches of at most `size`."""
         for file in self.files:
-            with pq.ParquetFile(file) as opened:
+            # With pre_buffer, the default, the whole file's bytes would stay in memory.
+            with pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20) as opened:
                 yield from opened.iter_batches(batch_size=size, columns=columns)
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
@@ -156,8 +157,17 @@ class Store:
         return self._read(Path(path)) if inside and manifest.is_file() else None
 
     def newest(self, kind: str, command: str) -> Dataset:
-        """The newest version of a kind; `command` makes one and is named where there is none."""
-        found = [d for d in self.all() if d.kind == kind]
+        """The newest version of a kind; `command` makes one and is named where there is none.
+
+        Benchmarks, and answers to them, are never meant: nobody trains on them by leaving out a name.
+        """
+        found, aside = [], set[str]()
+        for d in self.all():
+            first = d.manifest.parents[:1]
+            if d.manifest.facts.get("benchmark") or (first and first[0].ref in aside):
+                aside.add(d.ref)
+            elif d.kind == kind:
+                found.append(d)
         if not found:
             raise UserError(
                 f"no {kind}s in workspace {str(self.root)!r} yet; make them with `{command}`"

@@ -17,7 +17,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -31,6 +31,7 @@ import pyarrow.parquet as pq
 
 from vlt import __version__
 from vlt.errors import UserError
+from vlt.pulse import beat, pulse
 from vlt.schema import KEYS, KINDS, dropped
 from vlt.stage import Ledger, Manifest, Parent, Stage
 from vlt.store import Dataset, Store, fresh_folder
@@ -38,6 +39,11 @@ from vlt.store import Dataset, Store, fresh_folder
 FAILED = "failed"
 """In the column `filter` of a dropped row that no filter took out: the stage could not make it."""
 ROWS_A_FILE = 500_000
+REPEATED = (
+    "source answer answer_type choices.list.element images.list.element caption_model predicted "
+    "finish_reason model verdict verdict_reason filter reason"
+).split()
+"""Columns that get a dictionary; of long texts it would only be a second copy in memory."""
 ROW_GROUP = 1_000
 """Small enough that a writer of long responses holds some megabytes of them, not a hundred."""
 
@@ -71,18 +77,25 @@ class Writer(AbstractContextManager["Writer"]):
         self._started = time.monotonic()
 
     def __enter__(self) -> Self:
-        self._lock = self.store.lock(self.name, self.kind)
-        self._lock.__enter__()
-        self.version = self.store.next_version(self.name, self.kind)
-        self.folder = fresh_folder(self.store.folder(self.kind) / self.name / ".building")
-        schema = KINDS[self.kind]
-        self._kept = _Files(self.folder, "part", schema)
-        self._dropped = _Files(self.folder, "dropped", dropped(schema))
+        schema, root = KINDS[self.kind], self.store.root
+        with ExitStack() as opened:
+            opened.enter_context(self.store.lock(self.name, self.kind))
+            opened.enter_context(pulse(root, self.name, self.kind, self.stage.name, self._rows()))
+            self.version = self.store.next_version(self.name, self.kind)
+            self.folder = fresh_folder(self.store.folder(self.kind) / self.name / ".building")
+            opened.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            self._kept = _Files(self.folder, "part", schema)
+            opened.callback(self._kept.close)
+            self._dropped = _Files(self.folder, "dropped", dropped(schema))
+            opened.callback(self._dropped.close)
+            self._opened = opened.pop_all()
         return self
 
     def expect(self, rows: pa.RecordBatch | pa.Table) -> None:
         """Rows that came in: their key columns (see schema.KEYS), as the new version will hold them."""
         self.ledger.expect(self._keys(rows))
+        if not self.stage.name.startswith("gen "):  # there the answers are counted (datagen.ask)
+            beat(self.ledger.rows_in)
 
     def keep(self, rows: pa.RecordBatch | pa.Table) -> None:
         """Rows of the version; columns of its schema that are missing are null."""
@@ -109,14 +122,11 @@ class Writer(AbstractContextManager["Writer"]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
-            if error is None:
-                self._finish()
-        finally:
-            self._kept.close()
-            self._dropped.close()
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self._lock.__exit__(kind, error, trace)
+        if error is not None:
+            self._opened.__exit__(kind, error, trace)
+            return
+        with self._opened:
+            self._finish()
 
     def _finish(self) -> None:
         self._kept.close()
@@ -177,6 +187,11 @@ class Writer(AbstractContextManager["Writer"]):
             if name in rows.schema.names and self.stage.name.startswith("gen "):
                 self._tokens[name] += pc.sum(rows.column(name)).as_py() or 0
 
+    def _rows(self) -> int | None:
+        """Rows that are to come, where the parents tell."""
+        same = [p.manifest.rows for p in self.parents if p.kind == self.kind]
+        return sum(same) or None
+
     def _keys(self, rows: pa.RecordBatch | pa.Table) -> pa.RecordBatch | pa.Table:
         return rows.select(list(KEYS[self.kind]))
 
@@ -225,7 +240,13 @@ class _Files:
         if self._writer:
             self._writer.close()
         file = self.folder / f"{self.stem}-{self._number:05d}.parquet"
-        self._writer = pq.ParquetWriter(file, self.schema, compression="zstd", compression_level=1)
+        self._writer = pq.ParquetWriter(
+            file,
+            self.schema,
+            use_dictionary=list(REPEATED),  # ignores those that this schema lacks
+            compression="zstd",
+            compression_level=1,
+        )
         self._number, self._file_rows = self._number + 1, 0
 
 

@@ -9,6 +9,7 @@ AutoTokenizer gives model type qwen2 a pre-tokenizer of its own.
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Iterator
@@ -196,3 +197,14 @@ def save(model: Any, processor: Any, to: Path) -> None:
     model.to(torch.bfloat16).save_pretrained(to)
     model.float()
     processor.save_pretrained(to)
+    if images := getattr(processor, "image_processor", None):
+        # vLLM opens the model with Qwen2.5-VL's own processor, which asks for this, too.
+        settings = {
+            "video_processor_type": "Qwen2VLVideoProcessor",
+            "patch_size": images.patch_size,
+            "merge_size": images.merge_size,
+            "temporal_patch_size": images.temporal_patch_size,
+            "size": dict(images.size),
+        }
+        text = json.dumps(settings, indent=1) + "\n"
+        (to / "video_preprocessor_config.json").write_text(text)

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import stat
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,31 +17,18 @@ import pyarrow as pa
 
 from datagen.sources.check import sound_item
 from datagen.sources.columns import choose_columns
-from datagen.sources.fetch import fetch_image
+from datagen.sources.load import Loaded, with_images
 from datagen.sources.locate import Source, open_source
-from datagen.sources.record import (
-    BadRow,
-    ImageFile,
-    ImageRef,
-    Record,
-    Row,
-    Unreadable,
-    raw_text,
-    read_record,
-)
+from datagen.sources.record import BadRow, Record, Row, Unreadable, raw_text, read_record
 from datagen.sources.select import selected_places
 from vlt.errors import UsageError, UserError
-from vlt.image_check import MAX_BYTES
-from vlt.images import BadImage, ImageStore, Inspected, inspect_image
+from vlt.images import ImageStore, Inspected
 from vlt.schema import ITEM
 from vlt.stage import Stage
 from vlt.store import Dataset, Store
 from vlt.writer import Writer
 
 BATCH = 1_000
-AHEAD = 16
-"""Rows whose images are read and decoded ahead, in threads."""
-THREADS = max(2, min(8, os.cpu_count() or 2))
 
 
 def make_items(
@@ -65,6 +49,7 @@ def make_items(
     source_settings: Mapping[str, Any] | None = None,
     images: ImageStore | None = None,
     private_urls: bool = False,
+    chosen: Callable[[Mapping[str, str], Mapping[str, str]], None] = lambda _, __: None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[Dataset, bool]:
     """(the version of items, whether it was there already).
@@ -72,7 +57,8 @@ def make_items(
     `mapping` is {"question": column, ...}; `where` is SQL over the columns of an item; `sample`
     takes that many rows by `seed`, in the order of the source; `images` is the workspace's image
     store where the caller holds it open; `private_urls` lets images come from addresses of one's own
-    network; `progress` is told how far it is. Raises UserError where the source
+    network; `chosen` is told the mapping and the part of it that was guessed, before a row is read;
+    `progress` is told how far it is. Raises UserError where the source
     cannot be read or not one of its rows makes an item.
     """
     if limit is not None and sample is not None:
@@ -85,7 +71,8 @@ def make_items(
         folder=folder,
         settings=source_settings,
     )
-    columns, _ = choose_columns(opened.columns(), mapping, opened.where)
+    columns, guessed = choose_columns(opened.columns(), mapping, opened.where)
+    chosen(columns, guessed)
     stage = Stage(
         "import",
         {
@@ -106,9 +93,8 @@ def make_items(
     ) as writer:
         with nullcontext(images) if images else ImageStore(store.images) as held:
             intake = _Intake(opened.name, writer, held, progress)
-            for place, row, record, loaded in _loaded(
-                opened, columns, places, limit, held, private_urls
-            ):
+            records = _records(opened, columns, places, limit)
+            for (place, row, record), loaded in with_images(records, held, private=private_urls):
                 intake.take(place, row, record, loaded)
             intake.finish()
             held.flush()  # before the version that refers to them appears
@@ -116,43 +102,6 @@ def make_items(
             raise UserError(_nothing(opened, writer, intake))
         writer.facts = {"converted_images": intake.converted, **opened.description}
     return writer.dataset, False
-
-
-Loaded = Inspected | str | BadRow
-"""An image that may enter, the sha256 of one that is in the store, or why it cannot be taken."""
-
-
-def _loaded(
-    source: Source,
-    columns: Mapping[str, str],
-    places: set[int] | None,
-    limit: int | None,
-    images: ImageStore,
-    private: bool,
-) -> Iterator[tuple[int, Row | Unreadable, Record | BadRow, list[Loaded]]]:
-    """(place, row, what was read of it, its images) of every wanted row, in order."""
-    ahead: deque[tuple[int, Row | Unreadable, Record | BadRow, list[Future[Loaded]]]] = deque()
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="images") as pool:
-        for place, row, record in _records(source, columns, places, limit):
-            refs = record.images if isinstance(record, Record) else []
-            ahead.append(
-                (
-                    place,
-                    row,
-                    record,
-                    [pool.submit(_load, r, images, private) for r in refs],
-                )
-            )
-            if len(ahead) >= AHEAD:
-                yield _arrived(*ahead.popleft())
-        while ahead:
-            yield _arrived(*ahead.popleft())
-
-
-def _arrived(
-    place: int, row: Row | Unreadable, record: Record | BadRow, futures: list[Future[Loaded]]
-) -> tuple[int, Row | Unreadable, Record | BadRow, list[Loaded]]:
-    return place, row, record, [future.result() for future in futures]
 
 
 def _records(
@@ -172,33 +121,6 @@ def _records(
             yield place, row, read_record(row, columns, source.folder)
         except BadRow as error:
             yield place, row, error
-
-
-def _load(ref: ImageRef, images: ImageStore, private: bool) -> Loaded:
-    """Read and inspect one image, in a thread; one that the store holds is not decoded again."""
-    try:
-        data = ref if isinstance(ref, bytes) else _read(ref, private)
-        sha256 = hashlib.sha256(data).hexdigest()
-        return sha256 if sha256 in images else inspect_image(data)
-    except BadRow as error:
-        return error
-    except BadImage as error:
-        return BadRow(error.reason)
-
-
-def _read(ref: ImageFile | str, private: bool) -> bytes:
-    if isinstance(ref, str):
-        return fetch_image(ref, private=private)
-    try:
-        # A pipe would be waited for and a device read for ever: look before opening.
-        if not stat.S_ISREG(os.stat(ref.path).st_mode):
-            raise BadRow(f"image is no file: {ref.shown}")
-        with open(ref.path, "rb", buffering=0) as opened:
-            return opened.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise BadRow(f"image file not found: {ref.shown}") from None
-    except OSError as error:
-        raise BadRow(f"image file cannot be read: {error.strerror} {ref.shown}") from None
 
 
 class _Intake:

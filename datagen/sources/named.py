@@ -1,4 +1,4 @@
-"""Sources known by name: the miniature, and the datasets of the paper (see known.py)."""
+"""Sources known by name: the miniature, the datasets of the paper (known.py), the benchmarks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from datagen.benchmarks.catalog import BENCHMARKS, Benchmark
+from datagen.benchmarks.source import BenchmarkSource
 from datagen.sources.known import KNOWN, Known, KnownSource
 from datagen.sources.record import Row, Unreadable
 from vlt.errors import UsageError, UserError
@@ -71,6 +73,10 @@ def _known(known: Known) -> Callable[..., KnownSource]:
     return lambda settings, **where: KnownSource(known, settings, **where)
 
 
+def _benchmark(benchmark: Benchmark) -> Callable[..., BenchmarkSource]:
+    return lambda settings, **where: BenchmarkSource(benchmark, settings, **where)
+
+
 def _miniature(settings: Mapping[str, Any], **where: str | None) -> Miniature:
     given = [name for name, value in where.items() if value]
     if given:
@@ -80,8 +86,9 @@ def _miniature(settings: Mapping[str, Any], **where: str | None) -> Miniature:
     return Miniature(settings)
 
 
-NAMED: dict[str, Callable[..., Miniature | KnownSource]] = {
+NAMED: dict[str, Callable[..., Miniature | KnownSource | BenchmarkSource]] = {
     "miniature": _miniature,
     **{known.name: _known(known) for known in KNOWN},
+    **{benchmark.name: _benchmark(benchmark) for benchmark in BENCHMARKS},
 }
 """Name -> what makes the source of its settings and of split, config and revision."""

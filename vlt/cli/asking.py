@@ -61,6 +61,14 @@ PromptFile = Annotated[
     ),
 ]
 System = Annotated[str | None, typer.Option(metavar="TEXT", help="The system text. [none]")]
+PixelRange = Annotated[
+    str | None,
+    typer.Option(
+        "--pixels",
+        metavar="MIN:MAX",
+        help="Show images in this range of pixels, sides in multiples of 28. [as they are]",
+    ),
+]
 Concurrency = Annotated[
     int | None, typer.Option(min=1, help="Requests in flight at each server. [64]")
 ]
@@ -103,7 +111,7 @@ Probe = Annotated[
 
 COMMON = (
     "model engine base_url revision temperature top_p top_k max_tokens seed extra prompt system "
-    "limit concurrency timeout vllm_command vllm_args batch rpm tpm budget prices dry_run probe "
+    "pixels limit concurrency timeout vllm_command vllm_args batch rpm tpm budget prices dry_run probe "
     "retry_failed workspace as_json"
 ).split()
 
@@ -127,6 +135,7 @@ def ask_model(
     revision: str | None,
     prompt: Path | None,
     system: str | None,
+    pixels: str | None = None,
     limit: int | None,
     concurrency: int | None,
     timeout: float | None,
@@ -142,18 +151,25 @@ def ask_model(
     dry_run: bool = False,
     probe: int = 0,
     retry_failed: bool = False,
+    report: bool = True,
     **sampling: Any,
-) -> None:
-    """Open what a stage needs, make the version, say what came of it."""
+) -> tuple[Dataset, bool] | None:
+    """Open what a stage needs, make the version, say what came of it.
+
+    Without `report` nothing is said and nothing exits: the caller does both with what it is given,
+    (the version, whether it was there), or None after a dry run.
+    """
     lean_arrow()
     from datagen.plan import Planned
     from train.checkpoint import resolve_model
     from vlt.engine.choose import choose_engine, open_engine
+    from vlt.engine.interrupt import end_on_sigterm
     from vlt.engine.money import price_of
     from vlt.engine.pace import Pace
     from vlt.images import ImageStore
     from vlt.journal import Journal
 
+    end_on_sigterm()
     if probe and not dry_run:
         raise UsageError("--probe goes with --dry-run; to ask only some rows, give --limit")
     store = open_store(workspace)
@@ -170,6 +186,10 @@ def ask_model(
     progress = Progress()
     if dry_run:
         more = {**more, "probe": probe}
+    if pixels:
+        from vlt.engine.pixels import Pixels
+
+        more = {**more, "pixels": Pixels.parse(pixels)}
     if retry_failed:
         more = {**more, "retry_failed": True}
     with closing(ImageStore(store.images)) as images, closing(Journal(store.journal)) as journal:
@@ -210,10 +230,12 @@ def ask_model(
                 print_json(planned.plan.summary(price))
             else:
                 print("\n".join(planned.plan.lines(price)))
-            return
+            return None
         finally:
             progress.done()
-    _report(dataset, existed, as_json)
+    if report:
+        _report(dataset, existed, as_json)
+    return dataset, existed
 
 
 def sampled(k: int, until_correct: int | None, max_samples: int | None) -> dict[str, Any]:

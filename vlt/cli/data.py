@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,6 +64,7 @@ def import_(
     """Import images with questions and gold answers; every row is checked as it enters."""
     from dataclasses import asdict
 
+    from datagen.benchmarks import BY_NAME
     from datagen.sources import make_items
     from datagen.sources.columns import parse_map
 
@@ -79,13 +81,13 @@ def import_(
         config=config,
         revision=revision,
         folder=image_root,
-        name=name or "items",
+        name=name or (source if source in BY_NAME else "items"),
         source_settings=parse_settings(settings or []),
         private_urls=private_urls,
+        chosen=_say_columns,
         progress=progress,
     )
     progress.done()
-    say(_columns(dataset))
     if as_json:
         print_json({"ref": dataset.ref, "existed": existed, **asdict(dataset.manifest)})
     else:
@@ -98,9 +100,12 @@ def sources(as_json: Json = False) -> None:
     """List the sources that `vlt import` knows by name, with where their layouts are from."""
     from dataclasses import asdict
 
-    from datagen.sources.known import KNOWN
+    from datagen.benchmarks import BENCHMARKS
+    from datagen.benchmarks.catalog import Benchmark
+    from datagen.sources.known import KNOWN, Known
     from vlt.cli.output import print_table
 
+    listed: list[Known | Benchmark] = [*KNOWN, *BENCHMARKS]
     rows = [
         {
             "name": known.name,
@@ -110,10 +115,10 @@ def sources(as_json: Json = False) -> None:
             "split": known.split,
             "used in": known.used,
         }
-        for known in KNOWN
+        for known in listed
     ]
     if as_json:
-        print_json([asdict(known) for known in KNOWN])
+        print_json([asdict(known) for known in listed])
         return
     print_table(rows)
     say("and miniature, the drawn world of the demo (--set n=500 --set split=heldout)")
@@ -220,9 +225,11 @@ def say_what_failed(dataset: Dataset) -> None:
         say(f"see them with `vlt show {dataset.ref} --dropped`")
 
 
-def _columns(dataset: Dataset) -> str:
-    """Which columns were read as what."""
-    columns = dataset.manifest.parameters.get("columns", {})
-    return "columns: " + ", ".join(
+def _say_columns(columns: Mapping[str, str], guessed: Mapping[str, str]) -> None:
+    """Which columns are read as what, before they are, and which of that was a guess."""
+    words = [
         target if target == column else f"{target} = {column}" for target, column in columns.items()
-    )
+    ]
+    say("columns: " + ", ".join(words))
+    if guessed:
+        say(f"  guessed from names: {', '.join(guessed)}; say otherwise with --map NAME=COLUMN")

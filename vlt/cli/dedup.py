@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vlt.cli.filter import ledger, print_ledger
 from vlt.cli.options import WORKSPACE, Json, Workspace, open_store
-from vlt.cli.output import describe, exit_code, print_json
+from vlt.cli.output import describe, exit_code, print_json, print_table
 from vlt.errors import UsageError
 
+if TYPE_CHECKING:
+    from vlt.store import Dataset, Store
+
+PRINTED, SHOWN = 10, 60
+"""Pairs that are printed, and letters of a question."""
 Memory = Annotated[str, typer.Option(help="DuckDB's memory; it spills beyond.")]
 
 
@@ -83,7 +88,10 @@ def dedup(
 def decontaminate(
     data: Annotated[str, typer.Argument(metavar="DATASET")],
     against: Annotated[
-        list[str], typer.Option(metavar="DATASET,...", help="Benchmarks; by comma or repeated.")
+        list[str],
+        typer.Option(
+            metavar="DATASET,...", help="Benchmarks (`vlt import mathvista`) and other datasets."
+        ),
     ],
     ngram: Annotated[int, typer.Option(help="Words in an n-gram.")] = 8,
     share: Annotated[
@@ -93,40 +101,77 @@ def decontaminate(
     as_name: Annotated[
         str | None, typer.Option("--as", metavar="NAME", help="Name of the new dataset.")
     ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Every pair, ours beside theirs: .csv, .jsonl, .parquet."
+        ),
+    ] = None,
     memory: Memory = "1GB",
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
     """Take out what benchmarks ask, by words and by image; prints pairs for a person to judge."""
+    from datagen.benchmarks import check_prepared
+    from filters.pairs import pairs_of, write_pairs
+
+    names = (name.strip().partition("@")[0] for each in against for name in each.split(","))
+    store = open_store(workspace)
+    check_prepared(store, names)
     settings = {"ngram": ngram, "share": share, "images": images}
     chain = [{"filter": "decontaminate", "against": ",".join(against), **settings}]
-    _filtered(workspace, data, chain, as_name, memory, as_json, pairs=5)
+    if pairs and pairs.suffix not in (".csv", ".jsonl", ".parquet"):
+        raise UsageError(f"--pairs {str(pairs)!r} must end in .csv, .jsonl or .parquet")
+    made, existed = _made(store, data, chain, as_name, memory)
+    found = pairs_of(store, made)
+    if pairs:
+        write_pairs(pairs, found)
+    if as_json:
+        print_json({**ledger(made.manifest), "pairs": found})
+    else:
+        print_ledger(made.manifest)
+        if found:
+            print_table([_short(pair) for pair in found[:PRINTED]])
+            if len(found) > PRINTED and not pairs:
+                print(f"... and {len(found) - PRINTED:,} more pairs; --pairs FILE.csv writes all")
+            print()
+        print(describe(made, existed=existed))
+    raise typer.Exit(exit_code(made))
+
+
+def _short(pair: dict[str, Any]) -> dict[str, str]:
+    """A pair for the terminal: questions by their first words."""
+    theirs, ours = (" ".join((pair[of] or "").split()) for of in ("their_question", "question"))
+    return {
+        "how": pair["how"],
+        "near": pair["near"],
+        "ours": ours if len(ours) <= SHOWN else ours[: SHOWN - 3] + "...",
+        "theirs": theirs if len(theirs) <= SHOWN else theirs[: SHOWN - 3] + "...",
+        "benchmark": pair["benchmark"],
+    }
 
 
 def _filtered(
-    workspace: Path,
-    data: str,
-    chain: list[Any],
-    name: str | None,
-    memory: str,
-    as_json: bool,
-    pairs: int = 0,
+    workspace: Path, data: str, chain: list[Any], name: str | None, memory: str, as_json: bool
 ) -> None:
-    from filters.make import make_filtered
-
-    store = open_store(workspace)
-    parent = store.open(data)
-    made, existed = make_filtered(
-        store, parent, chain=chain, name=name or parent.manifest.name, memory=memory
-    )
+    made, existed = _made(open_store(workspace), data, chain, name, memory)
     if as_json:
         print_json(ledger(made.manifest))
     else:
         print_ledger(made.manifest)
-        for row in made.dropped().slice(0, pairs).to_pylist():
-            print(f"{row['reason']}\n    {' '.join((row['question'] or '').split())}")
         print(describe(made, existed=existed))
     raise typer.Exit(exit_code(made))
+
+
+def _made(
+    store: Store, data: str, chain: list[Any], name: str | None, memory: str
+) -> tuple[Dataset, bool]:
+    from filters.make import make_filtered
+
+    parent = store.open(data)
+    return make_filtered(
+        store, parent, chain=chain, name=name or parent.manifest.name, memory=memory
+    )
 
 
 def _dedup_file(

@@ -1,7 +1,12 @@
-"""vlt eval: how good a model is on a dataset of items."""
+"""vlt eval: how good models are on a benchmark, or on a dataset of items."""
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,8 +18,8 @@ from vlt.cli.asking import (
     Extra,
     K,
     MaxTokens,
-    Model,
-    PromptFile,
+    PixelRange,
+    RetryFailed,
     Revision,
     Seed,
     System,
@@ -22,21 +27,68 @@ from vlt.cli.asking import (
     Timeout,
     TopK,
     TopP,
+    VllmArgs,
+    VllmCommand,
     ask_model,
     common,
 )
-from vlt.cli.options import WORKSPACE, As, Json, Limit, Workspace
-from vlt.cli.output import percent, print_table
+from vlt.cli.options import WORKSPACE, As, Json, Limit, Workspace, open_store
+from vlt.cli.output import SOME_ROWS_FAILED, describe, say
+from vlt.cli.progress import Progress
+from vlt.errors import UsageError
 
 if TYPE_CHECKING:
+    from vlt.llm_judge import LLMJudge
+    from vlt.prompts import Prompt
     from vlt.store import Dataset, Store
+
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        help="A model's name, a directory, or a checkpoint. Twice or more: side by side, with a "
+        "paired test against the first. MODEL@URL is asked at a server of its own.",
+    ),
+]
+PromptName = Annotated[
+    str | None,
+    typer.Option(
+        "--prompt",
+        metavar="NAME|FILE",
+        help="boxed, bare (as upstream asks its models), rollout (as GRPO trains), or a file with "
+        "{question}. [benchmarks: boxed; datasets: rollout]",
+    ),
+]
+_OWN_URL = re.compile(r"(?P<model>.+?)@(?P<urls>https?://.+)")
 
 
 def eval_(
-    items: Annotated[str, typer.Argument(metavar="DATASET", help="Items with gold answers.")],
-    model: Model,
+    dataset: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="BENCHMARK|DATASET",
+            help="A benchmark (see --list), items with gold answers, or samples, which are graded "
+            "again without a model.",
+        ),
+    ] = None,
+    models: Models = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the benchmarks, and end.")] = False,
+    path: Annotated[
+        str | None,
+        typer.Option(metavar="COPY", help="A benchmark's copy on this machine, not from the Hub."),
+    ] = None,
     k: K = 1,
-    grader: Annotated[str, typer.Option(help="vlt, or paper: upstream's rule.")] = "vlt",
+    grader: Annotated[
+        str,
+        typer.Option(
+            help="vlt; paper: upstream's rule; llm: vlt, and a judge for what rules leave open (in "
+            "MathVerse, whose answers are free in form: all that they do not find right)."
+        ),
+    ] = "vlt",
+    judge_model: Annotated[str | None, typer.Option(help="With --grader llm: who judges.")] = None,
+    judge_base_url: Annotated[
+        list[str] | None, typer.Option(help="The judge's server. [OPENAI_BASE_URL]")
+    ] = None,
     engine: Engine = None,
     base_url: BaseUrl = None,
     revision: Revision = None,
@@ -46,44 +98,201 @@ def eval_(
     max_tokens: MaxTokens = 2048,
     seed: Seed = None,
     extra: Extra = None,
-    prompt: PromptFile = None,
+    prompt: PromptName = None,
     system: System = None,
+    pixels: PixelRange = None,
     limit: Limit = None,
     name: As = None,
     concurrency: Concurrency = None,
     timeout: Timeout = None,
+    vllm_command: VllmCommand = None,
+    vllm_args: VllmArgs = None,
+    retry_failed: RetryFailed = False,
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Answer the items with a model, grade the answers, and print accuracy with 95 % intervals."""
-    from datagen.prompts import ROLLOUT
+    """Ask models the questions of a benchmark or dataset, grade the answers, and print accuracy.
 
+    Accuracies have 95 % intervals. Every model is asked with the same prompt and graded by the
+    same grader. Nothing is asked twice: the same command goes on, and another --grader asks nothing.
+    """
+    from vlt.cli.eval_report import print_benchmarks, report
+
+    if list_:
+        print_benchmarks(as_json)
+        return
+    if not dataset:
+        raise UsageError(
+            "name a benchmark or a dataset of items; `vlt eval --list` lists the first"
+        )
+    store = open_store(workspace)
+    items = find_items(store, dataset, path)
+    options = common({**locals(), "prompt": None})
+    with opened_judge(store, grader, judge_model, judge_base_url or [], timeout) as judge:
+        if items.kind == "sample":
+            made = [_graded_again(store, items, models, grader, judge, name, retry_failed)]
+        else:
+            made = []
+            for model in _several(models):
+                model, urls = own_urls(model, base_url)
+                asked = ask_model(
+                    _evaluation(grader, judge),
+                    items.ref,
+                    ("item", "vlt import SOURCE"),
+                    name or _name(items),
+                    _prompt(items, prompt),
+                    {"k": k},
+                    **{**options, "model": model, "base_url": urls, "report": False},
+                )
+                assert asked is not None, "only a dry run makes nothing"
+                made.append((model, *asked))
+    report(store, items, made, as_json)
+    if any(version.manifest.failed for _, version, _ in made):
+        raise typer.Exit(SOME_ROWS_FAILED)
+
+
+def find_items(store: Store, dataset: str, path: str | None) -> Dataset:
+    """The benchmark, prepared if it is not yet, or the dataset of the workspace.
+
+    A dataset that the user has made under a benchmark's name is that dataset.
+    """
+    from datagen.benchmarks import BY_NAME, prepare_benchmark
+
+    versions = store.versions(dataset) if dataset in BY_NAME else []
+    own = versions and not any(v.manifest.facts.get("benchmark") for v in versions)
+    if dataset in BY_NAME and (path or not own):
+        progress = Progress()
+        items, existed = prepare_benchmark(store, dataset, path, progress=progress)
+        progress.done()
+        if not existed:
+            say(describe(items))
+        return items
+    if path:
+        raise UsageError(
+            f"--path is a benchmark's copy, and {dataset!r} is none of {', '.join(BY_NAME)}"
+        )
+    found = store.open(dataset)
+    if found.kind not in ("item", "sample"):
+        raise UsageError(
+            f"{found.ref} holds {found.kind}s; vlt eval takes items with gold answers, or samples"
+        )
+    return found
+
+
+def own_urls(model: str, base_url: list[str] | None) -> tuple[str, list[str] | None]:
+    """(model, its servers): those in MODEL@URL[,URL], else the ones that all models share."""
+    found = _OWN_URL.fullmatch(model)
+    return (found["model"], found["urls"].split(",")) if found else (model, base_url)
+
+
+@contextmanager
+def opened_judge(
+    store: Store, grader: str, name: str | None, urls: list[str], timeout: float | None
+) -> Iterator[LLMJudge | None]:
+    """The judge of --grader llm, with a connection to the journal of its own; else None."""
+    from vlt.evaluate import GRADERS
+
+    if grader not in GRADERS:
+        raise UsageError(f"--grader {grader!r} is not one of {', '.join(GRADERS)}")
+    if (grader == "llm") != bool(name):
+        raise UsageError("--grader llm and --judge-model go together; give both or none")
+    if not name:
+        yield None
+        return
+    from train.checkpoint import resolve_model
+    from vlt.engine.choose import open_engine
+    from vlt.images import ImageStore
+    from vlt.journal import Journal
+    from vlt.llm_judge import LLMJudge
+
+    model = resolve_model(store, name)
+    if not (urls or os.path.isdir(model) or os.environ.get("OPENAI_BASE_URL")):
+        raise UsageError(
+            f"nothing says who answers for the judge {name!r}; give --judge-base-url of a server "
+            "that serves it"
+        )
+    with closing(ImageStore(store.images)) as images, closing(Journal(store.journal)) as journal:
+        progress = Progress()
+        yield LLMJudge(
+            model,
+            lambda: open_engine(model, base_urls=urls, timeout=timeout, load_image=images.read),
+            journal,
+            tell=progress,
+        )
+        progress.done()
+
+
+def _several(models: list[str] | None) -> list[str]:
+    if not models:
+        raise UsageError(
+            "--model is missing: name a model as its server knows it, a directory or a checkpoint"
+        )
+    twice = next((model for model in models if models.count(model) > 1), None)
+    if twice:
+        raise UsageError(f"--model {twice!r} is given twice; name two different models")
+    return models
+
+
+def _evaluation(grader: str, judge: LLMJudge | None) -> Any:
     def evaluate(store: Store, rows: Dataset, **ask: Any) -> tuple[Dataset, bool]:
         from vlt.evaluate import make_evaluation
 
-        made = make_evaluation(store, rows, grader=grader, **ask)
-        if not as_json:
-            _print_summary(made[0])
-        return made
+        return make_evaluation(store, rows, grader=grader, judge=judge, **ask)
 
-    ask_model(
-        evaluate,
-        items,
-        ("item", "vlt import SOURCE"),
-        name or "eval",
-        ROLLOUT,
-        {"k": k},
-        **common(locals()),
-    )
+    return evaluate
 
 
-def _print_summary(evaluation: Dataset) -> None:
-    facts = evaluation.manifest.facts
-    scores = {"all": facts["accuracy"], "all, in format": facts["strict"], **facts["sources"]}
-    print_table(
-        [{"source": name, "accuracy": percent(s), "items": s["n"]} for name, s in scores.items()]
+def _graded_again(
+    store: Store,
+    answers: Dataset,
+    models: list[str] | None,
+    grader: str,
+    judge: LLMJudge | None,
+    name: str | None,
+    retry_failed: bool,
+) -> tuple[str, Dataset, bool]:
+    from datagen.benchmarks import benchmark_of
+    from vlt.evaluate import make_verdicts
+
+    if models:
+        raise UsageError(
+            f"{answers.ref} holds answers that are there already; leave out --model, or name items"
+        )
+    parents = answers.manifest.parents
+    benchmark = benchmark_of(store.open(parents[0].ref)) if parents else None
+    own = answers.manifest.name
+    version, existed = make_verdicts(
+        store,
+        answers,
+        grader=grader,
+        judge=judge,
+        benchmark=benchmark,
+        name=name or (own.removesuffix("-answers") if own.endswith("-answers") else f"{own}-eval"),
+        retry_failed=retry_failed,
     )
-    print(
-        f"truncated {facts['truncated']:.1%}, without an answer {facts['unanswered']:.1%}, "
-        f"unjudged {facts['unjudged']:,}, {facts['tokens']:.0f} tokens a response"
-    )
+    said = next(answers.batches(["model"], size=1), None)
+    label = said.column("model")[0].as_py() if said is not None and said.num_rows else None
+    return label or answers.ref, version, existed
+
+
+def _name(items: Dataset) -> str:
+    """eval-mathvista, or eval as ever for a dataset that is no benchmark."""
+    benchmark = items.manifest.facts.get("benchmark")
+    return f"eval-{benchmark}" if benchmark else "eval"
+
+
+def _prompt(items: Dataset, given: str | None) -> Prompt:
+    from datagen.benchmarks.prompts import BOXED, NAMED
+    from datagen.prompts import ROLLOUT
+    from vlt.prompts import Prompt
+
+    if given is None:
+        return BOXED if items.manifest.facts.get("benchmark") else ROLLOUT
+    if given in NAMED:
+        return NAMED[given]
+    if not Path(given).is_file():
+        raise UsageError(
+            f"--prompt {given!r} is neither a file nor one of {', '.join(NAMED)}; write the user "
+            "text into a file"
+        )
+    return Prompt(Path(given).read_text().strip())

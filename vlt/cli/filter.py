@@ -24,6 +24,9 @@ def filter_(
         list[str] | None,
         typer.Argument(metavar="[SAMPLES]...", help="Datasets; by default the newest samples."),
     ] = None,
+    drop_flagged: Annotated[
+        bool, typer.Option("--drop-flagged", help="Drop what you flagged in `vlt view`.")
+    ] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Grade, and keep the correct.")] = False,
     grader: Annotated[str, typer.Option(help="vlt, or paper: upstream's rule.")] = "vlt",
     finish: Annotated[
@@ -92,7 +95,7 @@ def filter_(
 ) -> None:
     """Keep what is worth training on; every row taken out is kept aside with its reason.
 
-    The filters run in this order, whatever the order of the options: finish reason, format,
+    The filters run in this order, whatever the order of the options: flagged, finish reason, format,
     language, verify, difficulty, disagreement, repetition, leakage, max words, reflections, max
     tokens, select, mixture, dedup.
     """
@@ -100,6 +103,7 @@ def filter_(
 
     store = open_store(workspace)
     filters = [*(_read_chain(chain) if chain else [])]
+    filters += [{"filter": "flagged"}] if drop_flagged else []
     filters += [{"filter": "finish_reason"}] if finish else []
     filters += [{"filter": "format"}] if form else []
     filters += [{"filter": "language"}] if language else []

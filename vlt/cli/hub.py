@@ -53,8 +53,17 @@ def push(
                 say=_progress,
             )
         else:
+            from filters.stats import dataset_stats
+
             url = push_dataset(
-                store, version, repo, private=private, split=split, license=license, say=_progress
+                store,
+                version,
+                repo,
+                private=private,
+                split=split,
+                license=license,
+                statistics=dataset_stats(version) if version.manifest.rows else None,
+                say=_progress,
             )
     if as_json:
         print_json({"ref": ref, "repo": repo, "commit": url})

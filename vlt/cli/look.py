@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+import textwrap
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from vlt.cli.options import WORKSPACE, Json, Workspace, open_store
-from vlt.cli.output import print_json, print_table, say
+from vlt.cli.output import plain, print_json, print_table, say
 from vlt.errors import UsageError
 
 Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="name, name@v3 or name@r2.")]
+
+INDENT = 19
+"""Where the values of `vlt show` begin."""
+LETTERS = 4_000
+"""Of a text that a terminal is shown."""
 
 
 def ls(workspace: Workspace = WORKSPACE, as_json: Json = False) -> None:
@@ -47,6 +58,10 @@ def show(
         str | None,
         typer.Option("--id", help="One item's way through all versions (or the start of its id)."),
     ] = None,
+    images: Annotated[
+        bool | None,
+        typer.Option(help="Small previews of the images; by default where the terminal can."),
+    ] = None,
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -67,17 +82,55 @@ def show(
     if as_json:
         print_json(rows)
         return
-    for number, row in enumerate(rows):
-        print(
-            f"{'' if number == 0 else chr(10)}-- {row.get('version', version.ref)}, row {number + 1}"
-        )
-        for column, value in row.items():
-            if value not in (None, "", [], "{}") and column != "version":
-                print(f"{column:>17}  {_indented(value)}")
+    room = _columns() - INDENT if sys.stdout.isatty() else None
+    with ExitStack() as stack:
+        shown = _Images(store.images, stack, images)
+        for number, row in enumerate(rows):
+            print(
+                f"{chr(10) if number else ''}-- {row.get('version', version.ref)}, row {number + 1}"
+            )
+            for column, value in row.items():
+                if column == "images":
+                    shown.print(value)
+                elif value not in (None, "", [], "{}") and column != "version":
+                    print(f"{column:>17}  {_indented(value, room)}")
     if not rows:
         say(
             f"{version.ref}: no {'dropped ' if dropped else ''}rows{' for that condition' if where else ''}"
         )
+
+
+class _Images:
+    """Prints what a row's images are, and each one once as a preview."""
+
+    def __init__(self, root: Path, stack: ExitStack, wanted: bool | None):
+        from vlt.cli.preview import preview_of
+
+        self.root, self.stack = root, stack
+        self.how = preview_of(os.environ, terminal=sys.stdout.isatty(), wanted=wanted)
+        self.store: Any = None
+        self.drawn: set[str] = set()
+
+    def print(self, hashes: list[str] | None) -> None:
+        from vlt.cli.preview import draw
+        from vlt.errors import UserError
+
+        for number, sha256 in enumerate(hashes or []):
+            if self.store is None:
+                from vlt.images import ImageStore
+
+                self.store = self.stack.enter_context(ImageStore(self.root))
+            head = f"{'images' if number == 0 else '':>17}  {plain(sha256)[:12]}"
+            try:
+                info = self.store.info(sha256)
+            except UserError:
+                print(f"{head}  not in this workspace")
+                continue
+            print(f"{head}  {info.width} x {info.height} {info.format}, {info.bytes:,} bytes")
+            if self.how and sha256 not in self.drawn:
+                self.drawn.add(sha256)
+                drawn = draw(self.store.read(sha256), self.how)
+                sys.stdout.write("".join(f"{'':>{INDENT}}{line}\n" for line in drawn.splitlines()))
 
 
 def log(
@@ -97,15 +150,35 @@ def log(
         print("flowchart BT")
         for a in versions:
             if not a.again:
-                print(f'  {_node(a.dataset.ref)}["{a.dataset.ref}<br>{a.dataset.manifest.stage}"]')
+                print(
+                    f'  {_node(a.dataset.ref)}["{a.dataset.ref}<br>{_quoted(a.dataset.manifest.stage)}"]'
+                )
                 for parent in a.dataset.manifest.parents:
                     print(f"  {_node(parent.ref)} --> {_node(a.dataset.ref)}")
     else:
-        for a in versions:
-            print("   " * a.depth + _line(a.dataset) + ("  (see above)" if a.again else ""))
+        depths = [a.depth for a in versions]
+        for place, a in enumerate(versions):
+            branch, under = _branches(depths, place)
+            print(branch + _line(a.dataset) + ("  (see above)" if a.again else ""))
             if not a.again:
-                for name, value in _shown(a.dataset.manifest.parameters):
-                    print("   " * a.depth + f"     {name}: {value}")
+                for name, value in a.dataset.manifest.parameters.items():
+                    if value not in ("", None):
+                        text = plain(" ".join(f"{name}: {value}".split()))
+                        print(f"{under}  {_cut(text, max(40, _columns() - len(under) - 2))}")
+
+
+def _branches(depths: list[int], place: int) -> tuple[str, str]:
+    """What stands before a version in the tree, and before the lines below it."""
+    depth, rest = depths[place], depths[place + 1 :]
+
+    def goes_on(level: int) -> bool:
+        """Whether another version of this level comes before one nearer to the root."""
+        return next((d == level for d in rest if d <= level), False)
+
+    before = "".join("│  " if goes_on(level) else "   " for level in range(1, depth))
+    knot = ("├─ " if goes_on(depth) else "└─ ") if depth else ""
+    side = ("│  " if goes_on(depth) else "   ") if depth else ""
+    return before + knot, before + side + ("│" if rest[:1] == [depth + 1] else " ")
 
 
 def _facts(version: Any) -> dict[str, Any]:
@@ -117,17 +190,38 @@ def _facts(version: Any) -> dict[str, Any]:
 def _line(version: Any) -> str:
     m = version.manifest
     rows = "" if m.kind == "checkpoint" else f", {m.rows:,} {m.kind}s of {m.rows_in:,}"
-    return f"{version.ref}  ({m.stage}{rows}; digest {m.digest[:12]}; {m.created[:19]})"
+    return f"{version.ref}  ({plain(m.stage)}{rows}; digest {m.digest[:12]}; {m.created[:19]})"
 
 
-def _shown(parameters: dict[str, Any]) -> list[tuple[str, str]]:
-    lines = [(name, " ".join(str(value).split())) for name, value in parameters.items()]
-    return [(n, v if len(v) <= 150 else v[:147] + "...") for n, v in lines if v not in ("", "None")]
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _node(ref: str) -> str:
     return "".join(c if c.isalnum() else "_" for c in ref)
 
 
-def _indented(value: Any) -> str:
-    return str(value).replace("\n", "\n" + " " * 19)
+def _quoted(text: str) -> str:
+    return plain(text).replace('"', "#quot;").replace("<", "#lt;")
+
+
+def _indented(value: Any, room: int | None) -> str:
+    """A value beside its name; in a terminal of so much room folded, and a very long text cut."""
+    if isinstance(value, list):
+        value = " | ".join(str(part) for part in value)
+    text = plain(str(value))
+    if room is None:
+        return text.replace("\n", "\n" + " " * INDENT)
+    lines = [
+        folded
+        for line in text[:LETTERS].split("\n")
+        for folded in textwrap.wrap(line, max(20, room), replace_whitespace=False) or [""]
+    ]
+    if len(text) > LETTERS:
+        lines.append(f"... ({len(text):,} characters; --json has all of them)")
+    return ("\n" + " " * INDENT).join(lines)
+
+
+def _columns() -> int:
+    """How wide the terminal is; 150 where there is none."""
+    return shutil.get_terminal_size((150, 24)).columns

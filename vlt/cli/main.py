@@ -7,7 +7,23 @@ import sys
 
 import typer
 
-from vlt.cli import data, dedup, eval, filter, gen, grade, hub, look, run, stats, train
+from vlt.cli import (
+    data,
+    dedup,
+    diff,
+    eval,
+    filter,
+    gen,
+    grade,
+    hub,
+    look,
+    report,
+    run,
+    stats,
+    status,
+    train,
+    view,
+)
 from vlt.cli.output import FAILED, INTERRUPTED, say
 from vlt.errors import UserError
 
@@ -34,9 +50,13 @@ app.command("decontaminate")(dedup.decontaminate)
 app.command("eval")(eval.eval_)
 app.add_typer(train.app, name="train")
 app.command("stats")(stats.stats)
+app.command("report")(report.report)
 app.command("ls")(look.ls)
 app.command("show")(look.show)
+app.command("view")(view.view)
 app.command("log")(look.log)
+app.command("diff")(diff.diff)
+app.command("status")(status.status)
 
 GO_ON = "vlt: interrupted; the same command goes on from here and asks for nothing twice"
 

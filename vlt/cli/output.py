@@ -19,9 +19,26 @@ def say(sentence: str) -> None:
     print(sentence, file=sys.stderr, flush=True)
 
 
+# Escape sequences would drive the terminal, and bidi marks reorder what stands beside them.
+_HIDDEN = {
+    **dict.fromkeys((*range(32), *range(127, 160)), "�"),
+    **dict.fromkeys((*range(8234, 8239), *range(8294, 8298)), "�"),
+    **{0x200E: "\ufffd", 0x200F: "\ufffd", 0x061C: "\ufffd", ord("\n"): "\n", ord("\t"): "    "},
+}
+
+
+# In JSON's own writing of them they are the same text; json.dumps escapes those below 32 itself.
+_ESCAPED = {code: f"\\u{code:04x}" for code in _HIDDEN if code >= 32}
+
+
+def plain(text: str) -> str:
+    """Text that somebody else wrote, safe for a terminal: control characters and bidi marks are \ufffd."""
+    return text.replace("\r\n", "\n").translate(_HIDDEN)
+
+
 def print_json(value: Any) -> None:
-    """One JSON object on stdout."""
-    print(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+    """One JSON object on stdout; what would drive a terminal is escaped, as JSON may."""
+    print(json.dumps(value, indent=1, ensure_ascii=False, default=str).translate(_ESCAPED))
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
@@ -71,4 +88,4 @@ def _cell(value: Any) -> str:
         return f"{value:.3f}".rstrip("0").rstrip(".") if abs(value) < 1000 else f"{value:,.0f}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return str(value)
+    return plain(str(value))

@@ -25,22 +25,37 @@ Settings = Annotated[
 def run(
     recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a bundled recipe.")],
     rounds: Annotated[int | None, typer.Option(min=1, help="Only the first N rounds.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="STEP",
+            help="Start at this step of the last round (or STEP@r1), with what is there before it.",
+        ),
+    ] = None,
     until: Annotated[
-        str | None, typer.Option(metavar="STEP", help="Stop after this step of the last round.")
+        str | None,
+        typer.Option(
+            "--until", metavar="STEP", help="Stop after this step of the last round (or STEP@r1)."
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, do nothing.")] = False,
     settings: Settings = None,
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Carry a recipe out, round by round; what is there already is not made again."""
+    """Carry a recipe out, round by round; what is there already is not made again.
+
+    With --from, what comes before that step is not looked into: its newest versions of the round
+    are taken as they are, whatever the recipe says of them by now.
+    """
     from vlt.recipe import load_recipe
 
     loaded = load_recipe(recipe, parse_settings(settings or []))
     if dry_run:
-        _print_plan(loaded, rounds, until, as_json)
+        _print_plan(loaded, rounds, start, until, as_json)
         return
-    done = _carry_out(loaded, workspace, rounds, until)
+    done = _carry_out(loaded, workspace, rounds, start, until)
     _print_result(done, as_json)
     if any(version.manifest.failed for version in done.made.values()):
         raise typer.Exit(SOME_ROWS_FAILED)
@@ -58,7 +73,7 @@ def demo(
 
     say("vlt demo: tiny models that come with vlt, every stage for real; ctrl-C and go on at will")
     done = _carry_out(
-        load_recipe("miniature", parse_settings(settings or [])), directory, None, None
+        load_recipe("miniature", parse_settings(settings or [])), directory, None, None, None
     )
     _print_result(done, as_json)
     if not as_json:
@@ -68,11 +83,14 @@ def demo(
         say(f"             vlt log grpo-model -w {directory}")
 
 
-def _carry_out(recipe: Recipe, workspace: Path, rounds: int | None, until: str | None) -> Run:
+def _carry_out(
+    recipe: Recipe, workspace: Path, rounds: int | None, start: str | None, until: str | None
+) -> Run:
     from vlt.cli.progress import Progress
     from vlt.loop import carry_out, plan
+    from vlt.run_record import RecordedRun
 
-    steps = plan(recipe, rounds=rounds, until=until)
+    steps = plan(recipe, rounds=rounds, start=start, until=until)
     store = open_store(workspace)
     started = time.monotonic()
     made = 0
@@ -85,23 +103,43 @@ def _carry_out(recipe: Recipe, workspace: Path, rounds: int | None, until: str |
         progress.done()
         head = f"[{place + 1:>2}/{len(steps)}] " + (f"round {step.round} " if step.round else "")
         if dataset is None:
+            recorded.begin(*step.key)
+        else:
+            recorded.end(*step.key, dataset.ref, existed)
+        if step.earlier:
+            if dataset is not None:
+                place += 1
+                say(f"{head}{step.name}: {dataset.ref}, taken as it is{_accuracy(dataset)}")
+            return
+        if dataset is None:
             say(f"{head}{step.name}: {step.what}")
             return
         place += 1
         made += not existed
         say(f"        {describe(dataset, existed=existed)}{_accuracy(dataset)}")
 
-    done = carry_out(store, recipe, steps, progress=progress, on_step=on_step)
+    plan_of = [(step.round, step.name, step.what, step.settings) for step in steps]
+    with RecordedRun(store.root, recipe.name, plan_of) as recorded:
+        done = carry_out(store, recipe, steps, progress=progress, on_step=on_step)
+        if done.stopped:
+            recorded.stop(done.stopped)
     seconds = time.monotonic() - started
+    if done.stopped:
+        say(f"{recipe.name}: {done.stopped}")
     if made:
-        say(f"{recipe.name}: {made} of {len(steps)} steps made in {seconds:.0f} s")
+        say(f"{recipe.name}: {made} of {place} steps made in {seconds:.0f} s")
     else:
-        say(f"{recipe.name}: nothing to do, all {len(steps)} steps are there already")
+        say(f"{recipe.name}: nothing to do, all {place} steps are there already")
     return done
 
 
 def _accuracy(dataset: Any) -> str:
-    facts = dataset.manifest.facts.get("accuracy")
+    facts, chosen = (dataset.manifest.facts.get(name) for name in ("accuracy", "chosen"))
+    if chosen:
+        (best,) = (score for score in chosen["of"] if score["step"] == chosen["step"])
+        return (
+            f", step {chosen['step']} of {chosen['of'][-1]['step']}: {percent(best)} (validation)"
+        )
     return f", accuracy {percent(facts)}" if facts else ""
 
 
@@ -111,7 +149,7 @@ def _print_result(done: Run, as_json: bool) -> None:
     table = rounds(done)
     base = base_accuracy(done)
     if as_json:
-        print_json({"recipe": done.recipe.name, **base, "rounds": table})
+        print_json({"recipe": done.recipe.name, **base, "rounds": table, "stopped": done.stopped})
         return
     print()
     print_table(
@@ -135,6 +173,8 @@ def _print_result(done: Run, as_json: bool) -> None:
         print(f"The base model, asked in the same way: {percent(base['base'])}.")
     if base["direct"]:
         print(f"The base model, asked for the answer alone: {percent(base['direct'])}.")
+    if done.stopped:
+        print(f"\n{done.stopped[:1].upper()}{done.stopped[1:]}.")
     print("\nWhat was made:")
     for row in table:
         for name in ("sft", "sft-model", "grpo-model"):
@@ -142,27 +182,44 @@ def _print_result(done: Run, as_json: bool) -> None:
                 print(f"  round {row['round']}  {version.ref:<16} {version.path}")
 
 
-def _print_plan(recipe: Recipe, rounds: int | None, until: str | None, as_json: bool) -> None:
+def _print_plan(
+    recipe: Recipe, rounds: int | None, start: str | None, until: str | None, as_json: bool
+) -> None:
     from vlt.loop import plan
 
-    steps = plan(recipe, rounds=rounds, until=until)
+    steps = plan(recipe, rounds=rounds, start=start, until=until)
     if as_json:
         print_json(
             [
-                {"round": s.round, "step": s.name, "what": s.what, "settings": s.settings}
+                {
+                    "round": s.round,
+                    "step": s.name,
+                    "what": s.what,
+                    "settings": s.settings,
+                    "earlier": s.earlier,
+                }
                 for s in steps
             ]
         )
         return
     print(f"{recipe.name}: {' '.join(recipe.about.split())}")
-    number = -1
+    number, width = -1, max(len(step.name) for step in steps)
     for step in steps:
         if step.round != number:
             number = step.round
             print(f"\n{f'Round {number}' if number else 'Before the rounds'}")
-        print(f"  {step.name:<14} {step.what}")
+        if step.earlier:
+            print(f"  {step.name:<{width}} (taken as it is)")
+            continue
+        print(f"  {step.name:<{width}} {step.what}")
         for line in textwrap.wrap(step.settings, 100):
-            print(f"  {'':<16} {line}")
+            print(f"  {'':<{width + 2}} {line}")
+    if recipe.stop:
+        significant = ", with a 95 % interval above 0" if recipe.stop.significant else ""
+        print(
+            f"\nIt ends after a round whose GRPO model does not gain at least {recipe.stop.min_gain:g} "
+            f"points{significant}, on the held-out items."
+        )
     print(
         "\nNothing was done. Without --dry-run this runs, and can be stopped and run again at will."
     )

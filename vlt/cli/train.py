@@ -177,12 +177,16 @@ def _train(
 
     train_settings = _settings(taken, options["settings"])
     if options["explain"]:
-        _explain(kind, train_settings, options["as_json"])
+        _explain(kind, train_settings, _processes(taken, options), options["as_json"])
         return
     store = open_store(options["workspace"])
     model = options["model"] or (taken.model if taken else None)
     if model is None:
         raise UsageError(f"nothing says which model to train; write vlt train {kind} --model MODEL")
+    if taken and taken.train.choose:
+        say(
+            "the recipe's `choose` needs its validation items; `vlt run` does it, this keeps the last step"
+        )
     progress = Progress()
     checkpoint, existed = train(
         store,
@@ -197,7 +201,7 @@ def _train(
         lora={**(taken.train.lora if taken else {}), **parse_settings(options["lora"] or [])},
         name=options["name"],
         revision=options["revision"],
-        processes=options["processes"] or (taken.train.processes if taken else 1),
+        processes=_processes(taken, options),
         accelerate=options["accelerate"] or (taken.train.accelerate if taken else []),
         progress=progress,
         **more,
@@ -254,10 +258,14 @@ def _band(text: str) -> tuple[float, float]:
     raise UsageError(f"--difficulty {text!r} is not LOW:HIGH, e.g. 0.2:0.8")
 
 
-def _explain(kind: str, settings: dict[str, Any], as_json: bool) -> None:
+def _processes(taken: Taken | None, options: dict[str, Any]) -> int:
+    return int(options["processes"] or (taken.train.processes if taken else 1))
+
+
+def _explain(kind: str, settings: dict[str, Any], processes: int, as_json: bool) -> None:
     from train.explain import explain
 
-    rows = explain(kind, settings)
+    rows = explain(kind, settings, processes)
     if as_json:
         print_json(rows)
     else:

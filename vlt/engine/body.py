@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from vlt.engine import LoadImage
+from vlt.errors import UserError
 from vlt.request import Message, Sampling
 
 # What encoded images begin with; the store takes in no other kinds.
@@ -50,7 +51,8 @@ def prefix(model: str, sampling: Sampling) -> bytes:
 def body(
     head: bytes, messages: Sequence[Message], n: int, seed: int | None, load_image: LoadImage
 ) -> bytes:
-    """The whole body; `head` is a `prefix`. Raises what `load_image` raises."""
+    """The whole body; `head` is a `prefix`. Raises what `load_image` raises, and
+    UserError for an image of no known kind."""
     parts = [head]
     if n > 1:
         parts.append(b',"n":%d' % n)
@@ -69,9 +71,8 @@ def body(
                 parts.append(b",")
             if block["type"] == "image":
                 image = load_image(block["image"])
-                parts.append(
-                    b'{"type":"image_url","image_url":{"url":"data:%s;base64,' % _mime(image)
-                )
+                mime = _mime(image, block["image"])
+                parts.append(b'{"type":"image_url","image_url":{"url":"data:%s;base64,' % mime)
                 parts.append(base64.b64encode(image))
                 parts.append(b'"}}')
             else:
@@ -81,8 +82,11 @@ def body(
     return b"".join(parts)
 
 
-def _mime(image: bytes) -> bytes:
+def _mime(image: bytes, name: str) -> bytes:
+    """Its kind; an image was decoded when it entered the store, so its first bytes tell enough."""
     for start, kind in _KINDS:
         if image.startswith(start):
             return kind.encode()
-    return b"application/octet-stream"
+    raise UserError(
+        f"image {name} is no PNG, JPEG, GIF, WebP, BMP or TIFF; import its source again"
+    )

@@ -12,6 +12,7 @@ from vlt.engine import Engine, LoadImage
 from vlt.engine.batch import BatchLedger
 from vlt.engine.money import Purse
 from vlt.engine.pace import Pace
+from vlt.engine.pixels import sizing
 from vlt.errors import UsageError
 
 ENGINES = ("openai", "vllm", "local")
@@ -69,6 +70,7 @@ def open_engine(
     used, and `tell` hears how far it is.
     """
     kind = choose_engine(model, engine, base_urls)
+    load_image = sizing(load_image)
     if kind == "local":
         from vlt.engine.local import LocalEngine
 

@@ -1,4 +1,4 @@
-"""Ctrl-C while a private event loop runs."""
+"""Ctrl-C, or the SIGTERM of a job scheduler, while a private event loop runs."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class Interrupt:
-    """Whether ctrl-C was pressed."""
+    """Whether the process was asked to end."""
 
     pressed = False
 
 
 @contextmanager
 def caught_interrupt(loop: asyncio.AbstractEventLoop) -> Iterator[Interrupt]:
-    """Let ctrl-C stop the loop instead of breaking off whatever line is being run.
+    """Let SIGINT and SIGTERM stop the loop instead of breaking off whatever line is being run.
 
     So whoever runs the loop can raise KeyboardInterrupt at a place of its own, with all that has
     arrived handed over. Elsewhere than in the main thread, where Python delivers no signals, it
@@ -32,11 +34,23 @@ def caught_interrupt(loop: asyncio.AbstractEventLoop) -> Iterator[Interrupt]:
         interrupt.pressed = True
         loop.stop()
 
-    before = signal.getsignal(signal.SIGINT)
-    loop.add_signal_handler(signal.SIGINT, press)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        loop.add_signal_handler(number, press)
     try:
         yield interrupt
     finally:
-        loop.remove_signal_handler(signal.SIGINT)
-        if before is not None:  # None: set by something that is not Python
-            signal.signal(signal.SIGINT, before)
+        for number, action in before.items():
+            loop.remove_signal_handler(number)
+            if action is not None:  # None: set by something that is not Python
+                signal.signal(number, action)
+
+
+def end_on_sigterm() -> None:
+    """From here on SIGTERM is as ctrl-C: what is open is closed, and a sentence says how to go on."""
+
+    def end(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, end)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 from vlt.errors import UserError
@@ -46,6 +48,20 @@ def load_processor(model: str, revision: str | None = None, **options: Any) -> A
 
     auto = AutoProcessor if sees_images(model, revision) else AutoTokenizer
     return auto.from_pretrained(model, revision=revision, **options)
+
+
+def keep_video_settings(model: str, revision: str | None, to: Path) -> None:
+    """Copy the settings of `model`'s video processor to a folder saved without them.
+
+    transformers does not read them where torchvision is missing, so it does not save them either;
+    vLLM refuses a Qwen2.5-VL that lacks them.
+    """
+    from transformers.utils import cached_file
+
+    name = "video_preprocessor_config.json"
+    found = cached_file(model, name, revision=revision, _raise_exceptions_for_missing_entries=False)
+    if found and not (to / name).exists():
+        shutil.copyfile(found, to / name)
 
 
 def load_model(model: str, revision: str | None, dtype: str) -> tuple[Any, Any]:

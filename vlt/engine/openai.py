@@ -13,13 +13,13 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from vlt.engine import LoadImage
 from vlt.engine.backoff import backoff
 from vlt.engine.body import body, prefix
 from vlt.engine.endpoint import Endpoint, NotThere
 from vlt.engine.interrupt import Interrupt, caught_interrupt
+from vlt.engine.job import Job, jobs_of
 from vlt.engine.money import Purse
 from vlt.engine.pace import Pace
 from vlt.engine.reply import Refused, Reply, TryAgain
@@ -33,22 +33,10 @@ TIMEOUT_SECONDS = 600.0
 PATIENCE_SECONDS = 300.0
 """How long a run waits for servers that have answered before and are all gone."""
 SLOT_CHECK_SECONDS = 0.1
+DRAWING_SECONDS, TURN_SECONDS = 0.05, 0.02
+"""After so long with drawing requests, what is in flight gets a turn of so long."""
 SLEEPERS_PER_SLOT = 4
 """Requests that wait for another try, for each that may be in flight."""
-
-
-@dataclass(slots=True)
-class _Job:
-    """Samples of one request that are asked for together: indices without a gap."""
-
-    request: Request
-    samples: tuple[int, ...]
-    """Those that are still missing."""
-    tries: int = 0
-    most: float = 0.0
-    """Dollars that it may cost at most."""
-    alone: bool = False
-    """Ask for the first only: the server has refused them together, perhaps because of `n`."""
 
 
 class OpenAIEngine:
@@ -84,7 +72,7 @@ class OpenAIEngine:
         # Who can check that a server will come back has also seen it come.
         self._there = time.monotonic() if check else 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._jobs: deque[_Job] = deque()
+        self._jobs: deque[Job] = deque()
         self._results: deque[Completion | Failure] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped: asyncio.Task[None] | None = None
@@ -95,6 +83,8 @@ class OpenAIEngine:
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion | Failure]:
         """See vlt.engine.Engine."""
+        import aiohttp  # noqa: F401  # now, and not in the first request's turn
+
         self._loop = self._loop or asyncio.new_event_loop()
         try:
             with caught_interrupt(self._loop) as interrupt:
@@ -105,7 +95,7 @@ class OpenAIEngine:
     def _results_of(
         self, drawn: Iterator[Request], loop: asyncio.AbstractEventLoop, interrupt: Interrupt
     ) -> Iterator[Completion | Failure]:
-        more = True
+        more, ran = True, 0.0
         while True:
             while self._results:
                 yield self._results.popleft()
@@ -117,13 +107,26 @@ class OpenAIEngine:
                 if not self._jobs and more:
                     request = next(drawn, None)
                     more = request is not None
-                    self._jobs.extend(self._split(request, request.samples) if request else ())
+                    self._jobs.extend(
+                        jobs_of(request, request.samples, self._singly) if request else ()
+                    )
                 if not self._jobs or not self._affords(self._jobs[0]):
                     break
                 self._start(self._jobs.popleft())
+                if time.monotonic() - ran > DRAWING_SECONDS:
+                    # The next request may be long in coming: this one must not wait for it.
+                    end = loop.call_later(TURN_SECONDS, loop.stop)
+                    loop.run_forever()
+                    end.cancel()
+                    ran = time.monotonic()
+                    if self._results or self._stopped or interrupt.pressed:
+                        break
+            if self._results or self._stopped or interrupt.pressed:
+                continue
             if not self._tasks:
                 return
             loop.run_forever()  # until a task ends or falls asleep
+            ran = time.monotonic()
 
     def close(self) -> None:
         """Close the connections and the private loop."""
@@ -139,17 +142,7 @@ class OpenAIEngine:
         awake = len(self._tasks) - self._sleeping
         return awake < max(1, slots) and self._sleeping <= SLEEPERS_PER_SLOT * slots
 
-    def _split(self, request: Request, samples: Sequence[int]) -> list[_Job]:
-        """Jobs of neighbouring samples (sample i has the seed + i); one each where n fails."""
-        runs: list[list[int]] = []
-        for sample in samples:
-            if runs and not self._singly and sample == runs[-1][-1] + 1:
-                runs[-1].append(sample)
-            else:
-                runs.append([sample])
-        return [_Job(request, tuple(run)) for run in runs]
-
-    def _affords(self, job: _Job) -> bool:
+    def _affords(self, job: Job) -> bool:
         """Whether the budget takes this job; raises UserError where it does not and nothing runs."""
         if not (purse := self._purse):
             return True
@@ -161,7 +154,7 @@ class OpenAIEngine:
             raise purse.used_up(job.most)
         return False  # until what is in flight has turned out cheaper
 
-    def _start(self, job: _Job) -> None:
+    def _start(self, job: Job) -> None:
         if self._purse:
             self._purse.reserved += job.most
         assert self._loop
@@ -178,14 +171,14 @@ class OpenAIEngine:
         assert self._loop
         self._loop.stop()
 
-    async def _work(self, job: _Job) -> None:
+    async def _work(self, job: Job) -> None:
         try:
             await self._answer(job)
         finally:
             if self._purse:
                 self._purse.reserved -= job.most
 
-    async def _answer(self, job: _Job) -> None:
+    async def _answer(self, job: Job) -> None:
         """Ask until the job's samples are answered or given up."""
         while job.samples:
             try:
@@ -201,7 +194,7 @@ class OpenAIEngine:
                     self._give_up(job, refused.reason)
                 job.alone = True
 
-    async def _ask(self, job: _Job) -> None:
+    async def _ask(self, job: Job) -> None:
         """Send the job once and take what comes; raises TryAgain where samples are missing."""
         request = job.request
         samples = job.samples[:1] if job.alone or self._singly else job.samples
@@ -221,7 +214,7 @@ class OpenAIEngine:
             raise TryAgain(f"the reply holds no answer: {reason}")
         if job.samples:  # an answer, but not as many as were asked for, or asked for alone
             self._singly = True
-            self._jobs.extend(self._split(request, job.samples))
+            self._jobs.extend(jobs_of(request, job.samples, self._singly))
             job.samples = ()
 
     async def _send(self, content: bytes) -> Reply:
@@ -272,7 +265,7 @@ class OpenAIEngine:
         finally:
             self._sleeping -= 1
 
-    def _give_up(self, job: _Job, reason: str) -> None:
+    def _give_up(self, job: Job, reason: str) -> None:
         self._results.append(Failure(job.request.key, job.samples, reason))
         job.samples = ()
 

@@ -1,0 +1,181 @@
+"""What the loop's parts are worth: the paper's ablation (table 3) and two controls, in small.
+
+Three SFTs on round 1's samples, which differ in how these were filtered: verified and no more; also
+without the longest; also with what follows a second thought cut off. All take the same steps. Then
+what lacks a part of the loop: SFT alone, on both rounds' filtered samples, for the loop's three
+epochs and for about as many seconds as the loop's four trainings take together; and GRPO from the
+base, both phases, with no SFT before. All in the workspace of the loop's own run, whose samples are
+there already.
+
+The first three leave out `select: shortest`, which takes out most second thoughts by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from benchmarks.figures import cell, gains, pooled
+from filters.make import make_filtered
+from train.grpo import train_grpo
+from train.sft import train_sft
+from vlt.evaluate import make_evaluation
+from vlt.images import ImageStore
+from vlt.journal import Journal
+from vlt.recipe import load_recipe
+from vlt.recipe_fields import Recipe, Train
+from vlt.steps import Run, training
+from vlt.store import Dataset, Store
+
+LONGEST = 21
+"""Words of reasoning (the paper: 500): a tenth of the samples are longer."""
+FILTERED: dict[str, list[Any]] = {
+    "SFT 1, unfiltered": ["verify"],
+    "SFT 1, length-filtered": ["verify", {"max_words": LONGEST}],
+    "SFT 1, reflections cut": ["verify", "truncate_reflections"],
+}
+STEPS = 93
+"""Of each of the three; as many as the loop's first SFT takes."""
+ALONE: dict[str, dict[str, Any]] = {
+    "SFT alone": {"num_train_epochs": 3},
+    "SFT alone, as long": {"max_steps": 650},
+}
+CONTROLS = (*ALONE, "GRPO from the base")
+ARMS = (*FILTERED, *CONTROLS)
+
+Arm = dict[str, Any]
+"""accuracy (a score), tokens of an answer, seconds of training; of SFT also rows, words, reflecting."""
+
+
+def run_arms(seed: int, workspace: Path, recipe: str = "miniature") -> dict[str, Arm]:
+    """Every arm's figures in a workspace where `vlt run` has carried the recipe out."""
+    loaded = load_recipe(recipe, {"seed": seed})
+    store = Store(workspace)
+    with ImageStore(store.images) as images, closing(Journal(store.journal)) as journal:
+        run = Run(store, loaded, images, journal)
+        found = {name: _filtered(run, name, chain) for name, chain in FILTERED.items()}
+        found.update(_alone(run))
+        found["GRPO from the base"] = _from_base(run)
+    return found
+
+
+def _filtered(run: Run, name: str, chain: Sequence[Any]) -> Arm:
+    samples = run.store.open("samples@r1")
+    data, _ = make_filtered(run.store, samples, chain=chain, name=_slug(name))
+    return _sft(run, name, data, {"max_steps": STEPS})
+
+
+def _alone(run: Run) -> dict[str, Arm]:
+    samples = [run.store.open("samples@r1"), run.store.open("samples@r2")]
+    chain = run.recipe.rounds[0].filters
+    data, _ = make_filtered(run.store, samples, chain=chain, name=_slug("SFT alone"))
+    return {name: _sft(run, name, data, settings) for name, settings in ALONE.items()}
+
+
+def _sft(run: Run, name: str, data: Dataset, settings: dict[str, Any]) -> Arm:
+    told = run.recipe.rounds[0].sft
+    train = told.model_copy(update={"settings": _without_epochs(told) | settings})
+    model, _ = train_sft(
+        run.store,
+        data,
+        model=run.recipe.models.base.model,
+        **training(train, run.recipe),
+        name=f"{_slug(name)}-model",
+    )
+    return {**_judged(run, name, model), **_texts(data), "seconds": _seconds(model)}
+
+
+def _from_base(run: Run) -> Arm:
+    name, model, seconds = "GRPO from the base", run.recipe.models.base.model, 0.0
+    for number, settings in enumerate(run.recipe.rounds, 1):
+        (phase,) = settings.grpo
+        made, _ = train_grpo(
+            run.store,
+            run.store.open(f"grpo-items@r{number}"),
+            model=model,
+            reward=phase.train.reward,
+            **training(phase.train, run.recipe),
+            name=f"{_slug(name)}-model",
+        )
+        model, seconds = str(made.path), seconds + _seconds(made)
+    return {**_judged(run, name, made), "seconds": seconds}
+
+
+def _judged(run: Run, name: str, model: Dataset) -> Arm:
+    recipe: Recipe = run.recipe
+    evaluation, _ = make_evaluation(
+        run.store,
+        run.store.open("heldout"),
+        **run.asking(run.student(model)),
+        prompt=recipe.prompts.rollout.prompt(),
+        sampling=recipe.heldout.draw.sampling(recipe.seed),
+        name=f"eval-{_slug(name)}",
+    )
+    facts = evaluation.manifest.facts
+    return {"accuracy": facts["accuracy"], "tokens": facts["tokens"]}
+
+
+def _texts(data: Dataset) -> Arm:
+    """Rows, mean words of their reasoning, and the share that thinks twice."""
+    thoughts = [text or "" for text in data.table(["reasoning"]).column("reasoning").to_pylist()]
+    return {
+        "rows": len(thoughts),
+        "words": sum(len(text.split()) for text in thoughts) / len(thoughts),
+        "reflecting": sum("Wait," in text for text in thoughts) / len(thoughts),
+    }
+
+
+def _without_epochs(train: Train) -> dict[str, Any]:
+    return {k: v for k, v in train.settings.items() if k != "num_train_epochs"}
+
+
+def _seconds(model: Dataset) -> float:
+    return float(model.manifest.facts["train_seconds"])
+
+
+def _slug(name: str) -> str:
+    return name.lower().replace(",", "").replace(" ", "-")
+
+
+def loop_seconds(workspace: Path) -> float:
+    """Seconds of the loop's own four trainings."""
+    store = Store(workspace)
+    names = [f"{name}@r{number}" for name in ("sft-model", "grpo-model") for number in (1, 2)]
+    return sum(_seconds(store.open(name)) for name in names)
+
+
+def table(arms: dict[int, dict[str, Arm]], scores: dict[int, dict[str, Any]]) -> str:
+    """The arms as Markdown, each seed and pooled; then gains over what they lack."""
+    seeds = [f"seed {seed}" for seed in arms]
+    head = ["arm", "rows", "words", "think twice", "says", *seeds, "pooled", "training"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for name in ARMS:
+        each = [of_seed[name] for of_seed in arms.values()]
+        seconds = sum(arm["seconds"] for arm in each) / len(each)
+        texts = [_mean(each, key) for key in ("rows", "words", "reflecting")]
+        cells = [
+            "-" if texts[0] is None else f"{texts[0]:,.0f}",
+            "-" if texts[1] is None else f"{texts[1]:.1f}",
+            "-" if texts[2] is None else f"{texts[2]:.0%}",
+            f"{sum(arm['tokens'] for arm in each) / len(each):.0f} tokens",
+            *(cell(arm["accuracy"]) for arm in each),
+            cell(pooled(arm["accuracy"] for arm in each)),
+            f"{seconds:.0f} s",
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    lines.append("")
+    best = [of_seed["GRPO 2"] for of_seed in scores.values()]
+    for name in CONTROLS:
+        lines.append(gains("GRPO 2", best, name, [a[name]["accuracy"] for a in arms.values()]))
+    plain, *others = FILTERED
+    for name in others:
+        later = [a[name]["accuracy"] for a in arms.values()]
+        lines.append(gains(name, later, plain, [a[plain]["accuracy"] for a in arms.values()]))
+    return "\n".join(lines)
+
+
+def _mean(arms: Sequence[Arm], key: str) -> float | None:
+    values = [arm[key] for arm in arms if key in arm]
+    return sum(values) / len(values) if values else None

@@ -1,0 +1,64 @@
+"""What a command costs: wall time, CPU, and peak memory, with all the processes that it starts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+LOOK = 0.2
+"""Seconds between two looks at which processes there are and what they have used."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What running something took."""
+
+    seconds: float
+    cpu: float
+    """Seconds, of all its processes."""
+    megabytes: float
+    """The sum of each process's own peak (VmHWM): at least what they had in use at once."""
+
+
+def run_measured(command: Sequence[str], environment: Mapping[str, str]) -> Cost:
+    """Run a command to its end; exits with its status where that is not 0."""
+    started = time.perf_counter()
+    before = os.times()
+    process = subprocess.Popen(command, env={**os.environ, **environment})
+    peaks: dict[int, int] = {}
+    while process.poll() is None:
+        for pid in _with_children(process.pid):
+            peaks[pid] = max(peaks.get(pid, 0), _peak(pid))
+        time.sleep(LOOK)
+    seconds, after = time.perf_counter() - started, os.times()
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}")
+    cpu = (after.children_user - before.children_user) + (
+        after.children_system - before.children_system
+    )
+    return Cost(seconds, cpu, sum(peaks.values()) / 1024)
+
+
+def _with_children(pid: int) -> list[int]:
+    found = [pid]
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                found += _with_children(int(child))
+    except (FileNotFoundError, ProcessLookupError):
+        return found  # it has ended
+    return found
+
+
+def _peak(pid: int) -> int:
+    """VmHWM in kB; 0 where the process has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)

@@ -1,0 +1,118 @@
+"""A benchmark as a source of items: from the Hub, or from a copy on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from datagen.benchmarks.catalog import Benchmark
+from datagen.benchmarks.rows import item_row
+from datagen.sources.record import BadRow, Row, Unreadable, raw_text
+from vlt.errors import UsageError
+
+COLUMNS = ("source", "question", "choices", "answer", "images", "meta")
+RULES = 1
+"""Of rows.py; another number is another item, and a new version."""
+
+
+class BenchmarkSource:
+    """Items of one benchmark; no row is lost, also where two ask the same of the same image.
+
+    HallusionBench asks a question thrice with different golds, MathVerse's versions may coincide:
+    what an item is made of would be the same, so the second is of the source `name#2`.
+    """
+
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        settings: Mapping[str, Any],
+        *,
+        split: str | None = None,
+        config: str | None = None,
+        revision: str | None = None,
+    ):
+        unknown = settings.keys() - {"path"}
+        if unknown:
+            raise UsageError(
+                f"benchmark {benchmark.name!r} has no setting {sorted(unknown)[0]!r}; it has path "
+                "(of a copy)"
+            )
+        if (split or benchmark.split) != benchmark.split or config not in (None, benchmark.config):
+            raise UsageError(
+                f"benchmark {benchmark.name!r} is the split {benchmark.split!r} of {benchmark.repo}"
+                + (f", configuration {benchmark.config!r}" if benchmark.config else "")
+                + "; leave out --split and --config, or import the dataset by its Hub id"
+            )
+        self.benchmark, self.name = benchmark, benchmark.name
+        self.origin = _origin(benchmark, settings.get("path"), revision)
+        self.where = self.origin.where
+        self.folder: Path | None = self.origin.folder
+        self.description: dict[str, Any] = {
+            "license": benchmark.license,
+            "hub": benchmark.repo,
+            "benchmark": benchmark.name,
+        }
+
+    def columns(self) -> list[str]:
+        """Those of an item."""
+        return list(COLUMNS)
+
+    def rows(self, leave_out: Sequence[str] = ()) -> Iterator[Row | Unreadable]:
+        """The rows as records of items; what cannot be read so is Unreadable, with the reason."""
+        seen = Counter[bytes]()
+        for row in self.origin.rows(self.benchmark.images if "images" in leave_out else ()):
+            if isinstance(row, Unreadable):
+                yield row
+                continue
+            try:
+                record = item_row(self.benchmark, row)
+            except BadRow as error:
+                yield Unreadable(raw_text(row), error.reason)
+                continue
+            key = _key(record)
+            seen[key] += 1
+            if seen[key] > 1:
+                record["source"] = f"{self.name}#{seen[key]}"
+            yield {name: value for name, value in record.items() if name not in leave_out}
+
+    def identity(self, columns: Mapping[str, str]) -> dict[str, Any]:
+        """Where it is from, and the version of the rules that read it."""
+        there = self.origin.columns()
+        image = next((name for name in self.benchmark.images if name in there), None)
+        if image is None:
+            raise UsageError(
+                f"{self.where} has no column {self.benchmark.images[0]!r}, so it is not "
+                f"{self.name}; it has {', '.join(there)}"
+            )
+        return {**self.origin.identity({**columns, "images": image}), "benchmark": RULES}
+
+
+def _key(record: Mapping[str, Any]) -> bytes:
+    """16 bytes of what makes the item what it is."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in ("question", "choices", "answer"):
+        digest.update(f"{record[part]!r}\0".encode(errors="surrogatepass"))
+    for image in record["images"]:
+        data = image.get("bytes") or image.get("path") if isinstance(image, Mapping) else image
+        digest.update(data if isinstance(data, bytes) else repr(data).encode())
+    return digest.digest()
+
+
+def _origin(benchmark: Benchmark, path: str | None, revision: str | None) -> Any:
+    if path is None:
+        from datagen.sources.hub import HubSource
+
+        return HubSource(benchmark.repo, benchmark.split, benchmark.config, revision)
+    from datagen.sources.files import open_path
+
+    place = Path(path).expanduser()
+    if not place.exists():
+        raise UsageError(f"benchmark {benchmark.name!r}: path {path!r} is no file or folder")
+    if revision:
+        raise UsageError(f"{path!r} is a copy and has no revisions; leave out --revision")
+    if benchmark.config and (place / benchmark.config).is_dir():
+        place /= benchmark.config
+    return open_path(place, None if place.is_file() else benchmark.split, None)

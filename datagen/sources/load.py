@@ -1,0 +1,124 @@
+"""Gets the images of records, in order and ahead of need: read or fetched, inspected, on all cores."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from datagen.sources.fetch import fetch_image
+from datagen.sources.record import BadRow, ImageFile, ImageRef, Record, Row, Unreadable
+from vlt.image_check import MAX_BYTES
+from vlt.images import BadImage, ImageStore, Inspected
+from vlt.images_apart import CORES, ImagesApart
+
+BATCH_ROWS, BATCH_BYTES = 32, 4 << 20
+"""Rows whose images are inspected together; what is told to another process costs time by the message."""
+URL_BYTES = 1 << 20
+"""What an image is taken for that has not been fetched yet."""
+AHEAD = 2 * CORES
+"""Batches in the making; with BATCH_BYTES they decide how much memory is used."""
+
+Read = tuple[int, Row | Unreadable, Record | BadRow]
+"""(place in the source, the row, what was read of it)"""
+Loaded = Inspected | str | BadRow
+"""An image that may enter, the sha256 of one that is in the store, or why it cannot be taken."""
+Batch = list[tuple[Read, list[ImageRef]]]
+
+
+def with_images(
+    rows: Iterable[Read], images: ImageStore, *, private: bool
+) -> Iterator[tuple[Read, list[Loaded]]]:
+    """The rows with the images of their records, in their order.
+
+    `private` lets images come from addresses of one's own network.
+    """
+    ahead: deque[tuple[Batch, Future[list[list[Loaded]]]]] = deque()
+    with ImagesApart() as apart, ThreadPoolExecutor(CORES + 1, "images") as pool:
+        for batch in _batches(rows):
+            refs = [refs for _, refs in batch]
+            ahead.append((batch, pool.submit(_load, refs, images, apart, private)))
+            if len(ahead) >= AHEAD:
+                yield from _arrived(*ahead.popleft())
+        while ahead:
+            yield from _arrived(*ahead.popleft())
+
+
+def _arrived(
+    batch: Batch, future: Future[list[list[Loaded]]]
+) -> Iterator[tuple[Read, list[Loaded]]]:
+    for (row, _), loaded in zip(batch, future.result(), strict=True):
+        yield row, loaded
+
+
+def _batches(rows: Iterable[Read]) -> Iterator[Batch]:
+    batch: Batch = []
+    held = 0
+    for row in rows:
+        refs = row[2].images if isinstance(row[2], Record) else []
+        weight = sum(map(_weight, refs))
+        if batch and (held + weight > BATCH_BYTES or len(batch) >= BATCH_ROWS):
+            yield batch
+            batch, held = [], 0
+        batch.append((row, refs))
+        held += weight
+    if batch:
+        yield batch
+
+
+def _weight(ref: ImageRef) -> int:
+    """About how many bytes it will hold in memory."""
+    if isinstance(ref, bytes):
+        return len(ref)
+    if isinstance(ref, str):
+        return URL_BYTES
+    try:
+        return min(os.stat(ref.path).st_size, MAX_BYTES)
+    except (OSError, ValueError):
+        return 0  # it will be found missing, and said so, where it is read
+
+
+def _load(
+    rows: list[list[ImageRef]], images: ImageStore, apart: ImagesApart, private: bool
+) -> list[list[Loaded]]:
+    """Read and inspect, in a thread; an image that the store holds is not decoded again."""
+    loaded: list[list[Loaded]] = []
+    new: list[tuple[str, bytes]] = []
+    places: list[tuple[int, int]] = []
+    for place, refs in enumerate(rows):
+        loaded.append([])
+        for ref in refs:
+            try:
+                data = ref if isinstance(ref, bytes) else _read(ref, private)
+            except BadRow as error:
+                loaded[place].append(error)
+                continue
+            sha256 = hashlib.sha256(data).hexdigest()
+            loaded[place].append(sha256)
+            if sha256 not in images:
+                places.append((place, len(loaded[place]) - 1))
+                new.append((sha256, data))
+    if new:
+        for (place, at), image in zip(places, apart.inspect(new), strict=True):
+            loaded[place][at] = BadRow(image.reason) if isinstance(image, BadImage) else image
+    return loaded
+
+
+def _read(ref: ImageFile | str, private: bool) -> bytes:
+    if isinstance(ref, str):
+        return fetch_image(ref, private=private)
+    try:
+        # A pipe would be waited for and a device read for ever: look before opening.
+        found = os.stat(ref.path)
+        if not stat.S_ISREG(found.st_mode):
+            raise BadRow(f"image is no file: {ref.shown}")
+        with open(ref.path, "rb", buffering=0) as opened:
+            # One byte more than may be: then it is too big, whatever the file system says.
+            return opened.read(min(found.st_size, MAX_BYTES) + 1)
+    except FileNotFoundError:
+        raise BadRow(f"image file not found: {ref.shown}") from None
+    except OSError as error:
+        raise BadRow(f"image file cannot be read: {error.strerror} {ref.shown}") from None

@@ -1,0 +1,215 @@
+"""vlt status: what other processes see of a run and of stages, living, ended, failed and killed."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datagen.captions import make_captions
+from tests.cli import vlt, vlt_error, vlt_json
+from tests.rows import dataset, item
+from tests.scripted import Scripted
+from vlt.errors import UserError
+from vlt.journal import Journal
+from vlt.pulse import LIVE, beat, pulse, pulses
+from vlt.request import Completion
+from vlt.run_record import RecordedRun, runs
+from vlt.stage import Stage
+from vlt.status import status
+from vlt.store import Store
+from vlt.writer import Writer
+
+PLAN = [(0, "heldout", "16 items", ""), (1, "items", "24 items", ""), (1, "samples", "k = 4", "")]
+
+RUNNING = """
+import sys, time
+from pathlib import Path
+from vlt import pulse as p
+from vlt.run_record import RecordedRun
+p.SECONDS = 0
+root = Path(sys.argv[1])
+with RecordedRun(root, "small", [(0, "heldout", "", ""), (1, "samples", "", ""), (1, "sft", "", "")]) as run:
+    run.begin(0, "heldout")
+    run.end(0, "heldout", "heldout@v1", False)
+    run.begin(1, "samples")
+    with p.pulse(root, "samples", "sample", "gen reasoning"):
+        time.sleep(0.05)
+        p.beat(30, 120, "samples", 2.0)
+        print("beating", flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def running(workspace: Path) -> Any:
+    """A process in the middle of a run's second step."""
+    Store(workspace)
+    child = subprocess.Popen(
+        [sys.executable, "-c", RUNNING, str(workspace)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout
+    assert child.stdout.readline() == "beating\n"
+    yield child
+    if child.poll() is None:
+        child.kill()
+    child.communicate()
+
+
+def steps(found: dict[str, Any]) -> dict[str, str]:
+    return {step["step"]: step["state"] for step in found["run"]["steps"]}
+
+
+def test_a_running_step_with_its_rate_and_time_left(
+    workspace: Path, running: subprocess.Popen[str]
+) -> None:
+    found = vlt_json("status", "-w", workspace)
+    assert found["run"]["state"] == "running"
+    assert found["stages"] == []
+    assert steps(found) == {"heldout": "done", "samples": "running", "sft": "waiting"}
+    step = found["run"]["steps"][1]
+    assert (step["done"], step["total"], step["unit"]) == (30, 120, "samples")
+    assert (step["rate"], step["left"]) == (2.0, 45.0)
+    text = vlt("status", "small", "-w", workspace)
+    assert "30/120 samples, 2/s, 45 s left" in text
+    assert running.poll() is None
+
+
+def test_what_was_killed_is_not_called_running(
+    workspace: Path, running: subprocess.Popen[str]
+) -> None:
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    found = vlt_json("status", "-w", workspace)
+    assert found["run"]["state"] == "stopped"
+    assert steps(found) == {"heldout": "done", "samples": "stopped", "sft": "waiting"}
+    assert found["run"]["steps"][1]["done"] == 30
+    text = vlt("status", "-w", workspace)
+    assert "running" not in text
+    assert "the same `vlt run` goes on" in text
+    # The next writer of the name takes the dead one's place.
+    with pulse(workspace, "samples", "sample", "gen reasoning"):
+        assert [s.live for s in pulses(workspace)] == [True]
+    assert pulses(workspace) == []
+
+
+def test_a_run_that_fails_keeps_its_sentence(workspace: Path) -> None:
+    store = Store(workspace)
+    with pytest.raises(UserError), RecordedRun(store.root, "mine", PLAN) as run:
+        run.begin(0, "heldout")
+        run.end(0, "heldout", "heldout@v1", True)
+        run.begin(1, "items")
+        raise UserError("the source 'x' cannot be read; name another")
+    found = status(store.root)
+    assert (found["run"]["state"], steps(found)["items"]) == ("failed", "failed")
+    assert found["run"]["steps"][1]["reason"] == "the source 'x' cannot be read; name another"
+    text = vlt("status", "heldout@v1", "-w", workspace)
+    assert "the source 'x' cannot be read" in text
+    assert "heldout@v1, was there already" in text
+
+
+def test_interrupted_and_ended_by_the_recipe(workspace: Path) -> None:
+    store = Store(workspace)
+    with pytest.raises(KeyboardInterrupt), RecordedRun(store.root, "mine", PLAN) as run:
+        run.begin(0, "heldout")
+        raise KeyboardInterrupt
+    assert steps(status(store.root)) == {
+        "heldout": "interrupted",
+        "items": "waiting",
+        "samples": "waiting",
+    }
+    with RecordedRun(store.root, "mine", PLAN) as run:
+        run.begin(0, "heldout")
+        run.end(0, "heldout", "heldout@v1", False)
+        run.stop("stopped after round 1: it gains nothing")
+    found = status(store.root)
+    assert found["run"]["state"] == "done"
+    assert found["run"]["reason"] == "stopped after round 1: it gains nothing"
+    assert steps(found) == {"heldout": "done", "items": "skipped", "samples": "skipped"}
+    assert len(runs(store.root)) == 2
+
+
+def test_a_stage_by_hand_beats_and_leaves_nothing(workspace: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("vlt.pulse.SECONDS", 0)
+    monkeypatch.setattr("datagen.tally.PROGRESS_SECONDS", 0)
+    store = Store(workspace)
+    rows = [item(f"How many {n}?", images=[f"{n:064x}"]) for n in range(200)]
+    items = dataset(store, "items", "item", rows)
+    looked: list[dict[str, Any]] = []
+
+    class Looking(Scripted):
+        def complete(self, requests: Any) -> Any:
+            for request in requests:
+                looked.append(status(store.root))
+                yield Completion(request.key, 0, "a dog", "stop", 5, 2)
+
+    journal = Journal(store.journal)
+    make_captions(store, items, model="m", engine=lambda: Looking({}), journal=journal)
+    journal.close()
+    stages = [stage for found in looked for stage in found["stages"]]
+    assert len(stages) == 200
+    assert {s["stage"] for s in stages} == {"gen captions"}
+    assert (stages[0]["done"], stages[-1]["done"], stages[-1]["total"]) == (0, 199, 200)
+    assert pulses(store.root) == []
+
+
+def test_a_writer_that_raises_leaves_the_reason(workspace: Path) -> None:
+    store = Store(workspace)
+    stage = Stage("filter", {"chain": []})
+    with pytest.raises(UserError), Writer(store, stage, "sft", "sample"):
+        raise UserError("the filter 'x' is not one")
+    (found,) = vlt_json("status", "-w", workspace)["stages"]
+    assert (found["name"], found["state"]) == ("sft", "failed")
+    assert found["reason"] == "the filter 'x' is not one"
+    dataset(store, "sft", "sample", [])
+    assert pulses(workspace) == []
+
+
+def test_a_dataset_and_a_model_of_one_name(workspace: Path) -> None:
+    Store(workspace)
+    with (
+        pulse(workspace, "x", "sample", "filter"),
+        pulse(workspace, "x", "checkpoint", "train sft"),
+    ):
+        assert sorted(s.pulse.stage for s in pulses(workspace)) == ["filter", "train sft"]
+    beat(1, 2)  # outside of any stage it says nothing
+    assert list((workspace / LIVE).glob("*.json")) == []
+
+
+def test_looking_never_gets_in_a_writers_way(workspace: Path) -> None:
+    """A reader's lock on the pulse delays the stage for an instant and fails nothing."""
+    Store(workspace)
+    folder = workspace / LIVE
+    folder.mkdir(parents=True)
+    with open(folder / "sft.lock", "a") as opened:
+        fcntl.flock(opened, fcntl.LOCK_SH)
+        code = (
+            "import sys; from pathlib import Path; from vlt.pulse import pulse\n"
+            "with pulse(Path(sys.argv[1]), 'sft', 'sample', 'filter'): print('in')"
+        )
+        child = subprocess.Popen(
+            [sys.executable, "-c", code, str(workspace)], stdout=subprocess.PIPE, text=True
+        )
+        time.sleep(0.3)
+        assert child.poll() is None
+    assert child.communicate(timeout=30)[0] == "in\n"
+
+
+def test_mistakes(workspace: Path) -> None:
+    assert "no run in workspace" in vlt_error("status", "-w", workspace)
+    with RecordedRun(workspace, "mine", PLAN):
+        pass
+    assert "no run 'yours'" in vlt_error("status", "yours", "-w", workspace)
+    (file,) = (workspace / "runs").glob("*.json")
+    assert json.loads(file.read_text())["recipe"] == "mine"

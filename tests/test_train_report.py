@@ -1,0 +1,40 @@
+"""report_to: TRL's own loggers get the numbers, where a finished training leaves them in place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import PROMPT, samples, tiny_vlm
+from train.settings import REPORTERS, resolve
+from train.sft import train_sft
+from vlt.errors import UserError
+from vlt.store import Store
+
+
+@pytest.mark.slow
+def test_tensorboard_is_written_into_the_workspace(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX")
+    store = Store(tmp_path / "workspace")
+    settings = {"per_device_train_batch_size": 8, "max_steps": 2, "report_to": "tensorboard"}
+    model = str(tiny_vlm(tmp_path / "vlm"))
+    made, _ = train_sft(store, samples(store, 8), model=model, prompt=PROMPT, settings=settings)
+    (events,) = (store.root / "logs").rglob("events.out.tfevents.*")
+    assert events.relative_to(store.root / "logs").parts[0].startswith("sft-model-")
+    assert b"train/loss" in events.read_bytes()
+    again, existed = train_sft(
+        store,
+        samples(store, 8),
+        model=model,
+        prompt=PROMPT,
+        settings={**settings, "report_to": "none"},
+    )
+    assert existed and again.ref == made.ref
+
+
+def test_a_logger_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(REPORTERS, "wandb", ("no_such_package",))
+    with pytest.raises(UserError, match="report_to=wandb needs .*`pip install no_such_package`"):
+        resolve("sft", {"report_to": ["wandb"]}, images=True)
+    assert resolve("grpo", {"report_to": "none"}, images=True)["report_to"] == "none"

@@ -1,0 +1,96 @@
+"""vlt status: how far a run, or a stage in another terminal, has come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from vlt.cli.options import WORKSPACE, Json, Workspace, open_store
+from vlt.cli.output import plain, print_json, print_table
+
+SILENT = 60
+"""Seconds without a beat after which that is told: a model is loading, or a server hangs."""
+
+
+def status(
+    run: Annotated[
+        str | None,
+        typer.Argument(help="A recipe's name, or a version that the run made; else the newest."),
+    ] = None,
+    workspace: Workspace = WORKSPACE,
+    as_json: Json = False,
+) -> None:
+    """Show each step of a run (done, running, waiting, failed) and what else is being written."""
+    from vlt.status import status as look
+
+    found = look(open_store(workspace).root, run)
+    if as_json:
+        print_json(found)
+        return
+    if found["run"]:
+        _print_run(found["run"])
+    if found["run"] and found["stages"]:
+        print("\nOutside this run:")
+    if found["stages"]:
+        print_table(
+            [
+                {"stage": row["stage"], "makes": row["name"], "state": row["state"], "": _says(row)}
+                for row in found["stages"]
+            ]
+        )
+
+
+def _print_run(run: Mapping[str, Any]) -> None:
+    done = sum(step["state"] == "done" for step in run["steps"])
+    print(
+        f"{plain(run['recipe'])}: {run['state']}, {done} of {len(run['steps'])} steps done, "
+        f"{duration(run['seconds'])}, begun {run['started'][:19].replace('T', ' ')} UTC"
+    )
+    if run["reason"]:
+        print(plain(run["reason"]))
+    if run["state"] == "stopped":
+        print("Its process is gone; the same `vlt run` goes on from here.")
+    print()
+    print_table(
+        [
+            {
+                "round": step["round"] or None,
+                "step": step["step"],
+                "state": step["state"],
+                "": _says(step),
+            }
+            for step in run["steps"]
+        ]
+    )
+
+
+def _says(row: Mapping[str, Any]) -> str:
+    """What there is to say of a step or a stage beside its state."""
+    if row.get("version"):
+        took = "was there already" if row["existed"] else duration(row["seconds"])
+        return f"{row['version']}, {took}"
+    parts = []
+    if row.get("stage"):
+        if row["state"] == "running":
+            parts.append(duration(row["seconds"]))
+        total = f"/{row['total']:,}" if row["total"] is not None else ""
+        if row["done"] or total:
+            parts.append(f"{row['done']:,}{total} {row['unit']}")
+        if row["state"] == "running":
+            parts += [f"{row['rate']:,.3g}/s"] if row["rate"] else []
+            parts += [f"{duration(row['left'])} left"] if row["left"] is not None else []
+            parts += [f"no sign for {duration(row['silent'])}"] if row["silent"] > SILENT else []
+    if row.get("reason"):
+        parts.append(row["reason"])
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """90 -> 1 min 30 s"""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,112 @@
+"""What a person said of rows while looking at them: one small table, `flags.parquet`, in the workspace.
+
+    id, sample, model   the row; sample and model are null where all rows of the item are meant
+    mark                flag or accept
+    note, dataset, at   why; in which version it was seen; when (UTC)
+
+The file is replaced as a whole: a reader (DuckDB too) sees the old table or the new one, and what a
+killed process leaves behind is a hidden file. Writers wait for each other.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vlt.errors import UserError
+
+FLAGS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        ("sample", pa.int32()),
+        ("model", pa.string()),
+        ("mark", pa.string()),
+        ("note", pa.string()),
+        ("dataset", pa.string()),
+        ("at", pa.string()),
+    ]
+)
+MARKS = ("flag", "accept")
+Key = tuple[str, int | None, str | None]
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One mark on one row. A response is told by its item, its number and the model that wrote it,
+    which no filter changes: rewriting a response does not lose its flag."""
+
+    id: str
+    sample: int | None
+    model: str | None
+    mark: str
+    note: str = ""
+    dataset: str = ""
+    at: str = ""
+
+    @property
+    def key(self) -> Key:
+        """(id, sample, model)"""
+        return self.id, self.sample, self.model
+
+
+class Flags:
+    """The flags of one workspace; looking makes no file."""
+
+    def __init__(self, root: Path | str):
+        self.file = Path(root) / "flags.parquet"
+
+    def all(self) -> list[Flag]:
+        """Every mark, oldest first; raises UserError where the file is not such a table."""
+        try:
+            rows = pq.read_table(self.file).to_pylist()
+            return [Flag(**row) for row in rows]
+        except FileNotFoundError:
+            return []
+        except (pa.ArrowInvalid, TypeError) as error:
+            raise UserError(
+                f"{self.file} is not a table of flags ({error}); move it away to start afresh"
+            ) from None
+
+    def of(self, row_id: str) -> dict[Key, Flag]:
+        """The marks on the rows of one item."""
+        return {flag.key: flag for flag in self.all() if flag.id == row_id}
+
+    def put(self, flag: Flag) -> None:
+        """Keep a mark, in the place of an earlier one on the same row; on disk when this returns."""
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        with self._writing():
+            kept = [asdict(old) for old in self.all() if old.key != flag.key]
+            self._write([*kept, {**asdict(flag), "at": at}])
+
+    def remove(self, key: Key) -> None:
+        """Take the mark off a row; a row without one stays as it is."""
+        with self._writing():
+            self._write([asdict(old) for old in self.all() if old.key != key])
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One writer at a time, over all processes; the kernel frees the lock of one that dies."""
+        with open(self.file.with_name(".flags.lock"), "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _write(self, rows: list[dict[str, object]]) -> None:
+        part = self.file.with_name(".flags.part")
+        with open(part, "wb") as out:
+            pq.write_table(pa.Table.from_pylist(rows, schema=FLAGS), out)
+            out.flush()
+            os.fsync(out.fileno())
+        part.replace(self.file)
+        folder = os.open(self.file.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

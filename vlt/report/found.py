@@ -1,0 +1,289 @@
+"""Which versions of a workspace belong to one run, round by round, read from their manifests.
+
+Versions are taken newest first, each with all that it was made from, so that what stands in one
+round was made from one another even where a recipe was edited and parts were made twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from vlt.errors import UserError
+from vlt.lineage import parent_of
+from vlt.pulse import pulses
+from vlt.run_record import runs
+from vlt.store import Dataset, Store
+
+EXPECTED = ("samples", "sft", "sft-model", "eval-sft", "grpo-model", "eval-grpo")
+"""What a whole round of a recipe makes, beside items, in its order."""
+CHOOSING = "choose-"
+"""Evaluations of checkpoints on validation items, to choose one: no result of the run."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One model's verdicts on one set of items."""
+
+    dataset: Dataset
+    answers: Dataset
+    model: str
+    """Where it stands in the loop ("base", "SFT 1", "GRPO 2"), or the model's name."""
+    round: int
+    """0 is what comes before the rounds."""
+    items: str
+    """Name of the set of items, and how they were asked where there are several ways."""
+    place: tuple[int, int]
+    """Its order in the loop: round, and SFT before GRPO."""
+
+    @property
+    def accuracy(self) -> dict[str, Any]:
+        """value, low, high and n."""
+        found: dict[str, Any] = self.dataset.manifest.facts["accuracy"]
+        return found
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round made; number 0 holds a workspace's versions that belong to no round."""
+
+    number: int
+    named: dict[str, Dataset]
+    chain: list[Dataset]
+    """From items to training rows: the version trained on, or the last samples, and before it
+    all that it was made from, one after the other."""
+    trainings: list[Dataset]
+    """Checkpoints of the round in the order of training."""
+
+    @property
+    def label(self) -> str:
+        """For a column's head."""
+        return f"round {self.number}" if self.number else "workspace"
+
+    @property
+    def missing(self) -> list[str]:
+        """Steps of a whole round that are not there (yet)."""
+        return [name for name in EXPECTED if name not in self.named] if self.number else []
+
+
+@dataclass(frozen=True)
+class Found:
+    """The run."""
+
+    store: Store
+    rounds: list[Round]
+    evaluations: list[Evaluation]
+    """In the order of the loop."""
+    versions: list[Dataset]
+    """All that belong to the run, oldest first."""
+    writing: list[tuple[str, int]] = field(default_factory=list)
+    """(name, process) of versions that are being written now."""
+    unfinished: list[tuple[str, str | None]] = field(default_factory=list)
+    """(name, sentence) of versions whose writer failed with that, or was killed (None)."""
+
+
+def find(store: Store, run: str | None = None) -> Found:
+    """The newest run; or that of `run`, a recipe's name, a run's id, or a version up to whose round.
+
+    Raises UserError where there is no such run, or the workspace holds nothing to report on.
+    """
+    everything = store.all()
+    if not any(version.kind == "sample" for version in everything):
+        held = f"holds {len(everything)} versions and no samples" if everything else "is empty"
+        raise UserError(
+            f"workspace {str(store.root)!r} {held}: nothing to report on yet; start with `vlt demo`, "
+            "`vlt run RECIPE` or `vlt gen reasoning`"
+        )
+    targets = _targets(store, run) if run else [_newest(everything)]
+    chosen = _chosen(store, everything, targets, attached=run is not None)
+    numbers = sorted({v.manifest.round for v in chosen.values() if v.manifest.round})
+    rounds = [_round(store, number, chosen) for number in numbers] or [_by_hand(store, chosen)]
+    writing, unfinished = _in_the_making(store)
+    versions = sorted(chosen.values(), key=lambda v: (v.manifest.created, v.ref))
+    return Found(store, rounds, _evaluations(store, versions), versions, writing, unfinished)
+
+
+def _targets(store: Store, run: str) -> list[Dataset]:
+    """What the run of this name has made, the newest first; else the version of this name."""
+    recorded = next((r for r in reversed(runs(store.root)) if run in (r.id, r.recipe)), None)
+    if recorded is None:
+        return [store.open(run)]
+    made = [step.version for step in recorded.steps if step.version]
+    if not made:
+        raise UserError(
+            f"run {recorded.id!r} has made nothing yet; `vlt status` shows how far it has come"
+        )
+    return [store.open(ref) for ref in reversed(made)]
+
+
+def _newest(versions: list[Dataset]) -> Dataset:
+    in_rounds = [version for version in versions if version.manifest.round]
+    return (in_rounds or versions)[-1]
+
+
+def _chosen(
+    store: Store, everything: list[Dataset], targets: list[Dataset], *, attached: bool
+) -> dict[str, Dataset]:
+    """ref -> version. Of each name in a round one, unless one was made from another.
+
+    With `attached`, beside what the targets were made from only what was made from that: other runs
+    of the workspace stay out.
+    """
+    chosen: dict[str, Dataset] = {}
+    taken: set[tuple[int, str]] = set()
+    last = max((target.manifest.round or 0 for target in targets), default=0) or None
+
+    def fits(version: Dataset) -> bool:
+        number = version.manifest.round
+        if version.ref in chosen or (last is not None and (number or 0) > last):
+            return False
+        parents = version.manifest.parents
+        there = [chosen[parent.ref] for parent in parents if parent.ref in chosen]
+        return not attached or (
+            bool(there)
+            and (len(there) == len(parents) or any(p.kind == "checkpoint" for p in there))
+        )
+
+    def take(version: Dataset) -> bool:
+        new = {v.ref: v for v in _with_ancestors(store, version) if v.ref not in chosen}
+        places = {(v.manifest.round, v.manifest.name) for v in new.values() if v.manifest.round}
+        if places & taken:
+            return False  # made from what was made anew since
+        chosen.update(new)
+        taken.update(places)
+        return True
+
+    for target in targets:
+        take(target)
+    grown = True
+    while grown:
+        # All of them each time, not just the first that fits.
+        grown = sum(take(version) for version in reversed(everything) if fits(version)) > 0
+    return chosen
+
+
+def _with_ancestors(store: Store, version: Dataset) -> list[Dataset]:
+    """The version and all it was made from, without recursion: lineages may be long."""
+    met: dict[str, Dataset] = {}
+    waiting = [version]
+    while waiting:
+        each = waiting.pop()
+        if each.ref not in met:
+            met[each.ref] = each
+            waiting += _parents(store, each)
+    return list(met.values())
+
+
+def _parents(store: Store, version: Dataset) -> list[Dataset]:
+    """The parents that the workspace holds; of a version that was pulled it may hold none."""
+    found = (parent_of(store, version, parent) for parent in version.manifest.parents)
+    return [parent for parent in found if parent and (parent.path / "manifest.json").is_file()]
+
+
+def _round(store: Store, number: int, chosen: dict[str, Dataset]) -> Round:
+    of_round = [v for v in chosen.values() if v.manifest.round == number]
+    # Oldest first: where one of a name was made from another (two GRPO phases), the later stands.
+    named = {v.manifest.name: v for v in sorted(of_round, key=lambda v: v.manifest.version)}
+    last = next((named[n] for n in ("sft", "samples", "captions", "items") if n in named), None)
+    trainings = [v for v in of_round if v.kind == "checkpoint"]
+    return Round(number, named, _chain(store, last), _in_order(trainings))
+
+
+def _by_hand(store: Store, chosen: dict[str, Dataset]) -> Round:
+    """Versions made by single commands: the newest samples that no evaluation made."""
+    versions = sorted(chosen.values(), key=lambda v: (v.manifest.created, v.ref))
+    aside = {v.ref for v in versions if v.manifest.stage == "eval"}
+    aside |= {p.ref for v in versions if v.ref in aside for p in v.manifest.parents}
+    trained = {p.ref for v in versions if v.kind == "checkpoint" for p in v.manifest.parents}
+    samples = [v for v in versions if v.kind == "sample" and v.ref not in aside]
+    last = next(iter([v for v in samples if v.ref in trained][-1:] or samples[-1:]), None)
+    named = {v.manifest.name: v for v in versions}
+    trainings = [v for v in versions if v.kind == "checkpoint"]
+    return Round(0, named, _chain(store, last), _in_order(trainings))
+
+
+def _chain(store: Store, last: Dataset | None) -> list[Dataset]:
+    """From the first items to `last`, along the first parent that has rows."""
+    chain: list[Dataset] = []
+    while last is not None:
+        chain.insert(0, last)
+        last = next((p for p in _parents(store, last) if p.kind != "checkpoint"), None)
+    return chain
+
+
+def _in_order(trainings: Iterable[Dataset]) -> list[Dataset]:
+    return sorted(trainings, key=lambda v: (v.manifest.created, v.ref))
+
+
+def _evaluations(store: Store, versions: list[Dataset]) -> list[Evaluation]:
+    places = _places(versions)
+    found: dict[tuple[str, str, str], Evaluation] = {}
+    asked: dict[str, dict[str, str]] = {}
+    names: dict[str, str] = {}
+    for version in versions:
+        manifest = version.manifest
+        if manifest.stage != "eval" or manifest.name.startswith(CHOOSING):
+            continue
+        answers = next(iter(_parents(store, version)), None)
+        if answers is None or not answers.manifest.parents:
+            continue
+        items = answers.manifest.parents[0]
+        way = _key(manifest.parameters, *(answers.manifest.parameters.get(n) for n in WAYS))
+        ways = asked.setdefault(items.digest, {})
+        alike = names.setdefault(items.name, items.digest) == items.digest
+        name = items.name if alike else items.ref
+        ways.setdefault(way, _way(name, manifest.name, len(ways)))
+        model = _key(answers.manifest.parameters.get("model"))
+        place, label = places.get(model) or ((10**6, 0), _model_name(answers))
+        found[model, items.digest, way] = Evaluation(
+            version, answers, label, place[0] if model in places else 0, ways[way], place
+        )
+    return sorted(found.values(), key=lambda e: (e.place, e.model, e.items))
+
+
+WAYS = ("prompt", "sampling", "k", "limit")
+"""Parameters of answers that must be the same in all that a line of the figure joins."""
+
+
+def _way(items: str, name: str, known: int) -> str:
+    if name.endswith("-direct"):
+        return f"{items}, asked directly"
+    return items if known == 0 else f"{items}, asked otherwise ({name})"
+
+
+def _places(versions: list[Dataset]) -> dict[str, tuple[tuple[int, int], str]]:
+    """A model as answers name it -> its place in the loop and its label there."""
+    places: dict[str, tuple[tuple[int, int], str]] = {}
+    for version in versions:
+        manifest = version.manifest
+        if manifest.kind == "checkpoint":
+            grpo = manifest.stage == "train grpo"
+            number = manifest.round or 0
+            label = f"{'GRPO' if grpo else 'SFT'} {number or f'v{manifest.version}'}"
+            place = (number or manifest.version, 1 + grpo)
+            places[_key({"digest": manifest.digest})] = (place, label)
+            if not grpo:
+                places.setdefault(_key(manifest.parameters.get("model")), ((0, 0), "base"))
+        elif manifest.name == "eval-base-answers":
+            places.setdefault(_key(manifest.parameters.get("model")), ((0, 0), "base"))
+    return places
+
+
+def _model_name(answers: Dataset) -> str:
+    model = answers.manifest.parameters.get("model")
+    if isinstance(model, dict):
+        model = model.get("name") or model.get("model") or str(model.get("digest", ""))[:12]
+    return str(model)
+
+
+def _key(*values: Any) -> str:
+    return json.dumps(values, sort_keys=True, default=str)
+
+
+def _in_the_making(store: Store) -> tuple[list[tuple[str, int]], list[tuple[str, str | None]]]:
+    """Versions in the making: with the process that writes, and those whose writer ended early."""
+    seen = pulses(store.root)
+    writing = [(each.pulse.name, each.pulse.process) for each in seen if each.live]
+    return writing, [(each.pulse.name, each.pulse.failed) for each in seen if not each.live]

@@ -1,0 +1,83 @@
+"""What the responses of a version look like, counted batch by batch: memory does not grow with text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from filters.reflection import KEYWORDS
+from filters.text import Ints, count_words, reasoning
+from vlt.store import Dataset
+
+READ = ("response", "reasoning", "finish_reason", "completion_tokens")
+BATCH = 1_000
+BINS = 24
+
+
+@dataclass
+class Responses:
+    """Of the rows that were kept."""
+
+    words: Ints
+    """[rows] of reasoning."""
+    truncated: int = 0
+    """Cut at the most tokens."""
+    reflecting: int = 0
+    """Responses with one of the keywords, or several."""
+    keywords: Counter[str] = field(default_factory=Counter)
+    """How often each stands in all of them."""
+    tokens: int = 0
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """For a table; None where there are no rows."""
+        n = len(self.words)
+        low, median, high = np.quantile(self.words, [0.05, 0.5, 0.95]) if n else (None,) * 3
+        return {
+            "rows": n,
+            "mean": float(self.words.mean()) if n else None,
+            "p5": low,
+            "median": median,
+            "p95": high,
+            "tokens": self.tokens / n if n else None,
+            "truncated": self.truncated / n if n else None,
+            "reflecting": self.reflecting / n if n else None,
+            "keywords": [self.keywords[word] for word in KEYWORDS],
+        }
+
+
+def responses(samples: Dataset) -> Responses:
+    """Lengths, truncation and reflection words (paper, section 4.2) of a version of samples."""
+    found, words = Responses(np.zeros(0, np.int64)), []
+    for batch in samples.batches(READ, size=BATCH):
+        words.append(count_words(reasoning(batch)))
+        found.truncated += pc.sum(pc.equal(batch.column("finish_reason"), "length")).as_py() or 0
+        found.tokens += pc.sum(batch.column("completion_tokens")).as_py() or 0
+        text = pc.fill_null(batch.column("response"), "")
+        some = np.zeros(len(text), bool)
+        for keyword in KEYWORDS:
+            counts = pc.count_substring(text, keyword).to_numpy()
+            found.keywords[keyword] += int(counts.sum())
+            some |= counts > 0
+        found.reflecting += int(some.sum())
+    found.words = np.concatenate([found.words, *words])
+    return found
+
+
+def bins(lengths: list[Ints]) -> tuple[list[int], list[list[float]]]:
+    """Edges of equal bins that all share, up to the highest 99th percentile, and the rows' shares.
+
+    What is longer counts in the last bin.
+    """
+    top = max([1, *(int(np.quantile(words, 0.99)) + 1 for words in lengths if len(words))])
+    width = -(-top // BINS)
+    edges = np.arange(0, top + width, width)
+    shares = []
+    for words in lengths:
+        counts, _ = np.histogram(np.minimum(words, top - 1), edges)
+        shares.append([float(count) / max(1, len(words)) for count in counts])
+    return [int(edge) for edge in edges], shares

@@ -1,0 +1,75 @@
+"""How values and other people's text look on the page."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from typing import Any
+
+LETTERS = 2_000
+"""Of a text that are shown."""
+
+
+def visible(value: Any, letters: int = LETTERS, whole: int | None = None) -> str:
+    """A model's text for a page: cut with a note, and nothing in it that acts without being seen.
+
+    Control and direction characters (U+202E turns a line around) are written as their numbers, but
+    for the two that join letters in Persian and in emoji. Escaping for HTML is the template's.
+    `whole` is the text's own length where it was cut before.
+    """
+    text = "" if value is None else str(value)
+    length = max(whole or 0, len(text))
+    shown = "".join(c if _harmless(c) else f"[U+{ord(c):04X}]" for c in text[:letters])
+    return shown if length <= letters else f"{shown} … (cut; {length:,} characters in all)"
+
+
+def _harmless(c: str) -> bool:
+    return c in "\n\t\u200c\u200d" or unicodedata.category(c) not in _ACTING
+
+
+_ACTING = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share."""
+    return "–" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def interval(score: dict[str, Any]) -> str:
+    """value [low, high] of a score, in percent."""
+    return f"{100 * score['value']:.1f} [{100 * score['low']:.1f}, {100 * score['high']:.1f}]"
+
+
+def count(value: float | None, digits: int = 0) -> str:
+    """A number with thousands apart."""
+    return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people say them."""
+    if seconds is None:
+        return "–"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def money(value: float | None) -> str:
+    """Dollars."""
+    if value is None:
+        return "–"
+    return f"${value:,.2f}" if value >= 0.1 else f"${value:.2g}"
+
+
+def chance(p: float) -> str:
+    """A p value."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def settings(parameters: dict[str, Any]) -> str:
+    """Parameters as JSON for reading."""
+    return visible(json.dumps(parameters, indent=1, ensure_ascii=False, default=str), 20_000)

@@ -1,0 +1,211 @@
+"""Rows of one version by DuckDB, in a connection that can open this version's files and nothing else.
+
+A query looks at narrow columns and says where the rows lie; only those are then read, in small
+batches, so that neither a million rows nor a response of a megabyte fills the memory.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vlt.errors import UsageError, UserError
+from vlt.schema import dropped as dropped_schema
+from vlt.store import Dataset
+from vlt.view.state import NONE, State
+
+MEMORY = "160MB"
+SECONDS = 30.0
+"""The longest a query may take."""
+FACETS = ("source", "answer_type", "verdict", "finish_reason", "model", "filter")
+MANY = 12
+"""A column of more values than this is not offered as a choice."""
+TEXTS = ("id", "question", "answer", "caption", "response", "predicted", "meta", "reason")
+_QUERIES = threading.BoundedSemaphore(2)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a row lies, and its key."""
+
+    id: str
+    sample: int | None
+    file: str
+    row: int
+
+
+class Rows:
+    """The kept or the dropped rows of a version."""
+
+    def __init__(self, dataset: Dataset, *, dropped: bool = False):
+        self.dataset = dataset
+        self.files = [str(f) for f in (dataset.dropped_files if dropped else dataset.files)]
+        schema = dropped_schema(dataset.schema) if dropped else dataset.schema
+        self.columns = list(schema.names)
+        self.scalars = [f.name for f in schema if not pa.types.is_list(f.type)]
+        counts = [*dataset.manifest.dropped.values(), dataset.manifest.failed]
+        self.all = sum(sum(c.values()) for c in counts) if dropped else dataset.manifest.rows
+
+    def count(self, state: State) -> int:
+        """How many rows the state leaves."""
+        if not state.filtered or not self.files:
+            return self.all
+        with self._query(state) as rows:
+            return int(rows.aggregate("count(*)").fetchall()[0][0])
+
+    def places(self, state: State, limit: int, offset: int) -> list[Place]:
+        """The rows from `offset` on, in the state's order."""
+        if not self.files:
+            return []
+        with self._query(state) as rows:
+            if state.sort:
+                direction = "desc" if state.down else "asc"
+                rows = rows.order(
+                    f"{_name(state.sort)} {direction} nulls last, filename, file_row_number"
+                )
+            # The columns that are sorted by must not be projected away before the order.
+            found = rows.limit(limit, offset).project(self._key()).fetchall()
+        return [Place(*row) for row in found]
+
+    def of(self, row_id: str) -> list[Place]:
+        """Every row of one item."""
+        if not self.files:
+            return []
+        with self._query(State()) as rows:
+            found = rows.filter(f"id = {_text(row_id)}").project(self._key()).fetchall()
+        return [Place(*row) for row in found]
+
+    def starting(self, beginning: str) -> list[str]:
+        """Up to two ids that begin so."""
+        if not self.files:
+            return []
+        with self._query(State()) as rows:
+            some = rows.filter(f"starts_with(id, {_text(beginning)})").project("id").distinct()
+            return [row[0] for row in some.limit(2).fetchall()]
+
+    def facets(self) -> dict[str, list[tuple[str, int]]]:
+        """Column -> its values with how many rows have each, for columns of few values."""
+        found: dict[str, list[tuple[str, int]]] = {}
+        if not self.files:
+            return found
+        with self._query(State()) as rows:
+            for column in (c for c in FACETS if c in self.columns):
+                counts = rows.aggregate(f"{column}, count(*) as n", column)
+                values = counts.order("n desc").limit(MANY + 1).fetchall()
+                if 1 < len(values) <= MANY:
+                    found[column] = [(NONE if v is None else v, n) for v, n in values]
+        return found
+
+    def read(self, places: Sequence[Place], columns: Sequence[str]) -> list[dict[str, Any]]:
+        """The rows themselves, in the order of the places."""
+        found: dict[tuple[str, int], dict[str, Any]] = {}
+        for file in {place.file for place in places}:
+            wanted = sorted({place.row for place in places if place.file == file})
+            try:
+                for row, values in _read(file, wanted, list(columns)):
+                    found[file, row] = values
+            except (pa.ArrowException, OSError) as error:
+                raise UserError(f"{self.dataset.ref} cannot be read ({error})") from None
+        return [found[place.file, place.row] for place in places]
+
+    def position(self, place: Place) -> int:
+        """How many rows stand before it, in the order they were written in."""
+        before = self.files[: self.files.index(place.file)]
+        return sum(pq.read_metadata(file).num_rows for file in before) + place.row
+
+    def _key(self) -> str:
+        sample = "sample" if "sample" in self.columns else "cast(null as int)"
+        return f"id, {sample}, filename, file_row_number"
+
+    @contextmanager
+    def _query(self, state: State) -> Iterator[Any]:
+        """The rows that the state leaves, as a DuckDB relation.
+
+        Raises UsageError with DuckDB's words where the state's SQL does not fit the rows, or takes too
+        long or too much memory; UserError where the files cannot be read.
+        """
+        import duckdb
+
+        with _QUERIES, duckdb.connect(config={"memory_limit": MEMORY, "threads": 2}) as database:
+            paths = ", ".join(_text(file) for file in self.files)
+            database.execute(
+                f"set temp_directory = ''; set allowed_paths = [{paths}]; "
+                "set enable_external_access = false; set python_enable_replacements = false; "
+                "set lock_configuration = true"
+            )
+            alarm = threading.Timer(SECONDS, database.interrupt)
+            alarm.start()
+            try:
+                rows = database.read_parquet(self.files, filename=True, file_row_number=True)
+                for condition in self._conditions(state):
+                    rows = rows.filter(condition)
+                if state.where:  # an expression, not a statement: DuckDB parses it as such
+                    rows = rows.filter(state.where)
+                yield rows
+            except duckdb.InterruptException:
+                raise UsageError(
+                    f"the query took more than {SECONDS:.0f} seconds and was stopped; narrow it down"
+                ) from None
+            except duckdb.OutOfMemoryException:
+                raise UsageError(
+                    f"the query takes more than {MEMORY} of memory; narrow it down"
+                ) from None
+            except duckdb.Error as error:
+                words = " ".join(str(error).split("\n\n")[0].split())
+                if not state.where:
+                    raise UserError(f"{self.dataset.ref} cannot be read ({words})") from None
+                raise UsageError(
+                    f"the condition {state.where[:200]!r} does not fit {self.dataset.ref} ({words}); "
+                    f"its columns are {', '.join(self.columns)}"
+                ) from None
+            finally:
+                alarm.cancel()
+
+    def _conditions(self, state: State) -> list[str]:
+        conditions = [
+            f"{_name(column)} is null"
+            if value == NONE
+            else f"cast({_name(column)} as varchar) = {_text(value)}"
+            for column, value in state.equal
+        ]
+        if state.q:
+            texts = [c for c in TEXTS if c in self.columns]
+            wanted = _text(state.q.lower())
+            conditions.append(
+                " or ".join(f"contains(lower(coalesce({c}, '')), {wanted})" for c in texts)
+            )
+        return conditions
+
+
+def _read(file: str, wanted: list[int], columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(row number, values) of these rows; only their row groups are read, a few rows at a time."""
+    with pq.ParquetFile(Path(file)) as opened:
+        start = 0
+        for group in range(opened.num_row_groups):
+            end = start + opened.metadata.row_group(group).num_rows
+            here = [row for row in wanted if start <= row < end]
+            at = start
+            if here:
+                batches = opened.iter_batches(64, row_groups=[group], columns=columns)
+                for batch in batches:
+                    for row in [r for r in here if at <= r < at + batch.num_rows]:
+                        yield row, batch.slice(row - at, 1).to_pylist()[0]
+                    at += batch.num_rows
+                    if at > here[-1]:
+                        break
+            start = end
+
+
+def _name(column: str) -> str:
+    return '"' + column.replace('"', '""') + '"'
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("\0", "").replace("'", "''") + "'"
