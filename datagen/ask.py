@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Any
+from typing import Any, Required, TypedDict
 
 import pyarrow as pa
 
@@ -40,7 +40,23 @@ Messages = Callable[[dict[str, Any]], Sequence[Message] | str]
 KEY_BYTES = 16
 
 
-@dataclass(frozen=True)
+class Asking(TypedDict, total=False):
+    """What every generation stage takes as keywords and hands on to `Ask`, where each is described."""
+
+    model: Required[str]
+    journal: Required[Journal]
+    engine: Required[Callable[[], Engine]]
+    revision: str | None
+    limit: int | None
+    progress: Progress | None
+    price: Price | None
+    probe: int | None
+    until: UntilCorrect | None
+    pixels: Pixels | None
+    retry_failed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ask:
     """Who is asked, how, and how often."""
 

@@ -6,18 +6,15 @@ share the caption, unless the prompt holds the question.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Unpack
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datagen.ask import Ask, Progress
+from datagen.ask import Ask, Asking
 from datagen.prompts import CAPTION
-from vlt.engine import Engine
-from vlt.engine.money import Price
-from vlt.engine.pixels import Pixels, sized
-from vlt.journal import Journal
+from vlt.engine.pixels import sized
 from vlt.prompts import Prompt, render
 from vlt.request import Completion, Message, Sampling
 from vlt.stage import Stage
@@ -32,38 +29,17 @@ def make_captions(
     store: Store,
     items: Dataset,
     *,
-    model: str,
-    engine: Callable[[], Engine],
-    journal: Journal,
     prompt: Prompt = CAPTION,
     sampling: Sampling = SAMPLING,
-    revision: str | None = None,
-    limit: int | None = None,
     name: str = "captions",
     round: int | None = None,
-    progress: Progress | None = None,
-    price: Price | None = None,
-    probe: int | None = None,
-    pixels: Pixels | None = None,
-    retry_failed: bool = False,
+    **asking: Unpack[Asking],
 ) -> tuple[Dataset, bool]:
     """Items with their captions; returns the version and whether it was there already.
 
     An item without an image, or whose request fails, stands in `dropped-*.parquet` with the reason.
     """
-    ask = Ask(
-        model,
-        journal,
-        engine,
-        sampling,
-        revision=revision,
-        limit=limit,
-        progress=progress,
-        price=price,
-        probe=probe,
-        pixels=pixels,
-        retry_failed=retry_failed,
-    )
+    ask = Ask(sampling=sampling, **asking)
     stage = Stage("gen captions", {**ask.parameters(), "prompt": prompt.as_json()})
     parents = ask.parents(store, items)
     if found := ask.found(store, name, stage, parents):
@@ -71,7 +47,7 @@ def make_captions(
 
     def messages(row: dict[str, Any]) -> Sequence[Message] | str:
         return (
-            render(prompt, sized(row, pixels), images=True)
+            render(prompt, sized(row, ask.pixels), images=True)
             if row["images"]
             else "the item has no image"
         )
@@ -90,6 +66,6 @@ def make_captions(
             writer.fail(rows.filter(pc.invert(answered)), reasons)
             read, written = sum(c.prompt_tokens for c in got), sum(c.completion_tokens for c in got)
             writer.count_tokens(read, written)
-            if price:
-                writer.money = (writer.money or 0.0) + price.of(read, written)
+            if ask.price:
+                writer.money = (writer.money or 0.0) + ask.price.of(read, written)
     return writer.dataset, False

@@ -5,17 +5,13 @@ Paper, section 4.3: from round 2 on, the GRPO checkpoint of the round before wri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Unpack
 
-from datagen.adaptive import UntilCorrect
-from datagen.ask import Ask, Progress
+from datagen.ask import Ask, Asking
 from datagen.prompts import ROLLOUT
 from datagen.samples import make_samples
-from vlt.engine import Engine
-from vlt.engine.money import Price
-from vlt.engine.pixels import Pixels, sized
-from vlt.journal import Journal
+from vlt.engine.pixels import sized
 from vlt.prompts import Prompt, render
 from vlt.request import Message, Sampling
 from vlt.stage import Stage
@@ -31,42 +27,18 @@ def make_rollouts(
     store: Store,
     items: Dataset,
     *,
-    model: str,
-    engine: Callable[[], Engine],
-    journal: Journal,
     prompt: Prompt = ROLLOUT,
     sampling: Sampling = SAMPLING,
     k: int = K,
-    until: UntilCorrect | None = None,
-    revision: str | None = None,
-    limit: int | None = None,
     name: str = "samples",
     round: int | None = None,
-    progress: Progress | None = None,
-    price: Price | None = None,
-    probe: int | None = None,
-    pixels: Pixels | None = None,
-    retry_failed: bool = False,
+    **asking: Unpack[Asking],
 ) -> tuple[Dataset, bool]:
     """k samples of each item, or more with `until`; (the version, whether it was there already)."""
-    ask = Ask(
-        model,
-        journal,
-        engine,
-        sampling,
-        k,
-        revision=revision,
-        limit=limit,
-        progress=progress,
-        price=price,
-        probe=probe,
-        pixels=pixels,
-        until=until,
-        retry_failed=retry_failed,
-    )
+    ask = Ask(sampling=sampling, k=k, **asking)
     stage = Stage("gen rollouts", {**ask.parameters(), "prompt": prompt.as_json()})
 
     def messages(row: dict[str, Any]) -> Sequence[Message]:
-        return render(prompt, sized(row, pixels), images=True)
+        return render(prompt, sized(row, ask.pixels), images=True)
 
     return make_samples(store, stage, items, ask, messages, READS, name=name, round=round)

@@ -6,15 +6,15 @@ their verdicts, which can be made again with another grader without asking any m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Unpack
 
 import pyarrow as pa
 
+from datagen.ask import Asking
 from datagen.benchmarks import Benchmark, benchmark_of
 from datagen.rollouts import make_rollouts
 from filters.verify import graded
-from vlt.engine import Engine
 from vlt.errors import UsageError
 from vlt.grade import extract
 from vlt.interval import Score, wilson
@@ -35,8 +35,6 @@ def make_evaluation(
     store: Store,
     items: Dataset,
     *,
-    model: str,
-    engine: Callable[[], Engine],
     prompt: Prompt,
     sampling: Sampling,
     k: int = 1,
@@ -44,25 +42,23 @@ def make_evaluation(
     judge: LLMJudge | None = None,
     name: str,
     round: int | None = None,
-    **ask: Any,
+    **asking: Unpack[Asking],
 ) -> tuple[Dataset, bool]:
-    """Verdicts on `model`'s answers to `items`; the manifest's facts hold `summary` of them.
+    """Verdicts on a model's answers to `items`; the manifest's facts hold `summary` of them.
 
-    Makes `<name>-answers` (samples) and `<name>` (the same samples with verdicts). `ask` goes to
-    `make_rollouts`. Returns the version and whether it was there already.
+    Makes `<name>-answers` (samples) and `<name>` (the same samples with verdicts). `asking` goes
+    to `make_rollouts`. Returns the version and whether it was there already.
     """
     check_grader(grader, judge)
     answers, _ = make_rollouts(
         store,
         items,
-        model=model,
-        engine=engine,
         prompt=prompt,
         sampling=sampling,
         k=k,
         name=f"{name}-answers",
         round=round,
-        **ask,
+        **asking,
     )
     return make_verdicts(
         store,
@@ -72,7 +68,7 @@ def make_evaluation(
         benchmark=benchmark_of(items),
         name=name,
         round=round,
-        retry_failed=bool(ask.get("retry_failed")),
+        retry_failed=asking.get("retry_failed", False),
     )
 
 
