@@ -1,51 +1,46 @@
-"""The figures of `vlt stats` as one SVG file, drawn without a plotting library."""
+"""The figures of `vlt stats` as one SVG file."""
 
 from __future__ import annotations
 
 from typing import Any
-from xml.sax.saxutils import escape
 
-WIDTH, HEIGHT, MARGIN = 460, 300, 56
-BAR, INK = "#4878a8", "#333"
+from vlt.charts import Axis, Figure, grouped_bars, outlines, svg_file
+
+MOST_SOURCES = 12
+"""In a figure; the table holds all."""
 
 
 def svg(stats: dict[str, Any]) -> str:
     """Reasoning length (paper, Figure 10) beside pass@k or rows by source (Figure 11)."""
-    panels = []
-    histogram = stats.get("reasoning_words", {}).get("histogram", [])
-    if histogram:
-        bars = [(str(b["from"]) if i % 4 == 0 else "", b["rows"]) for i, b in enumerate(histogram)]
-        panels.append(_panel(f"{stats['dataset']}: words of reasoning", bars))
-    sources = stats["by_source"]
-    passed = [k for k in sources[0] if k.startswith("pass@")] if sources else []
-    what = passed[-1] if passed else "rows"
-    panels.append(_panel(f"{what} by source", [(s["source"], s.get(what, 0)) for s in sources]))
-    moved = [f'<g transform="translate({i * WIDTH} 0)">{p}</g>' for i, p in enumerate(panels)]
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH * len(panels)} {HEIGHT}" '
-        f'width="{WIDTH * len(panels)}" height="{HEIGHT}" font-family="sans-serif" font-size="11" '
-        f'fill="{INK}"><rect width="100%" height="100%" fill="white"/>{"".join(moved)}</svg>\n'
+    figures = []
+    if histogram := stats.get("reasoning_words", {}).get("histogram"):
+        figures.append(_lengths(stats["dataset"], histogram))
+    figures.append(_by_source(stats["dataset"], stats["by_source"]))
+    return svg_file(figures)
+
+
+def _lengths(dataset: str, histogram: list[dict[str, int]]) -> Figure:
+    edges = [bin["from"] for bin in histogram]
+    width = edges[1] - edges[0] if len(edges) > 1 else 1
+    return outlines(
+        f"{dataset}: words of reasoning",
+        [*edges, edges[-1] + width],
+        [("", [bin["rows"] for bin in histogram])],
+        Axis("words (the last bin holds all that are longer)"),
+        Axis("responses", 0),
     )
 
 
-def _panel(title: str, bars: list[tuple[str, float]]) -> str:
-    """Bars with their labels below and the largest value beside the axis."""
-    top = max([value for _, value in bars], default=0) or 1
-    wide, high = WIDTH - 2 * MARGIN, HEIGHT - 2 * MARGIN
-    step = wide / max(1, len(bars))
-    parts = [f'<text x="{WIDTH / 2}" y="24" text-anchor="middle">{escape(title)}</text>']
-    for number, (label, value) in enumerate(bars):
-        tall = high * value / top
-        x = MARGIN + number * step
-        parts.append(
-            f'<rect x="{x + step * 0.1:.1f}" y="{MARGIN + high - tall:.1f}" '
-            f'width="{step * 0.8:.1f}" height="{tall:.1f}" fill="{BAR}"/>'
-            f'<text x="{x + step / 2:.1f}" y="{MARGIN + high + 16}" text-anchor="middle">'
-            f"{escape(label[:14])}</text>"
-        )
-    parts.append(
-        f'<path d="M{MARGIN} {MARGIN}V{MARGIN + high}H{MARGIN + wide}" fill="none" stroke="{INK}"/>'
-        f'<text x="{MARGIN - 6}" y="{MARGIN + 4}" text-anchor="end">{top:,.3g}</text>'
-        f'<text x="{MARGIN - 6}" y="{MARGIN + high}" text-anchor="end">0</text>'
+def _by_source(dataset: str, sources: list[dict[str, Any]]) -> Figure:
+    shown = sorted(sources, key=lambda row: -row["rows"])[:MOST_SOURCES]
+    ks = {name for row in shown for name in row if name.startswith("pass@")}
+    series = sorted(ks, key=lambda name: int(name.removeprefix("pass@"))) or ["rows"]
+    what = "share of items solved" if ks else "rows"
+    return grouped_bars(
+        f"{dataset}: {'pass@k' if ks else 'rows'} by source",
+        [row["source"] or "(none)" for row in shown],
+        [(name if ks else "", [row.get(name) for row in shown]) for name in series],
+        Axis(what, 0, 1 if ks else None),
+        x_label="source",
+        say=".2f" if ks else ",.0f",
     )
-    return "".join(parts)

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from filters.shape import Judgement, everything
+from filters.shape import Judgement, Mask, everything
 from filters.text import Ints, buffers
 from filters.verify import READS, check_grader, graded, incorrect
 from vlt.errors import UsageError
@@ -24,6 +24,14 @@ from vlt.grade import split_reasoning
 
 KEYWORDS = ("Wait,", "But wait", "But the question")
 """The three that the paper names; upper and lower case count, as in a sentence's beginning."""
+
+
+def count_keywords(texts: pa.Array) -> tuple[dict[str, int], Mask]:
+    """How often each of KEYWORDS stands in the texts, and which texts have one; null has none."""
+    known = pc.fill_null(texts, "")
+    counts = {keyword: pc.count_substring(known, keyword).to_numpy() for keyword in KEYWORDS}
+    some = np.any([each > 0 for each in counts.values()], axis=0)
+    return {keyword: int(each.sum()) for keyword, each in counts.items()}, some
 
 
 def first_keyword(column: pa.Array, keywords: Sequence[str]) -> Ints:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from filters.dedup import hashed, joined
 from filters.difficulty import rates_of, with_dropped
-from filters.reflection import KEYWORDS
+from filters.reflection import KEYWORDS, count_keywords
 from filters.text import Ints, count_words, reasoning
 from vlt.store import Dataset
 
@@ -39,7 +39,7 @@ class _Counts:
     keys: list[pa.Array] = field(default_factory=list)
     images: set[str] = field(default_factory=set)
     tokens: Counter[str] = field(default_factory=Counter)
-    reflections: Counter[str] = field(default_factory=Counter)
+    reflections: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(KEYWORDS, 0)))
     reflecting: int = 0
 
     def add(self, rows: pa.RecordBatch) -> None:
@@ -57,12 +57,8 @@ class _Counts:
         self.words.append(count_words(reasoning(rows)))
         for column in ("prompt_tokens", "completion_tokens"):
             self.tokens[column] += pc.sum(rows.column(column)).as_py() or 0
-        response = pc.fill_null(rows.column("response"), "")
-        some = np.zeros(len(response), bool)
-        for keyword in KEYWORDS:
-            counts = pc.count_substring(response, keyword).to_numpy()
-            self.reflections[keyword] += int(counts.sum())
-            some |= counts > 0
+        keywords, some = count_keywords(rows.column("response"))
+        self.reflections.update(keywords)
         self.reflecting += int(some.sum())
 
 
@@ -106,13 +102,19 @@ def dataset_stats(dataset: Dataset) -> dict[str, Any]:
     return {**found, "by_source": sources}
 
 
+def bin_edges(longest: int, bins: int) -> Ints:
+    """Edges of at most so many bins, all equally wide and a whole number, that hold 0 to `longest`."""
+    width = longest // bins + 1
+    return np.arange(0, longest + 1 + width, width)
+
+
 def distribution(values: Ints) -> dict[str, Any]:
     """Mean, quantiles and a histogram of equal bins up to the 99th percentile, the rest in the last."""
     if not len(values):
         return {"mean": None, "histogram": []}
-    top = max(BINS, int(np.quantile(values, 0.99)) + 1)
-    edges = np.unique(np.linspace(0, top, BINS + 1).astype(int))
-    rows, _ = np.histogram(np.minimum(values, top - 1), edges)
+    most = int(np.quantile(values, 0.99))
+    edges = bin_edges(most, BINS)
+    rows, _ = np.histogram(np.minimum(values, most), edges)
     quantiles = {f"p{q * 100:.0f}": float(np.quantile(values, q)) for q in QUANTILES}
     return {
         "mean": round(float(values.mean()), 2),
@@ -131,14 +133,19 @@ def pass_at_by_source(dataset: Dataset) -> dict[str, dict[str, float]]:
     with fewer than k samples do not count for pass@k.
     """
     source: dict[str, str] = {}
+    graded = 0
 
     def batches() -> Iterator[pa.RecordBatch]:
+        nonlocal graded
         for batch in with_dropped(dataset, ["id", "source", "verdict", "finish_reason"]):
+            graded += batch.num_rows - batch.column("verdict").null_count
             ids, names = batch.column("id").to_pylist(), batch.column("source").to_pylist()
             source.update(zip(ids, names, strict=True))
             yield batch
 
     per_item = rates_of(batches()).to_pylist()
+    if not graded:  # what was cut at its length counts as not solved, but alone it is no rate
+        return {}
     sums: dict[str, dict[int, list[float]]] = {}
     for row in per_item:
         by_k = sums.setdefault(source[row["id"]] or "", {})

@@ -127,3 +127,23 @@ def test_bad_input_is_one_sentence(workspace: Path) -> None:
         "diff", "items", "model", "-w", workspace, code=2
     )
     assert "no dataset 'nothing'" in vlt_error("diff", "items", "nothing", "-w", workspace)
+
+
+def test_where_long_parameters_part_is_seen(workspace: Path) -> None:
+    store = Store(workspace)
+    prompts = ["Look at the picture. " * 20 + end for end in ("Think first.", "Answer at once.")]
+    for name, prompt in zip("ab", prompts, strict=True):
+        made(store, name, [sample("2", 0, DOGS)], prompt={"user": prompt})
+    words = vlt("diff", "a", "b", "-w", workspace, COLUMNS="80")
+    (line,) = [line for line in words.splitlines() if line.startswith("prompt.user")]
+    assert "Think" in line and "Answer" in line
+    assert max(map(len, words.splitlines())) <= 80
+
+
+def test_quantiles_are_exact(workspace: Path) -> None:
+    store = Store(workspace)
+    for name, start in (("a", 1), ("b", 101)):
+        rows = [sample("word " * n, n, DOGS) for n in range(start, start + 100)]
+        made(store, name, rows, of=name)
+    tokens = diff(store.open("a"), store.open("b"))["lengths"]["completion tokens"]
+    assert tokens == {"a": [5, 25, 50, 75, 95], "b": [105, 125, 150, 175, 195]}

@@ -19,7 +19,9 @@ from tests.cli import vlt, vlt_json
 from tests.rows import dataset, item, sample
 from vlt.cli.preview import COLUMNS, ROWS, draw, preview_of
 from vlt.images import ImageStore
+from vlt.stage import Stage
 from vlt.store import Store
+from vlt.writer import Writer
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J \u009b31m \u202eevil\u2066 \x08\x7f \r gone\ttab\nnext"
 DRIVES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -90,6 +92,27 @@ def in_terminal(*arguments: object, **environment: str) -> str:
     os.close(ours)
     assert child.wait(timeout=60) == 0
     return said.decode()
+
+
+def test_texts_are_folded_in_a_terminal_and_whole_elsewhere(workspace: Path) -> None:
+    long = "one two three " * 20 + "\n\n" + "x" * 1_000_000
+    dataset(Store(workspace), "samples", "sample", [sample(long, 0, predicted="7")])
+    said = in_terminal("show", "samples", "-w", workspace, COLUMNS="80").splitlines()
+    assert max(map(len, said)) <= 80
+    response = next(i for i, line in enumerate(said) if line.startswith(f"{'response':>17}  one"))
+    assert said[response + 1].startswith(" " * 19 + "two") or said[response + 1][19:22] == "one"
+    assert "... (1,000,282 characters; --json has all of them)" in "\n".join(said)
+    assert len(said) < 100
+    assert "x" * 1_000_000 in vlt("show", "samples", "-w", workspace)
+
+
+def test_the_log_fits_the_terminal(workspace: Path) -> None:
+    store = Store(workspace)
+    with Writer(store, Stage("gen", {"prompt": "word " * 100, "seed": None}), "x", "item"):
+        pass
+    said = vlt("log", "x", "-w", workspace, COLUMNS="80").splitlines()
+    assert [len(line) <= 80 for line in said] == [True, True]
+    assert said[1].endswith("...")
 
 
 @pytest.mark.parametrize(

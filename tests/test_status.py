@@ -213,3 +213,14 @@ def test_mistakes(workspace: Path) -> None:
     assert "no run 'yours'" in vlt_error("status", "yours", "-w", workspace)
     (file,) = (workspace / "runs").glob("*.json")
     assert json.loads(file.read_text())["recipe"] == "mine"
+
+
+def test_a_record_cut_off_by_a_crash_of_the_machine_is_left_out(workspace: Path) -> None:
+    with RecordedRun(workspace, "mine", PLAN):
+        pass
+    (workspace / "runs" / "torn.json").write_text("")
+    (workspace / LIVE).mkdir(parents=True)
+    (workspace / LIVE / "torn.json").write_text('{"name": "sft", "of a newer vlt": 1}')
+    found = vlt_json("status", "-w", workspace)
+    assert found["run"]["recipe"] == "mine"
+    assert found["stages"] == []

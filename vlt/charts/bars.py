@@ -49,7 +49,7 @@ def grouped_bars(
         (min([0, *known]), max([0, *known]) or (0 if any(known) else 1)),
         width=width,
         height=height,
-        head=key.height,
+        head=key.height + (8 if say else 0),  # for a number above the highest bar
     )
     step = (around.right - around.left) / max(1, len(groups))
     wide = min(WIDEST, step * (0.78 if len(groups) < 15 else 0.94) / max(1, len(series)))

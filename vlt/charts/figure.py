@@ -139,8 +139,11 @@ def drawable(value: float | None) -> bool:
 
 def round_ticks(low: float, high: float, about: int = 5, *, whole: bool = False) -> list[float]:
     """About so many round numbers that hold low and high between them."""
-    if low == high:  # a single value stands in the middle, but 0 at the foot
-        low, high = (low - abs(low) / 2, high + abs(high) / 2) if low else (0.0, 1.0)
+    largest = max(abs(low), abs(high))
+    if high - low <= 1e-12 * largest:  # a single value stands in the middle
+        low, high = low - largest / 2, high + largest / 2
+    if high - low < 1e-300:  # and 0 at the foot
+        low, high = 0.0, 1.0
     raw = (high - low) / about
     power: float = 10.0 ** math.floor(math.log10(raw))
     step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)

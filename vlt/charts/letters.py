@@ -44,7 +44,7 @@ def short(value: str, letters: int) -> str:
 def wrapped(label: str, width: float, lines: int = 3) -> list[str]:
     """At most so many lines that fit into `width` px, broken after spaces, hyphens and the like."""
     letters = max(4, int(width / LETTER))
-    pieces = re.findall(r"[^\s_/.\-]*[\s_/.\-]*", label[: 4 * letters * lines])
+    pieces = re.findall(r"[^\s_/.\-]+[\s_/.\-]*|[\s_/.\-]+", label[: 4 * letters * lines])
     found = [""]
     for piece in pieces:
         if found[-1] and breadth(found[-1] + piece.rstrip()) > letters:

@@ -59,7 +59,10 @@ def _print_run(run: Mapping[str, Any]) -> None:
                 "round": step["round"] or None,
                 "step": step["step"],
                 "state": step["state"],
-                "": _says(step),
+                # Why the run ended stands above the table.
+                "": _says(
+                    {**step, "reason": step["reason"] if step["reason"] != run["reason"] else None}
+                ),
             }
             for step in run["steps"]
         ]

@@ -79,9 +79,10 @@ def _typical(last: Round) -> list[dict[str, Any]]:
     if half is None:
         return []
     made = "samples" if version.manifest.stage in GENERATES else "training rows"
+    whose = f"{last.label}'s" if last.number else "the"
     near = f"strlen(response) between {0.9 * half:.0f} and {1.1 * half + 1:.0f}"
     return [
-        _example("typical", f"typical of {last.label}'s {made}", version.ref, row, [row])
+        _example("typical", f"typical of {whose} {made}", version.ref, row, [row])
         for row in _rows(version, near, TYPICAL)
     ]
 

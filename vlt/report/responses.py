@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from filters.reflection import KEYWORDS
+from filters.reflection import KEYWORDS, count_keywords
+from filters.stats import bin_edges
 from filters.text import Ints, count_words, reasoning
 from vlt.store import Dataset
 
@@ -57,12 +58,8 @@ def responses(samples: Dataset) -> Responses:
         words.append(count_words(reasoning(batch)))
         found.truncated += pc.sum(pc.equal(batch.column("finish_reason"), "length")).as_py() or 0
         found.tokens += pc.sum(batch.column("completion_tokens")).as_py() or 0
-        text = pc.fill_null(batch.column("response"), "")
-        some = np.zeros(len(text), bool)
-        for keyword in KEYWORDS:
-            counts = pc.count_substring(text, keyword).to_numpy()
-            found.keywords[keyword] += int(counts.sum())
-            some |= counts > 0
+        keywords, some = count_keywords(batch.column("response"))
+        found.keywords.update(keywords)
         found.reflecting += int(some.sum())
     found.words = np.concatenate([found.words, *words])
     return found
@@ -73,11 +70,10 @@ def bins(lengths: list[Ints]) -> tuple[list[int], list[list[float]]]:
 
     What is longer counts in the last bin.
     """
-    top = max([1, *(int(np.quantile(words, 0.99)) + 1 for words in lengths if len(words))])
-    width = -(-top // BINS)
-    edges = np.arange(0, top + width, width)
+    most = max([0, *(int(np.quantile(words, 0.99)) for words in lengths if len(words))])
+    edges = bin_edges(most, BINS)
     shares = []
     for words in lengths:
-        counts, _ = np.histogram(np.minimum(words, top - 1), edges)
+        counts, _ = np.histogram(np.minimum(words, most), edges)
         shares.append([float(count) / max(1, len(words)) for count in counts])
     return [int(edge) for edge in edges], shares
