@@ -17,57 +17,68 @@ if TYPE_CHECKING:
     from vlt.store import Dataset, Store
 
 GENERATE = "vlt gen reasoning"
+GIVEN = "filters in the order given"
+
+
+def _note_place(context: typer.Context, option: typer.CallbackParam, value: Any) -> Any:
+    """Called for each filter's option in the order of the command line, which the chain keeps."""
+    context.meta.setdefault(GIVEN, []).append(option.name)
+    return value
+
+
+def Filter(*names: str, **settings: Any) -> Any:
+    """The option of a filter."""
+    return typer.Option(*names, callback=_note_place, **settings)
 
 
 def filter_(
+    context: typer.Context,
     samples: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SAMPLES]...", help="Datasets; by default the newest samples."),
+        typer.Argument(metavar="SAMPLES", help="Datasets; by default the newest samples."),
     ] = None,
     drop_flagged: Annotated[
-        bool, typer.Option("--drop-flagged", help="Drop what you flagged in `vlt view`.")
+        bool, Filter("--drop-flagged", help="Drop what you flagged in `vlt view`.")
     ] = False,
-    verify: Annotated[bool, typer.Option("--verify", help="Grade, and keep the correct.")] = False,
+    verify: Annotated[bool, Filter("--verify", help="Grade, and keep the correct.")] = False,
     grader: Annotated[str, typer.Option(help="vlt, or paper: upstream's rule.")] = "vlt",
     finish: Annotated[
-        bool, typer.Option("--finish-reason", help="Keep what the model brought to its end.")
+        bool, Filter("--finish-reason", help="Keep what the model brought to its end.")
     ] = False,
     max_words: Annotated[
-        int | None, typer.Option(metavar="N", help="Longest reasoning, in words (paper: 500).")
+        int | None, Filter(metavar="N", help="Longest reasoning, in words (paper: 500).")
     ] = None,
     max_tokens: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Most tokens of prompt, images and response, by --model."),
+        Filter(metavar="N", help="Most tokens of prompt, images and response, by --model."),
     ] = None,
     model: Annotated[
         str, typer.Option(metavar="M", help="With --max-tokens: the model that will be trained.")
     ] = "",
     truncate: Annotated[
         bool,
-        typer.Option(
-            "--truncate-reflections", help="Cut at the first 'Wait,' and keep the answer."
-        ),
+        Filter("--truncate-reflections", help="Cut at the first 'Wait,' and keep the answer."),
     ] = False,
-    repetition: Annotated[bool, typer.Option("--repetition", help="Drop looped text.")] = False,
+    repetition: Annotated[bool, Filter("--repetition", help="Drop looped text.")] = False,
     leakage: Annotated[
         str | None,
-        typer.Option(metavar="drop|rewrite", help="Responses that speak of the caption."),
+        Filter(metavar="drop|rewrite", help="Responses that speak of the caption."),
     ] = None,
     form: Annotated[
-        bool, typer.Option("--format", help="Keep <think>...</think> <answer>...</answer>.")
+        bool, Filter("--format", help="Keep <think>...</think> <answer>...</answer>.")
     ] = False,
     disagreement: Annotated[
-        bool, typer.Option("--disagreement", help="Drop where reasoning and answer differ.")
+        bool, Filter("--disagreement", help="Drop where reasoning and answer differ.")
     ] = False,
     language: Annotated[
-        bool, typer.Option("--language", help="Drop what falls into another script.")
+        bool, Filter("--language", help="Drop what falls into another script.")
     ] = False,
     difficulty: Annotated[
-        str | None, typer.Option(metavar="LOW:HIGH", help="Items by pass rate, e.g. 0.2:0.8.")
+        str | None, Filter(metavar="LOW:HIGH", help="Items by pass rate, e.g. 0.2:0.8.")
     ] = None,
     select: Annotated[
         str | None,
-        typer.Option(
+        Filter(
             metavar="POLICY",
             help="Which correct responses of an item: shortest, longest-but-one, distinct, first.",
         ),
@@ -76,11 +87,11 @@ def filter_(
         int | None, typer.Option(metavar="N", help="With --select: responses of an item.")
     ] = None,
     mixture: Annotated[
-        list[str] | None, typer.Option(metavar="SOURCE=N", help="Rows of a source; repeatable.")
+        list[str] | None, Filter(metavar="SOURCE=N", help="Rows of a source; repeatable.")
     ] = None,
     seed: Annotated[int, typer.Option(help="With --mixture: which rows are drawn.")] = 0,
     dedup: Annotated[
-        bool, typer.Option("--dedup", help="One item of each question, choices and images.")
+        bool, Filter("--dedup", help="One item of each question, choices and images.")
     ] = False,
     chain: Annotated[
         Path | None,
@@ -95,29 +106,37 @@ def filter_(
 ) -> None:
     """Keep what is worth training on; every row taken out is kept aside with its reason.
 
-    The filters run in this order, whatever the order of the options: flagged, finish reason, format,
-    language, verify, difficulty, disagreement, repetition, leakage, max words, reflections, max
-    tokens, select, mixture, dedup.
+    The filters run in the order of their options, after those of --chain. With --verify and
+    --difficulty, pass rates are counted before the wrong responses go.
     """
     from filters.make import make_filtered
 
     store = open_store(workspace)
+    tokens = {"filter": "max_tokens", "tokens": max_tokens, "model": model}
+    named: dict[str, list[dict[str, Any]]] = {
+        "drop_flagged": [{"filter": "flagged"}] if drop_flagged else [],
+        "verify": [{"filter": "verify", "grader": grader}] if verify else [],
+        "finish": [{"filter": "finish_reason"}] if finish else [],
+        "max_words": [{"filter": "max_words", "words": max_words}] if max_words is not None else [],
+        "max_tokens": [tokens] if max_tokens is not None else [],
+        "truncate": [{"filter": "truncate_reflections"}] if truncate else [],
+        "repetition": [{"filter": "repetition"}] if repetition else [],
+        "leakage": [{"filter": "leakage", "action": leakage}] if leakage else [],
+        "form": [{"filter": "format"}] if form else [],
+        "disagreement": [{"filter": "disagreement"}] if disagreement else [],
+        "language": [{"filter": "language"}] if language else [],
+        "difficulty": [{"filter": "difficulty", "band": difficulty}] if difficulty else [],
+        "select": [{"filter": "select", "policy": select, "cap": cap}] if select else [],
+        "mixture": [{"filter": "mixture", "rows": _rows(mixture), "seed": seed}] if mixture else [],
+        "dedup": [{"filter": "dedup"}] if dedup else [],
+    }
+    order = context.meta[GIVEN]
+    if verify and difficulty:
+        first, second = sorted(("verify", "difficulty"), key=order.index)
+        grade, band = {"filter": "grade", "grader": grader}, named["difficulty"]
+        named[first], named[second] = [grade, *band, {"filter": "correct"}], []
     filters = [*(_read_chain(chain) if chain else [])]
-    filters += [{"filter": "flagged"}] if drop_flagged else []
-    filters += [{"filter": "finish_reason"}] if finish else []
-    filters += [{"filter": "format"}] if form else []
-    filters += [{"filter": "language"}] if language else []
-    filters += _graded(verify, grader, difficulty)
-    filters += [{"filter": "disagreement"}] if disagreement else []
-    filters += [{"filter": "repetition"}] if repetition else []
-    filters += [{"filter": "leakage", "action": leakage}] if leakage else []
-    filters += [{"filter": "max_words", "words": max_words}] if max_words is not None else []
-    filters += [{"filter": "truncate_reflections"}] if truncate else []
-    if max_tokens is not None:
-        filters.append({"filter": "max_tokens", "tokens": max_tokens, "model": model})
-    filters += [{"filter": "select", "policy": select, "cap": cap}] if select else []
-    filters += [{"filter": "mixture", "rows": _rows(mixture), "seed": seed}] if mixture else []
-    filters += [{"filter": "dedup"}] if dedup else []
+    filters += [entry for name in order for entry in named[name]]
     if cap is not None and not select:
         raise UsageError(
             "--cap says how many responses --select keeps; write --select shortest too"
@@ -183,15 +202,6 @@ def _parents(store: Store, names: Sequence[str] | None) -> list[Dataset]:
         return [store.open(name) for name in names]
     given = [d for d in store.all() if d.kind == "sample" and d.manifest.stage.startswith("gen ")]
     return given[-1:] or [store.newest("sample", GENERATE)]
-
-
-def _graded(verify: bool, grader: str, band: str | None) -> list[dict[str, Any]]:
-    """Pass rates are counted while the wrong samples are still there."""
-    if band is None:
-        return [{"filter": "verify", "grader": grader}] if verify else []
-    first = [{"filter": "grade", "grader": grader}] if verify else []
-    last = [{"filter": "correct"}] if verify else []
-    return [*first, {"filter": "difficulty", "band": band}, *last]
 
 
 def _rows(mixture: Sequence[str]) -> dict[str, int]:

@@ -18,7 +18,7 @@ def report(
     run: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN]",
+            metavar="RUN",
             help="A recipe's name, or a version such as grpo-model@r2, to report up to its round; "
             "else the newest run.",
             show_default=False,

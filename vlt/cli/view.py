@@ -13,7 +13,7 @@ from vlt.cli.output import say
 def view(
     dataset: Annotated[
         str | None,
-        typer.Argument(metavar="[DATASET]", help="name, name@v3 or name@r2; else the newest."),
+        typer.Argument(metavar="DATASET", help="name, name@v3 or name@r2; else the newest."),
     ] = None,
     port: Annotated[
         int | None,
