@@ -121,10 +121,14 @@ def test_a_swapped_row_is_noticed_though_the_counts_agree() -> None:
 
 def test_key_sum_takes_any_id_and_any_slice() -> None:
     rows = table(items(10))
-    parts = sum(key_sum(rows.slice(i, 1)) for i in range(10))
-    assert parts % 2**64 == key_sum(rows) % 2**64
+    each = sum(key_sum(rows.slice(i, 1)) for i in range(10))
+    assert each % 2**64 == key_sum(rows) % 2**64
     odd = pa.table({"id": ["a", "bb", "é" * 40]})
     assert key_sum(odd) == key_sum(odd.take([2, 0, 1])) != key_sum(odd.slice(1))
+    ids = [*rows["id"].to_pylist(), *odd["id"].to_pylist()]
+    mixed = pa.table({"id": ids})
+    parts = [key_sum(mixed.slice(i, 5)) for i in range(0, len(ids), 5)]
+    assert sum(parts) % 2**64 == key_sum(mixed)
 
 
 def test_nothing_of_a_version_stays_when_its_stage_fails(workspace: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vlt.digest import parameters_digest
 from vlt.errors import UserError
@@ -74,23 +75,31 @@ def key_sum(keys: pa.RecordBatch | pa.Table) -> int:
     if not keys.num_rows:
         return 0
     ids = keys.column("id")
-    ids = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
-    lengths = np.diff(np.frombuffer(ids.buffers()[1], np.int32)[ids.offset :][: len(ids) + 1])
-    if (lengths == 32).all():  # item_id: 32 hexadecimal digits
-        start = int(np.frombuffer(ids.buffers()[1], np.int32)[ids.offset])
-        letters = np.frombuffer(ids.buffers()[2], np.uint8)[start : start + 32 * len(ids)]
-        words = letters.view(np.uint64).reshape(-1, 4)
-        weights = np.array([3, 5, 7, 11], np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        hashed = (words * weights).sum(axis=1, dtype=np.uint64)
-    else:  # ids of somebody else's making
-        import pandas as pd
-
-        hashed = pd.util.hash_array(ids.to_numpy(zero_copy_only=False), categorize=False)
+    hashed = _hashed_ids(ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids)
     if "sample" in keys.schema.names:
         sample = keys.column("sample").to_numpy(zero_copy_only=False).astype(np.uint64)
         hashed = hashed + (sample + np.uint64(1)) * np.uint64(0xC2B2AE3D27D4EB4F)
     hashed = hashed ^ (hashed >> np.uint64(29))
     return int((hashed * np.uint64(0xBF58476D1CE4E5B9)).sum(dtype=np.uint64))
+
+
+def _hashed_ids(ids: pa.StringArray) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """[rows] a hash of each id, the same whatever other ids stand beside it."""
+    offsets = np.frombuffer(ids.buffers()[1], np.int32)[ids.offset :][: len(ids) + 1]
+    ours = np.diff(offsets) == 32  # item_id: 32 hexadecimal digits
+    if not ours.all():  # ids of somebody else's making
+        import pandas as pd
+
+        mask = pa.array(ours)
+        hashed = np.empty(len(ids), np.uint64)
+        hashed[ours] = _hashed_ids(ids.filter(mask)) if ours.any() else 0
+        others = ids.filter(pc.invert(mask)).to_numpy(zero_copy_only=False)
+        hashed[~ours] = pd.util.hash_array(others, categorize=False)
+        return hashed
+    letters = np.frombuffer(ids.buffers()[2], np.uint8)[offsets[0] : offsets[-1]]
+    weights = np.array([3, 5, 7, 11], np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    words = letters.view(np.uint64).reshape(-1, 4)
+    return (words * weights).sum(axis=1, dtype=np.uint64)
 
 
 @dataclass
