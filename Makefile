@@ -6,9 +6,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   ?= vlt-demo
 JOBS   ?= 2
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: demo test browser test-vllm test-fast lint format install clean help
-.PHONY: bench-loop bench-gen bench-grade bench-filters bench-train bench-import bench-push
+.PHONY: bench-loop bench-gen bench-grade bench-filters bench-train bench-import bench-push bench-view pictures
 
 help:           ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -19,8 +20,9 @@ demo: $(VENV)/run.stamp      ## the whole loop, for real, on two CPU cores, in m
 test: install   ## all tests, two at a time (JOBS=N)
 	$(BIN)/python -m pytest -n $(JOBS)
 
-browser: install        ## a Chromium for the tests of pages, where there is none (Debian's; needs root)
-	$(BIN)/python -m benchmarks.browser || (apt-get update -qq && apt-get install -y -qq chromium)
+browser: install        ## a Chromium for the tests of pages and the pictures, where there is none (Debian's)
+	$(BIN)/python -m benchmarks.browser || { $(AS_ROOT) apt-get update -qq && \
+	  $(AS_ROOT) apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
 
 test-vllm: install      ## generation with a real vLLM on the CPU; builds its environment once, in the user's cache
 	$(BIN)/python -m tests.real_vllm.environment
@@ -59,6 +61,12 @@ bench-import: install   ## importing images beside copying and hashing the files
 
 bench-push: install     ## pushing to a Hub on loopback, in bounded memory; ROWS=100000 for 3 GB
 	$(BIN)/python -m benchmarks.push $(if $(ROWS),--rows $(ROWS))
+
+bench-view: install     ## vlt view over a million rows: time to the first row, queries, memory; ROWS=N
+	$(BIN)/python -m benchmarks.view $(if $(ROWS),--rows $(ROWS))
+
+pictures: install       ## the README's pictures, from the demo's workspace
+	$(BIN)/python -m benchmarks.screenshots $(DEMO)
 
 install: $(VENV)/dev.stamp   ## everything a developer needs, into .venv
 

@@ -41,7 +41,8 @@ def make_app(root: Path, first: str | None, port: int) -> Starlette:
     templates = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined
     )
-    templates.filters.update(line=text.line, prose=text.prose, q=lambda s: quote(str(s), safe=""))
+    templates.filters.update(line=text.line, answer=text.answer, prose=text.prose)
+    templates.filters["q"] = lambda value: quote(str(value), safe="")
     pages = Pages(store, templates, token)
 
     def start(_: Request) -> Response:
@@ -70,6 +71,10 @@ def make_app(root: Path, first: str | None, port: int) -> Starlette:
 
     def flags(_: Request) -> Response:
         return HTMLResponse(pages.flags())
+
+    def icon(_: Request) -> Response:
+        """What a browser asks for beside a page that is plain text."""
+        return RedirectResponse("/static/icon.svg", 307)
 
     def image(request: Request) -> Response:
         data, kind = pictures.whole(request.path_params["sha256"])
@@ -115,6 +120,7 @@ def make_app(root: Path, first: str | None, port: int) -> Starlette:
         ("/d/{ref}/path/{id:path}", path),
         ("/d/{ref}/find", find),
         ("/d/{ref}/text", whole),
+        ("/favicon.ico", icon),
         ("/image/{sha256}", image),
         ("/thumb/{sha256}", thumb),
     ]
@@ -133,7 +139,9 @@ def make_app(root: Path, first: str | None, port: int) -> Starlette:
 def _ref(request: Request) -> str:
     ref = str(request.path_params["ref"])
     if len(ref) > REF:
-        raise UsageError(f"{ref[:20] + '…'!r} does not name a dataset; write name, name@v3 or name@r2")
+        raise UsageError(
+            f"{ref[:20] + '…'!r} does not name a dataset; write name, name@v3 or name@r2"
+        )
     return ref
 
 

@@ -27,6 +27,10 @@ SHORT = (
 """The columns that a card shows."""
 COUNTED = 100_000
 """Rows up to which the values of a column are counted before the page is shown."""
+LATER = 1.0
+"""Seconds until those of a larger version are counted, so that its page comes first."""
+KNOWN = 16
+"""Versions of which what was found is remembered."""
 
 
 class Pages:
@@ -36,6 +40,7 @@ class Pages:
         self._store, self._templates, self._token = store, templates, token
         self._facets: dict[tuple[str, bool], dict[str, list[tuple[str, int]]]] = {}
         self._counting: set[tuple[str, bool]] = set()
+        self._known: dict[tuple[str, str, bool], Rows] = {}
 
     def datasets(self) -> str:
         """Every version, newest first."""
@@ -52,7 +57,7 @@ class Pages:
     def grid(self, ref: str, values: Mapping[str, str]) -> str:
         """A page of rows."""
         dataset = self._open(ref)
-        rows = Rows(dataset, dropped=values.get("dropped") == "1")
+        rows = self._rows(dataset, dropped=values.get("dropped") == "1")
         state = State.read(values, rows.columns)
         problem, total, places = "", 0, []
         try:
@@ -66,7 +71,8 @@ class Pages:
         cards = [
             {
                 "row": row,
-                "mark": marked.get((row["id"], row.get("sample"), row.get("model"))),
+                "mark": marked.get((row["id"], row.get("sample"), row.get("model")))
+                or marked.get((row["id"], None, None)),
                 "address": self._address(dataset, place, state, PAGE * (state.page - 1) + i),
             }
             for i, (row, place) in enumerate(zip(found, places, strict=True))
@@ -75,12 +81,13 @@ class Pages:
             "grid.html",
             dataset=dataset,
             versions=self._store.versions(dataset.manifest.name),
+            parents=[(p.ref, p.ref in self._with_rows(p.name)) for p in dataset.manifest.parents],
             state=state,
             cards=cards,
             total=total,
             pages=max(1, -(-total // PAGE)),
             kept_total=dataset.manifest.rows,
-            dropped_total=Rows(dataset, dropped=True).all,
+            dropped_total=self._rows(dataset, dropped=True).all,
             facets=self._counted(dataset, rows, state),
             columns=[c for c in rows.scalars if c not in ("response", "reasoning", "meta")],
             problem=problem,
@@ -89,7 +96,7 @@ class Pages:
     def row(self, ref: str, row_id: str, values: Mapping[str, str]) -> str:
         """One item: what was asked, every response to it, its marks, and the rows beside it."""
         dataset = self._open(ref)
-        kept, gone = Rows(dataset), Rows(dataset, dropped=True)
+        kept, gone = self._rows(dataset), self._rows(dataset, dropped=True)
         found = [
             {**values, "dropped": rows is gone}
             for rows in (kept, gone)
@@ -138,7 +145,7 @@ class Pages:
         """The address of the row whose id begins so."""
         dataset, wanted = self._open(ref), values.get("id", "").strip()
         for dropped in (False, True):
-            rows = Rows(dataset, dropped=dropped)
+            rows = self._rows(dataset, dropped=dropped)
             ids = rows.starting(wanted) if wanted else []
             if len(ids) == 1:
                 place = rows.of(ids[0])[0]
@@ -151,7 +158,7 @@ class Pages:
         """A response as it was written, all of it."""
         dataset = self._open(ref)
         for dropped in (False, True):
-            rows = Rows(dataset, dropped=dropped)
+            rows = self._rows(dataset, dropped=dropped)
             if "response" in rows.columns:
                 sample = number(values.get("sample"))
                 wanted = [p for p in rows.of(values.get("id", "")) if p.sample == sample]
@@ -164,6 +171,20 @@ class Pages:
         if dataset.kind == "checkpoint":
             raise UserError(f"{dataset.ref} is a checkpoint and has no rows")
         return dataset
+
+    def _rows(self, dataset: Dataset, *, dropped: bool = False) -> Rows:
+        """The rows of a version, with what is remembered of them."""
+        key = (dataset.ref, str(dataset.manifest.digest), dropped)
+        rows = self._known.get(key)
+        if rows is None:
+            if len(self._known) >= KNOWN:
+                self._known.clear()
+            rows = self._known[key] = Rows(dataset, dropped=dropped)
+        return rows
+
+    def _with_rows(self, name: str) -> set[str]:
+        """The versions of a name that have a grid."""
+        return {d.ref for d in self._store.versions(name) if d.kind != "checkpoint"}
 
     def _sample(self, row: dict[str, Any]) -> dict[str, Any]:
         thought, said = text.parts(row["response"])
@@ -207,7 +228,9 @@ class Pages:
             count()
         elif key not in self._facets and key not in self._counting:
             self._counting.add(key)
-            threading.Thread(target=count, daemon=True).start()
+            timer = threading.Timer(LATER, count)
+            timer.daemon = True
+            timer.start()
         return self._facets.get(key)
 
     def _render(self, template: str, **values: Any) -> str:

@@ -1,7 +1,9 @@
 """Rows of one version by DuckDB, in a connection that can open this version's files and nothing else.
 
 A query looks at narrow columns and says where the rows lie; only those are then read, in small
-batches, so that neither a million rows nor a response of a megabyte fills the memory.
+batches, so that neither a million rows nor a response of a megabyte fills the memory. Where the first
+rows of a query lie is remembered (a version never changes): going from row to row in what a search
+found does not search again. A plain page needs no query.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,10 @@ FACETS = ("source", "answer_type", "verdict", "finish_reason", "model", "filter"
 MANY = 12
 """A column of more values than this is not offered as a choice."""
 TEXTS = ("id", "question", "answer", "caption", "response", "predicted", "meta", "reason")
+HELD = 2_000
+"""Rows of a query's result whose places are remembered."""
+QUERIES = 8
+"""Of a version, whose results are remembered."""
 _QUERIES = threading.BoundedSemaphore(2)
 
 
@@ -52,18 +58,61 @@ class Rows:
         self.scalars = [f.name for f in schema if not pa.types.is_list(f.type)]
         counts = [*dataset.manifest.dropped.values(), dataset.manifest.failed]
         self.all = sum(sum(c.values()) for c in counts) if dropped else dataset.manifest.rows
+        self._held: dict[State, list[Place]] = {}
+        self._counts: dict[State, int] = {}
 
     def count(self, state: State) -> int:
         """How many rows the state leaves."""
         if not state.filtered or not self.files:
             return self.all
-        with self._query(state) as rows:
-            return int(rows.aggregate("count(*)").fetchall()[0][0])
+        held = self._first(state)
+        if len(held) < HELD:
+            return len(held)
+        key = replace(state, page=1, sort="", down=False)
+        counted = self._counts.get(key)
+        if counted is None:
+            with self._query(state) as rows:
+                counted = int(rows.aggregate("count(*)").fetchall()[0][0])
+            self._counts[key] = counted
+        return counted
 
     def places(self, state: State, limit: int, offset: int) -> list[Place]:
         """The rows from `offset` on, in the state's order."""
         if not self.files:
             return []
+        if not state.filtered and not state.sort:
+            return list(self._as_written(limit, offset))
+        held = self._first(state)
+        if len(held) < HELD or offset + limit <= HELD:
+            return held[offset : offset + limit]
+        return self._find(state, limit, offset)
+
+    def _first(self, state: State) -> list[Place]:
+        """The first HELD rows that the state leaves."""
+        key = replace(state, page=1)
+        held = self._held.get(key)
+        if held is None:
+            held = self._find(state, HELD, 0)
+            if len(self._held) >= QUERIES:
+                self._held.clear()
+                self._counts.clear()
+            self._held[key] = held
+        return held
+
+    def _as_written(self, limit: int, offset: int) -> Iterator[Place]:
+        key = [c for c in ("id", "sample") if c in self.columns]
+        start = 0
+        with self._reading():
+            for file in self.files:
+                rows = pq.read_metadata(file).num_rows
+                here = range(max(0, offset - start), min(rows, offset + limit - start))
+                for row, values in _read(file, list(here), key) if here else ():
+                    yield Place(values["id"], values.get("sample"), file, row)
+                start += rows
+                if start >= offset + limit:
+                    return
+
+    def _find(self, state: State, limit: int, offset: int) -> list[Place]:
         with self._query(state) as rows:
             if state.sort:
                 direction = "desc" if state.down else "asc"
@@ -108,17 +157,22 @@ class Rows:
         found: dict[tuple[str, int], dict[str, Any]] = {}
         for file in {place.file for place in places}:
             wanted = sorted({place.row for place in places if place.file == file})
-            try:
+            with self._reading():
                 for row, values in _read(file, wanted, list(columns)):
                     found[file, row] = values
-            except (pa.ArrowException, OSError) as error:
-                raise UserError(f"{self.dataset.ref} cannot be read ({error})") from None
         return [found[place.file, place.row] for place in places]
 
     def position(self, place: Place) -> int:
         """How many rows stand before it, in the order they were written in."""
         before = self.files[: self.files.index(place.file)]
         return sum(pq.read_metadata(file).num_rows for file in before) + place.row
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (pa.ArrowException, OSError) as error:
+            raise UserError(f"{self.dataset.ref} cannot be read ({error})") from None
 
     def _key(self) -> str:
         sample = "sample" if "sample" in self.columns else "cast(null as int)"

@@ -36,6 +36,8 @@ def serve(
         threading.Timer(0.5, webbrowser.open, [address]).start()
     try:
         server.run([opened])
+    except KeyboardInterrupt:  # how it is meant to end, so it is not told as an interruption
+        say("vlt view: stopped")
     finally:
         opened.close()
 

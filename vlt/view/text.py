@@ -10,6 +10,8 @@ from functools import cache
 from typing import Any
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_block import StateBlock
+from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markupsafe import Markup, escape
 
@@ -17,6 +19,8 @@ PLAIN = 20_000
 """Characters above which text is shown as it stands, without Markdown."""
 SHOWN = 200_000
 """Characters that are shown in the page; the whole text has an address of its own."""
+LINE = 2_000
+"""Characters of a value that are shown."""
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
@@ -30,8 +34,18 @@ def spelt_out(text: str) -> str:
 
 
 def line(text: object) -> Markup:
-    """One short value, escaped."""
-    return escape(spelt_out("" if text is None else str(text)))
+    """One short value, escaped; a long one is cut, and says so."""
+    whole = "" if text is None else str(text)
+    cut = f"… ({len(whole):,} characters)" if len(whole) > LINE else ""
+    return escape(spelt_out(whole[:LINE]) + cut)
+
+
+def answer(text: object) -> Markup:
+    """As `line`, with maths: Markdown would take the stars out of 2*3*4."""
+    whole = "" if text is None else str(text)
+    return (
+        line(whole) if len(whole) > LINE else Markup(_maths_alone().renderInline(spelt_out(whole)))
+    )
 
 
 def prose(text: str | None) -> Markup:
@@ -66,8 +80,28 @@ def _markdown() -> MarkdownIt:
     made.enable("table").disable(["link", "image", "autolink", "reference", "html_inline"])
     made.disable(["html_block", "entity"])
     made.inline.ruler.before("escape", "maths", _maths)
+    made.block.ruler.before(
+        "fence", "maths", _maths_block, {"alt": ["paragraph", "list", "blockquote"]}
+    )
+    made.disable("escape")  # it would take the backslashes out of LaTeX that no dollars surround
+    made.core.ruler.push("unstyled", _without_styles)
     made.add_render_rule("maths", _render_maths)
     return made
+
+
+@cache
+def _maths_alone() -> MarkdownIt:
+    made = MarkdownIt("zero")
+    made.inline.ruler.before("escape", "maths", _maths)
+    made.add_render_rule("maths", _render_maths)
+    return made
+
+
+def _without_styles(state: StateCore) -> None:
+    """A table's columns keep their side, by an attribute: the page allows no style in its HTML."""
+    for token in state.tokens:
+        if style := token.attrs.pop("style", None):
+            token.attrs["align"] = str(style).partition(":")[2]
 
 
 def _maths(state: StateInline, silent: bool) -> bool:
@@ -92,6 +126,38 @@ def _maths(state: StateInline, silent: bool) -> bool:
         token.content, token.markup = source[at : last + len(end)], start
         token.meta = {"tex": inner}
     state.pos = last + len(end)
+    return True
+
+
+def _maths_block(state: StateBlock, first: int, end: int, silent: bool) -> bool:
+    """Lines from one that begins with `\\[` or `$$` to one that ends with its counterpart.
+
+    A line in between may begin with + or -, which would else begin a list.
+    """
+
+    def line(number: int) -> str:
+        return state.src[
+            state.bMarks[number] + state.tShift[number] : state.eMarks[number]
+        ].rstrip()
+
+    start = next((s for s in ("\\[", "$$") if line(first).startswith(s)), None)
+    if start is None or first >= state.env.get(f"no line ends with {start}", end):
+        return False
+    for last in range(first, end):
+        if line(last).endswith(_ENDS[start]) and (last > first or len(line(first)) > 3):
+            break
+    else:
+        state.env[f"no line ends with {start}"] = first
+        return False
+    written = "\n".join(map(line, range(first, last + 1)))
+    inner = written[len(start) : -len(start)]
+    if not inner.strip() or _ENDS[start] in inner:
+        return False
+    if not silent:
+        token = state.push("maths", "span", 0)
+        token.content, token.markup, token.block = written, start, True
+        token.meta, token.map = {"tex": inner}, [first, last + 1]
+    state.line = last + 1
     return True
 
 

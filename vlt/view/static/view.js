@@ -2,13 +2,15 @@
 "use strict";
 
 for (const node of document.querySelectorAll(".maths")) {
+  const written = node.textContent;
   try {
     katex.render(node.dataset.tex, node, {
       displayMode: node.classList.contains("display"),
       trust: false, strict: "ignore", throwOnError: true, maxSize: 20, maxExpand: 200,
     });
   } catch (error) {
-    node.classList.add("broken"); // the text stays as it was written
+    node.textContent = written; // KaTeX empties the node before it reads the maths
+    node.classList.add("broken");
     node.title = String(error.message || error).slice(0, 200);
   }
 }
