@@ -65,7 +65,5 @@ def make_captions(
             writer.keep(kept.append_column("caption_model", models))
             writer.fail(rows.filter(pc.invert(answered)), reasons)
             read, written = sum(c.prompt_tokens for c in got), sum(c.completion_tokens for c in got)
-            writer.count_tokens(read, written)
-            if ask.price:
-                writer.money = (writer.money or 0.0) + ask.price.of(read, written)
+            writer.count_tokens(read, written, ask.price)
     return writer.dataset, False

@@ -44,8 +44,7 @@ def make_samples(
             writer.keep(_with_answers(every.filter(answered), flat, label))
             reasons = [a for a in flat if isinstance(a, str)]
             writer.fail(every.filter(pc.invert(answered)), reasons)
-            if ask.price:
-                writer.money = (writer.money or 0.0) + ask.price.of(*_tokens(answers))
+            writer.count_tokens(*_tokens(answers), ask.price)
     return writer.dataset, False
 
 

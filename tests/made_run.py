@@ -43,6 +43,9 @@ def write(
             table = pa.Table.from_pylist([row], schema)
             writer.expect(table)
             writer.keep(table)
+            if stage.name.startswith("gen ") and kind == "sample":
+                prompt = 0 if row["sample"] else row["prompt_tokens"]  # an item's samples share it
+                writer.count_tokens(prompt, row["completion_tokens"])
         for taken_by, reason, row in dropped or []:
             table = pa.Table.from_pylist([row], schema)
             writer.expect(table)

@@ -98,6 +98,10 @@ def test_samples_in_order_with_their_answers(
     assert rows[4]["reasoning"] == reasoning
     assert f"<answer>{rows[4]['predicted']}</answer>" == answer
     assert rows[4]["model"] == "m"
+    # A request's three samples share its prompt of 300 tokens, though every row says it.
+    written = sum(row["completion_tokens"] for row in rows)
+    assert (made.manifest.prompt_tokens, made.manifest.completion_tokens) == (600 * 300, written)
+    assert {row["prompt_tokens"] for row in rows} == {300}
     assert rows[4]["finish_reason"] == "stop"
 
 

@@ -149,7 +149,8 @@ def test_cost_of_a_verified_sample_and_of_stages(run: Found, page: Page) -> None
     for each, row in zip(run.rounds, table, strict=True):
         drawn = rows(each.named["samples"])
         verified = sum(r["verdict"] == "correct" for r in rows(each.named["sft"]))
-        tokens = sum(r["prompt_tokens"] + r["completion_tokens"] for r in drawn)
+        read = sum(r["prompt_tokens"] for r in drawn if r["sample"] == 0)
+        tokens = read + sum(r["completion_tokens"] for r in drawn)
         paid = 2.5 if each.number == 1 else 2.0
         assert row["verified samples"] == str(verified)
         assert row["tokens each"] == f"{tokens / verified:,.1f}"

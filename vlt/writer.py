@@ -23,10 +23,9 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vlt import __version__
@@ -35,6 +34,9 @@ from vlt.pulse import beat, pulse
 from vlt.schema import KEYS, KINDS, dropped
 from vlt.stage import Ledger, Manifest, Parent, Stage
 from vlt.store import Dataset, Store, fresh_folder
+
+if TYPE_CHECKING:
+    from vlt.engine.money import Price
 
 FAILED = "failed"
 """In the column `filter` of a dropped row that no filter took out: the stage could not make it."""
@@ -103,7 +105,6 @@ class Writer(AbstractContextManager["Writer"]):
         self._kept.write(rows)
         self.ledger.settle(self._keys(rows))
         self.ledger.kept += rows.num_rows
-        self._count_tokens(rows)
 
     def drop(self, rows: pa.RecordBatch | pa.Table, filter: str, reasons: Sequence[str]) -> None:
         """Rows that `filter` takes out, with one reason each."""
@@ -169,9 +170,14 @@ class Writer(AbstractContextManager["Writer"]):
             )
         self.dataset = self.store.publish(self.folder, manifest)
 
-    def count_tokens(self, prompt: int, completion: int) -> None:
-        """Tokens of answers whose rows do not say them; those of samples count themselves."""
+    def count_tokens(self, prompt: int, completion: int, price: Price | None = None) -> None:
+        """Tokens that answers took, and at a price their money.
+
+        Each request counts once: its samples share its prompt, though every row says it.
+        """
         self._tokens.update(prompt_tokens=prompt, completion_tokens=completion)
+        if price:
+            self.money = (self.money or 0.0) + price.of(prompt, completion)
 
     def _write_dropped(
         self, rows: pa.RecordBatch | pa.Table, filter: str, reasons: Sequence[str]
@@ -181,11 +187,6 @@ class Writer(AbstractContextManager["Writer"]):
         self.ledger.settle(self._keys(rows))
         rows = rows.append_column("filter", pa.array([filter] * rows.num_rows, pa.string()))
         self._dropped.write(rows.append_column("reason", pa.array(reasons, pa.string())))
-
-    def _count_tokens(self, rows: pa.Table) -> None:
-        for name in ("prompt_tokens", "completion_tokens"):
-            if name in rows.schema.names and self.stage.name.startswith("gen "):
-                self._tokens[name] += pc.sum(rows.column(name)).as_py() or 0
 
     def _rows(self) -> int | None:
         """Rows that are to come, where the parents tell."""
