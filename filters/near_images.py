@@ -1,13 +1,17 @@
 """Images that look the same: rescaled, encoded again, or both.
 
 A perceptual hash finds candidates; the pictures decide. Charts drawn by one program have nearly the
-same hash and differ in a bar, so two candidates are brought to one size (at most 256 pixels) and
+same hash and differ in a bar, so two candidates are brought to one size (at most 512 pixels) and
 compared place by place: brightness over 3 x 3 pixels, colour over 5 x 5.
 
 The limits were chosen on one family of drawn pictures (benchmarks/pictures.py, `tuned`): copies
-scaled by 0.5 to 2 and JPEG down to quality 40 differ by at most 38 and 13 of 255 and in 12 bits of
-the hash, pictures with one thing changed by 94 or more. `make bench-filters` reports the other
-family. A copy cropped by 2 % is another picture: shifted by so much, drawings do not agree.
+scaled by 0.5 to 2 and JPEG down to quality 40 differ by at most 30 and 24 of 255 and in 12 bits of
+the hash, pictures with one thing changed by 108 or more, charts with a bar 2 pixels higher by 72.
+`make bench-filters` reports the other family. A copy cropped by 2 % is another picture: shifted by so
+much, drawings do not agree.
+
+A small copy has lost what tells its picture from the next one, and may pass for both; so clusters are
+joined from the most alike on, and two that hold pictures plainly apart (PLAIN) are never joined.
 """
 
 from __future__ import annotations
@@ -23,32 +27,57 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
-from filters.clusters import Mask, components
+from filters.clusters import Floats, Mask
 from filters.text import Ints
 from vlt.images import ImageStore
 
 BITS = 12
 """Most bits in which the hashes of two candidates differ."""
-BRIGHTNESS, COLOUR = 55.0, 30.0
+BRIGHTNESS, COLOUR = 45.0, 40.0
 """Least differences of two pictures that are not the same, of 255."""
+PLAIN = 1.5
+"""Times as much, and they cannot be copies of one picture."""
 COARSE = 32
 COARSE_DIFFERENCE = 64
-FINE = 256
+FINE = 512
 SHAPE = 0.03
 """Most by which width over height may differ."""
 ALL_PAIRS = 20_000
 """Up to so many hashes each is compared with each."""
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
-Pixels = np.ndarray[Any, np.dtype[np.float32]]
+Pixels = np.ndarray[Any, np.dtype[np.int16]]
 
 
 def same_pictures(images: ImageStore, names: Sequence[str]) -> dict[str, str]:
     """sha256 -> sha256 of the first of `names` that shows the same; itself where none does."""
     names = list(dict.fromkeys(names))
-    first, second = alike(images, names, near_pairs(hashes_of(images, names)))
-    label = components(first, second, len(names))
-    return {name: names[place] for name, place in zip(names, label.tolist(), strict=True)}
+    first, second = near_pairs(hashes_of(images, names))
+    label = clusters(first, second, differences(images, names, (first, second)), len(names))
+    return {name: names[place] for name, place in zip(names, label, strict=True)}
+
+
+def clusters(first: Ints, second: Ints, apart: Floats, count: int) -> list[int]:
+    """[count] the first picture of each one's cluster; `apart` of 1 and more are not the same."""
+    label = list(range(count))
+    members = {place: [place] for place in range(count)}
+    foes: dict[int, list[int]] = {}
+    for place in np.flatnonzero((apart >= PLAIN) & np.isfinite(apart)).tolist():
+        one, other = int(first[place]), int(second[place])
+        foes.setdefault(one, []).append(other)
+        foes.setdefault(other, []).append(one)
+    same = np.flatnonzero(apart < 1)
+    for place in same[np.argsort(apart[same], kind="stable")].tolist():
+        low, high = sorted((label[int(first[place])], label[int(second[place])]))
+        fewer, more = sorted((low, high), key=lambda cluster: len(members[cluster]))
+        if low == high or any(
+            label[foe] == more for m in members[fewer] for foe in foes.get(m, ())
+        ):
+            continue
+        for member in members[high]:
+            label[member] = low
+        members[low] += members.pop(high)
+    return label
 
 
 def hashes_of(images: ImageStore, names: Sequence[str]) -> Hashes:
@@ -114,30 +143,42 @@ def _by_bytes(hashes: Hashes) -> tuple[Ints, Ints]:
 
 
 def alike(
+    images: ImageStore, names: Sequence[str], pairs: tuple[Ints, Ints], others: Sequence[str]
+) -> tuple[Ints, Ints]:
+    """Of the candidate pairs (numbers in `names` and in `others`) those that show the same."""
+    same = differences(images, names, pairs, others) < 1
+    return pairs[0][same], pairs[1][same]
+
+
+def differences(
     images: ImageStore,
     names: Sequence[str],
     pairs: tuple[Ints, Ints],
     others: Sequence[str] | None = None,
-) -> tuple[Ints, Ints]:
-    """Of the candidate pairs (numbers in `names`, and in `others` if given) those that show the same."""
+) -> Floats:
+    """[pairs] how far apart two pictures are, in units of the limits: below 1 they show the same.
+
+    The second of a pair is a number in `others`, if given. Infinite where a coarse look told them apart.
+    """
     first, second = pairs
     others = names if others is None else others
     wanted = sorted({names[i] for i in first} | {others[i] for i in second})
     number = {name: place for place, name in enumerate(wanted)}
     a = np.array([number[names[i]] for i in first.tolist()], np.int64)
     b = np.array([number[others[i]] for i in second.tolist()], np.int64)
-    keep = _coarsely(images, wanted, a, b)
+    found = np.full(len(a), np.inf)
     read = lru_cache(maxsize=64)(lambda place: _decoded(images.read(wanted[place])))
-    for place in np.flatnonzero(keep).tolist():
+    for place in np.flatnonzero(_coarsely(images, wanted, a, b)).tolist():
         one, other = int(a[place]), int(b[place])
-        keep[place] = one == other or _same(read(one), read(other))
-    return first[keep], second[keep]
+        bright, colour = (0.0, 0.0) if one == other else apart(read(one), read(other))
+        found[place] = max(bright / BRIGHTNESS, colour / COLOUR)
+    return found
 
 
 def _coarsely(images: ImageStore, names: Sequence[str], first: Ints, second: Ints) -> Mask:
     """[pairs] Whether shape and 32 x 32 pixels are about the same."""
 
-    def small(name: str) -> np.ndarray[Any, np.dtype[np.int16]]:
+    def small(name: str) -> Pixels:
         picture = _decoded(images.read(name)).resize((COARSE, COARSE), Image.Resampling.BOX)
         return np.asarray(picture, np.int16).ravel()
 
@@ -166,19 +207,13 @@ def _decoded(data: bytes) -> Image.Image:
     return image.convert("RGB")
 
 
-def _same(one: Image.Image, other: Image.Image) -> bool:
-    bright, colour = apart(one, other)
-    return bright < BRIGHTNESS and colour < COLOUR
-
-
 def apart(one: Image.Image, other: Image.Image) -> tuple[float, float]:
     """Greatest difference in brightness and in colour, of 255, at the smaller one's size."""
     width, height = min(one.width, other.width), min(one.height, other.height)
     scale = min(1.0, FINE / max(width, height))
     size = (max(8, round(width * scale)), max(8, round(height * scale)))
     differ = _pixels(one, size) - _pixels(other, size)
-    bright, colour = _blurred(differ[:, :, :1], 3), _blurred(differ[:, :, 1:], 5)
-    return float(bright.max()), float(colour.max())
+    return _greatest_mean(differ[:, :, :1], 3), _greatest_mean(differ[:, :, 1:], 5)
 
 
 def apart_stored(images: ImageStore, one: str, other: str) -> tuple[float, float]:
@@ -189,13 +224,18 @@ def apart_stored(images: ImageStore, one: str, other: str) -> tuple[float, float
 def _pixels(image: Image.Image, size: tuple[int, int]) -> Pixels:
     # Hamming's window: sharper than a box, and without the ringing of Lanczos's.
     scaled = image.resize(size, Image.Resampling.HAMMING).convert("YCbCr")
-    return np.asarray(scaled, np.float32)
+    return np.asarray(scaled, np.int16)
 
 
-def _blurred(values: Pixels, size: int) -> Pixels:
-    """The size of the mean over size x size pixels, around each pixel; nothing lies beyond the rim."""
+def _greatest_mean(values: Pixels, size: int) -> float:
+    """The size of the mean over size x size pixels, where it is greatest; nothing lies beyond the rim."""
+    height, width, _ = values.shape
     rim = size // 2
-    sums = np.pad(values, ((rim + 1, rim), (rim + 1, rim), (0, 0))).cumsum(0).cumsum(1)
-    means = sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]
-    out: Pixels = np.abs(means) / (size * size)
-    return out
+    padded = np.pad(values, ((rim, rim), (rim, rim), (0, 0)))
+    rows = padded[:height].copy()
+    for below in range(1, size):
+        rows += padded[below : below + height]
+    sums = rows[:, :width].copy()
+    for right in range(1, size):
+        sums += rows[:, right : right + width]
+    return float(max(sums.max(), -sums.min())) / (size * size)

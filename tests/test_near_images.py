@@ -17,6 +17,7 @@ from filters.near_images import (
     ALL_PAIRS,
     BITS,
     BRIGHTNESS,
+    COLOUR,
     apart_stored,
     near_pairs,
     same_pictures,
@@ -119,6 +120,22 @@ def test_pictures_that_no_limit_was_chosen_on(tmp_path: Path, kind: str) -> None
     if kind != "photo":  # where a soft light more or less may pass for the same photograph
         assert all(same[name] == name for name in names)
         assert min(margin) > 1.5 * BRIGHTNESS
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [1, 2, 0]])
+def test_a_small_copy_joins_no_two_pictures(tmp_path: Path, order: list[int]) -> None:
+    one, other = chart([40, 60, 20]), chart([41, 60, 21])  # bars of 2 pixels more
+    small = encoded(scaled(one, 0.3), "JPEG", quality=60)
+    given = [encoded(one), encoded(other), small]
+    with ImageStore(tmp_path) as images:
+        added = [images.add(data) for data in given]
+        images.flush()
+        near = apart_stored(images, added[1], added[2])
+        assert max(near[0] / BRIGHTNESS, near[1] / COLOUR) < 1  # the small one passes for both
+        names = [added[i] for i in order]
+        same = same_pictures(images, names)
+    assert same[added[2]] == same[added[0]]
+    assert same[added[1]] == added[1]
 
 
 def test_colour_and_shape_count(tmp_path: Path) -> None:
