@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vlt.cli.asking import (
+from vlt.cli.ask_options import (
     BaseUrl,
     Concurrency,
     Engine,
@@ -29,9 +29,8 @@ from vlt.cli.asking import (
     TopP,
     VllmArgs,
     VllmCommand,
-    ask_model,
-    common,
 )
+from vlt.cli.asking import ask_model, common
 from vlt.cli.options import WORKSPACE, As, Json, Limit, Workspace, open_store
 from vlt.cli.output import SOME_ROWS_FAILED, describe, say
 from vlt.cli.progress import Progress

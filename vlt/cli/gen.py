@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vlt.cli.asking import (
+from vlt.cli.ask_options import (
     BaseUrl,
     Budget,
     Concurrency,
@@ -35,10 +35,8 @@ from vlt.cli.asking import (
     UseBatches,
     VllmArgs,
     VllmCommand,
-    ask_model,
-    common,
-    sampled,
 )
+from vlt.cli.asking import ask_model, common, sampled
 from vlt.cli.options import WORKSPACE, As, Json, Limit, Workspace
 
 app = typer.Typer(no_args_is_help=True, help="Ask models: captions, reasoning, rollouts.")
