@@ -19,7 +19,7 @@ BATCH_ROWS, BATCH_BYTES = 32, 4 << 20
 """Rows whose images are inspected together; what is told to another process costs time by the message."""
 URL_BYTES = 1 << 20
 """What an image is taken for that has not been fetched yet."""
-AHEAD = 2 * CORES
+AHEAD = 4 * CORES
 """Batches in the making; with BATCH_BYTES they decide how much memory is used."""
 
 Read = tuple[int, Row | Unreadable, Record | BadRow]
