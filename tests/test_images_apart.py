@@ -54,6 +54,15 @@ def test_the_same_as_here() -> None:
 
 
 @pytest.mark.usefixtures("at_once")
+def test_images_that_do_not_fit_into_the_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = [png(i) for i in range(8)]
+    monkeypatch.setattr(images_apart, "SHARED_BYTES", len(pictures[0]) + len(pictures[1]) + 10)
+    with ImagesApart(1) as apart:
+        for _ in range(2):
+            assert apart.inspect(named(*pictures)) == [inspect_image(data) for data in pictures]
+
+
+@pytest.mark.usefixtures("at_once")
 def test_a_process_that_dies_loses_nothing() -> None:
     with ImagesApart(1) as apart:
         apart.inspect(named(png(0)))

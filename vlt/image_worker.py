@@ -2,10 +2,12 @@
 
 Reads (sha256, bytes) pairs pickled on its standard input until that ends, and writes for each batch what
 `inspect_image` found: (data if they were converted else None, sha256, info), or the reason of a bad one.
+The bytes may lie in memory that it shares, whose file's number it is started with.
 """
 
 from __future__ import annotations
 
+import mmap
 import pickle
 import sys
 
@@ -13,6 +15,8 @@ from vlt.image_check import BadImage, ImageInfo, inspect_image
 
 Found = tuple[bytes | None, str, ImageInfo] | str
 """(converted bytes or None, sha256, what it is), or why the image cannot be taken."""
+Told = tuple[str, bytes | tuple[int, int]]
+"""(sha256, the bytes or where in the shared memory they start and end)."""
 
 
 def found(sha256: str, data: bytes) -> Found:
@@ -27,14 +31,16 @@ def found(sha256: str, data: bytes) -> Found:
 def main() -> None:
     """Serve until the standard input is closed, which it is too when the parent dies."""
     asked, answers = sys.stdin.buffer, sys.stdout.buffer
+    shared = mmap.mmap(int(sys.argv[1]), 0, prot=mmap.PROT_READ) if sys.argv[1:] else b""
     sys.stdout = sys.stderr  # what a decoder prints must not come between the answers
     while True:
         try:
-            batch = pickle.load(asked)
+            batch: list[Told] = pickle.load(asked)
         except EOFError:
             return
         try:
-            pickle.dump([found(*pair) for pair in batch], answers, 5)
+            images = [(s, d if isinstance(d, bytes) else shared[slice(*d)]) for s, d in batch]
+            pickle.dump([found(*image) for image in images], answers, 5)
             answers.flush()
         except BrokenPipeError:
             return

@@ -43,7 +43,7 @@ PACK = pa.schema(
         pa.field("bytes", pa.binary(), nullable=False),
     ]
 )
-GROUP_IMAGES, GROUP_BYTES = 1_000, 8 << 20
+GROUP_IMAGES, GROUP_BYTES = 1_000, 2 << 20
 """Of a row group. With more bytes each is written to memory that the kernel has to hand out anew,
 which took four times as long (measured with 30 kB images)."""
 PACK_BYTES = 1 << 30

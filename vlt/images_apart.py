@@ -9,6 +9,7 @@ An image that brings its decoder down costs itself and no other.
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import pickle
 import queue
@@ -20,11 +21,13 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 
 from vlt.image_check import BadImage, Inspected, inspect_image
-from vlt.image_worker import Found
+from vlt.image_worker import Found, Told
 
 ALONE = 256
 """So many images are inspected here before the first process is started, which costs as much as they."""
 PIPE_BYTES = 1 << 20
+SHARED_BYTES = 8 << 20
+"""Memory that a process shares with us; images in it need not go through the pipe."""
 PART = 32
 """Images that a process gets at once."""
 CORES = max(2, min(8, os.cpu_count() or 2))
@@ -79,34 +82,65 @@ class ImagesApart(AbstractContextManager["ImagesApart"]):
 
 
 class _Process:
-    """One process and the pipes to it; for one thread at a time."""
+    """One process, the pipes to it, and memory that it shares; for one thread at a time."""
 
     def __init__(self) -> None:
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        # Linux has files in memory; elsewhere all goes through the pipe.
+        file = os.memfd_create("images") if hasattr(os, "memfd_create") else None
+        self._shared: mmap.mmap | None = None
+        if file is not None:
+            os.truncate(file, SHARED_BYTES)
+            self._shared = mmap.mmap(file, SHARED_BYTES)
         self._child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "vlt.image_worker"],
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "vlt.image_worker",
+                *([] if file is None else [str(file)]),
+            ],
+            pass_fds=[] if file is None else [file],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
             start_new_session=True,  # a ctrl-C in the terminal is the parent's business
             pipesize=PIPE_BYTES,
         )
+        if file is not None:
+            os.close(file)
 
     def ask(self, images: Sequence[tuple[str, bytes]]) -> list[Found] | None:
         """What it says of them, or None where it died over one."""
         assert self._child.stdin and self._child.stdout, "Popen was given PIPE"
         try:
-            pickle.dump(images, self._child.stdin, 5)
+            pickle.dump(self._told(images), self._child.stdin, 5)
             self._child.stdin.flush()
             answers: list[Found] = pickle.load(self._child.stdout)
         except (OSError, EOFError, pickle.UnpicklingError):
             return None
         return answers
 
+    def _told(self, images: Sequence[tuple[str, bytes]]) -> list[Told]:
+        """The images as the process is told of them: laid into the shared memory as far as they fit."""
+        told: list[Told] = []
+        end = 0
+        for sha256, data in images:
+            start, after = end, end + len(data)
+            if self._shared is None or after > SHARED_BYTES:
+                told.append((sha256, data))
+            else:
+                self._shared[start:after] = data
+                told.append((sha256, (start, after)))
+                end = after
+        return told
+
     def end(self) -> None:
         """End it; it holds nothing that could be lost."""
         self._child.kill()
         self._child.wait()
+        if self._shared:
+            self._shared.close()
         for pipe in (self._child.stdin, self._child.stdout):
             with contextlib.suppress(OSError):  # what was not sent any more to one that died
                 if pipe:

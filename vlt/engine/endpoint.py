@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from vlt.engine.reply import Reply, TryAgain, read_reply
 from vlt.errors import UsageError
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 15.0
 LONGEST_ABSENCE_CHECK = 30.0
+SILENCE_SECONDS = 10.0
+"""After so long without a reply a server is asked whether it still takes connections."""
 _HALVE_AT_MOST_EVERY = 1.0
 
 
@@ -56,7 +60,11 @@ class Endpoint:
         self._key, self._timeout = key, timeout
         # A proxy of the environment is meant for the world outside this machine.
         self._use_proxy = url.hostname not in ("localhost", "127.0.0.1", "::1")
+        self._place = url.hostname, url.port or (443 if url.scheme == "https" else 80)
         self._session: aiohttp.ClientSession | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._asking: set[asyncio.Task[Any]] = set()
+        self._abandoned: set[asyncio.Task[Any]] = set()
 
     @property
     def limit(self) -> int:
@@ -79,9 +87,19 @@ class Endpoint:
 
         session = self._session or self._open()
         url = f"{self.url}/chat/completions"
+        task = asyncio.current_task()
+        assert task, "asked in a task"
+        self._asking.add(task)
         try:
             async with session.post(url, data=body, allow_redirects=False) as response:
                 raw = await response.read()
+        except asyncio.CancelledError:
+            if task not in self._abandoned:
+                raise
+            self._abandoned.remove(task)
+            if task.uncancel():  # the whole run is being ended as well
+                raise
+            raise TryAgain("the server takes no connections any more and did not answer") from None
         except aiohttp.ClientConnectorError as error:
             raise self._missed(_why(error.os_error)) from error
         except aiohttp.ConnectionTimeoutError as error:
@@ -90,6 +108,8 @@ class Endpoint:
             raise TryAgain(f"no answer within {self._timeout:g} s", overloaded=True) from error
         except (aiohttp.ClientError, OSError) as error:
             raise TryAgain(f"the connection broke ({type(error).__name__})") from error
+        finally:
+            self._asking.remove(task)
         self._absences, self.heard = 0, time.monotonic()
         try:
             reply = read_reply(
@@ -105,6 +125,10 @@ class Endpoint:
 
     async def close(self) -> None:
         """Close its connections."""
+        if self._watching:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
+            self._watching = None
         if self._session:
             await self._session.close()
             self._session = None
@@ -121,7 +145,35 @@ class Endpoint:
             headers=headers,
             trust_env=self._use_proxy,
         )
+        if not (self._use_proxy and getproxies()):
+            self._watching = asyncio.get_running_loop().create_task(self._watch())
         return self._session
+
+    async def _watch(self) -> None:
+        """Give up what is in flight at a server that is going away.
+
+        One that was told to end takes no connections any more but waits for those that it has; where its
+        engine is dead already, each would wait for the other until a request's time is over.
+        """
+        while True:
+            await asyncio.sleep(SILENCE_SECONDS)
+            silent = time.monotonic() - self.heard >= SILENCE_SECONDS
+            if silent and self._asking and await self._refuses():
+                for task in self._asking - self._abandoned:
+                    self._abandoned.add(task)
+                    task.cancel()
+
+    async def _refuses(self) -> bool:
+        try:
+            _, writer = await asyncio.wait_for(
+                asyncio.open_connection(*self._place), CONNECT_SECONDS
+            )
+        except ConnectionRefusedError:
+            return True
+        except OSError:  # a TimeoutError, too: it may be busy
+            return False
+        writer.close()
+        return False
 
     def _missed(self, reason: str) -> NotThere:
         """Leave it out for a while, longer each time."""
