@@ -78,8 +78,9 @@ def demo(
     _print_result(done, as_json)
     if not as_json:
         last = max(number for number, _ in done.made)
-        say(f"\nLook at it:  vlt ls -w {directory}")
-        say(f"             vlt show sft@r{last} -n 2 -w {directory}")
+        say(f"\nLook at it:  vlt view sft@r{last} -w {directory}")
+        say(f"             vlt report -w {directory}")
+        say(f"             vlt ls -w {directory}")
         say(f"             vlt log grpo-model -w {directory}")
 
 
