@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tests.cli import vlt, vlt_error, vlt_json
+from tests.cli import run_vlt, vlt, vlt_error, vlt_json
 from tests.rows import dataset, item, sample
 from vlt.schema import SAMPLE
 from vlt.stage import Stage
@@ -36,6 +36,13 @@ def filled(workspace: Path) -> Path:
         writer.keep(table.slice(0, 3))
         writer.drop(table.slice(3), "verify", ["wrong: another number"])
     return workspace
+
+
+def test_looking_makes_nothing(workspace: Path) -> None:
+    for words in (["ls"], ["status"], ["report"], ["show", "x"], ["log", "x"], ["diff", "a", "b"]):
+        done = run_vlt(*words, "-w", workspace)
+        assert "Traceback" not in done.stderr
+        assert not workspace.exists(), words
 
 
 def test_ls(filled: Path) -> None:

@@ -17,7 +17,7 @@ from tests.rows import dataset, item
 from vlt.errors import UsageError, UserError
 from vlt.schema import ITEM
 from vlt.stage import Ledger, Stage, key_sum
-from vlt.store import Store
+from vlt.store import FORMAT, Store
 from vlt.writer import ROW_GROUP, Writer
 
 
@@ -145,7 +145,7 @@ def test_nothing_of_a_version_stays_when_its_stage_fails(workspace: Path) -> Non
 
 WRITE_AND_WAIT = """
 import sys, time
-from vlt.store import Store
+from vlt.store import FORMAT, Store
 from vlt.stage import Stage
 from vlt.writer import ROW_GROUP, Writer
 with Writer(Store(sys.argv[1]), Stage("test", {}), "out", "item"):
@@ -173,7 +173,8 @@ def test_two_writers_of_one_name_and_a_killed_one(workspace: Path) -> None:
 
 
 def test_a_workspace_of_a_newer_version_is_refused(workspace: Path) -> None:
-    Store(workspace)
+    dataset(Store(workspace), "items", "item", items(1))
+    assert json.loads((workspace / "workspace.json").read_text()) == {"format": FORMAT}
     (workspace / "workspace.json").write_text(json.dumps({"format": 99}))
     with pytest.raises(UserError, match="format 99"):
         Store(workspace)

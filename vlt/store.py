@@ -86,7 +86,7 @@ class Dataset:
 
 
 class Store:
-    """Finds, lists and locks the versions of one workspace; opening it creates the folder."""
+    """Finds, lists and locks the versions of one workspace; the first version creates its folder."""
 
     def __init__(self, root: Path | str):
         self.root = Path(root)
@@ -198,6 +198,7 @@ class Store:
             )
         file = self.folder(kind) / name / ".lock"
         file.parent.mkdir(parents=True, exist_ok=True)
+        self._write_format()
         with open(file, "a+") as opened:
             try:
                 fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -223,7 +224,7 @@ class Store:
         return Dataset(path, Manifest.read(path / "manifest.json"))
 
     def _check_format(self) -> None:
-        file = self.root / "workspace.json"
+        file = self._format_file
         if self.root.exists() and not self.root.is_dir():
             raise UserError(f"workspace {str(self.root)!r} is a file; name a folder with -w")
         if file.exists():
@@ -233,11 +234,17 @@ class Store:
                     f"workspace {str(self.root)!r} has format {found}, this vlt reads {FORMAT}; "
                     "update vlt or name another workspace with -w"
                 )
-            return
-        self.root.mkdir(parents=True, exist_ok=True)
-        part = self.root / f".workspace.{os.getpid()}"
-        part.write_text(json.dumps({"format": FORMAT}) + "\n")
-        part.replace(file)
+
+    def _write_format(self) -> None:
+        file = self._format_file
+        if not file.exists():
+            part = self.root / f".workspace.{os.getpid()}"
+            part.write_text(json.dumps({"format": FORMAT}) + "\n")
+            part.replace(file)
+
+    @property
+    def _format_file(self) -> Path:
+        return self.root / "workspace.json"
 
 
 def fresh_folder(path: Path) -> Path:
