@@ -145,7 +145,7 @@ def test_nothing_of_a_version_stays_when_its_stage_fails(workspace: Path) -> Non
 
 WRITE_AND_WAIT = """
 import sys, time
-from vlt.store import FORMAT, Store
+from vlt.store import Store
 from vlt.stage import Stage
 from vlt.writer import ROW_GROUP, Writer
 with Writer(Store(sys.argv[1]), Stage("test", {}), "out", "item"):
