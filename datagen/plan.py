@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from datagen.tally import Tally, duration
+from datagen.tally import Tally
 from vlt.engine.money import Price
+from vlt.pulse import duration
 
 
 @dataclass

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from vlt.engine.money import Price
+from vlt.pulse import duration
 
 PROGRESS_SECONDS = 0.5
 
@@ -67,12 +68,3 @@ class Tally:
         if self.speed:
             parts += [f"{duration((self.total - done) / self.speed)} left"]
         return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """90 -> 1 min 30 s"""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

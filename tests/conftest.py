@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,26 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own keys and workspace must not reach the tests."""
     for name in ("VLT_WORKSPACE", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A started Chromium; without one the tests are skipped, but never in CI."""
+    from tests.watched import browsing
+
+    with browsing() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A running `vlt view` over a filled workspace (tests.viewed.Site)."""
+    from tests.viewed import fill, serving
+
+    workspace = tmp_path_factory.mktemp("view") / "workspace"
+    fill(workspace)
+    with serving(workspace) as running:
+        yield running
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import random
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from benchmarks.pictures import FAMILIES
+from benchmarks.pictures import FAMILIES, encoded, scaled
 from benchmarks.pictures import copies as picture_copies
 from filters.make import make_filtered
 from filters.near_images import (
@@ -44,28 +43,9 @@ def chart(values: list[int], size: tuple[int, int] = (400, 300), shift: int = 0)
     return image
 
 
-def encoded(image: Image.Image, format: str = "PNG", **options: int) -> bytes:
-    """The image's bytes."""
-    out = io.BytesIO()
-    image.save(out, format, **options)
-    return out.getvalue()
-
-
-def scaled(image: Image.Image, scale: float) -> Image.Image:
-    """The image at another size."""
-    size = (round(image.width * scale), round(image.height * scale))
-    return image.resize(size, Image.Resampling.BICUBIC)
-
-
 def copies(image: Image.Image) -> list[bytes]:
     """What other people's copies of it look like."""
-    return [
-        encoded(image, "JPEG", quality=90),
-        encoded(image, "JPEG", quality=40),
-        encoded(scaled(image, 0.5)),
-        encoded(scaled(image, 0.75), "JPEG", quality=75),
-        encoded(scaled(image, 2.0)),
-    ]
+    return [data for _, data in picture_copies(image)]
 
 
 def drawn(count: int, seed: int = 0) -> list[list[int]]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.browser import MISSING, chromium, opened
 from tests.cli import vlt_json
 from tests.made_run import HELD_OUT, evaluation, made_run
 from tests.report_page import Page
@@ -54,16 +51,6 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = folder / "report.html"
     file.write_text(report_html(find(store)), encoding="utf-8")
     return file
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A Chromium; where there is none the tests are left out, but never on CI."""
-    if not chromium():
-        assert "CI" not in os.environ, MISSING
-        pytest.skip(MISSING)
-    with opened() as chrome:
-        yield chrome
 
 
 def test_hostile_text_is_text(hostile: Path) -> None:

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
 
 from tests.cli import vlt_json
-from tests.viewed import Site, cards, fill, grid, rows_of, sentence, serving, zebra
+from tests.viewed import Site, cards, grid, rows_of, sentence, serving, zebra
 from vlt.view.state import PAGE
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    workspace = tmp_path_factory.mktemp("view") / "workspace"
-    fill(workspace)
-    with serving(workspace) as opened:
-        yield opened
 
 
 def test_it_opens_with_the_newest_or_the_one_named(site: Site) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.rows import dataset, item, sample
 from tests.viewed import Site, serving
-from tests.watched import NARROW, UNFOLD, WIDE, Watched, browsing, watching
+from tests.watched import NARROW, UNFOLD, WIDE, Watched, watching
 from vlt.flags import Flag, Flags
 from vlt.schema import SAMPLE
 from vlt.stage import Stage
@@ -44,12 +44,6 @@ BROKEN = (
     *("- " * 300, "|a|b|\n|:-|-:|\n" * 100, "$" * 1_001, "\\(" * 700, "![" * 700),
 )
 BIDI = "safe \u202egnol\u202c \u2066x\u2069 zero\u200bwidth \x07\x1b[31m"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with browsing() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -7,23 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.viewed import Site, fill, serving
-from tests.watched import NARROW, UNFOLD, WIDE, Watched, browsing, watching
+from tests.viewed import Site
+from tests.watched import NARROW, UNFOLD, WIDE, Watched, watching
 from vlt.flags import Flags
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with browsing() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    workspace = tmp_path_factory.mktemp("view") / "workspace"
-    fill(workspace)
-    with serving(workspace) as running:
-        yield running
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,6 @@ from tests.rows import dataset, item
 from tests.viewed import Site, cards, fill, grid, rows_of, sentence, serving
 from vlt.stage import Manifest, Stage
 from vlt.store import Store
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    workspace = tmp_path_factory.mktemp("view") / "workspace"
-    fill(workspace)
-    with serving(workspace) as opened:
-        yield opened
 
 
 def test_a_version_that_is_written_meanwhile(tmp_path: Path) -> None:

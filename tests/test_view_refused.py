@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
-from tests.viewed import Site, cards, fill, grid, rows_of, sentence, serving, zebra
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    workspace = tmp_path_factory.mktemp("view") / "workspace"
-    fill(workspace)
-    with serving(workspace) as opened:
-        yield opened
+from tests.viewed import Site, cards, grid, rows_of, sentence, zebra
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import typer
 
 from vlt.cli.options import WORKSPACE, Json, Workspace, open_store
 from vlt.cli.output import plain, print_json, print_table
+from vlt.pulse import duration
 
 SILENT = 60
 """Seconds without a beat after which that is told: a model is loading, or a server hangs."""
@@ -88,12 +89,3 @@ def _says(row: Mapping[str, Any]) -> str:
     if row.get("reason"):
         parts.append(row["reason"])
     return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """90 -> 1 min 30 s"""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
