@@ -18,16 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import cell, gains, pooled
-from filters.make import make_filtered
-from train.grpo import train_grpo
-from train.sft import train_sft
-from vlt.evaluate import make_evaluation
-from vlt.images import ImageStore
-from vlt.journal import Journal
-from vlt.recipe import load_recipe
-from vlt.recipe_fields import Recipe, Train
-from vlt.steps import Run, training
-from vlt.store import Dataset, Store
+from vlt.evaluation.evaluate import make_evaluation
+from vlt.filters.apply import make_filtered
+from vlt.images.store import ImageStore
+from vlt.runs import training_steps as training
+from vlt.runs.fields import Recipe, Train
+from vlt.runs.plan import Run
+from vlt.runs.recipe import load_recipe
+from vlt.train.grpo import train_grpo
+from vlt.train.sft import train_sft
+from vlt.workspace.journal import Journal
+from vlt.workspace.store import Dataset, Store
 
 LONGEST = 21
 """Words of reasoning (the paper: 500): a tenth of the samples are longer."""

@@ -36,14 +36,14 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.stub import Stub
-from vlt.images import ImageStore
-from vlt.journal import Journal
+from vlt.images.store import ImageStore
 from vlt.prompts import Prompt, render
 from vlt.request import Completion, Sampling, request_key
-from vlt.schema import ITEM, item_id
-from vlt.stage import Stage
-from vlt.store import Store
-from vlt.writer import Writer
+from vlt.workspace.journal import Journal
+from vlt.workspace.manifest import Stage
+from vlt.workspace.schema import ITEM, item_id
+from vlt.workspace.store import Store
+from vlt.workspace.writer import Writer
 
 SYSTEM = (
     "You are a careful reasoner. Think inside <think></think>, answer inside <answer></answer>."
@@ -267,8 +267,8 @@ def first(_: Path | None) -> None:
 
 def fill_journal(store: Store, start: int, stop: int) -> None:
     """As if these items had been answered, with the settings of `generate`."""
-    from datagen.prompts import ROLLOUT
-    from datagen.rollouts import SAMPLING
+    from vlt.datagen.paper_prompts import ROLLOUT
+    from vlt.datagen.rollouts import SAMPLING
 
     prompt = Prompt(user=ROLLOUT.user, system=SYSTEM)
     sampling: Sampling = SAMPLING

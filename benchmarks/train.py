@@ -29,12 +29,12 @@ import pyarrow.parquet as pq
 
 from benchmarks.shapes import SHAPES, build, peak_flops, picture
 from tests.tiny import PROMPT, items, samples
-from train.export import write_trl
-from train.grpo import train_grpo
-from train.launch import environment
-from train.sft import train_sft
-from vlt.images import ImageStore
-from vlt.store import Dataset, Store
+from vlt.images.store import ImageStore
+from vlt.train.grpo import train_grpo
+from vlt.train.launch import environment
+from vlt.train.sft import train_sft
+from vlt.train.trl_rows import write_trl
+from vlt.workspace.store import Dataset, Store
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "sft": {"per_device_train_batch_size": 16, "learning_rate": 1e-4},
@@ -65,7 +65,7 @@ if kind == "sft":
     trainer = SFTTrainer(model=model, args=args, train_dataset=rows)
 else:
     from trl import GRPOConfig, GRPOTrainer
-    from train.rewards import rewards
+    from vlt.train.rewards import rewards
     args = GRPOConfig(folder, **place, **same, **settings)
     functions = rewards({"accuracy": 1.0}).functions
     trainer = GRPOTrainer(model=model, reward_funcs=functions, args=args, train_dataset=rows)

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.corpus import Texts, vocabulary
-from vlt.images import ImageStore
-from vlt.schema import KINDS
-from vlt.stage import Stage
-from vlt.store import Dataset, Store
-from vlt.writer import Writer
+from vlt.images.store import ImageStore
+from vlt.workspace.manifest import Stage
+from vlt.workspace.schema import KINDS
+from vlt.workspace.store import Dataset, Store
+from vlt.workspace.writer import Writer
 
 GROUP = 10_000
 SAMPLES = 4

@@ -12,14 +12,14 @@ from typing import Any, Unpack
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datagen.ask import Ask, Asking
-from datagen.prompts import CAPTION
-from vlt.engine.pixels import sized
+from vlt.datagen.generate import Ask, Asking
+from vlt.datagen.paper_prompts import CAPTION
+from vlt.images.pixels import sized
 from vlt.prompts import Prompt, render
 from vlt.request import Completion, Message, Sampling
-from vlt.stage import Stage
-from vlt.store import Dataset, Store
-from vlt.writer import Writer
+from vlt.workspace.manifest import Stage
+from vlt.workspace.store import Dataset, Store
+from vlt.workspace.writer import Writer
 
 READS = ("question", "choices", "images")
 SAMPLING = Sampling(temperature=0.0, max_tokens=1024)
@@ -65,5 +65,5 @@ def make_captions(
             writer.keep(kept.append_column("caption_model", models))
             writer.fail(rows.filter(pc.invert(answered)), reasons)
             read, written = sum(c.prompt_tokens for c in got), sum(c.completion_tokens for c in got)
-            writer.count_tokens(read, written, ask.price)
+            writer.count_tokens(read, written, ask.cost(read, written))
     return writer.dataset, False

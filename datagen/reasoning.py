@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Unpack
 
-from datagen.ask import Ask, Asking
-from datagen.prompts import REASONING
-from datagen.samples import make_samples
+from vlt.datagen.generate import Ask, Asking
+from vlt.datagen.paper_prompts import REASONING
+from vlt.datagen.samples import make_samples
 from vlt.prompts import Prompt, render
 from vlt.request import Message, Sampling
-from vlt.stage import Stage
-from vlt.store import Dataset, Store
+from vlt.workspace.manifest import Stage
+from vlt.workspace.store import Dataset, Store
 
 READS = ("question", "choices", "caption")
 K = 4

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Unpack
 
-from datagen.ask import Ask, Asking
-from datagen.prompts import ROLLOUT
-from datagen.samples import make_samples
-from vlt.engine.pixels import sized
+from vlt.datagen.generate import Ask, Asking
+from vlt.datagen.paper_prompts import ROLLOUT
+from vlt.datagen.samples import make_samples
+from vlt.images.pixels import sized
 from vlt.prompts import Prompt, render
 from vlt.request import Message, Sampling
-from vlt.stage import Stage
-from vlt.store import Dataset, Store
+from vlt.workspace.manifest import Stage
+from vlt.workspace.store import Dataset, Store
 
 READS = ("question", "choices", "images")
 K = 4

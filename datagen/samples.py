@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datagen.ask import Answer, Ask, Messages
+from vlt.datagen.generate import Answer, Ask, Messages
 from vlt.grade.extract import extract, split_reasoning
 from vlt.request import Completion
-from vlt.stage import Stage
-from vlt.store import Dataset, Store
-from vlt.writer import Writer
+from vlt.workspace.manifest import Stage
+from vlt.workspace.store import Dataset, Store
+from vlt.workspace.writer import Writer
 
 
 def make_samples(
@@ -44,7 +44,7 @@ def make_samples(
             writer.keep(_with_answers(every.filter(answered), flat, label))
             reasons = [a for a in flat if isinstance(a, str)]
             writer.fail(every.filter(pc.invert(answered)), reasons)
-            writer.count_tokens(*_tokens(answers), ask.price)
+            writer.count_tokens(*(tokens := _tokens(answers)), ask.cost(*tokens))
     return writer.dataset, False
 
 

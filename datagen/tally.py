@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from vlt.engine.money import Price
-from vlt.pulse import duration
+from vlt.engine.budget import Price
+from vlt.workspace.progress import duration
 
 PROGRESS_SECONDS = 0.5
 

@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from filters.dedup import hashed, joined
-from filters.difficulty import rates_of, with_dropped
-from filters.reflection import KEYWORDS, count_keywords
-from filters.text import Ints, count_words, reasoning
-from vlt.store import Dataset
+from vlt.filters.duplicates.exact import hashed, joined
+from vlt.filters.rules.difficulty import rates_of, with_dropped
+from vlt.filters.rules.reflection import KEYWORDS, count_keywords
+from vlt.filters.text import Ints, count_words, reasoning
+from vlt.workspace.store import Dataset
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BINS = 20

@@ -15,9 +15,9 @@ from tests.stub_server import SETTINGS, text_of
 from tests.test_gen_crash import start
 from vlt.engine import batch as batches
 from vlt.engine.batch import BatchEngine
-from vlt.journal import Journal
 from vlt.request import Completion, Failure, Request, Sampling, request_key
-from vlt.store import Store
+from vlt.workspace.journal import Journal
+from vlt.workspace.store import Store
 
 PNG = b"\x89PNG\r\n\x1a\n"
 SAMPLING = Sampling(seed=5, max_tokens=64)

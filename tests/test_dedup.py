@@ -13,16 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.filters import Spilled
-from filters.clusters import components, near_clusters
-from filters.database import Scratch
-from filters.dedup import kept_items
-from filters.dedup_file import dedup_file
-from filters.hashing import word_blocks
-from filters.make import make_filtered
-from filters.near import common_grams, sketched
 from tests.rows import dataset, item, sample
 from vlt.errors import UsageError, UserError
-from vlt.store import Dataset, Store
+from vlt.filters.apply import make_filtered
+from vlt.filters.duckdb_scratch import Scratch
+from vlt.filters.duplicates.clusters import components, near_clusters
+from vlt.filters.duplicates.exact import kept_items
+from vlt.filters.duplicates.file import dedup_file
+from vlt.filters.duplicates.hashing import word_blocks
+from vlt.filters.duplicates.minhash import common_grams, sketched
+from vlt.workspace.store import Dataset, Store
 
 
 @pytest.fixture

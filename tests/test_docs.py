@@ -11,7 +11,7 @@ import pytest
 import typer.main
 
 from vlt.cli.main import app
-from vlt.recipe import BUNDLED
+from vlt.runs.recipe import BUNDLED
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = typer.main.get_command(app)

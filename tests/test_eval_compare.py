@@ -10,13 +10,13 @@ import pytest
 
 from tests.rows import dataset, item
 from tests.scripted import Scripted
-from vlt.compare import compare, compared, exact_sign_test
 from vlt.errors import UserError
-from vlt.evaluate import make_evaluation
-from vlt.journal import Journal
+from vlt.evaluation.compare import compare, compared, exact_sign_test
+from vlt.evaluation.evaluate import make_evaluation
 from vlt.prompts import Prompt
 from vlt.request import Sampling
-from vlt.store import Dataset, Store
+from vlt.workspace.journal import Journal
+from vlt.workspace.store import Dataset, Store
 
 
 @pytest.mark.parametrize("more", range(6))

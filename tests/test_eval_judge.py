@@ -14,14 +14,14 @@ from tests.benchmark_files import copy_of
 from tests.cli import vlt_json
 from tests.rows import dataset, item, sample
 from tests.talking_server import Talking
-from vlt.digest import model_identity
 from vlt.engine.openai import OpenAIEngine
 from vlt.errors import UsageError, UserError
-from vlt.evaluate import make_verdicts
-from vlt.journal import Journal
-from vlt.llm_judge import PROMPT, LLMJudge, code_of, messages_for, verdict_of
+from vlt.evaluation.evaluate import make_verdicts
+from vlt.evaluation.judge import PROMPT, LLMJudge, code_of, messages_for, verdict_of
 from vlt.request import Completion
-from vlt.store import Dataset, Store
+from vlt.workspace.digest import model_identity
+from vlt.workspace.journal import Journal
+from vlt.workspace.store import Dataset, Store
 
 CODE = "0a1b2c3d"
 

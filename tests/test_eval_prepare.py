@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from datagen.benchmarks import BENCHMARKS, BY_NAME, prepare_benchmark
-from datagen.sources import make_items
 from tests.benchmark_files import (
     FILES,
     FLOAT_HINT,
@@ -23,9 +21,11 @@ from tests.benchmark_files import (
 )
 from tests.cli import vlt, vlt_error, vlt_json
 from tests.hub_server import HubServer
+from vlt.datagen.benchmarks import BENCHMARKS, BY_NAME, prepare_benchmark
+from vlt.datagen.sources import make_items
 from vlt.errors import UserError
 from vlt.prompts import question_text
-from vlt.store import Dataset, Store
+from vlt.workspace.store import Dataset, Store
 
 PLEASE = "rovide the correct option letter, e.g., A, B, C, D, E, at the end."
 LETTER = f"Hint: Please answer the question and p{PLEASE}\nQuestion: "

@@ -8,11 +8,11 @@ import pytest
 
 from tests.rows import dataset, item
 from tests.scripted import Scripted
-from vlt.evaluate import in_format, make_evaluation, wilson
-from vlt.journal import Journal
+from vlt.evaluation.evaluate import in_format, make_evaluation, wilson
 from vlt.prompts import Prompt
 from vlt.request import Sampling
-from vlt.store import Store
+from vlt.workspace.journal import Journal
+from vlt.workspace.store import Store
 
 
 @pytest.mark.parametrize(

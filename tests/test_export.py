@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from datagen.export import parquet_shards, plan_shards
-from datagen.export_trainers import with_placeholders
-from datagen.sources import make_items
 from tests.cli import vlt, vlt_error, vlt_json
 from tests.pictures import png, turned_jpeg
 from tests.rows import dataset, item, sample
-from vlt.images import ImageStore
-from vlt.store import Dataset, Store
+from vlt.datagen.export.files import parquet_shards, plan_shards
+from vlt.datagen.export.trainers import with_placeholders
+from vlt.datagen.sources import make_items
+from vlt.images.store import ImageStore
+from vlt.workspace.store import Dataset, Store
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_parquet_holds_the_very_bytes_and_null_columns_keep_their_type(
 def test_shards_are_cut_by_size_and_are_always_the_same(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("datagen.export.GROUP_ROWS", 3)
+    monkeypatch.setattr("vlt.datagen.export.files.GROUP_ROWS", 3)
     made = samples(store, n=25)
     with ImageStore(store.images) as images:
         plan = plan_shards(made, images, size=120_000)

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tiny import COLOURS, PROMPT, item_rows, items, png, samples, tiny_vlm
-from train.export import band, items_of_samples, write_trl
-from vlt.engine.pixels import Pixels, fitted
-from vlt.images import ImageStore
+from vlt.images.pixels import Pixels, fitted
+from vlt.images.store import ImageStore
 from vlt.prompts import Prompt
-from vlt.schema import SAMPLE
-from vlt.stage import Stage
-from vlt.store import Dataset, Store
-from vlt.writer import Writer
+from vlt.train.trl_rows import band, items_of_samples, write_trl
+from vlt.workspace.manifest import Stage
+from vlt.workspace.schema import SAMPLE
+from vlt.workspace.store import Dataset, Store
+from vlt.workspace.writer import Writer
 
 
 @pytest.fixture
@@ -116,9 +116,9 @@ def test_resized_pictures_pass_the_processor_unchanged(tmp_path: Path) -> None:
     """Also where least and most are the same, where the rule does not give one size twice."""
     from PIL import Image
 
-    from train.job import Job
-    from train.reader import load_reader
-    from train.run import pixel_factor
+    from vlt.train.child import Job
+    from vlt.train.processor import load_reader
+    from vlt.train.training import pixel_factor
 
     model = tiny_vlm(tmp_path / "vlm")
     assert pixel_factor(str(model)) == 28

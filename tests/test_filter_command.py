@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.cli import vlt, vlt_error, vlt_json
 from tests.rows import dataset
 from tests.test_filters import thought
-from vlt.store import Store
+from vlt.workspace.store import Store
 
 
 def chain(workspace: Path, name: str) -> list[str]:

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from filters.chain import parse_chain
-from filters.difficulty import pass_rates
-from filters.make import make_filtered
-from filters.shape import settings
 from tests.rows import dataset, item, sample
 from vlt.errors import UsageError, UserError
-from vlt.store import Dataset, Store
+from vlt.filters.apply import make_filtered
+from vlt.filters.protocol import settings
+from vlt.filters.registry import parse_chain
+from vlt.filters.rules.difficulty import pass_rates
+from vlt.workspace.store import Dataset, Store
 
 
 @pytest.fixture

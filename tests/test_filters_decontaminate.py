@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from filters.make import make_filtered
-from filters.pairs import pairs_of
 from tests.rows import dataset, item, sample
 from tests.test_filters import store
 from tests.test_near_images import chart, copies, encoded
 from vlt.errors import UsageError, UserError
-from vlt.images import ImageStore
-from vlt.store import Dataset, Store
+from vlt.filters.apply import make_filtered
+from vlt.filters.duplicates.pairs import pairs_of
+from vlt.images.store import ImageStore
+from vlt.workspace.store import Dataset, Store
 
 __all__ = ["store"]
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from filters import make
-from filters.make import make_filtered
 from tests.rows import dataset, item, sample
-from vlt.store import Dataset, Store
+from vlt.filters import apply as make
+from vlt.filters.apply import make_filtered
+from vlt.workspace.store import Dataset, Store
 
 words = st.lists(
     st.sampled_from(

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from filters.make import make_filtered
 from tests.rows import dataset, item, sample
 from tests.tiny import tiny_vlm
 from vlt.errors import UsageError, UserError
-from vlt.images import ImageStore
-from vlt.store import Store
+from vlt.filters.apply import make_filtered
+from vlt.images.store import ImageStore
+from vlt.workspace.store import Store
 
 
 def test_tokens_are_those_of_the_processor(workspace: Path, tmp_path: Path) -> None:

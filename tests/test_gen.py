@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
-from datagen.adaptive import UntilCorrect
-from datagen.captions import make_captions
-from datagen.reasoning import make_reasoning
-from datagen.rollouts import make_rollouts
 from tests.rows import dataset, item
 from tests.stub import Stub
 from tests.stub_server import SETTINGS, text_of
+from vlt.datagen.adaptive import UntilCorrect
+from vlt.datagen.captions import make_captions
+from vlt.datagen.reasoning import make_reasoning
+from vlt.datagen.rollouts import make_rollouts
 from vlt.engine import Engine
 from vlt.engine.openai import OpenAIEngine
 from vlt.errors import UsageError
-from vlt.journal import Journal
 from vlt.prompts import Prompt
 from vlt.request import Sampling
-from vlt.store import Dataset, Store
+from vlt.workspace.journal import Journal
+from vlt.workspace.store import Dataset, Store
 
 PNG = b"\x89PNG\r\n\x1a\n"
 PROMPT = Prompt(user="{question}")

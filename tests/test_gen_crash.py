@@ -17,8 +17,8 @@ import pytest
 from tests.cli import run_vlt, vlt_error
 from tests.rows import dataset, item
 from tests.stub import Stub
-from vlt.journal import Journal
-from vlt.store import Dataset, Store
+from vlt.workspace.journal import Journal
+from vlt.workspace.store import Dataset, Store
 
 CONCURRENCY = 16
 

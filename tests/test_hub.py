@@ -17,11 +17,11 @@ from tests.cli import run_vlt, vlt, vlt_error
 from tests.hub_server import HubServer
 from tests.pictures import png
 from tests.rows import dataset, item, sample
-from vlt.images import ImageStore
-from vlt.schema import KINDS
-from vlt.stage import Stage
-from vlt.store import Dataset, Store
-from vlt.writer import Writer
+from vlt.images.store import ImageStore
+from vlt.workspace.manifest import Stage
+from vlt.workspace.schema import KINDS
+from vlt.workspace.store import Dataset, Store
+from vlt.workspace.writer import Writer
 
 
 @pytest.fixture
@@ -262,7 +262,7 @@ def test_what_had_arrived_is_not_sent_again(
     program = (
         "import sys\n"
         "from datagen import export, hub, hub_calls\n"
-        "from vlt.store import Store\n"
+        "from vlt.workspace.store import Store\n"
         "from vlt.errors import UserError\n"
         "import functools\n"
         "hub.parquet_shards = functools.partial(export.parquet_shards, size=150_000)\n"

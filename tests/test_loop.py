@@ -16,7 +16,7 @@ import yaml
 
 from tests.cli import run_vlt, vlt, vlt_error, vlt_json
 from tests.small_recipe import write_small
-from vlt.store import Store
+from vlt.workspace.store import Store
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,9 @@ from PIL import Image, ImageDraw
 
 from benchmarks.pictures import FAMILIES, encoded, scaled
 from benchmarks.pictures import copies as picture_copies
-from filters.make import make_filtered
-from filters.near_images import (
+from tests.rows import dataset, item
+from vlt.filters.apply import make_filtered
+from vlt.filters.duplicates.near_images import (
     ALL_PAIRS,
     BITS,
     BRIGHTNESS,
@@ -21,9 +22,8 @@ from filters.near_images import (
     near_pairs,
     same_pictures,
 )
-from tests.rows import dataset, item
-from vlt.images import ImageStore
-from vlt.store import Store
+from vlt.images.store import ImageStore
+from vlt.workspace.store import Store
 
 COLOURS = ("#4878a8", "#e08030", "#50a050", "#c04040", "#8060b0", "#a07050")
 

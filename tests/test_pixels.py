@@ -12,11 +12,11 @@ from tests.cli import vlt, vlt_error
 from tests.rows import dataset, item
 from tests.stub import Stub
 from tests.tiny import png
-from vlt.engine.pixels import Pixels, sized, sizing
 from vlt.errors import UsageError, UserError
-from vlt.images import ImageStore
-from vlt.journal import Journal
-from vlt.store import Store
+from vlt.images.pixels import Pixels, sized, sizing
+from vlt.images.store import ImageStore
+from vlt.workspace.journal import Journal
+from vlt.workspace.store import Store
 
 
 def size(data: bytes) -> tuple[int, int]:
@@ -104,7 +104,7 @@ def test_the_range_is_part_of_what_is_asked(workspace: Path) -> None:
 
 
 def test_a_recipe_says_it_of_a_model() -> None:
-    from vlt.recipe import load_recipe
+    from vlt.runs.recipe import load_recipe
 
     text = {"models.captioner.pixels": "3136:50176"}
     assert load_recipe("miniature", text).models.captioner.pixels == "3136:50176/28"

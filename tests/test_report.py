@@ -17,7 +17,7 @@ from tests.rows import dataset, item
 from vlt.report import Found, find, report_html
 from vlt.report.numbers import by_stage, changes, costs, funnel, metrics, pass_at, per_verified
 from vlt.report.responses import bins, responses
-from vlt.store import Dataset, Store
+from vlt.workspace.store import Dataset, Store
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import yaml
 from tests.benchmark_files import copy_of
 from tests.cli import run_vlt, vlt_error, vlt_json
 from tests.small_recipe import write_small
-from vlt.store import Dataset, Store
+from vlt.workspace.store import Dataset, Store
 
 pytestmark = pytest.mark.slow
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tests.tiny import PROMPT, items, samples, tiny_tokenizer
-from train.grpo import train_grpo
-from train.sft import train_sft
-from vlt.recipe import load_recipe
-from vlt.steps import training
-from vlt.store import Store
+from vlt.runs import training_steps as training
+from vlt.runs.recipe import load_recipe
+from vlt.train.grpo import train_grpo
+from vlt.train.sft import train_sft
+from vlt.workspace.store import Store
 
 RECIPE = "qwen2.5-vl-3b-single-gpu"
 # Qwen2.5-VL-3B-Instruct's config.json with its numbers divided: eight query heads to a key head,
@@ -50,7 +50,7 @@ def shrunk_3b(folder: Path) -> Path:
     import torch
     from transformers import GenerationConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-    from datagen.miniature.models import make_processor, save
+    from vlt.datagen.miniature.tiny_models import make_processor, save
 
     tokenizer = tiny_tokenizer()
     ids = tokenizer.convert_tokens_to_ids
@@ -71,7 +71,7 @@ def shrunk_3b(folder: Path) -> Path:
 
 
 def test_each_setting_has_its_reason() -> None:
-    from vlt.recipe import find_recipe
+    from vlt.runs.recipe import find_recipe
 
     lines = find_recipe(RECIPE).read_text().splitlines()
     settings = lines[lines.index("sft:") : lines.index("rounds:")]

@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from datagen.sources import make_items
 from tests.cli import run_vlt, vlt_error
 from tests.pictures import encoded, picture, png, turned_jpeg
+from vlt.datagen.sources import make_items
 from vlt.errors import UsageError, UserError
-from vlt.images import ImageStore
-from vlt.store import Dataset, Store
+from vlt.images.store import ImageStore
+from vlt.workspace.store import Dataset, Store
 
 
 @pytest.fixture
@@ -393,7 +393,7 @@ def test_wrong_usage_is_one_sentence(
 
 
 def test_a_pil_image_of_a_builder(tmp_path: Path) -> None:
-    from datagen.sources.record import read_record
+    from vlt.datagen.sources.record import read_record
 
     columns = {"question": "q", "answer": "a", "images": "i"}
     record = read_record({"q": "x", "a": "1", "i": picture(2)}, columns, tmp_path)
@@ -406,10 +406,10 @@ def test_kill_in_the_middle_then_again(tmp_path: Path) -> None:
     file = a_folder(tmp_path / "mine", 40)
     program = (
         "import os, signal, sys\n"
-        "import vlt.images\n"
+        "import vlt.images.store\n"
         "from datagen.sources import items\n"
-        "from vlt.store import Store\n"
-        "vlt.images.PACK_BYTES = 30_000\n"
+        "from vlt.workspace.store import Store\n"
+        "vlt.images.store.PACK_BYTES = 30_000\n"
         "def killed(record, images, source, n=[0]):\n"
         "    n[0] += 1\n"
         "    if n[0] == 25: os.kill(os.getpid(), signal.SIGKILL)\n"

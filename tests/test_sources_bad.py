@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from datagen.sources import make_items
 from tests.cli import run_vlt
 from tests.pictures import animation, bomb, encoded, picture, png, sixteen_bits, turned_jpeg
+from vlt.datagen.sources import make_items
 from vlt.errors import UserError
-from vlt.store import Store
+from vlt.workspace.store import Store
 
 GOOD = {"image": "good.png", "question": "How many?", "answer": "3"}
 FILES: dict[str, bytes] = {

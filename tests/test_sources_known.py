@@ -13,15 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from datagen.benchmarks import BENCHMARKS
-from datagen.sources import make_items
-from datagen.sources.conversations import stated_answer, taken_apart
-from datagen.sources.known import KNOWN, ONEVISION, Known
 from tests.cli import vlt, vlt_error, vlt_json
 from tests.hub_server import HubServer
 from tests.pictures import png
-from vlt.images import ImageStore
-from vlt.store import Store
+from vlt.datagen.benchmarks import BENCHMARKS
+from vlt.datagen.sources import make_items
+from vlt.datagen.sources.conversations import stated_answer, taken_apart
+from vlt.datagen.sources.known import KNOWN, ONEVISION, Known
+from vlt.images.store import ImageStore
+from vlt.workspace.store import Store
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 TURNS = pa.list_(pa.struct([("from", pa.string()), ("value", pa.string())]))

@@ -12,12 +12,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from filters.make import make_filtered
-from filters.plot import svg
-from filters.stats import dataset_stats, distribution
 from tests.rows import dataset, item
 from tests.test_filters import store, thought
-from vlt.store import Store
+from vlt.filters.apply import make_filtered
+from vlt.filters.stats import dataset_stats, distribution
+from vlt.report.plot import svg
+from vlt.workspace.store import Store
 
 __all__ = ["store"]
 

@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.tiny import PROMPT, items, samples, tiny_vlm
-from train.export import write_trl
-from train.grpo import train_grpo
-from train.sft import train_sft
 from vlt.errors import UserError
-from vlt.images import ImageStore
-from vlt.store import Dataset, Store
+from vlt.images.store import ImageStore
+from vlt.train.grpo import train_grpo
+from vlt.train.sft import train_sft
+from vlt.train.trl_rows import write_trl
+from vlt.workspace.store import Dataset, Store
 
 SFT: dict[str, Any] = {
     "per_device_train_batch_size": 8,
@@ -135,8 +135,8 @@ def test_a_frozen_tower_gets_no_gradients_and_keeps_its_weights(
     from safetensors.torch import load_file
     from trl import SFTConfig, SFTTrainer
 
-    from train.freeze import part_of
-    from train.job import Job, load_model
+    from vlt.train.child import Job, load_model
+    from vlt.train.freeze import part_of
 
     before = load_file(Path(model) / "model.safetensors")
     after = load_file(checkpoint.path / "model.safetensors")
@@ -158,7 +158,7 @@ def test_a_frozen_tower_gets_no_gradients_and_keeps_its_weights(
 def test_a_checkpoint_is_a_version_with_parents_and_metrics(
     checkpoint: Dataset, store: Store, data: Dataset, model: str
 ) -> None:
-    from vlt.digest import model_digest
+    from vlt.workspace.digest import model_digest
 
     m = checkpoint.manifest
     assert (m.kind, m.stage, m.rows) == ("checkpoint", "train sft", 24)
@@ -179,7 +179,7 @@ def test_a_checkpoint_is_a_version_with_parents_and_metrics(
 def test_grpo_from_a_checkpoint_is_trl_by_hand(student: str, store: Store, tmp_path: Path) -> None:
     from trl import GRPOConfig, GRPOTrainer
 
-    from train.rewards import rewards
+    from vlt.train.rewards import rewards
 
     prompts = items(store, 12)
     ours, _ = train_grpo(
@@ -219,9 +219,9 @@ RUN = """
 import sys
 from pathlib import Path
 from tests.tiny import PROMPT
-from train.grpo import train_grpo
-from train.sft import train_sft
-from vlt.store import Store
+from vlt.train.grpo import train_grpo
+from vlt.train.sft import train_sft
+from vlt.workspace.store import Store
 
 kind, root, model, data, name = sys.argv[1:]
 settings = {settings}[kind]
@@ -353,8 +353,8 @@ def test_a_text_model_has_no_tower_to_freeze(store: Store, tmp_path: Path) -> No
 
 def test_prompts_that_are_too_long_are_left_out(store: Store, model: str, data: Dataset) -> None:
     """Pictures of 84, 112 and 140 x 56 pixels make 6, 8 and 10 tokens, and each prompt the rest."""
-    from train.job import Job
-    from train.reader import load_reader, prompt_tokens
+    from vlt.train.child import Job
+    from vlt.train.processor import load_reader, prompt_tokens
 
     settings = {**SFT, "max_steps": 1}
     reader = load_reader(Job("sft", model, None, "", {}, [], None))

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tests.tiny import PROMPT, items, samples, tiny_vlm
-from train.choose import Chooser
-from train.sft import train_sft
-from vlt.digest import model_digest
-from vlt.store import Dataset, Store
+from vlt.train.selection import Chooser
+from vlt.train.sft import train_sft
+from vlt.workspace.digest import model_digest
+from vlt.workspace.store import Dataset, Store
 
 pytestmark = pytest.mark.slow
 SETTINGS: dict[str, Any] = {

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import PROMPT, items, samples, tiny_vlm
-from train.freeze import part_of
-from train.grpo import train_grpo
-from train.lora import check_lora
-from train.sft import train_sft
 from vlt.errors import UserError
-from vlt.store import Store
+from vlt.train.freeze import part_of
+from vlt.train.grpo import train_grpo
+from vlt.train.lora import check_lora
+from vlt.train.sft import train_sft
+from vlt.workspace.store import Store
 
 pytest.importorskip("peft")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import PROMPT, samples, tiny_vlm
-from train.settings import REPORTERS, resolve
-from train.sft import train_sft
 from vlt.errors import UserError
-from vlt.store import Store
+from vlt.train.settings import REPORTERS, resolve
+from vlt.train.sft import train_sft
+from vlt.workspace.store import Store
 
 
 @pytest.mark.slow

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from train.explain import explain
-from train.fields import fields
-from train.freeze import part_of
-from train.launch import _launcher, environment
-from train.rewards import check_reward, is_bare, rewards
-from train.settings import check_freeze, check_pixels, identity, resolve
 from vlt.errors import UserError
+from vlt.train.explain import explain
+from vlt.train.freeze import part_of
+from vlt.train.launch import _launcher, environment
+from vlt.train.rewards import check_reward, is_bare, rewards
+from vlt.train.settings import check_freeze, check_pixels, identity, resolve
+from vlt.train.trl_fields import fields
 
 
 def test_fields_read_from_the_source_are_trls_own() -> None:
@@ -166,7 +166,7 @@ def test_explain_sets_value_paper_and_default_side_by_side() -> None:
 
 
 def test_how_processes_are_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    from train import launch
+    from vlt.train import launch
 
     assert _launcher(1, ()) == []
     words = _launcher(4, ["fsdp2"])

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.tiny import PROMPT, items, samples, tiny_tokenizer, tiny_vlm
-from train.freeze import part_of
-from train.grpo import train_grpo
-from train.sft import train_sft
-from vlt.store import Dataset, Store
+from vlt.train.freeze import part_of
+from vlt.train.grpo import train_grpo
+from vlt.train.sft import train_sft
+from vlt.workspace.store import Dataset, Store
 
 pytestmark = pytest.mark.slow
 
@@ -84,7 +84,7 @@ def shrunk_7b(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import GenerationConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-    from datagen.miniature.models import make_processor, save
+    from vlt.datagen.miniature.tiny_models import make_processor, save
 
     tokenizer = tiny_tokenizer()
     ids = tokenizer.convert_tokens_to_ids

@@ -11,12 +11,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from vlt.images import ImageStore
+from vlt.images.store import ImageStore
 from vlt.prompts import Prompt
-from vlt.schema import item_id
-from vlt.stage import Stage
-from vlt.store import Dataset, Store
-from vlt.writer import Writer
+from vlt.workspace.manifest import Stage
+from vlt.workspace.schema import item_id
+from vlt.workspace.store import Dataset, Store
+from vlt.workspace.writer import Writer
 
 PROMPT = Prompt("{question} Think first.")
 COLOURS = {"red": (220, 40, 40), "blue": (40, 40, 220), "green": (40, 160, 40)}
@@ -25,7 +25,7 @@ COLOURS = {"red": (220, 40, 40), "blue": (40, 40, 220), "green": (40, 160, 40)}
 @functools.cache
 def tiny_tokenizer() -> Any:
     """The miniature's tokenizer."""
-    from datagen.miniature.models import make_tokenizer
+    from vlt.datagen.miniature.tiny_models import make_tokenizer
 
     return make_tokenizer()
 
@@ -34,7 +34,7 @@ def tiny_vlm(folder: Path, seed: int = 0) -> Path:
     """A Qwen2.5-VL with random weights, as one folder."""
     import torch
 
-    from datagen.miniature.models import make_processor, make_vlm, save
+    from vlt.datagen.miniature.tiny_models import make_processor, make_vlm, save
 
     torch.manual_seed(seed)
     save(make_vlm(tiny_tokenizer()), make_processor(tiny_tokenizer()), folder)
@@ -45,7 +45,7 @@ def tiny_text(folder: Path, seed: int = 0) -> Path:
     """A Qwen3 with random weights, as one folder."""
     import torch
 
-    from datagen.miniature.models import make_reasoner, save
+    from vlt.datagen.miniature.tiny_models import make_reasoner, save
 
     torch.manual_seed(seed)
     save(make_reasoner(tiny_tokenizer()), tiny_tokenizer(), folder)
@@ -118,7 +118,7 @@ def samples(
 
 
 def _write(store: Store, kind: str, name: str, rows: list[dict[str, Any]]) -> Dataset:
-    from vlt.schema import KINDS
+    from vlt.workspace.schema import KINDS
 
     table = pa.Table.from_pylist(rows, KINDS[kind])
     with Writer(store, Stage("test", {"rows": len(rows)}), name, kind) as writer:

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vlt.digest import model_digest
 from vlt.errors import UsageError, UserError
-from vlt.pulse import pulse
-from vlt.stage import Manifest, Parent, Stage
-from vlt.store import Dataset, Store
-from vlt.writer import library_versions, now
+from vlt.workspace.digest import model_digest
+from vlt.workspace.manifest import Manifest, Parent, Stage
+from vlt.workspace.progress import pulse
+from vlt.workspace.store import Dataset, Store
+from vlt.workspace.writer import library_versions, now
 
 LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets")
 

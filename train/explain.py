@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from train.fields import fields
-from train.settings import ALWAYS, EXECUTION, resolve
+from vlt.train.settings import ALWAYS, EXECUTION, resolve
+from vlt.train.trl_fields import fields
 
 PAPER: dict[str, dict[str, tuple[Any, str]]] = {
     "sft": {

@@ -2,7 +2,7 @@
 
     vlt train grpo --data items --model sft-model --set num_generations=8
 
-As a module (`python -m train.grpo JOB.json`) this is the child process that trains.
+As a module (`python -m vlt.train.grpo JOB.json`) this is the child process that trains.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from train.choose import Chooser
-from train.job import Job, carry_out, load_model, lora_config, main, trainer_config
-from train.launch import Progress
-from train.reader import load_reader, load_rows
 from vlt.prompts import Prompt
-from vlt.store import Dataset, Store
+from vlt.train.child import Job, carry_out, load_model, lora_config, main, trainer_config
+from vlt.train.launch import Progress
+from vlt.train.processor import load_reader, load_rows
+from vlt.train.selection import Chooser
+from vlt.workspace.store import Dataset, Store
 
 
 def train_grpo(
@@ -45,7 +45,7 @@ def train_grpo(
     (low, high) of pass rates that an item must lie in where it was sampled; None leaves an end
     open. The rest is as in train_sft. Raises UserError.
     """
-    from train.run import run_training
+    from vlt.train.training import run_training
 
     return run_training(
         "grpo",
@@ -74,8 +74,8 @@ def train(job: Job) -> dict[str, Any]:
     """The child: TRL's trainer with our rewards, whose verdicts it keeps."""
     from trl import GRPOConfig, GRPOTrainer
 
-    from train.rewards import rewards
-    from train.verdicts import Verdicts
+    from vlt.train.rewards import rewards
+    from vlt.train.verdicts import Verdicts
 
     verdicts = Verdicts(job.path / "verdicts")
     made = rewards(job.reward, verdicts.record)

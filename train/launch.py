@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from vlt.errors import UserError
-from vlt.pulse import beat
+from vlt.workspace.progress import beat
 
 Progress = Callable[[str], None]
 """Told the state of the training, one line at a time; the newest replaces the one before."""

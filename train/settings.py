@@ -7,8 +7,8 @@ import importlib.util
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from train.fields import fields
 from vlt.errors import UserError
+from vlt.train.trl_fields import fields
 
 ALWAYS: dict[str, dict[str, Any]] = {
     # TRL's 1024 cuts image tokens out of a prompt, and the model then fails on the first such row.
@@ -137,7 +137,7 @@ def _refuse_with_images(kind: str, settings: Mapping[str, Any]) -> None:
 
 def check_freeze(freeze: Iterable[str]) -> list[str]:
     """The parts to freeze, sorted; raises UserError for a part that we do not know."""
-    from train.freeze import PARTS
+    from vlt.train.freeze import PARTS
 
     parts = sorted(set(freeze))
     for part in parts:

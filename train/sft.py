@@ -2,7 +2,7 @@
 
     vlt train sft --data sft --model Qwen/Qwen2.5-VL-7B-Instruct --set learning_rate=5e-7
 
-As a module (`python -m train.sft JOB.json`) this is the child process that trains.
+As a module (`python -m vlt.train.sft JOB.json`) this is the child process that trains.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from train.choose import Chooser
-from train.job import Job, carry_out, load_model, lora_config, main, trainer_config
-from train.launch import Progress
-from train.reader import load_reader, load_rows
 from vlt.prompts import Prompt
-from vlt.store import Dataset, Store
+from vlt.train.child import Job, carry_out, load_model, lora_config, main, trainer_config
+from vlt.train.launch import Progress
+from vlt.train.processor import load_reader, load_rows
+from vlt.train.selection import Chooser
+from vlt.workspace.store import Dataset, Store
 
 
 def train_sft(
@@ -46,7 +46,7 @@ def train_sft(
     zero2, zero3, fsdp2, ..., or arguments of its launcher. lora: see train.lora. choose: keep the
     best of several steps' models, not the last. Raises UserError.
     """
-    from train.run import run_training
+    from vlt.train.training import run_training
 
     return run_training(
         "sft",

@@ -70,7 +70,7 @@ class Failure:
 def request_key(model: Mapping[str, Any], messages: Sequence[Message], sampling: Sampling) -> bytes:
     """16 bytes of everything that determines an answer, except the sample's index.
 
-    `model` is the model's identity (see vlt.digest.model_identity): never an endpoint or a path.
+    `model` is the model's identity (see vlt.workspace.digest.model_identity): never an endpoint or a path.
     """
     return key_maker(model, sampling)(messages)
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from datagen.benchmarks.catalog import BENCHMARKS, BY_NAME, Benchmark, Published
-from datagen.sources.items import make_items
+from vlt.datagen.benchmarks.catalog import BENCHMARKS, BY_NAME, Benchmark, Published
+from vlt.datagen.sources.items import make_items
 from vlt.errors import UsageError, UserError
-from vlt.store import Dataset, Store
+from vlt.workspace.store import Dataset, Store
 
 __all__ = [
     "BENCHMARKS",

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datagen.benchmarks.catalog import Benchmark
-from datagen.benchmarks.rows import item_row
-from datagen.sources.record import BadRow, Row, Unreadable, raw_text
+from vlt.datagen.benchmarks.catalog import Benchmark
+from vlt.datagen.benchmarks.items_of import item_row
+from vlt.datagen.sources.record import BadRow, Row, Unreadable, raw_text
 from vlt.errors import UsageError
 
 COLUMNS = ("source", "question", "choices", "answer", "images", "meta")
@@ -103,10 +103,10 @@ def _key(record: Mapping[str, Any]) -> bytes:
 
 def _origin(benchmark: Benchmark, path: str | None, revision: str | None) -> Any:
     if path is None:
-        from datagen.sources.hub import HubSource
+        from vlt.datagen.sources.repository import HubSource
 
         return HubSource(benchmark.repo, benchmark.split, benchmark.config, revision)
-    from datagen.sources.files import open_path
+    from vlt.datagen.sources.files import open_path
 
     place = Path(path).expanduser()
     if not place.exists():

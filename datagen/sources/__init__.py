@@ -6,7 +6,7 @@ A source yields rows as they stand there; `record.py` reads a row by a mapping o
 
 from __future__ import annotations
 
-from datagen.sources.items import make_items
-from datagen.sources.locate import Source, open_source
+from vlt.datagen.sources.items import make_items
+from vlt.datagen.sources.locate import Source, open_source
 
 __all__ = ["Source", "make_items", "open_source"]

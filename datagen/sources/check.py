@@ -7,10 +7,10 @@ import math
 import re
 from typing import Any
 
-from datagen.sources.record import MAX_TEXT, BadRow, Record
+from vlt.datagen.sources.record import MAX_TEXT, BadRow, Record
 from vlt.grade import answer_type_of, grade
 from vlt.prompts import LETTERS, PLACEHOLDER
-from vlt.schema import ANSWER_TYPES, item_id
+from vlt.workspace.schema import ANSWER_TYPES, item_id
 
 _LETTER = re.compile(r"\(?([A-Za-z])\)?[.:]?")
 _LETTER_AND_TEXT = re.compile(r"\(?([A-Z])[).:]\s*(.+)", re.S)

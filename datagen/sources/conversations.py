@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from datagen.sources.record import Row, Unreadable, raw_text
+from vlt.datagen.sources.record import Row, Unreadable, raw_text
 
 USER, ASSISTANT = ("human", "user"), ("gpt", "assistant")
 _HINT = re.compile(r"\A\s*Hint:[^\n]*(?:\n|\Z)")

@@ -16,7 +16,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from datagen.sources.record import BadRow, ImageFile, Row, Unreadable, image_refs
+from vlt.datagen.sources.record import BadRow, ImageFile, Row, Unreadable, image_refs
 from vlt.errors import UsageError, UserError
 
 ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")

@@ -15,18 +15,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from datagen.sources.check import sound_item
-from datagen.sources.columns import choose_columns
-from datagen.sources.load import Loaded, with_images
-from datagen.sources.locate import Source, open_source
-from datagen.sources.record import BadRow, Record, Row, Unreadable, raw_text, read_record
-from datagen.sources.select import selected_places
+from vlt.datagen.sources.check import sound_item
+from vlt.datagen.sources.columns import choose_columns
+from vlt.datagen.sources.load import Loaded, with_images
+from vlt.datagen.sources.locate import Source, open_source
+from vlt.datagen.sources.record import BadRow, Record, Row, Unreadable, raw_text, read_record
+from vlt.datagen.sources.select import selected_places
 from vlt.errors import UsageError, UserError
-from vlt.images import ImageStore, Inspected
-from vlt.schema import ITEM
-from vlt.stage import Stage
-from vlt.store import Dataset, Store
-from vlt.writer import Writer
+from vlt.images.store import ImageStore, Inspected
+from vlt.workspace.manifest import Stage
+from vlt.workspace.schema import ITEM
+from vlt.workspace.store import Dataset, Store
+from vlt.workspace.writer import Writer
 
 BATCH = 1_000
 

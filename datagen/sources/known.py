@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datagen.sources.conversations import conversation_rows
-from datagen.sources.record import Row, Unreadable
+from vlt.datagen.sources.conversations import conversation_rows
+from vlt.datagen.sources.record import Row, Unreadable
 from vlt.errors import UsageError
 
 ONEVISION = "lmms-lab/LLaVA-OneVision-Data"
@@ -150,10 +150,10 @@ class KnownSource:
     ) -> Any:
         split, config = split or self.known.split, config or self.known.config
         if path is None:
-            from datagen.sources.hub import HubSource
+            from vlt.datagen.sources.repository import HubSource
 
             return HubSource(self.known.repo, split, config, revision)
-        from datagen.sources.files import open_path
+        from vlt.datagen.sources.files import open_path
 
         if not Path(path).exists():
             raise UsageError(f"source {self.name!r}: --set path={path} is no file or folder")

@@ -9,11 +9,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from datagen.sources.fetch import fetch_image
-from datagen.sources.record import BadRow, ImageFile, ImageRef, Record, Row, Unreadable
-from vlt.image_check import MAX_BYTES
-from vlt.images import BadImage, ImageStore, Inspected
-from vlt.images_apart import CORES, ImagesApart
+from vlt.datagen.sources.fetch import fetch_image
+from vlt.datagen.sources.record import BadRow, ImageFile, ImageRef, Record, Row, Unreadable
+from vlt.images.inspect import MAX_BYTES
+from vlt.images.pool import CORES, ImagesApart
+from vlt.images.store import BadImage, ImageStore, Inspected
 
 BATCH_ROWS, BATCH_BYTES = 32, 4 << 20
 """Rows whose images are inspected together; what is told to another process costs time by the message."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from datagen.sources.files import ENDINGS, open_path
-from datagen.sources.record import Row, Unreadable
+from vlt.datagen.sources.files import ENDINGS, open_path
+from vlt.datagen.sources.record import Row, Unreadable
 from vlt.errors import UsageError, UserError
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -49,7 +49,7 @@ def open_source(
     settings: Mapping[str, Any] | None = None,
 ) -> Source:
     """What `source` names; raises UserError or UsageError with one sentence."""
-    from datagen.sources.named import NAMED
+    from vlt.datagen.sources.named import NAMED
 
     path = Path(source).expanduser()
     hub_only = [name for name, v in (("--config", config), ("--revision", revision)) if v]
@@ -65,7 +65,7 @@ def open_source(
             raise UsageError(f"{source!r} is here and not on the Hub; leave out {hub_only[0]}")
         return open_path(path, split, folder)
     if HUB_ID.fullmatch(source) and path.suffix.lower() not in ENDINGS:
-        from datagen.sources.hub import HubSource
+        from vlt.datagen.sources.repository import HubSource
 
         return HubSource(source, split, config, revision)
     raise UserError(

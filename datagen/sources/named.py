@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datagen.benchmarks.catalog import BENCHMARKS, Benchmark
-from datagen.benchmarks.source import BenchmarkSource
-from datagen.sources.known import KNOWN, Known, KnownSource
-from datagen.sources.record import Row, Unreadable
+from vlt.datagen.benchmarks.catalog import BENCHMARKS, Benchmark
+from vlt.datagen.benchmarks.source import BenchmarkSource
+from vlt.datagen.sources.known import KNOWN, Known, KnownSource
+from vlt.datagen.sources.record import Row, Unreadable
 from vlt.errors import UsageError, UserError
 
 
@@ -35,7 +35,7 @@ class Miniature:
                     f"source 'miniature': {number} = {value!r} is not right; give a whole number"
                 )
         if self.settings["families"] is None:
-            from datagen.miniature.questions import FAMILIES
+            from vlt.datagen.miniature.questions import FAMILIES
 
             self.settings["families"] = list(FAMILIES)
         elif isinstance(self.settings["families"], str):
@@ -48,7 +48,7 @@ class Miniature:
 
     def rows(self, leave_out: Sequence[str] = ()) -> Iterator[Row | Unreadable]:
         """The world's records; they are drawn anew each time, and the same."""
-        from datagen.miniature.world import records
+        from vlt.datagen.miniature.world import records
 
         settings = dict(self.settings)
         n, seed = int(settings.pop("n")), int(settings.pop("seed"))
@@ -65,7 +65,9 @@ class Miniature:
 
         program = hashlib.sha256()
         for file in ("world.py", "questions.py"):
-            program.update((files("datagen.miniature") / file).read_bytes())
+            written = (files("vlt.datagen.miniature") / file).read_bytes()
+            # Where the package lies changes nothing that is drawn: 0.1 had it at the top.
+            program.update(written.replace(b"vlt.datagen", b"datagen"))
         return {"settings": self.settings, "program": program.hexdigest()}
 
 

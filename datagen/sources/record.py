@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from datagen.sources.columns import LETTERED
+from vlt.datagen.sources.columns import LETTERED
 from vlt.grade import extract
 
 Row = Mapping[str, Any]

@@ -9,9 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from datagen.sources.check import gold
-from datagen.sources.locate import Source
-from datagen.sources.record import BadRow, Unreadable, read_record
+from vlt.datagen.sources.check import gold
+from vlt.datagen.sources.locate import Source
+from vlt.datagen.sources.record import BadRow, Unreadable, read_record
 from vlt.errors import UsageError
 from vlt.grade import answer_type_of
 

@@ -17,9 +17,9 @@ from tests.real_vllm.environment import command
 from tests.real_vllm.server import ARGUMENTS, ENVIRONMENT, MINIATURE, Server
 from tests.rows import dataset, item
 from tests.test_gen_crash import start
-from vlt.images import ImageInfo, ImageStore, Inspected
-from vlt.journal import Journal
-from vlt.store import Store
+from vlt.images.store import ImageInfo, ImageStore, Inspected
+from vlt.workspace.journal import Journal
+from vlt.workspace.store import Store
 
 BROKEN = b"\x89PNG\r\n\x1a\n" + bytes(range(200))
 
@@ -41,7 +41,7 @@ def reasoner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def trained(tmp_path: Path) -> Path:
     """The miniature's VLM as training saves it: weights, what reads its prompts, and no more."""
-    from vlt.engine.models import keep_video_settings, load_model
+    from vlt.engine.loading import keep_video_settings, load_model
 
     model, processor = load_model(str(MINIATURE / "vlm"), None, "float32")
     folder = tmp_path / "trained"

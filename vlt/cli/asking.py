@@ -16,10 +16,10 @@ from vlt.cli.progress import Progress
 from vlt.errors import UsageError
 
 if TYPE_CHECKING:
-    from vlt.engine.money import Price, Purse
+    from vlt.engine.budget import Price, Purse
     from vlt.prompts import Prompt
     from vlt.request import Sampling
-    from vlt.store import Dataset
+    from vlt.workspace.store import Dataset
 
 COMMON = (
     "model engine base_url revision temperature top_p top_k max_tokens seed extra prompt system "
@@ -72,14 +72,14 @@ def ask_model(
     (the version, whether it was there), or None after a dry run.
     """
     lean_arrow()
-    from datagen.plan import Planned
-    from train.checkpoint import resolve_model
-    from vlt.engine.choose import choose_engine, open_engine
+    from vlt.datagen.estimate import Planned
+    from vlt.engine.budget import price_of
     from vlt.engine.interrupt import end_on_sigterm
-    from vlt.engine.money import price_of
-    from vlt.engine.pace import Pace
-    from vlt.images import ImageStore
-    from vlt.journal import Journal
+    from vlt.engine.opening import choose_engine, open_engine
+    from vlt.engine.rate_limiter import Pace
+    from vlt.images.store import ImageStore
+    from vlt.train.checkpoint import resolve_model
+    from vlt.workspace.journal import Journal
 
     end_on_sigterm()
     if probe and not dry_run:
@@ -99,7 +99,7 @@ def ask_model(
     if dry_run:
         more = {**more, "probe": probe}
     if pixels:
-        from vlt.engine.pixels import Pixels
+        from vlt.images.pixels import Pixels
 
         more = {**more, "pixels": Pixels.parse(pixels)}
     if retry_failed:
@@ -156,7 +156,7 @@ def sampled(k: int, until_correct: int | None, max_samples: int | None) -> dict[
         if max_samples is not None:
             raise UsageError("--max-samples goes with --until-correct; else -k says how many")
         return {"k": k}
-    from datagen.adaptive import UntilCorrect
+    from vlt.datagen.adaptive import UntilCorrect
 
     return {"k": k, "until": UntilCorrect(until_correct, max_samples or 4 * k)}
 
@@ -183,7 +183,7 @@ def _report(dataset: Dataset, existed: bool, as_json: bool) -> None:
 
 
 def _purse(budget: float | None, price: Price | None, model: str, engine: str) -> Purse | None:
-    from vlt.engine.money import Purse
+    from vlt.engine.budget import Purse
 
     if budget is None:
         return None

@@ -16,7 +16,7 @@ from vlt.errors import UsageError
 
 if TYPE_CHECKING:
     from vlt.prompts import Prompt
-    from vlt.store import Dataset
+    from vlt.workspace.store import Dataset
 
 SourceArgument = Annotated[
     str,
@@ -64,9 +64,9 @@ def import_(
     """Import images with questions and gold answers; every row is checked as it enters."""
     from dataclasses import asdict
 
-    from datagen.benchmarks import BY_NAME
-    from datagen.sources import make_items
-    from datagen.sources.columns import parse_map
+    from vlt.datagen.benchmarks import BY_NAME
+    from vlt.datagen.sources import make_items
+    from vlt.datagen.sources.columns import parse_map
 
     progress = Progress()
     dataset, existed = make_items(
@@ -100,10 +100,10 @@ def sources(as_json: Json = False) -> None:
     """List the sources that `vlt import` knows by name, with where their layouts are from."""
     from dataclasses import asdict
 
-    from datagen.benchmarks import BENCHMARKS
-    from datagen.benchmarks.catalog import Benchmark
-    from datagen.sources.known import KNOWN, Known
     from vlt.cli.output import print_table
+    from vlt.datagen.benchmarks import BENCHMARKS
+    from vlt.datagen.benchmarks.catalog import Benchmark
+    from vlt.datagen.sources.known import KNOWN, Known
 
     listed: list[Known | Benchmark] = [*KNOWN, *BENCHMARKS]
     rows = [
@@ -155,9 +155,9 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a version for another program; images stand in the rows or in a folder beside."""
-    from datagen.export import parquet_shards, with_rows, write_jsonl
-    from datagen.export_trainers import write_easyr1, write_sharegpt
-    from vlt.images import ImageStore
+    from vlt.datagen.export.files import parquet_shards, with_rows, write_jsonl
+    from vlt.datagen.export.trainers import write_easyr1, write_sharegpt
+    from vlt.images.store import ImageStore
 
     store = open_store(workspace)
     version = with_rows(store.open(dataset))
@@ -176,7 +176,7 @@ def export(
         elif format is Format.easyr1:
             files = [write_easyr1(version, images, to)]
         else:
-            from train.export import write_trl
+            from vlt.train.trl_rows import write_trl
 
             made = write_trl(
                 version,
@@ -204,7 +204,7 @@ def export(
 
 def _rollout(file: Path | None, system: str | None) -> Prompt:
     """The prompt that a model is trained and asked with, unless a file gives another."""
-    from datagen.prompts import ROLLOUT
+    from vlt.datagen.paper_prompts import ROLLOUT
     from vlt.prompts import Prompt
 
     if file and not file.is_file():

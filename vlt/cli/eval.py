@@ -37,9 +37,9 @@ from vlt.cli.progress import Progress
 from vlt.errors import UsageError
 
 if TYPE_CHECKING:
-    from vlt.llm_judge import LLMJudge
+    from vlt.evaluation.judge import LLMJudge
     from vlt.prompts import Prompt
-    from vlt.store import Dataset, Store
+    from vlt.workspace.store import Dataset, Store
 
 Models = Annotated[
     list[str] | None,
@@ -155,7 +155,7 @@ def find_items(store: Store, dataset: str, path: str | None) -> Dataset:
 
     A dataset that the user has made under a benchmark's name is that dataset.
     """
-    from datagen.benchmarks import BY_NAME, prepare_benchmark
+    from vlt.datagen.benchmarks import BY_NAME, prepare_benchmark
 
     versions = store.versions(dataset) if dataset in BY_NAME else []
     own = versions and not any(v.manifest.facts.get("benchmark") for v in versions)
@@ -189,7 +189,7 @@ def opened_judge(
     store: Store, grader: str, name: str | None, urls: list[str], timeout: float | None
 ) -> Iterator[LLMJudge | None]:
     """The judge of --grader llm, with a connection to the journal of its own; else None."""
-    from vlt.evaluate import GRADERS
+    from vlt.evaluation.evaluate import GRADERS
 
     if grader not in GRADERS:
         raise UsageError(f"--grader {grader!r} is not one of {', '.join(GRADERS)}")
@@ -198,11 +198,11 @@ def opened_judge(
     if not name:
         yield None
         return
-    from train.checkpoint import resolve_model
-    from vlt.engine.choose import open_engine
-    from vlt.images import ImageStore
-    from vlt.journal import Journal
-    from vlt.llm_judge import LLMJudge
+    from vlt.engine.opening import open_engine
+    from vlt.evaluation.judge import LLMJudge
+    from vlt.images.store import ImageStore
+    from vlt.train.checkpoint import resolve_model
+    from vlt.workspace.journal import Journal
 
     model = resolve_model(store, name)
     if not (urls or os.path.isdir(model) or os.environ.get("OPENAI_BASE_URL")):
@@ -234,7 +234,7 @@ def _several(models: list[str] | None) -> list[str]:
 
 def _evaluation(grader: str, judge: LLMJudge | None) -> Any:
     def evaluate(store: Store, rows: Dataset, **ask: Any) -> tuple[Dataset, bool]:
-        from vlt.evaluate import make_evaluation
+        from vlt.evaluation.evaluate import make_evaluation
 
         return make_evaluation(store, rows, grader=grader, judge=judge, **ask)
 
@@ -250,8 +250,8 @@ def _graded_again(
     name: str | None,
     retry_failed: bool,
 ) -> tuple[str, Dataset, bool]:
-    from datagen.benchmarks import benchmark_of
-    from vlt.evaluate import make_verdicts
+    from vlt.datagen.benchmarks import benchmark_of
+    from vlt.evaluation.evaluate import make_verdicts
 
     if models:
         raise UsageError(
@@ -281,8 +281,8 @@ def _name(items: Dataset) -> str:
 
 
 def _prompt(items: Dataset, given: str | None) -> Prompt:
-    from datagen.benchmarks.prompts import BOXED, NAMED
-    from datagen.prompts import ROLLOUT
+    from vlt.datagen.benchmarks.wording import BOXED, NAMED
+    from vlt.datagen.paper_prompts import ROLLOUT
     from vlt.prompts import Prompt
 
     if given is None:

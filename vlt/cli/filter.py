@@ -13,8 +13,8 @@ from vlt.cli.output import describe, exit_code, print_json, print_table, say
 from vlt.errors import UsageError
 
 if TYPE_CHECKING:
-    from vlt.stage import Manifest
-    from vlt.store import Dataset, Store
+    from vlt.workspace.manifest import Manifest
+    from vlt.workspace.store import Dataset, Store
 
 GENERATE = "vlt gen reasoning"
 GIVEN = "filters in the order given"
@@ -109,7 +109,7 @@ def filter_(
     The filters run in the order of their options, after those of --chain. With --verify and
     --difficulty, pass rates are counted before the wrong responses go.
     """
-    from filters.make import make_filtered
+    from vlt.filters.apply import make_filtered
 
     store = open_store(workspace)
     tokens = {"filter": "max_tokens", "tokens": max_tokens, "model": model}

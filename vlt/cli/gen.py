@@ -78,8 +78,8 @@ def captions(
     as_json: Json = False,
 ) -> None:
     """Describe each item's images in words."""
-    from datagen.captions import make_captions
-    from datagen.prompts import CAPTION
+    from vlt.datagen.captions import make_captions
+    from vlt.datagen.paper_prompts import CAPTION
 
     ask_model(
         make_captions,
@@ -128,8 +128,8 @@ def reasoning(
     as_json: Json = False,
 ) -> None:
     """Reason over each caption k times, with a model that reads only text."""
-    from datagen.prompts import REASONING
-    from datagen.reasoning import make_reasoning
+    from vlt.datagen.paper_prompts import REASONING
+    from vlt.datagen.reasoning import make_reasoning
 
     ask_model(
         make_reasoning,
@@ -179,8 +179,8 @@ def rollouts(
     as_json: Json = False,
 ) -> None:
     """Answer each item k times, with a model that sees its images."""
-    from datagen.prompts import ROLLOUT
-    from datagen.rollouts import make_rollouts
+    from vlt.datagen.paper_prompts import ROLLOUT
+    from vlt.datagen.rollouts import make_rollouts
 
     ask_model(
         make_rollouts,

@@ -96,7 +96,7 @@ def read_rows(source: str, workspace: Path) -> list[dict[str, Any]]:
     """response, answer, question, choices, answer_type and id of a JSONL file's or dataset's rows."""
     if source.endswith((".jsonl", ".json")) or Path(source).is_file():
         return _from_file(Path(source))
-    from vlt.query import rows_of
+    from vlt.workspace.query import rows_of
 
     dataset = open_store(workspace).open(source)
     if dataset.kind != "sample":

@@ -15,7 +15,7 @@ import typer
 from vlt.errors import UsageError
 
 if TYPE_CHECKING:
-    from vlt.store import Dataset, Store
+    from vlt.workspace.store import Dataset, Store
 
 Workspace = Annotated[
     Path,
@@ -37,7 +37,7 @@ Limit = Annotated[
 
 def open_store(workspace: Path) -> Store:
     """The workspace's store; raises UserError where the folder is not a workspace."""
-    from vlt.store import Store
+    from vlt.workspace.store import Store
 
     return Store(workspace)
 

@@ -13,8 +13,8 @@ from vlt.cli.options import WORKSPACE, Json, Workspace, open_store, parse_settin
 from vlt.cli.output import SOME_ROWS_FAILED, describe, percent, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from vlt.recipe import Recipe
-    from vlt.steps import Run, Step
+    from vlt.runs.plan import Run, Step
+    from vlt.runs.recipe import Recipe
 
 Settings = Annotated[
     list[str] | None,
@@ -49,7 +49,7 @@ def run(
     With --from, what comes before that step is not looked into: its newest versions of the round
     are taken as they are, whatever the recipe says of them by now.
     """
-    from vlt.recipe import load_recipe
+    from vlt.runs.recipe import load_recipe
 
     loaded = load_recipe(recipe, parse_settings(settings or []))
     if dry_run:
@@ -69,7 +69,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Run the miniature: two rounds of the whole loop, for real, on two CPU cores in minutes."""
-    from vlt.recipe import load_recipe
+    from vlt.runs.recipe import load_recipe
 
     say("vlt demo: tiny models that come with vlt, every stage for real; ctrl-C and go on at will")
     done = _carry_out(
@@ -88,8 +88,8 @@ def _carry_out(
     recipe: Recipe, workspace: Path, rounds: int | None, start: str | None, until: str | None
 ) -> Run:
     from vlt.cli.progress import Progress
-    from vlt.loop import carry_out, plan
-    from vlt.run_record import RecordedRun
+    from vlt.runs.loop import carry_out, plan
+    from vlt.runs.record import RecordedRun
 
     steps = plan(recipe, rounds=rounds, start=start, until=until)
     store = open_store(workspace)
@@ -145,7 +145,7 @@ def _accuracy(dataset: Any) -> str:
 
 
 def _print_result(done: Run, as_json: bool) -> None:
-    from vlt.rounds import base_accuracy, rounds
+    from vlt.runs.rounds import base_accuracy, rounds
 
     table = rounds(done)
     base = base_accuracy(done)
@@ -186,7 +186,7 @@ def _print_result(done: Run, as_json: bool) -> None:
 def _print_plan(
     recipe: Recipe, rounds: int | None, start: str | None, until: str | None, as_json: bool
 ) -> None:
-    from vlt.loop import plan
+    from vlt.runs.loop import plan
 
     steps = plan(recipe, rounds=rounds, start=start, until=until)
     if as_json:

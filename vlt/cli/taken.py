@@ -8,7 +8,7 @@ from vlt.errors import UsageError
 
 if TYPE_CHECKING:
     from vlt.prompts import Prompt
-    from vlt.recipe import Train
+    from vlt.runs.recipe import Train
 
 
 class Taken:
@@ -29,7 +29,7 @@ class Taken:
 def take(kind: str, recipe: str | None, number: int, phase: int) -> Taken | None:
     if recipe is None:
         return None
-    from vlt.recipe import load_recipe
+    from vlt.runs.recipe import load_recipe
 
     found = load_recipe(recipe)
     if number > len(found.rounds):

@@ -16,7 +16,7 @@ from vlt.errors import UsageError
 
 if TYPE_CHECKING:
     from vlt.prompts import Prompt
-    from vlt.store import Dataset, Store
+    from vlt.workspace.store import Dataset, Store
 
 app = typer.Typer(no_args_is_help=True, help="Train a model with TRL: SFT, then GRPO.")
 
@@ -89,7 +89,7 @@ def sft(
     as_json: Json = False,
 ) -> None:
     """Fine-tune a model on verified samples."""
-    from train.sft import train_sft
+    from vlt.train.sft import train_sft
 
     taken = take("sft", recipe, round_, 1)
     _train(
@@ -137,7 +137,7 @@ def grpo(
     as_json: Json = False,
 ) -> None:
     """Improve a model by reinforcement on the answers that the grader finds right."""
-    from train.grpo import train_grpo
+    from vlt.train.grpo import train_grpo
 
     taken = take("grpo", recipe, round_, phase)
     rewarded = {**(taken.train.reward if taken else {}), **parse_settings(reward or [])}
@@ -173,7 +173,7 @@ def _train(
     more: dict[str, Any],
 ) -> None:
     """Put recipe and options together (options win), train, say what came of it."""
-    from train.checkpoint import copy_out
+    from vlt.train.checkpoint import copy_out
 
     train_settings = _settings(taken, options["settings"])
     if options["explain"]:
@@ -230,7 +230,7 @@ def _data(store: Store, ref: str | None, kinds: Sequence[str], made_by: str) -> 
 
 
 def _prompt(taken: Taken | None, file: Path | None, system: str | None) -> Prompt:
-    from datagen.prompts import ROLLOUT
+    from vlt.datagen.paper_prompts import ROLLOUT
     from vlt.prompts import Prompt
 
     chosen = taken.prompt if taken else ROLLOUT
@@ -263,7 +263,7 @@ def _processes(taken: Taken | None, options: dict[str, Any]) -> int:
 
 
 def _explain(kind: str, settings: dict[str, Any], processes: int, as_json: bool) -> None:
-    from train.explain import explain
+    from vlt.train.explain import explain
 
     rows = explain(kind, settings, processes)
     if as_json:

@@ -50,7 +50,7 @@ class OpenBatch:
 
 
 class BatchLedger(Protocol):
-    """Where batches under way are written down; vlt.journal.Journal is one."""
+    """Where batches under way are written down; vlt.workspace.journal.Journal is one."""
 
     def open_batch(self, token: str, server: str, samples: Iterable[Sample]) -> None:
         """About to be created."""

@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from vlt.engine import LoadImage
 from vlt.engine.backoff import backoff
 from vlt.engine.body import body, prefix
+from vlt.engine.budget import Purse
 from vlt.engine.endpoint import Endpoint, NotThere
 from vlt.engine.interrupt import Interrupt, caught_interrupt
-from vlt.engine.job import Job, jobs_of
-from vlt.engine.money import Purse
-from vlt.engine.pace import Pace
+from vlt.engine.pending import Job, jobs_of
+from vlt.engine.rate_limiter import Pace
 from vlt.engine.reply import Refused, Reply, TryAgain
 from vlt.errors import UsageError, UserError
 from vlt.request import Completion, Failure, Request

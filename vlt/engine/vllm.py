@@ -24,7 +24,7 @@ from pathlib import Path
 
 from vlt.engine import LoadImage
 from vlt.engine.openai import TIMEOUT_SECONDS, OpenAIEngine
-from vlt.engine.pace import Pace
+from vlt.engine.rate_limiter import Pace
 from vlt.errors import UserError
 from vlt.request import Completion, Failure, Request
 

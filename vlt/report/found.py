@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vlt.errors import UserError
-from vlt.lineage import parent_of
-from vlt.pulse import pulses
-from vlt.run_record import runs
-from vlt.store import Dataset, Store
+from vlt.runs.record import runs
+from vlt.workspace.lineage import parent_of
+from vlt.workspace.progress import pulses
+from vlt.workspace.store import Dataset, Store
 
 EXPECTED = ("samples", "sft", "sft-model", "eval-sft", "grpo-model", "eval-grpo")
 """What a whole round of a recipe makes, beside items, in its order."""

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from filters.stats import pass_at_by_source
-from vlt.charts.figure import drawable
-from vlt.compare import compare
 from vlt.errors import UserError
+from vlt.evaluation.compare import compare
+from vlt.filters.stats import pass_at_by_source
+from vlt.report.charts.figure import drawable
 from vlt.report.found import Evaluation, Found, Round
-from vlt.store import Dataset
+from vlt.workspace.store import Dataset
 
 GENERATES = ("gen captions", "gen reasoning", "gen rollouts")
 IN_ORDER = (

@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlt.errors import UsageError, UserError
-from vlt.schema import dropped as dropped_schema
-from vlt.store import Dataset
 from vlt.view.state import NONE, State
+from vlt.workspace.schema import dropped as dropped_schema
+from vlt.workspace.store import Dataset
 
 MEMORY = "160MB"
 SECONDS = 30.0

@@ -1,0 +1,29 @@
+"""Did the model come to its end?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vlt.filters.protocol import Judgement
+
+
+@dataclass(frozen=True)
+class FinishReason:
+    """Takes out samples that ended for another reason, above all `length`: cut at max_tokens."""
+
+    name: ClassVar[str] = "finish_reason"
+    columns: ClassVar[tuple[str, ...]] = ("finish_reason",)
+    threads: ClassVar[bool] = True
+
+    reason: str = "stop"
+
+    def judge(self, rows: pa.RecordBatch) -> Judgement:
+        """A finish reason that is not known (null) counts as another."""
+        found = rows.column("finish_reason")
+        keep = pc.fill_null(pc.equal(found, self.reason), False).to_numpy(zero_copy_only=False)
+        others = found.filter(pa.array(~keep)).to_pylist()
+        return Judgement(keep, [f"finished by {other or 'an unknown reason'}" for other in others])

@@ -1,0 +1,254 @@
+"""The workspace: versions of datasets and checkpoints, each immutable once its manifest stands.
+
+    workspace/datasets/<name>/v<N>/     part-*.parquet, dropped-*.parquet, manifest.json
+    workspace/checkpoints/<name>/v<N>/  the model's files, manifest.json
+
+A version is built in a hidden folder beside its place and renamed into it, so a reader sees a whole
+version or none, and what a killed run left behind is never taken for one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vlt.errors import UsageError, UserError
+from vlt.workspace.manifest import FORMAT, Manifest, Stage
+from vlt.workspace.schema import KINDS, dropped
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+REF = re.compile(r"(?P<name>[^@]+)(@(v(?P<version>\d+)|r(?P<round>\d+)))?")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One version of a dataset, or of a checkpoint (which has files and no rows)."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def ref(self) -> str:
+        """name@vN"""
+        return self.manifest.ref
+
+    @property
+    def kind(self) -> str:
+        """item, caption, sample or checkpoint."""
+        return self.manifest.kind
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema of the rows that were kept."""
+        return KINDS[self.kind]
+
+    @property
+    def files(self) -> list[Path]:
+        """The Parquet files of the rows that were kept, in order."""
+        return sorted(self.path.glob("part-*.parquet"))
+
+    @property
+    def dropped_files(self) -> list[Path]:
+        """The Parquet files of the rows that were not, with the columns filter and reason."""
+        return sorted(self.path.glob("dropped-*.parquet"))
+
+    def batches(
+        self, columns: Sequence[str] | None = None, size: int = 10_000
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows that were kept, in order, in batches of at most `size`."""
+        for file in self.files:
+            # With pre_buffer, the default, the whole file's bytes would stay in memory.
+            with pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20) as opened:
+                yield from opened.iter_batches(batch_size=size, columns=columns)
+
+    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows at once; for data that fit into memory."""
+        schema = (
+            self.schema if columns is None else pa.schema([self.schema.field(c) for c in columns])
+        )
+        return pa.Table.from_batches(list(self.batches(columns)), schema)
+
+    def dropped(self) -> pa.Table:
+        """All rows that were not kept."""
+        tables = [pq.read_table(file) for file in self.dropped_files]
+        return pa.concat_tables(tables) if tables else dropped(self.schema).empty_table()
+
+
+class Store:
+    """Finds, lists and locks the versions of one workspace; the first version creates its folder."""
+
+    def __init__(self, root: Path | str):
+        self.root = Path(root)
+        self._check_format()
+
+    @property
+    def images(self) -> Path:
+        """The folder of the image store."""
+        return self.root / "images"
+
+    @property
+    def journal(self) -> Path:
+        """The file of the journal."""
+        return self.root / "journal.sqlite"
+
+    def folder(self, kind: str) -> Path:
+        """Where versions of this kind lie."""
+        return self.root / ("checkpoints" if kind == "checkpoint" else "datasets")
+
+    def all(self) -> list[Dataset]:
+        """Every complete version of datasets and checkpoints, oldest first."""
+        found = [
+            self._read(manifest.parent)
+            for kind in ("item", "checkpoint")
+            for manifest in self.folder(kind).glob("*/v*/manifest.json")
+        ]
+        return sorted(
+            found, key=lambda d: (d.manifest.created, d.manifest.name, d.manifest.version)
+        )
+
+    def versions(self, name: str) -> list[Dataset]:
+        """The complete versions of a name, oldest first; empty where there are none."""
+        found = [
+            self._read(manifest.parent)
+            for kind in ("item", "checkpoint")
+            for manifest in (self.folder(kind) / name).glob("v*/manifest.json")
+        ]
+        return sorted(found, key=lambda d: d.manifest.version)
+
+    def open(self, ref: str) -> Dataset:
+        """The version that `name`, `name@v3` or `name@r2` means; raises UserError where there is none."""
+        parsed = REF.fullmatch(ref)
+        if not parsed or not NAME.fullmatch(parsed["name"]):
+            raise UsageError(f"{ref!r} does not name a dataset; write name, name@v3 or name@r2")
+        versions = self.versions(parsed["name"])
+        if not versions:
+            names = sorted({d.manifest.name for d in self.all()})
+            known = (
+                f"it holds {', '.join(names)}" if names else "it is empty; see `vlt import --help`"
+            )
+            raise UserError(
+                f"no dataset {parsed['name']!r} in workspace {str(self.root)!r}; {known}"
+            )
+        if parsed["version"]:
+            versions = [d for d in versions if d.manifest.version == int(parsed["version"])]
+        elif parsed["round"]:
+            versions = [d for d in versions if d.manifest.round == int(parsed["round"])]
+        if not versions:
+            raise UserError(
+                f"{parsed['name']!r} has no version {ref!r}; `vlt ls` shows what there is"
+            )
+        return versions[-1]
+
+    def checkpoint_at(self, path: Path | str) -> Dataset | None:
+        """The checkpoint of this workspace that lies at `path`, if one does."""
+        manifest = Path(path) / "manifest.json"
+        inside = self.folder("checkpoint").resolve() in manifest.resolve().parents
+        return self._read(Path(path)) if inside and manifest.is_file() else None
+
+    def newest(self, kind: str, command: str) -> Dataset:
+        """The newest version of a kind; `command` makes one and is named where there is none.
+
+        Benchmarks, and answers to them, are never meant: nobody trains on them by leaving out a name.
+        """
+        found, aside = [], set[str]()
+        for d in self.all():
+            first = d.manifest.parents[:1]
+            if d.manifest.facts.get("benchmark") or (first and first[0].ref in aside):
+                aside.add(d.ref)
+            elif d.kind == kind:
+                found.append(d)
+        if not found:
+            raise UserError(
+                f"no {kind}s in workspace {str(self.root)!r} yet; make them with `{command}`"
+            )
+        return found[-1]
+
+    def find(self, name: str, stage: Stage, parents: Sequence[Dataset]) -> Dataset | None:
+        """The version that this stage already made of these parents under this name."""
+        identity = stage.identity([p.manifest.digest for p in parents])
+        for version in reversed(self.versions(name)):
+            if version.manifest.identity == identity:
+                return version
+        return None
+
+    def next_version(self, name: str, kind: str) -> int:
+        """One more than the newest; complete or not, a number is not given twice."""
+        taken = [
+            int(p.name[1:]) for p in (self.folder(kind) / name).glob("v*") if p.name[1:].isdigit()
+        ]
+        return max(taken, default=0) + 1
+
+    @contextmanager
+    def lock(self, name: str, kind: str) -> Iterator[None]:
+        """Held while a version of `name` is written; the kernel frees it when the process dies."""
+        if not NAME.fullmatch(name):
+            raise UsageError(
+                f"{name!r} is not a name for a dataset; use letters, digits, . _ and -"
+            )
+        file = self.folder(kind) / name / ".lock"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._write_format()
+        with open(file, "a+") as opened:
+            try:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                opened.seek(0)
+                raise UserError(
+                    f"{name!r} is being written by another vlt (process {opened.read().strip()}); "
+                    "wait for it, or write under another name"
+                ) from None
+            opened.truncate(0)
+            opened.write(f"{os.getpid()}\n")
+            opened.flush()
+            yield
+
+    def publish(self, built: Path, manifest: Manifest) -> Dataset:
+        """Write the manifest and rename the built folder into its place."""
+        target = self.folder(manifest.kind) / manifest.name / f"v{manifest.version}"
+        manifest.write(built / "manifest.json")
+        built.rename(target)
+        return Dataset(target, manifest)
+
+    def _read(self, path: Path) -> Dataset:
+        return Dataset(path, Manifest.read(path / "manifest.json"))
+
+    def _check_format(self) -> None:
+        file = self._format_file
+        if self.root.exists() and not self.root.is_dir():
+            raise UserError(f"workspace {str(self.root)!r} is a file; name a folder with -w")
+        if file.exists():
+            found: Any = json.loads(file.read_text()).get("format")
+            if found != FORMAT:
+                raise UserError(
+                    f"workspace {str(self.root)!r} has format {found}, this vlt reads {FORMAT}; "
+                    "update vlt or name another workspace with -w"
+                )
+
+    def _write_format(self) -> None:
+        file = self._format_file
+        if not file.exists():
+            part = self.root / f".workspace.{os.getpid()}"
+            part.write_text(json.dumps({"format": FORMAT}) + "\n")
+            part.replace(file)
+
+    @property
+    def _format_file(self) -> Path:
+        return self.root / "workspace.json"
+
+
+def fresh_folder(path: Path) -> Path:
+    """An empty folder at `path`; what a killed run left there is removed."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    return path
