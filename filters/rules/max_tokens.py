@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from vlt.errors import UsageError, UserError
-from vlt.filters.protocol import Judgement
+from vlt.filters.protocol import NEVER, Judgement, Once, with_found
 from vlt.images.store import ImageStore
 from vlt.prompts import Prompt, render
+from vlt.workspace.reason import Reason
 from vlt.workspace.store import Dataset, Store
 
 READS = ("question", "choices", "caption", "images", "response")
@@ -35,7 +36,7 @@ class MaxTokens:
     """The user's text in training; slots as in vlt/prompts.py."""
     max_pixels: int | None = None
     """Largest image in training, in pixels (paper: 262144); None is the processor's own."""
-    counter: Any = field(default=None, init=False, repr=False, compare=False)
+    counter: Once[Counter] = field(default=NEVER, init=False, repr=False, compare=False)
     """Made by `prepared`."""
 
     def __post_init__(self) -> None:
@@ -56,17 +57,17 @@ class MaxTokens:
                 digest.update(file.name.encode() + b"\0" + file.read_bytes())
         return {"model": digest.hexdigest()}
 
-    def prepared(self, store: Store, parents: Sequence[Dataset]) -> MaxTokens:  # noqa: ARG002
-        """With the processor loaded."""
-        ready = replace(self)
-        object.__setattr__(ready, "counter", Counter(self, store))
-        return ready
+    def prepared(self, workspace: Store, parents: Sequence[Dataset]) -> MaxTokens:  # noqa: ARG002
+        """With the model's processor, loaded when the first row comes."""
+        return with_found(self, counter=Once(lambda: Counter(self, workspace)))
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
         """The reason says how many they are."""
-        counts = self.counter.count(rows.select(list(READS)).to_pylist())
+        counts = self.counter().count(rows.select(list(READS)).to_pylist())
         keep = counts <= self.tokens
-        return Judgement(keep, [f"over {self.tokens} tokens: {n}" for n in counts[~keep]])
+        return Judgement(
+            keep, [Reason(f"over {self.tokens} tokens", str(n)) for n in counts[~keep]]
+        )
 
 
 class Counter:
