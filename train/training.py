@@ -75,7 +75,7 @@ def run_training(
     if chooser:
         parameters["choose"] = chooser.parameters()
         parents.append(chooser.items)
-    stage = Stage(f"vlt.train.{kind}", parameters)
+    stage = Stage(f"train {kind}", parameters)
 
     def build(folder: Path) -> Built:
         exported = _export(kind, store, data, folder, parameters, prompt, model, difficulty)
