@@ -93,12 +93,12 @@ class Store:
         self._check_format()
 
     @property
-    def images(self) -> Path:
+    def images_folder(self) -> Path:
         """The folder of the image store."""
         return self.root / "images"
 
     @property
-    def journal(self) -> Path:
+    def journal_file(self) -> Path:
         """The file of the journal."""
         return self.root / "journal.sqlite"
 
@@ -155,6 +155,20 @@ class Store:
         manifest = Path(path) / "manifest.json"
         inside = self.folder("checkpoint").resolve() in manifest.resolve().parents
         return self._read(Path(path)) if inside and manifest.is_file() else None
+
+    def resolve_model(self, model: str) -> str:
+        """The folder of the checkpoint that `model` names (name, name@v2); else `model` as it is."""
+        if os.path.isdir(model) or model.startswith((".", "/", "~")):
+            return model
+        name = model.partition("@")[0]
+        if "/" in name or not self.versions(name):
+            return model
+        found = self.open(model)
+        if found.kind != "checkpoint":
+            raise UsageError(
+                f"{found.ref} holds {found.kind}s and no model; `vlt ls` shows checkpoints"
+            )
+        return str(found.path)
 
     def newest(self, kind: str, command: str) -> Dataset:
         """The newest version of a kind; `command` makes one and is named where there is none.
