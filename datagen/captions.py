@@ -37,7 +37,7 @@ def make_captions(
 ) -> tuple[Dataset, bool]:
     """Items with their captions; returns the version and whether it was there already.
 
-    An item without an image, or whose request fails, stands in `dropped-*.parquet` with the reason.
+    An item without an image, or whose request fails, stands among the dropped rows with the reason.
     """
     ask = Ask(sampling=sampling, **asking)
     stage = Stage("gen captions", {**ask.parameters(), "prompt": prompt.as_json()})
