@@ -34,9 +34,10 @@ def item_of(number: int) -> str:
 def prepare(folder: Path, rows: int, images: int) -> Path:
     """The workspace with this many samples and different images; made where it is not there yet."""
     workspace = folder / f"view-{rows}-{images}"
-    if (workspace / "datasets" / "samples" / "v1" / "manifest.json").exists():
+    store = Store(workspace)
+    if store.versions("samples"):
         return workspace
-    store, rng = Store(workspace), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     pictures = _pictures(store, images)
     words, texts = vocabulary(rng), Texts(min(rows, TEXTS), rng)
     items = _write(store, "items", "item", rows // SAMPLES, 1, [], (pictures, words, texts, rng))

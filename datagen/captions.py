@@ -38,7 +38,7 @@ def make_captions(
 ) -> tuple[Dataset, bool]:
     """Items with their captions; returns the version and whether it was there already.
 
-    An item without an image, or whose request fails, stands in `dropped-*.parquet` with the reason.
+    An item without an image, or whose request fails, stands among the dropped rows with the reason.
     """
     if asking.k != 1:
         raise UsageError(f"captions take one answer a row, and k is {asking.k}; leave k out")

@@ -44,7 +44,7 @@ def test_words_of_a_benchmark_are_taken_out_and_the_pair_is_named(store: Store) 
     chain = [{"decontaminate": {"against": "bench", "images": "same"}}]
     made, _ = make_filtered(store, items, chain=chain, name="clean")
     assert made.table()["id"].to_pylist() == [rows[1]["id"], rows[3]["id"]]
-    assert made.dropped()["reason"].to_pylist() == [
+    assert made.dropped.table()["reason"].to_pylist() == [
         f"words: as in bench@v1 {held[0]['id']} (90% of its 8-grams)",
         f"words: as in bench@v1 {held[1]['id']} (100% of its 8-grams)",
     ]

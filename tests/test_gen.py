@@ -209,7 +209,7 @@ def test_failed_rows_stand_aside_with_their_error(
     assert made.manifest.rows == 1196
     assert made.manifest.rows_in == 1200
     assert sum(made.manifest.failed.values()) == 4
-    aside = made.dropped().to_pylist()
+    aside = made.dropped.table().to_pylist()
     assert [(r["question"], r["sample"], r["filter"], r["reason"]) for r in aside] == [
         ("[[7]]", 0, "failed", "HTTP 400: this one never works"),
         ("[[7]]", 1, "failed", "HTTP 400: this one never works"),

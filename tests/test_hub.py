@@ -98,8 +98,10 @@ def test_push_load_pull(
     sha256 = made.table().to_pylist()[2]["images"][0]
     with ImageStore(other / "images") as images:
         assert images.read(sha256) == png(2)
-        assert images.read(made.dropped()["images"][0].as_py()[0]) == png(5), "no kept row has it"
-    assert pulled.dropped() == made.dropped()
+        assert images.read(made.dropped.table()["images"][0].as_py()[0]) == png(5), (
+            "no kept row has it"
+        )
+    assert pulled.dropped.table() == made.dropped.table()
     shown = [vlt("show", "sft", "--dropped", "--json", "-w", root) for root in (other, store.root)]
     assert shown[0] == shown[1]
     assert "600 words" in shown[0]

@@ -67,7 +67,7 @@ def pull_dataset(
             writer.received = manifest
             for path in paths:
                 if path.startswith(lineage_path(split)):
-                    target = writer.folder / LINEAGE_FOLDER / Path(path).name
+                    target = writer.provenance / LINEAGE_FOLDER / Path(path).name
                     target.parent.mkdir(exist_ok=True)
                     shutil.copyfile(fetch(path), target)
             beside = sorted(p for p in paths if Path(p).suffix == ".parquet")

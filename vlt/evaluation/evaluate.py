@@ -93,7 +93,7 @@ def make_verdicts(
             verdicts += batch.select(READS).to_pylist()
             unasked += sum((r or "").startswith(FAILED) for r in _reasons(batch))
         # An answer that could not be had counts as not right: the held-out set stays the same.
-        failed = answers.dropped()
+        failed = answers.dropped.table()
         if failed.num_rows:
             writer.expect(failed)
             writer.fail(failed, failed.column("reason").to_pylist())

@@ -57,7 +57,7 @@ def _accuracy(evaluation: Dataset | None) -> dict[str, Any] | None:
 def _correct(sft: Dataset) -> int:
     """Samples that verification found right, kept or dropped later on."""
     kept = sft.table(["verdict"]).column("verdict")
-    dropped = sft.dropped().column("verdict")
+    dropped = sft.dropped.table(["verdict"]).column("verdict")
     return sum(pc.sum(pc.equal(column, "correct")).as_py() or 0 for column in (kept, dropped))
 
 
