@@ -36,7 +36,8 @@ from vlt.filters.registry import parse_chain
 from vlt.workspace.manifest import Stage
 from vlt.workspace.reason import Reason
 from vlt.workspace.schema import KINDS
-from vlt.workspace.store import Dataset, Store
+from vlt.workspace.store import Dataset
+from vlt.workspace.workspace import Workspace
 from vlt.workspace.writer import FAILED, Writer
 
 BATCH = 5_000
@@ -54,7 +55,7 @@ class _Outcome:
 
 
 def make_filtered(
-    store: Store,
+    workspace: Workspace,
     samples: Dataset | Sequence[Dataset],
     *,
     chain: Sequence[Any],
@@ -76,12 +77,12 @@ def make_filtered(
     parents = [samples] if isinstance(samples, Dataset) else list(samples)
     filters = parse_chain(chain)
     kind = _one_kind(parents, filters)
-    filters = [f.prepared(store, parents) if isinstance(f, Prepares) else f for f in filters]
+    filters = [f.prepared(workspace, parents) if isinstance(f, Prepares) else f for f in filters]
     stage = Stage("filter", {"chain": [settings(filter) for filter in filters]})
     every = [*parents, *(d for f in filters for d in getattr(f, "references", ()))]
-    if found := store.find(name, stage, every):
+    if found := workspace.find(name, stage, every):
         return found, True
-    with Writer(store, stage, name, kind, every, round=round, libraries=["duckdb"]) as writer:
+    with Writer(workspace, stage, name, kind, every, round=round, libraries=["duckdb"]) as writer:
         scratch = Scratch(writer.folder / "scratch", memory, threads or os.cpu_count() or 1)
         scratch.folder.mkdir()
         ledger = _Sources()

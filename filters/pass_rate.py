@@ -121,8 +121,7 @@ def pass_rates(samples: Dataset) -> pa.Table:
 def with_dropped(samples: Dataset, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """The rows that were kept, then those that were not."""
     yield from samples.batches(columns)
-    if samples.dropped_files:
-        yield from samples.dropped().select(list(columns)).to_batches()
+    yield from samples.dropped.batches(columns)
 
 
 def rated_items(samples: Dataset, of_items: Iterable[str], fair: int | None = None) -> pa.Table:
@@ -135,7 +134,8 @@ def rated_items(samples: Dataset, of_items: Iterable[str], fair: int | None = No
     Args:
         fair: Only samples below this number count (see vlt.workspace.lineage.fair_samples).
     """
-    kept, gone = samples.table(), samples.dropped()
+    columns = [*ITEM.names, "sample", "verdict", "finish_reason"]
+    kept, gone = samples.table(columns), samples.dropped.table([*columns, "filter"])
     out = gone.filter(pc.is_in(gone["filter"], pa.array([*of_items], pa.string())))
     here = gone.filter(pc.not_equal(gone["filter"], FAILED))
     here = here.filter(pc.invert(pc.is_in(here["id"], out["id"])))
@@ -144,8 +144,7 @@ def rated_items(samples: Dataset, of_items: Iterable[str], fair: int | None = No
     for place, row_id in enumerate(items["id"].to_pylist()):
         first.setdefault(row_id, place)
     items = items.take(pa.array(list(first.values()), pa.int64()))
-    columns = [*READS, "sample"]
-    every = pa.concat_tables([kept.select(columns), gone.select(columns)])
+    every = pa.concat_tables([kept, gone.select(columns)])
     if fair is not None:
         every = every.filter(pc.less(every["sample"], fair))
     return items.append_column("pass_rate", rate_of_each(counted(every), items["id"]))

@@ -24,7 +24,8 @@ import pyarrow as pa
 
 from vlt.filters.duckdb_scratch import Scratch
 from vlt.workspace.reason import Reason
-from vlt.workspace.store import Dataset, Store
+from vlt.workspace.store import Dataset
+from vlt.workspace.workspace import Workspace
 
 Found = TypeVar("Found")
 Ready = TypeVar("Ready")
@@ -92,7 +93,7 @@ Filter = RowFilter | WholeFilter
 class Prepares(Protocol):
     """A filter that must look something up in the workspace, or refuse the datasets."""
 
-    def prepared(self, workspace: Store, parents: Sequence[Dataset]) -> Filter:
+    def prepared(self, workspace: Workspace, parents: Sequence[Dataset]) -> Filter:
         """The same filter, ready (see `with_found`), before its version is looked for.
 
         It is asked each time, so it must be quick: what costs belongs into a `Once`. Where it holds

@@ -25,7 +25,8 @@ from vlt.filters.protocol import NEVER, Judgement, Mask, Once, everything, with_
 from vlt.filters.text import Ints
 from vlt.images.store import ImageStore
 from vlt.workspace.reason import Reason
-from vlt.workspace.store import REF, Dataset, Store
+from vlt.workspace.store import REF, Dataset
+from vlt.workspace.workspace import Workspace
 
 IMAGES = ("near", "same", "ignore")
 INSTRUCTION = r"^\s*(?:Hint: |Please first )[^\n]*\nQuestion: "
@@ -88,7 +89,7 @@ class Decontaminate:
                 f"decontaminate: images {self.images!r} is not known; write {', '.join(IMAGES)}"
             )
 
-    def prepared(self, workspace: Store, parents: Sequence[Dataset]) -> Decontaminate:
+    def prepared(self, workspace: Workspace, parents: Sequence[Dataset]) -> Decontaminate:
         """With the benchmarks; their n-grams and images are looked up when the first row comes.
 
         Raises UserError where a benchmark is not in the workspace.
@@ -152,7 +153,7 @@ class Decontaminate:
         return found
 
     def _shown(
-        self, store: Store, parents: Sequence[Dataset], benchmarks: Sequence[Dataset]
+        self, workspace: Workspace, parents: Sequence[Dataset], benchmarks: Sequence[Dataset]
     ) -> dict[str, tuple[str, str]]:
         """Images of ours that a benchmark shows -> (its first question that does, how near)."""
         if self.images == "ignore":
@@ -168,7 +169,7 @@ class Decontaminate:
         ours, theirs = images_of(parents), list(asked)
         found = {name: (asked[name], "the same file") for name in ours if name in asked}
         if self.images == "near" and ours and theirs:
-            with ImageStore(store.images) as images:
+            with ImageStore(workspace.images_folder) as images:
                 mine, yours = hashes_of(images, ours), hashes_of(images, theirs)
                 pairs = near_pairs(mine, yours)
                 for one, other in zip(*alike(images, ours, pairs, theirs), strict=True):

@@ -28,7 +28,8 @@ from vlt.filters.duplicates.minhash import (
 from vlt.filters.duplicates.near_images import same_pictures
 from vlt.filters.protocol import NEVER, Judgement, Once, with_found
 from vlt.images.store import ImageStore
-from vlt.workspace.store import Dataset, Store
+from vlt.workspace.store import Dataset
+from vlt.workspace.workspace import Workspace
 
 IMAGES = ("same", "near")
 SKETCH = pa.struct(
@@ -112,13 +113,13 @@ class NearDedup:
                 f"near_dedup: keep {self.keep!r} is not known; write {', '.join(KEEP)}"
             )
 
-    def prepared(self, workspace: Store, parents: Sequence[Dataset]) -> NearDedup:
+    def prepared(self, workspace: Workspace, parents: Sequence[Dataset]) -> NearDedup:
         """With the common grams of the rows' questions, and the images that show the same."""
 
         def pictures() -> Mapping[str, str] | None:
             if self.images == "same":
                 return None
-            with ImageStore(workspace.images) as images:
+            with ImageStore(workspace.images_folder) as images:
                 return same_pictures(images, images_of(parents))
 
         common = Once(lambda: common_grams(sampled_questions(parents)))

@@ -14,7 +14,8 @@ from vlt.filters.pass_rate import READS, Band, counted, rate_of_each
 from vlt.filters.protocol import Judgement
 from vlt.workspace.lineage import fair_samples
 from vlt.workspace.reason import Reason
-from vlt.workspace.store import Dataset, Store
+from vlt.workspace.store import Dataset
+from vlt.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Difficulty:
         except UsageError as error:
             raise UsageError(f"difficulty: {error}") from None
 
-    def prepared(self, workspace: Store, parents: Sequence[Dataset]) -> Difficulty:
+    def prepared(self, workspace: Workspace, parents: Sequence[Dataset]) -> Difficulty:
         """Raises UsageError where pass rates would be those of items drawn again if wrong."""
         for parent in parents:
             if fair_samples(workspace, parent) is not None:

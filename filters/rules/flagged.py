@@ -14,7 +14,8 @@ import pyarrow as pa
 from vlt.filters.protocol import Judgement, with_found
 from vlt.workspace.flags import Flags, Key
 from vlt.workspace.reason import Reason
-from vlt.workspace.store import Dataset, Store
+from vlt.workspace.store import Dataset
+from vlt.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Flagged:
     marks: Mapping[Key, tuple[str, str]] = field(default_factory=dict, init=False)
     """(id, sample, model) -> (mark, note); read from the workspace."""
 
-    def prepared(self, workspace: Store, parents: Sequence[Dataset]) -> Flagged:  # noqa: ARG002
+    def prepared(self, workspace: Workspace, parents: Sequence[Dataset]) -> Flagged:  # noqa: ARG002
         """The same filter with the workspace's flags as they are now."""
         found = {flag.key: (flag.mark, flag.note) for flag in Flags(workspace.root).all()}
         return with_found(self, marks=found)

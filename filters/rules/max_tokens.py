@@ -16,7 +16,8 @@ from vlt.filters.protocol import NEVER, Judgement, Once, with_found
 from vlt.images.store import ImageStore
 from vlt.prompts import Prompt, render
 from vlt.workspace.reason import Reason
-from vlt.workspace.store import Dataset, Store
+from vlt.workspace.store import Dataset
+from vlt.workspace.workspace import Workspace
 
 READS = ("question", "choices", "caption", "images", "response")
 
@@ -57,7 +58,7 @@ class MaxTokens:
                 digest.update(file.name.encode() + b"\0" + file.read_bytes())
         return {"model": digest.hexdigest()}
 
-    def prepared(self, workspace: Store, parents: Sequence[Dataset]) -> MaxTokens:  # noqa: ARG002
+    def prepared(self, workspace: Workspace, parents: Sequence[Dataset]) -> MaxTokens:  # noqa: ARG002
         """With the model's processor, loaded when the first row comes."""
         return with_found(self, counter=Once(lambda: Counter(self, workspace)))
 
@@ -73,7 +74,7 @@ class MaxTokens:
 class Counter:
     """Counts as the processor does; an image's tokens hang on its size only and are asked for once."""
 
-    def __init__(self, filter: MaxTokens, store: Store):
+    def __init__(self, filter: MaxTokens, workspace: Workspace):
         from transformers import AutoProcessor
 
         try:
@@ -84,7 +85,7 @@ class Counter:
                 f"({' '.join(str(error).split())[:200]}); name the model that will be trained"
             ) from error
         self._prompt, self._pixels = Prompt(filter.prompt), filter.max_pixels
-        self._images = ImageStore(store.images)
+        self._images = ImageStore(workspace.images_folder)
         self._sizes: dict[tuple[int, int], int] = {}
 
     def count(self, rows: list[dict[str, Any]]) -> np.ndarray[Any, np.dtype[np.int64]]:
