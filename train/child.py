@@ -43,6 +43,8 @@ class Job:
     lora: dict[str, Any] | None = None
     own: dict[str, Any] = field(default_factory=dict)
     """The method's own settings."""
+    identity: dict[str, Any] | None = None
+    """What of them is part of the checkpoint's identity."""
     candidates: int | None = None
     """Put the model aside after each so many steps: see vlt.train.selection."""
     folder: str = ""
@@ -61,6 +63,8 @@ class Given:
     """What a method builds its trainer of."""
 
     job: Job
+    training: Any
+    """The method's own settings: an instance of Method.training."""
     config: Any
     """TRL's."""
     processor: Any
@@ -104,14 +108,18 @@ def train(method: Method, job: Job) -> dict[str, Any]:
     """Load what the job names, train as the method does, leave model/ and return the facts."""
     import trl
 
+    training = method.training(**job.own)
+    now = json.loads(json.dumps(method.parameters(training)))
+    if job.identity is not None and now != job.identity:
+        raise UserError("a file was edited while the training started; run the command again")
     config = trainer_config(getattr(trl, method.config[-1]), job)
     processor = load_reader(job, **method.processor)
     rows, left_out = load_rows(job, processor)
     model = load_model(job, config)
-    trainer = method.trainer(Given(job, config, processor, rows, model))
+    trainer = method.trainer(Given(job, training, config, processor, rows, model))
     found = carry_out(trainer, job, method.curves)
-    method.finish(job, trainer.state.global_step)
-    return {**found, "left_out": left_out}
+    more = method.finish(job, trainer.state.global_step)
+    return {**found, **more, "left_out": left_out}
 
 
 def _end_with_parent() -> None:

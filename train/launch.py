@@ -31,6 +31,7 @@ def launch(
     job: Mapping[str, Any],
     folder: Path,
     *,
+    what: str = "train",
     goal: str | None = None,
     processes: int = 1,
     accelerate: Sequence[str] = (),
@@ -58,7 +59,7 @@ def launch(
             env=environment(processes),
         )
         try:
-            _watch(child, state, f"train {job['method']}", goal, progress or (lambda _: None))
+            _watch(child, state, what, goal, progress or (lambda _: None))
         finally:
             if child.poll() is None:  # we were interrupted
                 child.terminate()

@@ -1,16 +1,18 @@
 """A training method as one record, and where to find the methods: see vlt.train.methods.
 
-Another method is one file beside sft.py, grpo.py and dpo.py, and its name in BUILT_IN.
+Another method is one file beside sft.py, grpo.py and dpo.py, and its name in BUILT_IN; a user's own
+stays where it is, and is named as file.py:NAME.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from vlt.errors import UsageError
+from vlt.plugins import entry_points, resolve
 from vlt.train.settings import Training
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ class Method:
     """The rows to export where they are not simply the dataset's own."""
     parameters: Callable[[Any], dict[str, Any]] = lambda _: {}
     """Its own settings, checked, as they stand in the checkpoint's identity."""
+    taken_out: Callable[[Store, Dataset], list[Dataset]] = lambda *_: []
+    """The versions whose dropped rows it reads as well."""
     always: Mapping[str, Any] = field(default_factory=dict)
     """Settings that we change from TRL's default because of what they do to a VLM's rows."""
     without_images: Mapping[str, str] = field(default_factory=dict)
@@ -65,8 +69,13 @@ class Method:
     """Metrics whose beginning and end the manifest keeps."""
     processor: Mapping[str, Any] = field(default_factory=dict)
     """With what the model's processor is loaded."""
-    finish: Callable[[Job, int], None] = lambda *_: None
-    """What is left to do when the model is saved; it is told the number of steps."""
+    finish: Callable[[Job, int], dict[str, Any]] = lambda *_: {}
+    """What is left to do when the model is saved: told the number of steps, it returns more facts."""
+
+    reference: str = ""
+    """What a plug-in is named by: file.py:NAME."""
+    identity: Mapping[str, str] = field(default_factory=dict)
+    """Of a plug-in: see vlt.plugins."""
 
     def filled(self, training: Training | None) -> Any:
         """`training` as the class of this method's settings."""
@@ -74,15 +83,27 @@ class Method:
             return training or self.training()
         return self.training(**{f.name: getattr(training, f.name) for f in fields(training)})
 
+    def own(self, training: Training) -> dict[str, Any]:
+        """The fields that the class of its settings adds, with their values."""
+        shared = {f.name for f in fields(Training)}
+        return {f.name: getattr(training, f.name) for f in fields(training) if f.name not in shared}
+
 
 def find_method(name: str) -> Method:
-    """The method of that name; raises UsageError."""
-    if name not in BUILT_IN:
-        raise UsageError(f"no training method is called {name!r}; there are {', '.join(BUILT_IN)}")
-    found: Method = importlib.import_module(f"vlt.train.methods.{name}").METHOD
-    return found
+    """The method of that name; raises UsageError.
+
+    A method of one's own is file.py:NAME or package.module:NAME, or what an installed package offers
+    as an entry point of `vlt.methods`.
+    """
+    if name in BUILT_IN:
+        found: Method = importlib.import_module(f"vlt.train.methods.{name}").METHOD
+        return found
+    plugin = resolve(name, "method", dict.fromkeys(BUILT_IN), of=Method)
+    if plugin.object.name in BUILT_IN:
+        raise UsageError(f"method {name!r} is called {plugin.object.name!r} as one of vlt's own is")
+    return replace(plugin.object, reference=name, identity=plugin.identity)
 
 
 def methods() -> list[Method]:
-    """All of them, in the order of use."""
-    return [find_method(name) for name in BUILT_IN]
+    """Those of vlt and of installed packages, in the order of use."""
+    return [find_method(name) for name in (*BUILT_IN, *sorted(entry_points("method")))]

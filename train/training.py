@@ -68,6 +68,7 @@ def train(
         facts = launch(
             job,
             folder,
+            what=stage.name,
             goal=method.goal,
             processes=training.processes,
             accelerate=training.accelerate,
@@ -119,6 +120,10 @@ class _Plan:
             "processes": training.processes,
             **self.method.parameters(training),
         }
+        if self.method.identity:
+            found["method"] = dict(self.method.identity)
+        if taken_out := self.method.taken_out(self.store, self.data):
+            found["taken_out"] = [version.manifest.identity for version in taken_out]
         if isinstance(chooser, Chooser):
             found["choose"] = chooser.parameters()
         return found
@@ -166,7 +171,7 @@ class _Plan:
         training, chooser = self.training, self.training.choose
         given = resolve(self.method, training.settings, images=exported.images)
         return {
-            "method": self.method.name,
+            "method": self.method.reference or self.method.name,
             "model": self.model,
             "revision": self.revision,
             "data": str(exported.file),
@@ -175,7 +180,8 @@ class _Plan:
             "pixels": check_pixels(training.pixels),
             "max_prompt_tokens": training.max_prompt_tokens,
             "lora": check_lora(training.lora),
-            "own": self.method.parameters(training),
+            "own": self.method.own(training),
+            "identity": self.method.parameters(training),
             "candidates": chooser.every if chooser else None,
             "folder": str(folder),
             "logs": str(self.store.root / "logs" / f"{name}-{folder.name[-16:-8]}"),

@@ -208,6 +208,7 @@ METHOD = Method(
     parameters=parameters,
     columns=columns,
     rows=rows,
+    taken_out=versions,
     example=example,
     trainer=trainer,
     # As for SFT: TRL's 1024 may cut the answers off, and image tokens out of the prompt.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlt.errors import UserError
 from vlt.train.method import Method, Row
+from vlt.train.own_rewards import Missed, name_of
 from vlt.train.settings import Training
 
 if TYPE_CHECKING:
@@ -18,15 +19,23 @@ if TYPE_CHECKING:
     from vlt.train.child import Given, Job
     from vlt.workspace.store import Dataset, Store
 
+VERDICTS, MISSED = "verdicts", "reward-errors"
+"""In the build folder: what the rewards have said, and where they raised."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class GrpoTraining(Training):
     """With what is rewarded, and which items are trained on."""
 
-    reward: dict[str, float | str] = field(default_factory=dict)
-    """Weights: accuracy, format, length, ... (see vlt.train.rewards). [accuracy: 1]"""
+    reward: dict[Any, float | str] = field(default_factory=dict)
+    """Weights: accuracy, format, length, ... (see vlt.train.rewards), and functions of one's own:
+    ./mine.py:polite. [accuracy: 1]"""
     difficulty: tuple[float | None, float | None] | None = None
     """Only items whose pass rate lies in this band, ends included."""
+
+    def __post_init__(self) -> None:
+        named = {name_of(reward): weight for reward, weight in self.reward.items()}
+        object.__setattr__(self, "reward", named)
 
 
 def parameters(settings: GrpoTraining) -> dict[str, Any]:
@@ -91,17 +100,22 @@ def trainer(given: Given) -> Any:
     from vlt.train.rewards import rewards
     from vlt.train.verdicts import Verdicts
 
-    made = rewards(given.job.own["reward"], Verdicts(given.job.path / "verdicts").record)
+    folder = given.job.path
+    made = rewards(
+        given.training.reward, Verdicts(folder / VERDICTS).record, Missed(folder / MISSED)
+    )
     if given.config.reward_weights is None:
         given.config.reward_weights = made.weights
     return GRPOTrainer(**given.arguments(), reward_funcs=list(made.functions))
 
 
-def finish(job: Job, steps: int) -> None:
+def finish(job: Job, steps: int) -> dict[str, Any]:
     """What was sampled, and how it was judged, stands beside the model."""
     from vlt.train.verdicts import Verdicts
 
-    Verdicts(job.path / "verdicts").merge(job.path / "model" / "rollouts.parquet", steps)
+    Verdicts(job.path / VERDICTS).merge(job.path / "model" / "rollouts.parquet", steps)
+    missed = Missed(job.path / MISSED).total(steps)
+    return {"reward_errors": missed} if missed else {}
 
 
 METHOD = Method(
