@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from vlt.errors import UserError
 from vlt.images.pixels import Pixels
 from vlt.images.store import ImageStore
@@ -47,11 +49,7 @@ def train(
     method = find_method(method) if isinstance(method, str) else method
     name = name or f"{method.name}-model"
     training = method.filled(training)
-    if data.kind not in method.takes:
-        raise UserError(
-            f"train {method.name} takes {' or '.join(method.takes)}s and {data.ref} holds "
-            f"{data.kind}s"
-        )
+    check_takes(method, data)
     model = resolve_model(store, model)
     plan = _Plan(store, method, data, model, revision, training)
     parents = [data, *([parent] if (parent := store.checkpoint_at(model)) else [])]
@@ -84,6 +82,30 @@ def train(
         return built
 
     return make_checkpoint(store, stage, parents, build, name=name, round=round)
+
+
+def check_takes(method: Method, data: Dataset) -> None:
+    """Raises UserError where the method is not trained on such rows."""
+    if data.kind not in method.takes:
+        raise UserError(
+            f"train {method.name} takes {' or '.join(method.takes)}s and {data.ref} holds "
+            f"{data.kind}s"
+        )
+
+
+def rows_for(
+    store: Store, data: Dataset, method: str | None = None
+) -> tuple[Method, pa.Table | None]:
+    """The method (by default SFT for samples, else GRPO) and its rows (see Method.rows), to export.
+
+    The method's own settings are its defaults, save that a dataset is exported as it is unless the
+    method is named.
+    """
+    if method is None:
+        return find_method("sft" if data.kind == "sample" else "grpo"), None
+    found = find_method(method)
+    check_takes(found, data)
+    return found, found.rows(store, data, found.filled(None))
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from vlt.images.pixels import Pixels, fitted
 from vlt.prompts import Prompt, render
-from vlt.train.method import Method, Row, find_method
+from vlt.train.method import Method, Row
 from vlt.workspace.schema import ITEM
 from vlt.workspace.store import Dataset
 
@@ -49,7 +49,7 @@ class Exported:
 def write_trl(
     dataset: Dataset,
     to: Path,
-    method: Method | None = None,
+    method: Method,
     *,
     prompt: Prompt,
     load_image: LoadImage,
@@ -58,11 +58,9 @@ def write_trl(
 ) -> Exported:
     """Write the file `to` of a dataset's rows as the method takes them.
 
-    That is SFT for samples and GRPO for items, unless said. `rows` stands in for the dataset's own
-    (see Method.rows). A row that cannot be used (no response, no
+    `rows` stands in for the dataset's own (see Method.rows). A row that cannot be used (no response, no
     gold answer, a broken image) is left out and counted, never fatal.
     """
-    method = method or find_method("sft" if dataset.kind == "sample" else "grpo")
     shape = _shape(prompt, _rows(dataset, rows))
     exported = Exported(to, images=shape.images)
     arrow = _arrow_schema(method.columns(), shape)

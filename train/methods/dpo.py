@@ -137,10 +137,14 @@ def _judged(store: Store, data: Dataset) -> Iterator[pa.RecordBatch]:
 
 def versions(store: Store, data: Dataset) -> list[Dataset]:
     """`data` and the versions with samples that it was made from: what was dropped counts, too."""
-    from vlt.workspace.lineage import ancestors
+    from vlt.workspace.lineage import parent_of
 
-    found = (a.dataset for a in ancestors(store, data) if not a.again)
-    return [version for version in found if version.kind == "sample"]
+    found = {data.ref: data}
+    for parent in data.manifest.parents:
+        version = parent_of(store, data, parent)
+        if version and version.kind == "sample":
+            found.update((v.ref, v) for v in versions(store, version))
+    return list(found.values())
 
 
 def _by_item(batches: Iterable[pa.RecordBatch], verdict: str) -> dict[str, list[Candidate]]:

@@ -31,9 +31,10 @@ def take(method: str, recipe: str | None, number: int, phase: int) -> Taken | No
     settings = found.rounds[number - 1]
     if method == "sft":
         return Taken(training(settings.sft, found), found.models.base.model)
-    if phase > len(settings.grpo):
+    phases = settings.grpo if method == "grpo" else settings.phases.get(method, [])
+    if phase > len(phases):
         raise UsageError(
-            f"--phase {phase}: round {number} of recipe {found.name!r} has "
-            f"{len(settings.grpo)} GRPO trainings"
+            f"--phase {phase}: round {number} of recipe {found.name!r} has {len(phases)} "
+            f"{method.upper()} trainings"
         )
-    return Taken(of_phase(settings.grpo[phase - 1], found), None)
+    return Taken(of_phase(phases[phase - 1], found), None)

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    model_validator,
+)
 
 from vlt.images.pixels import Pixels
 from vlt.prompts import Prompt
 from vlt.request import Sampling
+from vlt.runs.phases import MethodPhase, has_phases, method_phases, of_a_recipe
 from vlt.train.methods.grpo import GrpoTraining
 from vlt.train.settings import Training
 
@@ -150,14 +159,6 @@ class Stop(Part):
     """The 95 % interval of the gain must lie above 0, too."""
 
 
-def _of_a_recipe(train: Training) -> Training:
-    if train.prompt:
-        raise ValueError("a training's prompt is the recipe's prompts.rollout; set it there")
-    if getattr(train, "difficulty", None):
-        raise ValueError("difficulty is of the phase; write it beside train")
-    return train
-
-
 class Phase(Part):
     """One GRPO training of a round; a round may have several, each from the one before (v1.2)."""
 
@@ -169,7 +170,7 @@ class Phase(Part):
     """Whose pass rates. samples: the round's own, drawn for SFT (the default without items of its
     own). previous: those of the round before, and its items. rollouts: k new ones of the items by
     the round's SFT model (the default with items of its own)."""
-    train: Annotated[GrpoTraining, AfterValidator(_of_a_recipe)] = GrpoTraining()
+    train: Annotated[GrpoTraining, AfterValidator(of_a_recipe)] = GrpoTraining()
 
     @model_validator(mode="after")
     def _rates_of_these_items(self) -> Phase:
@@ -201,8 +202,19 @@ class Round(Part):
     reasoning: Draws = Draws()
     rollouts: Draws = Draws()
     filters: list[Any] = []
-    sft: Annotated[Training, AfterValidator(_of_a_recipe)] = Training()
+    sft: Annotated[Training, AfterValidator(of_a_recipe)] = Training()
+    phases: dict[str, list[InstanceOf[MethodPhase]]] = {}
+    """Trainings between SFT and GRPO. A recipe lists them under their method: `dpo: [{train: ...}]`."""
     grpo: list[Phase] = [Phase()]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_method(cls, tree: Any) -> Any:
+        if not isinstance(tree, dict):
+            return tree
+        listed = {k: v for k, v in tree.items() if k not in cls.model_fields and has_phases(k)}
+        rest = {k: v for k, v in tree.items() if k not in listed}
+        return {**rest, "phases": {k: method_phases(k, v) for k, v in listed.items()}}
 
 
 class Evaluation(Part):
@@ -235,6 +247,7 @@ class Recipe(Part):
     def _rounds_fit(self) -> Recipe:
         for number, settings in enumerate(self.rounds, 1):
             trains = [settings.sft, *(phase.train for phase in settings.grpo)]
+            trains += [phase.train for phases in settings.phases.values() for phase in phases]
             if any(train.choose for train in trains) and not self.validation:
                 raise ValueError("choose needs items to choose by; add validation: {items: ...}")
             if number == 1 and settings.teacher == "student":

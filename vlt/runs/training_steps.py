@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -14,8 +14,8 @@ from vlt.filters.apply import make_filtered
 from vlt.runs.describe import of_band, of_draw, of_train
 from vlt.runs.fields import Phase, Recipe, Round
 from vlt.runs.item_steps import training_items
+from vlt.runs.phases import MethodPhase
 from vlt.runs.step import Made, Run, Step
-from vlt.train.methods.grpo import GrpoTraining
 from vlt.train.selection import Chooser
 from vlt.train.settings import Training
 from vlt.train.training import train
@@ -32,9 +32,10 @@ def training(settings: T, recipe: Recipe) -> T:
     )
 
 
-def of_phase(phase: Phase, recipe: Recipe) -> GrpoTraining:
-    """The settings of a GRPO training."""
-    return replace(training(phase.train, recipe), difficulty=phase.difficulty)
+def of_phase(phase: Phase | MethodPhase, recipe: Recipe) -> Training:
+    """The settings of a training that is not SFT."""
+    settings = training(phase.train, recipe)
+    return replace(settings, difficulty=phase.difficulty) if isinstance(phase, Phase) else settings
 
 
 def sft_step(recipe: Recipe, number: int, settings: Round) -> Step:
@@ -48,9 +49,37 @@ def sft_step(recipe: Recipe, number: int, settings: Round) -> Step:
     )
 
 
-def grpo_steps(recipe: Recipe, number: int, settings: Round) -> Iterator[Step]:
+def method_steps(
+    recipe: Recipe, number: int, phases: Sequence[MethodPhase], start: str
+) -> Iterator[Step]:
+    """The round's trainings by one method, each from the one before, the first from `start`."""
+    for phase in phases:
+        yield _method_step(recipe, number, phase, start)
+        start = f"{phase.method.name}-model"
+
+
+def _method_step(recipe: Recipe, number: int, phase: MethodPhase, start: str) -> Step:
+    method, settings = phase.method, of_phase(phase, recipe)
+    data = "sft" if "sample" in method.takes else "items"
+    return Step(
+        number,
+        f"{method.name}-model",
+        f"from the round's {start} on {data}",
+        lambda run: train(
+            run.store,
+            method,
+            run[number, data],
+            str(run[number, start].path),
+            _choosing(run, number, method.name, settings),
+            round=number,
+            progress=run.progress,
+        ),
+        of_train(phase.train),
+    )
+
+
+def grpo_steps(recipe: Recipe, number: int, settings: Round, start: str) -> Iterator[Step]:
     """The round's GRPO trainings, each from the one before, and the items that they need."""
-    start = "sft-model"
     phases = settings.grpo
     for place, phase in enumerate(phases, 1):
         suffix = "" if len(phases) == 1 else f"-{place}"
