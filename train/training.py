@@ -4,55 +4,54 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from vlt.engine.model import Model
 from vlt.errors import UserError
 from vlt.images.pixels import Pixels
-from vlt.images.store import ImageStore
 from vlt.prompts import Prompt
-from vlt.train.checkpoint import Built, make_checkpoint, resolve_model
-from vlt.train.launch import Progress, launch
+from vlt.train.checkpoint import Built, make_checkpoint
+from vlt.train.launch import launch
 from vlt.train.lora import check_lora
 from vlt.train.method import Method, find_method
 from vlt.train.selection import CHOSEN, Chooser, choose
 from vlt.train.settings import Training, check_freeze, check_pixels
 from vlt.train.trl_rows import Exported, write_trl
 from vlt.train.trl_settings import EXECUTION, identity, resolve
-from vlt.workspace.digest import model_identity
 from vlt.workspace.manifest import Stage
 from vlt.workspace.store import Dataset, Store
+from vlt.workspace.workspace import Workspace
 
 
 def train(
-    store: Store,
+    workspace: Workspace,
     method: Method | str,
     data: Dataset,
-    model: str,
+    model: Model | Dataset | str,
     training: Training | None = None,
     *,
     name: str | None = None,
     round: int | None = None,
-    revision: str | None = None,
-    progress: Progress | None = None,
 ) -> tuple[Dataset, bool]:
     """Train `model` on a dataset; returns (checkpoint, whether it was there already).
 
-    method: sft, grpo, dpo, ... (see vlt.train.method). model: a directory, a checkpoint of the
-    workspace, or a name on the Hub. training: the method's settings. name: of the checkpoint, by
-    default sft-model, grpo-model, ... Raises UserError.
+    method: sft, grpo, dpo, ... (see vlt.train.method). model: a checkpoint of the workspace, a
+    directory or a name on the Hub; how to ask it plays no part. training: the method's settings.
+    name: of the checkpoint, by default sft-model, grpo-model, ... Raises UserError.
     """
     method = find_method(method) if isinstance(method, str) else method
     name = name or f"{method.name}-model"
     training = method.filled(training)
     check_takes(method, data)
-    model = resolve_model(store, model)
-    plan = _Plan(store, method, data, model, revision, training)
-    parents = [data, *([parent] if (parent := store.checkpoint_at(model)) else [])]
+    start = Model(str(model.path)) if isinstance(model, Dataset) else Model.of(model)
+    start = replace(start, model=workspace.resolve_model(start.model))
+    plan = _Plan(workspace, method, data, start, training)
+    parents = [data, *([parent] if (parent := workspace.checkpoint_at(start.model)) else [])]
     chooser = training.choose
     if chooser:
         if not isinstance(chooser, Chooser):
@@ -70,7 +69,7 @@ def train(
             goal=method.goal,
             processes=training.processes,
             accelerate=training.accelerate,
-            progress=progress,
+            progress=workspace.progress,
         )
         failed = exported.failed.copy()
         if left_out := facts.pop("left_out"):
@@ -81,7 +80,7 @@ def train(
             built.model = CHOSEN
         return built
 
-    return make_checkpoint(store, stage, parents, build, name=name, round=round)
+    return make_checkpoint(workspace, stage, parents, build, name=name, round=round)
 
 
 def check_takes(method: Method, data: Dataset) -> None:
@@ -112,12 +111,11 @@ def rows_for(
 class _Plan:
     """What is trained, on what and how: its identity, its rows, and the child's job."""
 
-    store: Store
+    workspace: Workspace
     method: Method
     data: Dataset
-    model: str
+    model: Model
     """A directory, or a name on the Hub."""
-    revision: str | None
     training: Training
 
     @cached_property
@@ -131,7 +129,7 @@ class _Plan:
         training, chooser = self.training, self.training.choose
         images = any(any(batch["images"].to_pylist()) for batch in self.data.batches(["images"]))
         found = {
-            "model": model_identity(self.model, self.revision),
+            "model": self.model.identity(),
             "settings": identity(resolve(self.method, training.settings, images=images)),
             "freeze": check_freeze(training.freeze),
             "pixels": check_pixels(training.pixels),
@@ -144,7 +142,7 @@ class _Plan:
         }
         if self.method.identity:
             found["method"] = dict(self.method.identity)
-        if taken_out := self.method.taken_out(self.store, self.data):
+        if taken_out := self.method.taken_out(self.workspace, self.data):
             found["taken_out"] = [version.manifest.identity for version in taken_out]
         if isinstance(chooser, Chooser):
             found["choose"] = chooser.parameters()
@@ -159,18 +157,17 @@ class _Plan:
                 file, found["rows_in"], found["rows"], Counter(found["failed"]), found["images"]
             )
         limits = check_pixels(self.training.pixels)
-        factor = pixel_factor(self.model) if limits else 0
+        factor = pixel_factor(self.model.model) if limits else 0
         pixels = Pixels(limits["min"], limits["max"], factor) if limits else None
-        with ImageStore(self.store.images) as images:
-            exported = write_trl(
-                self.data,
-                file,
-                self.method,
-                prompt=self.prompt,
-                load_image=images.read,
-                pixels=pixels,
-                rows=self.method.rows(self.store, self.data, self.training),
-            )
+        exported = write_trl(
+            self.data,
+            file,
+            self.method,
+            prompt=self.prompt,
+            load_image=self.workspace.images.read,
+            pixels=pixels,
+            rows=self.method.rows(self.workspace, self.data, self.training),
+        )
         if not exported.rows:
             why = f": {exported.failed.most_common(1)[0][0]}" if exported.failed else ""
             raise UserError(
@@ -194,8 +191,8 @@ class _Plan:
         given = resolve(self.method, training.settings, images=exported.images)
         return {
             "method": self.method.reference or self.method.name,
-            "model": self.model,
-            "revision": self.revision,
+            "model": self.model.model,
+            "revision": self.model.revision,
             "data": str(exported.file),
             "settings": {**EXECUTION, "run_name": name, **given},
             "freeze": check_freeze(training.freeze),
@@ -206,7 +203,7 @@ class _Plan:
             "identity": self.method.parameters(training),
             "candidates": chooser.every if chooser else None,
             "folder": str(folder),
-            "logs": str(self.store.root / "logs" / f"{name}-{folder.name[-16:-8]}"),
+            "logs": str(self.workspace.logs / f"{name}-{folder.name[-16:-8]}"),
         }
 
 

@@ -6,9 +6,10 @@ vlt train grpo --data items --model sft-model --set num_generations=8
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from vlt.errors import UserError
+from vlt.fields import Option
 from vlt.train.method import Method, Row
 from vlt.train.own_rewards import Missed, name_of
 from vlt.train.settings import Training
@@ -27,13 +28,18 @@ VERDICTS, MISSED = "verdicts", "reward-errors"
 class GrpoTraining(Training):
     """With what is rewarded, and which items are trained on."""
 
-    reward: dict[Any, float | str] = field(default_factory=dict)
+    reward: Annotated[dict[Any, float | str], Option(metavar="KEY=VALUE")] = field(
+        default_factory=dict
+    )
     """Weights: accuracy, format, length, ... (see vlt.train.rewards), and functions of one's own:
     ./mine.py:polite. [accuracy: 1]"""
-    difficulty: tuple[float | None, float | None] | None = None
+    difficulty: Annotated[tuple[float | None, float | None] | None, Option(metavar="LOW:HIGH")] = (
+        None
+    )
     """Only items whose pass rate lies in this band, ends included."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         named = {name_of(reward): weight for reward, weight in self.reward.items()}
         object.__setattr__(self, "reward", named)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
-from vlt.runs.fields import Decontamination, Draw, Phase, Source
+from vlt.datagen.asking import Draw
+from vlt.runs.fields import Decontamination, Phase, Source
 from vlt.train.settings import Training
 
 

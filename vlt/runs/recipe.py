@@ -15,12 +15,13 @@ import yaml
 from pydantic import ValidationError
 
 import vlt
+from vlt.engine.model import Model
 from vlt.errors import UsageError
 from vlt.plugins import beside
-from vlt.runs.fields import Decontamination, Evaluation, Models, ModelUse, Recipe, Source
+from vlt.runs.fields import Decontamination, Evaluation, Models, Recipe, Source
 from vlt.runs.phases import has_phases, with_files
 
-__all__ = ["BUNDLED", "ModelUse", "Recipe", "find_recipe", "load_recipe"]
+__all__ = ["BUNDLED", "Recipe", "find_recipe", "load_recipe"]
 
 BUNDLED = Path(vlt.__file__).parent / "recipes"
 
@@ -117,7 +118,7 @@ def _sentence(file: Path, error: ValidationError) -> str:
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"recipe {str(file)!r} has an unknown key {key!r}; remove or correct it{more}"
-    if first["type"] == "missing":
+    if first["type"] in ("missing", "missing_argument"):
         return f"recipe {str(file)!r} lacks the key {key!r}; add it{more}"
     value = repr(first["input"])
     value = value if len(value) < 80 else value[:77] + "..."
@@ -130,8 +131,8 @@ def _with_paths(recipe: Recipe, folder: Path) -> Recipe:
     def beside(name: str) -> str:
         return str((folder / name).resolve()) if name.startswith(("./", "../")) else name
 
-    def use(model: ModelUse) -> ModelUse:
-        return model.model_copy(update={"model": beside(model.model)})
+    def use(model: Model) -> Model:
+        return replace(model, model=beside(model.model))
 
     def sources(items: list[Source]) -> list[Source]:
         return [s.model_copy(update={"source": beside(s.source)}) for s in items]

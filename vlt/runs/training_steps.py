@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from vlt.datagen.asking import Draw
 from vlt.datagen.rollouts import make_rollouts
 from vlt.errors import UserError
 from vlt.evaluation.evaluate import make_evaluation
@@ -66,13 +67,12 @@ def _method_step(recipe: Recipe, number: int, phase: MethodPhase, start: str) ->
         f"{method.name}-model",
         f"from the round's {start} on {data}",
         lambda run: train(
-            run.store,
+            run.workspace,
             method,
             run[number, data],
-            str(run[number, start].path),
+            run[number, start],
             _choosing(run, number, method.name, settings),
             round=number,
-            progress=run.progress,
         ),
         of_train(phase.train),
     )
@@ -111,12 +111,10 @@ def _rating_steps(
         f"grpo-samples{suffix}",
         f"the round's sft-model on {items}, {of_draw(draw)}",
         lambda run: make_rollouts(
-            run.store,
+            run.workspace,
             run[number, items],
-            **run.asking(run.student(run[number, "sft-model"])),
-            prompt=recipe.prompts.rollout.prompt(),
-            sampling=draw.sampling(recipe.seed),
-            k=draw.k,
+            run.student(run[number, "sft-model"]),
+            recipe.asking(draw, recipe.prompts.rollout),
             name=f"grpo-samples{suffix}",
             round=number,
         ),
@@ -126,7 +124,7 @@ def _rating_steps(
         f"grpo-rated{suffix}",
         "graded, for pass rates",
         lambda run: make_filtered(
-            run.store,
+            run.workspace,
             run[number, f"grpo-samples{suffix}"],
             chain=["grade"],
             name=f"grpo-rated{suffix}",
@@ -143,13 +141,12 @@ def _grpo_step(
         "grpo-model",
         f"from the round's {start}{of_band(phase)}",
         lambda run: train(
-            run.store,
+            run.workspace,
             "grpo",
             run[data],
-            str(run[number, start].path),
+            run[number, start],
             _choosing(run, number, "grpo", of_phase(phase, recipe)),
             round=number,
-            progress=run.progress,
         ),
         of_train(phase.train),
     )
@@ -159,14 +156,12 @@ def _train_from_base(run: Run, number: int, settings: Training) -> Made:
     """SFT starts from the base in every round (paper, section 4.4), and that is asserted."""
     use = run.recipe.models.base
     made = train(
-        run.store,
+        run.workspace,
         "sft",
         run[number, "sft"],
-        use.model,
+        use,
         _choosing(run, number, "sft", training(settings, run.recipe)),
-        revision=use.revision,
         round=number,
-        progress=run.progress,
     )
     first, started = run.made.get((1, "sft-model")), made[0].manifest.parameters["model"]
     if first and first.manifest.parameters["model"] != started:
@@ -184,22 +179,20 @@ def _choosing(run: Run, number: int, what: str, settings: T) -> T:
     if not settings.choose or not validation:
         return settings
     items, draw = run[0, "validation"], validation.draw
-    prompt, sampling = run.recipe.prompts.rollout.prompt(), draw.sampling(run.recipe.seed)
+    asking = run.recipe.asking(draw, run.recipe.prompts.rollout)
 
     def judge(folder: Path) -> dict[str, float]:
         evaluation, _ = make_evaluation(
-            run.store,
+            run.workspace,
             items,
-            **run.asking(run.student(folder)),
-            prompt=prompt,
-            sampling=sampling,
-            k=draw.k,
+            run.student(folder),
+            asking,
             name=f"choose-{what}",
             round=number,
         )
         accuracy: dict[str, float] = evaluation.manifest.facts["accuracy"]
         return accuracy
 
-    asked = {"prompt": prompt.as_json(), "sampling": sampling.as_json(), "k": draw.k}
+    asked = {"prompt": asking.prompt.as_json(), **Draw.parameters(asking)}
     every = settings.choose.every
     return replace(settings, choose=Chooser(every=every, items=items, asked=asked, judge=judge))
