@@ -14,7 +14,7 @@ from vlt.runs.describe import of_draw, of_filter
 from vlt.runs.fields import Recipe, Round
 from vlt.runs.item_steps import benchmark_steps, item_steps, training_items, validation_steps
 from vlt.runs.step import Made, Run, Step
-from vlt.runs.training_steps import grpo_steps, sft_step, training
+from vlt.runs.training_steps import grpo_steps, method_steps, sft_step, training
 
 __all__ = ["Made", "Run", "Step", "before", "round_steps", "training"]
 
@@ -48,9 +48,19 @@ def round_steps(recipe: Recipe, number: int, settings: Round) -> Iterator[Step]:
         ),
     )
     yield sft_step(recipe, number, settings)
-    yield _evaluation(recipe, number, "sft", lambda run: run.student(run[number, "sft-model"]))
-    yield from grpo_steps(recipe, number, settings)
-    yield _evaluation(recipe, number, "grpo", lambda run: run.student(run[number, "grpo-model"]))
+    yield _evaluation(recipe, number, "sft", _student(number, "sft-model"))
+    start = "sft-model"
+    for name, phases in settings.phases.items():
+        yield from method_steps(recipe, number, phases, start)
+        start = f"{phases[-1].method.name}-model" if phases else start
+        yield _evaluation(recipe, number, name, _student(number, start))
+    yield from grpo_steps(recipe, number, settings, start)
+    yield _evaluation(recipe, number, "grpo", _student(number, "grpo-model"))
+
+
+def _student(number: int, step: str) -> Callable[[Run], Model]:
+    """The model that a step of the round made."""
+    return lambda run: run.student(run[number, step])
 
 
 def _sampling(recipe: Recipe, number: int, settings: Round) -> Iterator[Step]:
