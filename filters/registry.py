@@ -72,10 +72,8 @@ def of_items() -> list[str]:
     return [name for name, kind in FILTERS.items() if getattr(kind, "of_items", False)]
 
 
-def located(chain: Any, folder: Path) -> Any:
+def located(chain: Sequence[Any], folder: Path) -> list[Any]:
     """The chain of a recipe in this folder: paths of files with filters start there."""
-    if not isinstance(chain, list):
-        return chain
     return [_located(entry, folder) for entry in chain]
 
 

@@ -167,4 +167,4 @@ def _read_chain(file: Path) -> list[Any]:
     say(f"{len(chain)} filters from {file}")
     from vlt.filters.registry import located
 
-    return list(located(chain, file.parent))
+    return located(chain, file.parent)
