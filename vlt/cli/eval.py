@@ -74,7 +74,8 @@ def eval_(
         str,
         typer.Option(
             help="vlt; paper: upstream's rule; llm: vlt, and a judge for what rules leave open (in "
-            "MathVerse, whose answers are free in form: all that they do not find right)."
+            "MathVerse, whose answers are free in form: all that they do not find right); or your "
+            "own: file.py:name."
         ),
     ] = "vlt",
     judge_model: Annotated[str | None, typer.Option(help="With --grader llm: who judges.")] = None,
@@ -167,11 +168,11 @@ def find_judge(
     workspace: Opened, grader: str, name: str | None, urls: list[str], timeout: float | None
 ) -> LLMJudge | None:
     """The judge of --grader llm; None for another grader."""
-    from vlt.evaluation.evaluate import GRADERS
+    from vlt.evaluation.evaluate import LLM
+    from vlt.grade.graders import find_grader
 
-    if grader not in GRADERS:
-        raise UsageError(f"--grader {grader!r} is not one of {', '.join(GRADERS)}")
-    if (grader == "llm") != bool(name):
+    find_grader(grader, [LLM])
+    if (grader == LLM) != bool(name):
         raise UsageError("--grader llm and --judge-model go together; give both or none")
     if not name:
         return None
