@@ -21,9 +21,26 @@ if TYPE_CHECKING:
 SourceArgument = Annotated[
     str,
     typer.Argument(
-        metavar="SOURCE", help="JSONL, CSV, Parquet, a folder, a Hub id (user/name), or miniature."
+        metavar="SOURCE",
+        help="A file (JSONL, JSON, CSV, Parquet, Arrow, WebDataset), a pattern, a folder, a Hub id "
+        "(user/name), or a name of `vlt sources`.",
     ),
 ]
+
+
+class Kind(StrEnum):
+    """What `vlt import` makes of a row."""
+
+    items = "items"
+    captions = "captions"
+    samples = "samples"
+
+
+class Images(StrEnum):
+    """Whether a row must have an image."""
+
+    optional = "optional"
+    required = "required"
 
 
 def import_(
@@ -46,9 +63,23 @@ def import_(
             "\"meta->>'grade' = '3'\"."
         ),
     ] = None,
+    kind: Annotated[
+        Kind, typer.Option(help="What a row is: captions and samples may be your own.")
+    ] = Kind.items,
     split: Annotated[str | None, typer.Option(help="Split of a Hub dataset or a folder.")] = None,
-    config: Annotated[str | None, typer.Option(help="Configuration of a Hub dataset.")] = None,
+    config: Annotated[
+        str | None, typer.Option(help="Configuration of a Hub dataset or a folder.")
+    ] = None,
     revision: Annotated[str | None, typer.Option(help="Revision of a Hub dataset.")] = None,
+    images: Annotated[
+        Images, typer.Option(help="Whether a row without an image is text only, or fails.")
+    ] = Images.optional,
+    path: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COPY", help="Of a source with a name: a copy of it, and not the Hub."
+        ),
+    ] = None,
     image_root: Annotated[
         Path | None,
         typer.Option(help="Where image paths begin, if not in the file's own folder."),
@@ -65,14 +96,14 @@ def import_(
     from dataclasses import asdict
 
     from vlt.datagen.benchmarks import BY_NAME
-    from vlt.datagen.sources import make_items
+    from vlt.datagen.sources import Import, make_items
     from vlt.datagen.sources.columns import parse_map
 
     progress = Progress()
-    dataset, existed = make_items(
-        open_store(workspace),
-        source,
-        mapping=parse_map(map_),
+    what = Import(
+        source=source,
+        kind=kind.value,
+        map=parse_map(map_),
         limit=limit,
         sample=sample,
         seed=seed,
@@ -80,10 +111,15 @@ def import_(
         split=split,
         config=config,
         revision=revision,
-        folder=image_root,
-        name=name or (source if source in BY_NAME else "items"),
-        source_settings=parse_settings(settings or []),
+        images=images.value,
+        image_root=image_root,
         private_urls=private_urls,
+        settings=parse_settings(settings or []) | ({"path": path} if path else {}),
+    )
+    dataset, existed = make_items(
+        open_store(workspace),
+        what,
+        name=name or (source if source in BY_NAME else None),
         chosen=_say_columns,
         progress=progress,
     )
@@ -215,6 +251,8 @@ def _rollout(file: Path | None, system: str | None) -> Prompt:
 
 def say_what_failed(dataset: Dataset) -> None:
     """The reasons with their counts, most frequent first, and how to see the rows."""
+    for note in dataset.manifest.facts.get("notes", []):
+        say(f"  {note}")
     counts = dict(dataset.manifest.failed)
     for reasons in dataset.manifest.dropped.values():
         for reason, count in reasons.items():

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 
 from vlt.datagen.mix import make_mix
-from vlt.datagen.sources import make_items
+from vlt.datagen.sources import Import, make_items
 from vlt.errors import UserError
 from vlt.filters.apply import make_filtered
 from vlt.runs.describe import of_kept_out, of_source
@@ -143,16 +143,7 @@ def _import_step(name: str, number: int, source: Source) -> Callable[[Run], Made
         )
     return lambda run: make_items(
         run.store,
-        source.source,
-        mapping=source.map or None,
-        limit=source.limit,
-        sample=source.sample,
-        seed=source.seed,
-        where=source.where,
-        split=source.split,
-        config=source.config,
-        revision=source.revision,
-        source_settings=source.settings,
+        Import(**source.model_dump()),
         images=run.images,
         name=name,
         round=number or None,

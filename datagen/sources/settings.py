@@ -1,0 +1,61 @@
+"""What an import takes: one object that the command line, a recipe and Python fill alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from vlt.errors import UsageError
+
+KINDS = {"items": "item", "captions": "caption", "samples": "sample"}
+"""What `--kind` calls the rows -> the kind of the dataset that they make."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Import:
+    """Where rows come from, which of them are wanted, and how they are read."""
+
+    source: str
+    """A file, a pattern of files in quotes, a folder, a Hub id (user/name), a name that `vlt sources`
+    lists, or rows of your own: file.py:function."""
+    kind: Literal["items", "captions", "samples"] = "items"
+    """What a row is: an item, an item with its caption, or a response to an item."""
+    map: Mapping[str, str] = field(default_factory=dict)
+    """Columns that cannot be guessed: {"question": "problem", "images": "pic"}."""
+    limit: int | None = None
+    """Take only the first N rows."""
+    sample: int | None = None
+    """Take N rows at random, in the order of the source."""
+    seed: int = 0
+    """Of `sample`."""
+    where: str | None = None
+    """SQL on question, choices, answer, answer_type, source and meta (all other columns)."""
+    split: str | None = None
+    """Split of a Hub dataset, of a folder, or of an object in a JSON file."""
+    config: str | None = None
+    """Configuration of a Hub dataset, or of a folder that holds several."""
+    revision: str | None = None
+    """Revision of a Hub dataset."""
+    images: Literal["optional", "required"] = "optional"
+    """Whether a row without an image is a text-only item, or fails."""
+    image_root: Path | None = None
+    """Where image paths begin, if not in the file's own folder; no image outside is opened."""
+    private_urls: bool = False
+    """Fetch images by URL from addresses of your own network, too."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of a source that is known by name, e.g. {"n": 500} or {"path": COPY}."""
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.sample is not None:
+            raise UsageError("--limit and --sample exclude each other; name one of them")
+        if self.kind not in KINDS:
+            raise UsageError(f"--kind {self.kind!r} is none of {', '.join(KINDS)}")
+        if self.images not in ("optional", "required"):
+            raise UsageError(f"--images {self.images!r} is neither optional nor required")
+
+    @property
+    def row_kind(self) -> str:
+        """The kind of the dataset: item, caption or sample."""
+        return KINDS[self.kind]
