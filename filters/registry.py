@@ -11,8 +11,8 @@ filters:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import MISSING, fields, replace
+from typing import Any, get_type_hints
 
 from vlt.errors import UsageError
 from vlt.filters.contamination.decontaminate import Decontaminate
@@ -57,6 +57,11 @@ FILTERS: dict[str, type[Filter]] = {
         Decontaminate,
     )
 }
+
+
+def of_items() -> list[str]:
+    """The names of the filters that judge whole items and not single responses."""
+    return [name for name, kind in FILTERS.items() if getattr(kind, "of_items", False)]
 
 
 def parse_chain(chain: Sequence[Any]) -> list[Filter]:
@@ -117,14 +122,25 @@ def parse_filter(entry: Any) -> Filter:
 
 
 def _built(name: str, values: dict[str, Any]) -> Filter:
+    kind = FILTERS[name]
+    known = [field for field in fields(kind) if field.init]
+    for field in known:
+        if field.name not in values and field.default is field.default_factory is MISSING:
+            raise UsageError(f"{name} needs {field.name}; write {name}: {{{field.name}: ...}}")
+    types = get_type_hints(kind)
+    settings = {key: fitting(name, key, types[key], value) for key, value in values.items()}
+    return kind(**settings)
+
+
+def fitting(name: str, setting: str, type: Any, value: Any) -> Any:
+    """The value as its type wants it; raises UsageError where it does not fit."""
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        built: Filter = TypeAdapter(FILTERS[name]).validate_python(values)
+        return TypeAdapter(type).validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
-        setting = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in (setting, *first["loc"]))
         raise UsageError(
-            f"{name}: {setting} cannot be {first['input']!r} ({first['msg'].lower()})"
+            f"{name}: {where} cannot be {first['input']!r} ({first['msg'].lower()})"
         ) from None
-    return built

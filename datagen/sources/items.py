@@ -66,7 +66,7 @@ def make_items(
     if what.where or what.sample:
         places = selected_places(opened, columns, what.where, what.sample, what.seed, counted)
     with Writer(store, stage, name, kind, round=round, libraries=["pillow", "datasets"]) as writer:
-        with nullcontext(images) if images else ImageStore(store.images) as held:
+        with nullcontext(images) if images else ImageStore(store.images_folder) as held:
             intake = Intake(opened.name, what, writer, held, counted, progress)
             records = _records(opened, columns, places, what.limit, MORE[kind])
             for (place, row, record), loaded in with_images(

@@ -169,6 +169,7 @@ class Format(StrEnum):
     trl = "trl"
     sharegpt = "sharegpt"
     easyr1 = "easyr1"
+    dpo = "dpo"
 
 
 def export(
@@ -179,14 +180,16 @@ def export(
         typer.Option(
             help="parquet: all columns, images inside, for datasets.load_dataset; jsonl: with a "
             "folder of images; trl: prompt and completion, or prompt and answer; sharegpt: for "
-            "LLaMA-Factory; easyr1: for EasyR1 and verl."
+            "LLaMA-Factory; easyr1: for EasyR1 and verl; dpo: prompt, chosen and rejected."
         ),
     ] = Format.parquet,
     prompt: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="User text of trl and sharegpt, with {question}."),
+        typer.Option(metavar="FILE", help="User text of trl, dpo and sharegpt, with {question}."),
     ] = None,
-    system: Annotated[str | None, typer.Option(help="System text of trl and sharegpt.")] = None,
+    system: Annotated[
+        str | None, typer.Option(help="System text of trl, dpo and sharegpt.")
+    ] = None,
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -197,12 +200,12 @@ def export(
 
     store = open_store(workspace)
     version = with_rows(store.open(dataset))
-    if (prompt or system is not None) and format not in (Format.trl, Format.sharegpt):
+    if (prompt or system is not None) and format not in (Format.trl, Format.dpo, Format.sharegpt):
         raise UsageError(f"--format {format} holds questions and no prompts; leave out --prompt")
     if to.exists() and not to.is_dir():
         raise UsageError(f"--to {str(to)!r} is a file; name a folder")
     left_out: dict[str, int] = {}
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         if format is Format.parquet:
             files = list(parquet_shards(version, images, to))
         elif format is Format.jsonl:
@@ -212,13 +215,17 @@ def export(
         elif format is Format.easyr1:
             files = [write_easyr1(version, images, to)]
         else:
+            from vlt.train.training import rows_for
             from vlt.train.trl_rows import write_trl
 
+            method, rows = rows_for(store, version, "dpo" if format is Format.dpo else None)
             made = write_trl(
                 version,
                 to / "train.parquet",
+                method,
                 prompt=_rollout(prompt, system),
                 load_image=images.read,
+                rows=rows,
             )
             files, left_out = [made.file], dict(made.failed)
     if as_json:

@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
+from vlt.datagen.asking import Draw
 from vlt.datagen.rollouts import make_rollouts
 from vlt.errors import UserError
 from vlt.evaluation.evaluate import make_evaluation
 from vlt.filters.apply import make_filtered
 from vlt.runs.describe import of_band, of_draw, of_train
-from vlt.runs.fields import Phase, Recipe, Round, Train
+from vlt.runs.fields import Phase, Recipe, Round
 from vlt.runs.item_steps import training_items
+from vlt.runs.phases import MethodPhase
 from vlt.runs.step import Made, Run, Step
-from vlt.train.grpo import train_grpo
 from vlt.train.selection import Chooser
-from vlt.train.sft import train_sft
+from vlt.train.settings import Training
+from vlt.train.training import train
+
+T = TypeVar("T", bound=Training)
 
 
-def training(train: Train, recipe: Recipe) -> dict[str, Any]:
-    """The arguments of train_sft and train_grpo that a recipe's training sets."""
-    return {
-        "settings": {"seed": recipe.seed, **train.settings},
-        "freeze": list(train.freeze),
-        "pixels": dict(train.pixels) or None,
-        "max_prompt_tokens": train.max_prompt_tokens,
-        "lora": dict(train.lora),
-        "prompt": recipe.prompts.rollout.prompt(),
-        "processes": train.processes,
-        "accelerate": list(train.accelerate),
-    }
+def training(settings: T, recipe: Recipe) -> T:
+    """A training as the recipe's rounds set it, with the recipe's own seed and prompt."""
+    return replace(
+        settings,
+        settings={"seed": recipe.seed, **settings.settings},
+        prompt=recipe.prompts.rollout.prompt(),
+    )
+
+
+def of_phase(phase: Phase | MethodPhase, recipe: Recipe) -> Training:
+    """The settings of a training that is not SFT."""
+    settings = training(phase.train, recipe)
+    return replace(settings, difficulty=phase.difficulty) if isinstance(phase, Phase) else settings
 
 
 def sft_step(recipe: Recipe, number: int, settings: Round) -> Step:
@@ -44,9 +50,36 @@ def sft_step(recipe: Recipe, number: int, settings: Round) -> Step:
     )
 
 
-def grpo_steps(recipe: Recipe, number: int, settings: Round) -> Iterator[Step]:
+def method_steps(
+    recipe: Recipe, number: int, phases: Sequence[MethodPhase], start: str
+) -> Iterator[Step]:
+    """The round's trainings by one method, each from the one before, the first from `start`."""
+    for phase in phases:
+        yield _method_step(recipe, number, phase, start)
+        start = f"{phase.method.name}-model"
+
+
+def _method_step(recipe: Recipe, number: int, phase: MethodPhase, start: str) -> Step:
+    method, settings = phase.method, of_phase(phase, recipe)
+    data = "sft" if "sample" in method.takes else "items"
+    return Step(
+        number,
+        f"{method.name}-model",
+        f"from the round's {start} on {data}",
+        lambda run: train(
+            run.workspace,
+            method,
+            run[number, data],
+            run[number, start],
+            _choosing(run, number, method.name, settings),
+            round=number,
+        ),
+        of_train(phase.train),
+    )
+
+
+def grpo_steps(recipe: Recipe, number: int, settings: Round, start: str) -> Iterator[Step]:
     """The round's GRPO trainings, each from the one before, and the items that they need."""
-    start = "sft-model"
     phases = settings.grpo
     for place, phase in enumerate(phases, 1):
         suffix = "" if len(phases) == 1 else f"-{place}"
@@ -78,12 +111,10 @@ def _rating_steps(
         f"grpo-samples{suffix}",
         f"the round's sft-model on {items}, {of_draw(draw)}",
         lambda run: make_rollouts(
-            run.store,
+            run.workspace,
             run[number, items],
-            **run.asking(run.student(run[number, "sft-model"])),
-            prompt=recipe.prompts.rollout.prompt(),
-            sampling=draw.sampling(recipe.seed),
-            k=draw.k,
+            run.student(run[number, "sft-model"]),
+            recipe.asking(draw, recipe.prompts.rollout),
             name=f"grpo-samples{suffix}",
             round=number,
         ),
@@ -93,7 +124,7 @@ def _rating_steps(
         f"grpo-rated{suffix}",
         "graded, for pass rates",
         lambda run: make_filtered(
-            run.store,
+            run.workspace,
             run[number, f"grpo-samples{suffix}"],
             chain=["grade"],
             name=f"grpo-rated{suffix}",
@@ -109,35 +140,28 @@ def _grpo_step(
         number,
         "grpo-model",
         f"from the round's {start}{of_band(phase)}",
-        lambda run: train_grpo(
-            run.store,
+        lambda run: train(
+            run.workspace,
+            "grpo",
             run[data],
-            model=str(run[number, start].path),
-            difficulty=phase.difficulty,
-            reward=phase.train.reward,
-            **training(phase.train, recipe),
-            choose=_chooser(run, number, "grpo", phase.train),
-            name="grpo-model",
+            run[number, start],
+            _choosing(run, number, "grpo", of_phase(phase, recipe)),
             round=number,
-            progress=run.progress,
         ),
         of_train(phase.train),
     )
 
 
-def _train_from_base(run: Run, number: int, train: Train) -> Made:
+def _train_from_base(run: Run, number: int, settings: Training) -> Made:
     """SFT starts from the base in every round (paper, section 4.4), and that is asserted."""
     use = run.recipe.models.base
-    made = train_sft(
-        run.store,
+    made = train(
+        run.workspace,
+        "sft",
         run[number, "sft"],
-        model=use.model,
-        revision=use.revision,
-        **training(train, run.recipe),
-        choose=_chooser(run, number, "sft", train),
-        name="sft-model",
+        use,
+        _choosing(run, number, "sft", training(settings, run.recipe)),
         round=number,
-        progress=run.progress,
     )
     first, started = run.made.get((1, "sft-model")), made[0].manifest.parameters["model"]
     if first and first.manifest.parameters["model"] != started:
@@ -149,27 +173,26 @@ def _train_from_base(run: Run, number: int, train: Train) -> Made:
     return made
 
 
-def _chooser(run: Run, number: int, what: str, train: Train) -> Chooser | None:
-    """Judges a training's models on the validation items; answers are journalled as any others."""
+def _choosing(run: Run, number: int, what: str, settings: T) -> T:
+    """With the validation items to choose by; answers are journalled as any others."""
     validation = run.recipe.validation
-    if not train.choose or not validation:
-        return None
+    if not settings.choose or not validation:
+        return settings
     items, draw = run[0, "validation"], validation.draw
-    prompt, sampling = run.recipe.prompts.rollout.prompt(), draw.sampling(run.recipe.seed)
+    asking = run.recipe.asking(draw, run.recipe.prompts.rollout)
 
     def judge(folder: Path) -> dict[str, float]:
         evaluation, _ = make_evaluation(
-            run.store,
+            run.workspace,
             items,
-            **run.asking(run.student(folder)),
-            prompt=prompt,
-            sampling=sampling,
-            k=draw.k,
+            run.student(folder),
+            asking,
             name=f"choose-{what}",
             round=number,
         )
         accuracy: dict[str, float] = evaluation.manifest.facts["accuracy"]
         return accuracy
 
-    asked = {"prompt": prompt.as_json(), "sampling": sampling.as_json(), "k": draw.k}
-    return Chooser(every=train.choose.every, items=items, asked=asked, judge=judge)
+    asked = {"prompt": asking.prompt.as_json(), **Draw.parameters(asking)}
+    every = settings.choose.every
+    return replace(settings, choose=Chooser(every=every, items=items, asked=asked, judge=judge))
