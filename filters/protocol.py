@@ -9,6 +9,8 @@ What else a filter may have, both shapes alike:
     of_items: ClassVar[bool] = True     it judges items, so that one it takes out is no item to train on
     def prepared(workspace, parents)    see Prepares: what it must look up in the workspace
     def identity()                      see Identifies: settings, such as a path, that are not its identity
+
+Copy a file of filters/rules/ and register it in registry.py, in one line.
 """
 
 from __future__ import annotations
@@ -58,12 +60,18 @@ class RowFilter(Protocol):
     """Judges rows one by one."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
-    name: ClassVar[str]
-    """As in a recipe and in the column `filter` of dropped rows."""
-    columns: ClassVar[tuple[str, ...]]
-    """The columns that it reads."""
-    threads: ClassVar[bool]
-    """Whether `judge` may run in a thread beside others (not where it has processes of its own)."""
+
+    @property
+    def name(self) -> str:
+        """As in a recipe and in the column `filter` of dropped rows."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it reads."""
+
+    @property
+    def threads(self) -> bool:
+        """Whether `judge` may run in a thread beside others (not where it has processes of its own)."""
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
         """Never needs another batch."""
@@ -74,8 +82,12 @@ class WholeFilter(Protocol):
     """Judges rows by all the others."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
-    name: ClassVar[str]
-    columns: ClassVar[tuple[str, ...]]
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def columns(self) -> tuple[str, ...]: ...
 
     def view(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """The few bytes of each row that the decision needs, row for row."""
@@ -154,6 +166,7 @@ def settings(filter: Filter) -> dict[str, Any]:
     found = {f.name: getattr(filter, f.name) for f in fields(filter) if f.init}
     if isinstance(filter, Identifies):
         found.update(filter.identity())
+    found.update(getattr(filter, "own", {}))
     return {"filter": filter.name, **found}
 
 

@@ -10,6 +10,6 @@ from __future__ import annotations
 
 from vlt.datagen.sources.items import make_items
 from vlt.datagen.sources.locate import Source, open_source
-from vlt.datagen.sources.settings import Import
+from vlt.datagen.import_settings import Import
 
 __all__ = ["Import", "Source", "make_items", "open_source"]

@@ -81,7 +81,7 @@ class FileSource:
             with open(file, "rb") as opened:
                 digest.update(hashlib.file_digest(opened, "sha256").digest())
         for image in self._image_files(columns, self.rows() if rows is None else rows):
-            digest.update(f"{image.shown}\0{_state(image)}\n".encode(errors="replace"))
+            digest.update(f"{image.shown}\0{state_of(image)}\n".encode(errors="replace"))
         part = {"split": self.split} if self.split is not None else {}
         return {"digest": digest.hexdigest(), **part}
 
@@ -219,7 +219,7 @@ def _source(
     return FileSource(name, found.files, folders, split)
 
 
-def _state(image: ImageFile) -> str:
+def state_of(image: ImageFile) -> str:
     """Size and time of the file, wherever it is found."""
     for path in (image.path, None):
         path = path or image.elsewhere()

@@ -21,7 +21,7 @@ from vlt.datagen.sources.locate import Source, open_source
 from vlt.datagen.sources.own import MORE, NEEDS
 from vlt.datagen.sources.record import BadRow, Record, Row, Unreadable, read_record
 from vlt.datagen.sources.select import selected_places, whole_numbers
-from vlt.datagen.sources.settings import Import
+from vlt.datagen.import_settings import Import
 from vlt.errors import UserError
 from vlt.images.store import ImageStore
 from vlt.workspace.manifest import Stage

@@ -7,7 +7,7 @@ columns of an item. `laid_out` looks at the first rows and says which layout it 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from vlt.datagen.sources.columns import NAMES, Mapping_
 from vlt.datagen.sources.conversations import COLUMNS, asked_rows, turns_of
 from vlt.datagen.sources.files import ITEM_IMAGES, FileSource
+from vlt.datagen.sources.function import FunctionSource
 from vlt.datagen.sources.images_of import is_base64, looks_like_image
 from vlt.datagen.sources.locate import Source
 from vlt.datagen.sources.paths import Folders
@@ -58,10 +59,12 @@ class LaidOut:
         """What becomes of a row."""
         yield row
 
-    def identity(self, columns: Mapping[str, str]) -> dict[str, Any]:
+    def identity(
+        self, columns: Mapping[str, str], rows: Iterable[Row | Unreadable] | None = None
+    ) -> dict[str, Any]:
         """The origin's, with the images of the rows as they are here."""
-        if isinstance(self.origin, FileSource):
-            return self.origin.identity(columns, self.rows())
+        if isinstance(self.origin, FileSource | FunctionSource | LaidOut):
+            return self.origin.identity(columns, self.rows() if rows is None else rows)
         found: dict[str, Any] = self.origin.identity(columns)
         return found
 
@@ -95,9 +98,11 @@ class Conversations(LaidOut):
             else:
                 yield {**made, "answer": reward.get("ground_truth")}
 
-    def identity(self, columns: Mapping[str, str]) -> dict[str, Any]:
+    def identity(
+        self, columns: Mapping[str, str], rows: Iterable[Row | Unreadable] | None = None
+    ) -> dict[str, Any]:
         """With the version of the rules that take a conversation apart."""
-        return {**super().identity(columns), "conversations": 2}
+        return {**super().identity(columns, rows), "conversations": 2}
 
 
 class Evaluation(LaidOut):

@@ -9,9 +9,11 @@ from typing import Any, Protocol
 
 from vlt.datagen.sources.files import open_path, open_pattern
 from vlt.datagen.sources.formats import ENDINGS
+from vlt.datagen.sources.function import FunctionSource
 from vlt.datagen.sources.paths import Folders
 from vlt.datagen.sources.row import Row, Unreadable
 from vlt.errors import UsageError, UserError
+from vlt.plugins import entry_points, is_path, resolve
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -61,6 +63,11 @@ def open_source(
     if source in NAMED:
         where = {"split": split, "config": config, "revision": revision}
         return NAMED[source](dict(settings or {}), folder=folder, **where)
+    if is_path(source) or source in entry_points("source"):
+        given = [n for n, v in (("split", split), ("config", config), ("revision", revision)) if v]
+        if given:
+            raise UsageError(f"{source!r} takes no --{given[0]}; give its settings with --set")
+        return FunctionSource(resolve(source, "source"), settings or {}, folder)
     if settings:
         raise UsageError(
             f"source {source!r} takes no settings; only sources with a name do (see `vlt sources`)"
@@ -76,6 +83,6 @@ def open_source(
 
         return HubSource(source, split, config, revision)
     raise UserError(
-        f"no source {source!r}: it is no file, folder or pattern, no Hub id (user/name) and no name that "
-        "`vlt sources` lists"
+        f"no source {source!r}: it is no file, folder or pattern, no function (file.py:name), no Hub "
+        "id (user/name) and no name that `vlt sources` lists"
     )

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from vlt.errors import UserError
 from vlt.fields import Option
 from vlt.train.method import Method, Row
-from vlt.train.own_rewards import Missed, name_of
 from vlt.train.settings import Training
 
 if TYPE_CHECKING:
@@ -40,6 +39,10 @@ class GrpoTraining(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if all(isinstance(reward, str) for reward in self.reward):
+            return
+        from vlt.train.own_rewards import name_of
+
         named = {name_of(reward): weight for reward, weight in self.reward.items()}
         object.__setattr__(self, "reward", named)
 
@@ -103,6 +106,7 @@ def trainer(given: Given) -> Any:
     """TRL's trainer with our rewards, whose verdicts it keeps."""
     from trl import GRPOTrainer
 
+    from vlt.train.own_rewards import Missed
     from vlt.train.rewards import rewards
     from vlt.train.verdicts import Verdicts
 
@@ -117,6 +121,7 @@ def trainer(given: Given) -> Any:
 
 def finish(job: Job, steps: int) -> dict[str, Any]:
     """What was sampled, and how it was judged, stands beside the model."""
+    from vlt.train.own_rewards import Missed
     from vlt.train.verdicts import Verdicts
 
     Verdicts(job.path / VERDICTS).merge(job.path / "model" / "rollouts.parquet", steps)

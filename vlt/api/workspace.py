@@ -47,15 +47,18 @@ class Workspace(core.Workspace):
         """The version that `name`, `name@v3` or `name@r2` means."""
         return self.open(ref)
 
-    def import_items(self, source: str | Path, *, name: str = "items", **settings: Any) -> Dataset:
+    def import_items(
+        self, source: str | Path, *, name: str | None = None, **settings: Any
+    ) -> Dataset:
         """Items (questions, images, gold answers) from a file, a folder or a dataset on the Hub.
 
-        `settings` are those of `vlt import`: mapping={"question": "problem"}, limit, sample, seed,
-        where, split, config, revision. Rows that are no items stand among the dropped ones.
+        `settings` are the fields of vlt.Import: map={"question": "problem"}, kind, limit, where, ...
+        Rows that are no items stand among the dropped ones.
         """
-        from vlt.datagen.sources.items import make_items
+        from vlt.datagen.sources import Import, make_items
 
-        return make_items(self, str(source), name=name, images=self.images, **settings)[0]
+        what = Import(source=str(source), **settings)
+        return make_items(self, what, name=name, images=self.images)[0]
 
     def caption(
         self, items: AnyData, model: AnyModel, *, name: str = "captions", **asking: Any

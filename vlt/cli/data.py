@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlt.cli.options import WORKSPACE, As, Json, Limit, Workspace, open_store, parse_settings
+from vlt.cli.derived import derived
+from vlt.cli.options import WORKSPACE, As, Json, Workspace, open_store, parse_settings
 from vlt.cli.output import SOME_ROWS_FAILED, describe, exit_code, print_json, say
 from vlt.cli.progress import Progress
+from vlt.datagen.import_settings import Import
 from vlt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,92 +30,43 @@ SourceArgument = Annotated[
 ]
 
 
-class Kind(StrEnum):
-    """What `vlt import` makes of a row."""
-
-    items = "items"
-    captions = "captions"
-    samples = "samples"
-
-
-class Images(StrEnum):
-    """Whether a row must have an image."""
-
-    optional = "optional"
-    required = "required"
-
-
+@derived(what=Import(source=""))
 def import_(
     source: SourceArgument,
-    workspace: Workspace = WORKSPACE,
+    *,
+    what: Import,
     name: As = None,
     map_: Annotated[
         str | None,
         typer.Option("--map", help="Columns that cannot be guessed: question=problem,image=pic"),
     ] = None,
-    limit: Limit = None,
-    sample: Annotated[
-        int | None, typer.Option(min=1, help="Take N rows at random.", show_default=False)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of --sample.")] = 0,
-    where: Annotated[
-        str | None,
-        typer.Option(
-            help="SQL on question, choices, answer, answer_type, source and meta (other columns): "
-            "\"meta->>'grade' = '3'\"."
-        ),
-    ] = None,
-    kind: Annotated[
-        Kind, typer.Option(help="What a row is: captions and samples may be your own.")
-    ] = Kind.items,
-    split: Annotated[str | None, typer.Option(help="Split of a Hub dataset or a folder.")] = None,
-    config: Annotated[
-        str | None, typer.Option(help="Configuration of a Hub dataset or a folder.")
-    ] = None,
-    revision: Annotated[str | None, typer.Option(help="Revision of a Hub dataset.")] = None,
-    images: Annotated[
-        Images, typer.Option(help="Whether a row without an image is text only, or fails.")
-    ] = Images.optional,
     path: Annotated[
         str | None,
         typer.Option(
             metavar="COPY", help="Of a source with a name: a copy of it, and not the Hub."
         ),
     ] = None,
-    image_root: Annotated[
-        Path | None,
-        typer.Option(help="Where image paths begin, if not in the file's own folder."),
-    ] = None,
-    private_urls: Annotated[
-        bool, typer.Option(help="Fetch images by URL from addresses of your own network, too.")
-    ] = False,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value of a named source, e.g. n=500.")
+        list[str] | None,
+        typer.Option(
+            "--set", help="key=value of a source with a name, or of a function: n=500."
+        ),
     ] = None,
+    workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
     """Import images with questions and gold answers; every row is checked as it enters."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from vlt.datagen.benchmarks import BY_NAME
-    from vlt.datagen.sources import Import, make_items
+    from vlt.datagen.sources import make_items
     from vlt.datagen.sources.columns import parse_map
 
     progress = Progress()
-    what = Import(
+    what = replace(
+        what,
         source=source,
-        kind=kind.value,
         map=parse_map(map_),
-        limit=limit,
-        sample=sample,
-        seed=seed,
-        where=where,
-        split=split,
-        config=config,
-        revision=revision,
-        images=images.value,
-        image_root=image_root,
-        private_urls=private_urls,
         settings=parse_settings(settings or []) | ({"path": path} if path else {}),
     )
     dataset, existed = make_items(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 LONGEST = 200
 """Characters of a kind in the ledger."""
+MOST_KINDS, OTHERS = 100, "other reasons"
+"""Kinds of one filter that are told apart: a reason may be a user's own, and new in every row."""
 
 
 class Reason(NamedTuple):
@@ -26,6 +30,15 @@ def kind_of(reason: Reason | str) -> str:
     if isinstance(reason, Reason):
         return reason.kind[:LONGEST]
     return reason.split(":", 1)[0].split(" (", 1)[0][:LONGEST]
+
+
+def count_kinds(counts: Counter[str], reasons: Sequence[Reason | str]) -> None:
+    """Add to the ledger's counts; beyond MOST_KINDS, what was not met before counts as OTHERS."""
+    for reason in reasons:
+        kind = kind_of(reason)
+        if kind not in counts and len(counts) >= MOST_KINDS:
+            kind = OTHERS
+        counts[kind] += 1
 
 
 def text_of(reason: Reason | str) -> str:

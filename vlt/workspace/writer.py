@@ -32,7 +32,7 @@ from vlt import __version__
 from vlt.errors import UserError
 from vlt.workspace.manifest import Ledger, Manifest, Parent, Stage
 from vlt.workspace.progress import beat, pulse
-from vlt.workspace.reason import Reason, kind_of, text_of
+from vlt.workspace.reason import Reason, count_kinds, text_of
 from vlt.workspace.schema import KEYS, KINDS, dropped
 from vlt.workspace.store import PROVENANCE, ROWS, Dataset, Store, fresh_folder
 
@@ -112,12 +112,12 @@ class Writer(AbstractContextManager["Writer"]):
     ) -> None:
         """Rows that `filter` takes out, with one reason each."""
         counts = self.ledger.dropped.setdefault(filter, Counter())
-        counts.update(kind_of(reason) for reason in reasons)
+        count_kinds(counts, reasons)
         self._write_dropped(rows, filter, reasons)
 
     def fail(self, rows: pa.RecordBatch | pa.Table, reasons: Sequence[Reason | str]) -> None:
         """Rows that the stage could not make, with one reason (the error) each."""
-        self.ledger.failed.update(kind_of(reason) for reason in reasons)
+        count_kinds(self.ledger.failed, reasons)
         self._write_dropped(rows, FAILED, reasons)
 
     def __exit__(
