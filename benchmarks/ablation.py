@@ -21,9 +21,9 @@ from benchmarks.figures import cell, gains, pooled
 from vlt.evaluation.evaluate import make_evaluation
 from vlt.filters.apply import make_filtered
 from vlt.runs.fields import Recipe
-from vlt.runs.plan import Run
+from vlt.runs.plan import training
 from vlt.runs.recipe import load_recipe
-from vlt.runs.training_steps import training
+from vlt.runs.step import Run
 from vlt.train.settings import Training
 from vlt.train.training import train
 from vlt.workspace.store import Dataset, Store

@@ -20,10 +20,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vlt.filters.pass_rate import Band, rated_items
+from vlt.filters.registry import of_items
 from vlt.images.pixels import Pixels, fitted
 from vlt.prompts import Prompt, render
 from vlt.train.method import Method, Row
-from vlt.workspace.schema import ITEM
 from vlt.workspace.store import Dataset
 
 LoadImage = Callable[[str], bytes]
@@ -89,55 +90,17 @@ def write_trl(
 
 
 def items_of_samples(dataset: Dataset, fair: int | None = None) -> pa.Table:
-    """The distinct items of a dataset of verified samples, with the column pass_rate.
+    """The distinct items of a dataset of graded samples, with the column pass_rate.
 
-    pass_rate is the share of correct ones among an item's judged samples. The samples that a filter
-    dropped count as well (verification drops the wrong ones), and so do items none of whose samples
-    was right; an item that was dropped for another reason stays out. `fair`: only samples below this
-    number count (see vlt.workspace.lineage.fair_samples).
+    Items none of whose samples was kept are there as well, unless a filter took out the item itself
+    (see vlt.filters.pass_rate). `fair`: only samples below this number count.
     """
-    import pyarrow.compute as pc
-
-    names = [*ITEM.names, "sample", "verdict"]
-    kept = dataset.table(names)
-    gone = dataset.dropped.table()
-    items = kept.select(ITEM.names)
-    verdicts = kept.select(["id", "sample", "verdict"])
-    if gone.num_rows:
-        by_verdict = gone.filter(pc.equal(gone["filter"], "verify"))
-        items = pa.concat_tables([items, by_verdict.select(ITEM.names)])
-        verdicts = pa.concat_tables([verdicts, gone.select(["id", "sample", "verdict"])])
-    if fair is not None:
-        verdicts = verdicts.filter(pc.less(verdicts["sample"], fair))
-    _, first = _first_of_each(items["id"])
-    items = items.take(first)
-    judged = verdicts.filter(pc.is_in(verdicts["verdict"], pa.array(["correct", "wrong"])))
-    right = pc.equal(judged["verdict"], "correct").cast(pa.float32())
-    rates = (
-        pa.table({"id": judged["id"], "right": right}).group_by("id").aggregate([("right", "mean")])
-    )
-    rate = dict(zip(rates["id"].to_pylist(), rates["right_mean"].to_pylist(), strict=True))
-    column = pa.array([rate.get(id) for id in items["id"].to_pylist()], pa.float32())
-    return items.append_column("pass_rate", column)
+    return rated_items(dataset, of_items(), fair)
 
 
 def band(items: pa.Table, low: float | None, high: float | None) -> pa.Table:
-    """The items whose pass rate lies in [low, high]; one that was never sampled passes."""
-    import pyarrow.compute as pc
-
-    keep = pc.is_null(items["pass_rate"])
-    inside = pc.and_(
-        pc.greater_equal(items["pass_rate"], -1.0 if low is None else low),
-        pc.less_equal(items["pass_rate"], 2.0 if high is None else high),
-    )
-    return items.filter(pc.or_(keep, pc.fill_null(inside, False)))
-
-
-def _first_of_each(ids: pa.ChunkedArray) -> tuple[list[str], list[int]]:
-    seen: dict[str, int] = {}
-    for position, id in enumerate(ids.to_pylist()):
-        seen.setdefault(id, position)
-    return list(seen), list(seen.values())
+    """The items whose pass rate lies in [low, high]; where it is not known, it does not."""
+    return items.filter(pa.array(Band(low, high).holds(items["pass_rate"])))
 
 
 def _rows(dataset: Dataset, rows: pa.Table | None) -> Iterator[Row]:

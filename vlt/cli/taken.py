@@ -25,8 +25,8 @@ def take(method: Method, recipe: str | None, number: int, phase: int) -> Taken |
     """A round's SFT, or its n-th training by another method; None without a recipe."""
     if recipe is None:
         return None
+    from vlt.runs.plan import of_phase, training
     from vlt.runs.recipe import load_recipe
-    from vlt.runs.training_steps import of_phase, training
 
     found = load_recipe(recipe)
     if number > len(found.rounds):

@@ -41,10 +41,11 @@ def has_phases(key: str) -> bool:
 def method_phases(key: str, given: Any) -> list[MethodPhase]:
     """What a recipe lists under a method's name; raises pydantic's ValidationError, key in front."""
     method = find_method(key)
-    train = Annotated[method.training, AfterValidator(of_a_recipe)]
+    settings: Any = method.training
+    train: Any = Annotated[settings, AfterValidator(of_a_recipe)]
     strict = ConfigDict(extra="forbid")
-    phase = create_model("Phase", __config__=strict, train=(train, method.training()))
-    listed: type[BaseModel] = create_model("Listed", **{key: (list[phase], ...)})  # type: ignore[valid-type,call-overload]
+    phase = create_model("Phase", __config__=strict, train=(train, settings()))
+    listed: type[BaseModel] = create_model("Listed", **{key: (list[phase], ...)})  # type: ignore[call-overload]
     found = getattr(listed.model_validate({key: given}), key)
     return [MethodPhase(method, each.train) for each in found]
 
