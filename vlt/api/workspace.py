@@ -140,6 +140,31 @@ class Workspace(core.Workspace):
             self, [self._data(part) for part in parts], sample=sample, seed=seed, name=name
         )[0]
 
+    def train(
+        self,
+        method: str,
+        data: AnyData,
+        model: AnyModel,
+        *,
+        name: str | None = None,
+        **settings: Any,
+    ) -> Dataset:
+        """Train a model on a version: "sft", "grpo", "dpo", or a method of one's own.
+
+        `settings`: fields of the method's settings (freeze, pixels, lora, reward, difficulty, ...);
+        all others are fields of TRL's config: learning_rate=1e-6. Returns the checkpoint.
+        """
+        from vlt.train.method import find_method
+        from vlt.train.training import train
+
+        found = find_method(method)
+        own = {f.name for f in fields(found.training)} - {"settings"}
+        told = {key: value for key, value in settings.items() if key in own}
+        trl = {key: value for key, value in settings.items() if key not in own}
+        training = found.training(**{"prompt": ROLLOUTS.prompt, **told, "settings": trl})
+        start = model if isinstance(model, Dataset) else Model.of(model)
+        return train(self, found, self._data(data), start, training, name=name)[0]
+
     def evaluate(
         self,
         items: AnyData,
