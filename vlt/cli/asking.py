@@ -16,7 +16,7 @@ from vlt.cli.progress import Progress
 from vlt.errors import UsageError
 
 if TYPE_CHECKING:
-    from vlt.engine.budget import Price, Purse
+    from vlt.engine.budget import Budget, Price
     from vlt.prompts import Prompt
     from vlt.request import Sampling
     from vlt.workspace.store import Dataset
@@ -76,7 +76,7 @@ def ask_model(
     from vlt.engine.budget import price_of
     from vlt.engine.interrupt import end_on_sigterm
     from vlt.engine.opening import choose_engine, open_engine
-    from vlt.engine.rate_limiter import Pace
+    from vlt.engine.rate_limiter import RateLimiter
     from vlt.images.store import ImageStore
     from vlt.train.checkpoint import resolve_model
     from vlt.workspace.journal import Journal
@@ -94,7 +94,7 @@ def ask_model(
             "--batch is of the openai engine, and --budget, --rpm and --tpm do not go with it"
         )
     price = price_of(model, prices)
-    purse = _purse(budget, price, model, kind)
+    money = _budget(budget, price, model, kind)
     progress = Progress()
     if dry_run:
         more = {**more, "probe": probe}
@@ -119,8 +119,8 @@ def ask_model(
                     concurrency=concurrency,
                     timeout=timeout,
                     load_image=images.read,
-                    pace=Pace(rpm, tpm) if rpm or tpm else None,
-                    purse=purse,
+                    rate_limiter=RateLimiter(rpm, tpm) if rpm or tpm else None,
+                    budget=money,
                     vllm_command=vllm_command,
                     vllm_args=vllm_args,
                     logs=store.root / "logs",
@@ -182,8 +182,8 @@ def _report(dataset: Dataset, existed: bool, as_json: bool) -> None:
         raise typer.Exit(exit_code(dataset))
 
 
-def _purse(budget: float | None, price: Price | None, model: str, engine: str) -> Purse | None:
-    from vlt.engine.budget import Purse
+def _budget(budget: float | None, price: Price | None, model: str, engine: str) -> Budget | None:
+    from vlt.engine.budget import Budget
 
     if budget is None:
         return None
@@ -194,7 +194,7 @@ def _purse(budget: float | None, price: Price | None, model: str, engine: str) -
             f"--budget needs the price of {model!r}; give --prices FILE with a line such as "
             f"`{model}: {{prompt: 0.15, completion: 0.6}}`, dollars for a million tokens"
         )
-    return Purse(budget, price)
+    return Budget(budget, price)
 
 
 def _prompt(default: Prompt, file: Path | None, system: str | None) -> Prompt:

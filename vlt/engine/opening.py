@@ -10,8 +10,8 @@ from pathlib import Path
 
 from vlt.engine import Engine, LoadImage
 from vlt.engine.batch import BatchLedger
-from vlt.engine.budget import Purse
-from vlt.engine.rate_limiter import Pace
+from vlt.engine.budget import Budget
+from vlt.engine.rate_limiter import RateLimiter
 from vlt.errors import UsageError
 from vlt.images.pixels import sizing
 
@@ -53,21 +53,23 @@ def open_engine(
     concurrency: int | None = None,
     load_image: LoadImage,
     timeout: float | None = None,
-    pace: Pace | None = None,
-    purse: Purse | None = None,
+    rate_limiter: RateLimiter | None = None,
+    budget: Budget | None = None,
     vllm_command: str | None = None,
     vllm_args: str | None = None,
     logs: Path | None = None,
     batches: BatchLedger | None = None,
     tell: Callable[[str], None] | None = None,
+    notice: Callable[[str], None] | None = None,
 ) -> Engine:
     """An engine ready to be asked; the caller closes it.
 
     `concurrency` is requests in flight at each server; `timeout` seconds for one request. Without
-    base URLs, OPENAI_BASE_URL names the server. `pace` and `purse` limit what a server is sent.
+    base URLs, OPENAI_BASE_URL names the server. `rate_limiter` and `budget` limit what a server is sent.
     vLLM is started as `vllm_command` (or VLT_VLLM_COMMAND, or vllm) with `vllm_args` (or
     VLT_VLLM_ARGS); its words go to a file in `logs`. With `batches` the server's Batch API is
-    used, and `tell` hears how far it is.
+    used. `tell` hears how far that is and what is waited for, one line at a time, of which the newest
+    counts; `notice` hears, once, what a user should know of a server.
     """
     kind = choose_engine(model, engine, base_urls)
     load_image = sizing(load_image)
@@ -88,7 +90,8 @@ def open_engine(
             revision=revision,
             concurrency=concurrency or VLLM_CONCURRENCY,
             **({"timeout": timeout} if timeout else {}),
-            pace=pace,
+            rate_limiter=rate_limiter,
+            tell=tell,
         )
     from vlt.engine.openai import TIMEOUT_SECONDS, OpenAIEngine
 
@@ -105,6 +108,8 @@ def open_engine(
         load_image=load_image,
         concurrency=concurrency or CONCURRENCY,
         timeout=timeout or TIMEOUT_SECONDS,
-        pace=pace,
-        purse=purse,
+        rate_limiter=rate_limiter,
+        budget=budget,
+        tell=tell,
+        notice=notice,
     )
