@@ -207,8 +207,8 @@ class OpenAIEngine:
         try:
             content = body(head, request.messages, len(samples), seed, self._load_image)
         except (OSError, LookupError, UserError) as error:
-            # Nothing was sent, so it says nothing of the server.
-            return self._give_up(job, f"an image cannot be read: {error}")
+            self._give_up(job, f"an image cannot be read: {error}")
+            return
         budget = self._budget
         bound = budget.bound(request.messages, len(samples), sampling) if budget else 0.0
         self._take(job, samples, await self._send(content, bound))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urljoin
 
 from vlt.engine.backoff import retry_after
 from vlt.engine.lenient_json import loads
@@ -31,6 +32,7 @@ _BY_TYPE = (
     (re.compile(r"rate_?limit", re.I), 429),
 )
 _SERVER_ERROR = 500
+_TAG = re.compile(r"<(?:style|script)\b.{0,5000}?</|<[^<>]{0,500}>", re.I | re.S)
 
 
 class TryAgain(Exception):
@@ -90,9 +92,10 @@ def failure(
     if status in (400, 404) and (code == "model_not_found" or _NO_SUCH_MODEL.search(words)):
         return UnknownModel(url, model, reason)
     if 300 <= status < 400:
-        place = str(headers.get("Location") or "elsewhere").removesuffix("/chat/completions")
+        place = urljoin(f"{url}/chat/completions", str(headers.get("Location") or ""))
         return UserError(
-            f"{url} redirects to {place!r} ({reason}); give the address where it answers as --base-url"
+            f"{url} redirects to {place} ({reason}); give the address where it answers as --base-url, "
+            f"without /chat/completions"
         )
     if status in (404, 405) and not proved:
         return not_an_api(url, reason)
@@ -156,7 +159,7 @@ def _said(raw: bytes) -> tuple[str, str]:
     try:
         parsed = loads(raw)
     except ValueError:
-        parsed = raw.decode(errors="replace")
+        parsed = _TAG.sub(" ", raw.decode(errors="replace"))
     code = ""
     if isinstance(parsed, dict):
         parsed = parsed.get("error") or parsed.get("message") or parsed.get("detail") or ""
