@@ -45,6 +45,10 @@ def filter_(
     finish: Annotated[
         bool, Filter("--finish-reason", help="Keep what the model brought to its end.")
     ] = False,
+    keep_cut: Annotated[
+        bool,
+        typer.Option("--keep-cut", help="Keep responses that were cut at their limit of tokens."),
+    ] = False,
     max_words: Annotated[
         int | None, Filter(metavar="N", help="Longest reasoning, in words (paper: 500).")
     ] = None,
@@ -144,7 +148,12 @@ def filter_(
     if not filters:
         raise UsageError("no filter was named; write e.g. --verify --truncate-reflections --dedup")
     dataset, existed = make_filtered(
-        store, _parents(store, samples), chain=filters, name=as_name, memory=memory
+        store,
+        _parents(store, samples),
+        chain=filters,
+        name=as_name,
+        memory=memory,
+        keep_cut=keep_cut,
     )
     if as_json:
         print_json(ledger(dataset.manifest))
