@@ -37,6 +37,8 @@ class Prompt:
 
 def read_prompt(file: Path, option: str = "--prompt") -> str:
     """The user text in a file. Raises UsageError where there is none that can be read."""
+    if not file.is_file():
+        raise UsageError(f"{option} {str(file)!r} is not a file; write the user text into one")
     try:
         return file.read_text(encoding="utf-8-sig").strip()
     except UnicodeDecodeError as error:
@@ -45,7 +47,7 @@ def read_prompt(file: Path, option: str = "--prompt") -> str:
         ) from error
     except OSError as error:
         raise UsageError(
-            f"{option} {str(file)!r} cannot be read ({error.strerror}); write the user text into a file"
+            f"{option} {str(file)!r} cannot be read ({error.strerror}); see that you may read it"
         ) from error
 
 

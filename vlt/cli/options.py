@@ -52,7 +52,7 @@ def dataset_or_newest(store: Store, ref: str | None, kind: str, command: str) ->
     return dataset
 
 
-def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+def parse_settings(settings: Sequence[str], option: str = "--set") -> dict[str, Any]:
     """["learning_rate=1e-6", ...] as a dict; values are read as YAML, so 1e-6 and true mean that."""
     import yaml
 
@@ -61,7 +61,7 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
         key, equals, value = setting.partition("=")
         if not equals or not key.strip():
             raise UsageError(
-                f"--set {setting!r} is not key=value; write e.g. --set learning_rate=1e-6"
+                f"{option} {setting!r} is not key=value; write e.g. {option} learning_rate=1e-6"
             )
         parsed[key.strip()] = number(yaml.safe_load(value))
     return parsed

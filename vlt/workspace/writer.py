@@ -33,14 +33,14 @@ from vlt.errors import UserError
 from vlt.workspace.manifest import Ledger, Manifest, Parent, Stage
 from vlt.workspace.progress import beat, pulse
 from vlt.workspace.schema import KEYS, KINDS, dropped
-from vlt.workspace.store import Dataset, Store, fresh_folder
+from vlt.workspace.store import PROVENANCE, ROWS, Dataset, Store, fresh_folder
 
 FAILED = "failed"
 """In the column `filter` of a dropped row that no filter took out: the stage could not make it."""
 ROWS_A_FILE = 500_000
 REPEATED = (
     "source answer answer_type choices.list.element images.list.element caption_model predicted "
-    "finish_reason model verdict verdict_reason filter reason"
+    "caption_finish_reason finish_reason model verdict verdict_reason filter reason"
 ).split()
 """Columns that get a dictionary; of long texts it would only be a second copy in memory."""
 ROW_GROUP = 1_000
@@ -83,9 +83,10 @@ class Writer(AbstractContextManager["Writer"]):
             self.version = self.store.next_version(self.name, self.kind)
             self.folder = fresh_folder(self.store.folder(self.kind) / self.name / ".building")
             opened.callback(shutil.rmtree, self.folder, ignore_errors=True)
-            self._kept = _Files(self.folder, "part", schema)
+            self.provenance = fresh_folder(self.folder / PROVENANCE)
+            self._kept = _Files(fresh_folder(self.folder / ROWS), "part", schema)
             opened.callback(self._kept.close)
-            self._dropped = _Files(self.folder, "dropped", dropped(schema))
+            self._dropped = _Files(self.provenance, "dropped", dropped(schema))
             opened.callback(self._dropped.close)
             self._opened = opened.pop_all()
         return self
