@@ -133,7 +133,7 @@ class Failures:
     def add(self, writer: Writer, reasons: Sequence[str]) -> None:
         """Rows with these reasons have just been written as failed."""
         for reason in reasons:
-            self.examples.setdefault(reason.split(":", 1)[0].split(" (", 1)[0], reason)
+            self.examples.setdefault(reason.split(":", 1)[0].split(" (", 1)[0][:200], reason)
         writer.facts["failure_examples"] = self.examples
 
     def check(self, writer: Writer) -> None:

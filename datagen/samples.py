@@ -34,7 +34,7 @@ def make_samples(
     parents = ask.parents(parent)
     if found := ask.found(name, stage, parents):
         return found, True
-    label, spent, failures = ask.label(), Tokens(), Failures()
+    label, spent, failures, cut = ask.label(), Tokens(), Failures(), 0
     with Writer(ask.workspace, stage, name, "sample", parents, round=round) as writer:
         for rows, answers, tokens in ask.answers(parent, messages, reads):
             every = _repeat(rows, [len(of_row) for of_row in answers])
@@ -45,8 +45,10 @@ def make_samples(
             reasons = [a for a in flat if isinstance(a, str)]
             writer.fail(every.filter(pc.invert(answered)), reasons)
             failures.add(writer, reasons)
+            cut += sum(isinstance(a, Completion) and a.finish_reason == "length" for a in flat)
             spent += tokens
         failures.check(writer)
+        writer.facts["cut"] = cut
         writer.count_tokens(spent.read, spent.written, ask.cost(spent))
     return writer.dataset, False
 
