@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlt.filters.protocol import Judgement
+from vlt.workspace.reason import Reason
 
 if TYPE_CHECKING:
     from vlt.filters.protocol import Filter
 
-REASON = "cut at the limit of tokens"
+REASON = Reason("cut at the limit of tokens")
 _BEFORE = ("verify", "grade", "correct", "difficulty")
 _OF_ITEMS = ("grade", "dedup", "near_dedup", "decontaminate", "mixture", "flagged", "difficulty")
 """A chain of these alone says nothing of responses, and leaves them as they are."""
@@ -36,7 +36,7 @@ class NotCut:
         """Keeps all but `length`."""
         found = pc.fill_null(pc.equal(rows.column("finish_reason"), "length"), False)
         keep = ~found.to_numpy(zero_copy_only=False)
-        return Judgement(keep, [REASON] * int(np.count_nonzero(~keep)))
+        return Judgement(keep, REASON)
 
 
 def without_cut(filters: Sequence[Filter], kind: str) -> list[Filter]:

@@ -16,6 +16,7 @@ from vlt.errors import UsageError
 
 if TYPE_CHECKING:
     from vlt.workspace.store import Dataset, Store
+    from vlt.workspace.workspace import Workspace as Opened
 
 Workspace = Annotated[
     Path,
@@ -35,11 +36,11 @@ Limit = Annotated[
 ]
 
 
-def open_store(workspace: Path) -> Store:
+def open_store(workspace: Path) -> Opened:
     """The workspace's store; raises UserError where the folder is not a workspace."""
-    from vlt.workspace.store import Store
+    from vlt.workspace.workspace import Workspace
 
-    return Store(workspace)
+    return Workspace(workspace)
 
 
 def dataset_or_newest(store: Store, ref: str | None, kind: str, command: str) -> Dataset:
