@@ -49,7 +49,7 @@ def _pictures(store: Store, count: int) -> list[str]:
     """Their sha256; photographs' likes, no two of which are the same picture."""
     photograph = importlib.import_module("benchmarks.import").photograph  # a word of Python's own
     rng = np.random.default_rng(1)
-    with ImageStore(store.images) as kept:
+    with ImageStore(store.images_folder) as kept:
         return [kept.add(photograph(rng, KILOBYTES)) for _ in range(count)]
 
 

@@ -74,7 +74,7 @@ def test_a_template_in_very_many_rows_does_not_count(store: Store) -> None:
 
 def test_images_are_found_though_rescaled(store: Store) -> None:
     picture = chart([10, 60, 90])
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         original = images.add(encoded(picture))
         copied = [images.add(data) for data in copies(picture)]
         other = images.add(encoded(chart([10, 60, 80])))
@@ -136,7 +136,7 @@ def test_the_command_prints_the_pairs(store: Store, tmp_path: Path) -> None:
 
 def test_pairs_by_image_say_how_near(store: Store) -> None:
     picture = chart([10, 60, 90])
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         original = images.add(encoded(picture))
         copied = images.add(copies(picture)[0])
     benchmark(store, (original,))

@@ -142,7 +142,7 @@ def test_a_full_disk(workspace: Path) -> None:
         words = vlt_error(*command(workspace, stub))
         assert "full" in words
         assert "run the same command again" in words
-        journal = Journal(store.journal)
+        journal = Journal(store.journal_file)
         arrived = journal.count()
         journal.close()
         assert 0 < arrived < rows

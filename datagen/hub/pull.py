@@ -72,7 +72,7 @@ def pull_dataset(
                     shutil.copyfile(fetch(path), target)
             beside = sorted(p for p in paths if Path(p).suffix == ".parquet")
             taken_out = [p for p in beside if p.startswith(dropped_path(split, "dropped-"))]
-            with ImageStore(store.images) as images, ImagesApart() as apart:
+            with ImageStore(store.images_folder) as images, ImagesApart() as apart:
                 for path in shards:
                     shard = fetch(path)
                     say(path)

@@ -72,7 +72,7 @@ def until(true: Callable[[], bool], child: subprocess.Popen[str], seconds: float
 
 
 def arrived(store: Store) -> int:
-    journal = Journal(store.journal)
+    journal = Journal(store.journal_file)
     try:
         return journal.count()
     finally:
@@ -92,7 +92,7 @@ def test_captions_though_the_engine_dies(workspace: Path, trained: Path) -> None
     vlt("import", "miniature", "-w", workspace, "--limit", rows, "--as", "good")
     store = Store(workspace)
     sha = hashlib.sha256(BROKEN).hexdigest()
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         info = ImageInfo(84, 56, "PNG", len(BROKEN), 0)
         images.add_new(Inspected(sha, BROKEN, info, converted=False))
     good = store.open("good").table().to_pylist()

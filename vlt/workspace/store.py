@@ -35,6 +35,7 @@ from vlt.workspace.schema import KINDS
 from vlt.workspace.schema import dropped as dropped_schema
 
 if TYPE_CHECKING:
+    import datasets
     import pandas as pd
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -84,6 +85,17 @@ class ParquetRows(ABC):
         """All rows as a data frame; images are lists of sha256."""
         frame: pd.DataFrame = self.table(columns).to_pandas()
         return frame
+
+    def sql(self, query: str) -> pd.DataFrame:
+        """What DuckDB answers over the rows, which the query calls `rows`: "select ... from rows"."""
+        from vlt.workspace.reading import sql
+
+        return sql(self, query)
+
+    def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """The rows one by one, as dicts; images are lists of sha256."""
+        for batch in self.batches(columns):
+            yield from batch.to_pylist()
 
 
 @dataclass(frozen=True)
@@ -141,6 +153,41 @@ class Dataset(ParquetRows):
         return sorted(self.path.glob("part-*.parquet"))
 
     @property
+    def root(self) -> Path:
+        """The workspace's folder."""
+        return self.path.parents[2]
+
+    def __len__(self) -> int:
+        return self.manifest.rows
+
+    def __bool__(self) -> bool:
+        """A version is one, even without rows."""
+        return True
+
+    def to_hf(self) -> datasets.Dataset:
+        """The rows as a `datasets.Dataset`, whose column `images` decodes to lists of PIL images."""
+        from vlt.workspace.reading import to_hf
+
+        return to_hf(self)
+
+    def image(self, sha256: str) -> Any:
+        """An image of the workspace as a PIL image in RGB; raises UserError where it is not there."""
+        from vlt.workspace.reading import image
+
+        return image(self.root, sha256)
+
+    def lineage(self) -> list[Dataset]:
+        """The version and all that it was made from, each once, the version first."""
+        from vlt.workspace.lineage import ancestors
+
+        return [a.dataset for a in ancestors(Store(self.root), self) if not a.again]
+
+    def _repr_html_(self) -> str:
+        from vlt.workspace.reading import as_html
+
+        return as_html(self)
+
+    @property
     def dropped(self) -> Dropped:
         """The rows that were not kept, with the columns filter and reason."""
         return Dropped(self)
@@ -160,12 +207,12 @@ class Store:
         self._check_format()
 
     @property
-    def images(self) -> Path:
+    def images_folder(self) -> Path:
         """The folder of the image store."""
         return self.root / "images"
 
     @property
-    def journal(self) -> Path:
+    def journal_file(self) -> Path:
         """The file of the journal."""
         return self.root / "journal.sqlite"
 
@@ -226,6 +273,20 @@ class Store:
         if not inside or not manifest.is_file():
             return None
         return Dataset(Path(path), Manifest.read(manifest), Path(path))
+
+    def resolve_model(self, model: str) -> str:
+        """The folder of the checkpoint that `model` names (name, name@v2); else `model` as it is."""
+        if os.path.isdir(model) or model.startswith((".", "/", "~")):
+            return model
+        name = model.partition("@")[0]
+        if "/" in name or not self.versions(name):
+            return model
+        found = self.open(model)
+        if found.kind != "checkpoint":
+            raise UsageError(
+                f"{found.ref} holds {found.kind}s and no model; `vlt ls` shows checkpoints"
+            )
+        return str(found.path)
 
     def newest(self, kind: str, command: str) -> Dataset:
         """The newest version of a kind; `command` makes one and is named where there is none.
