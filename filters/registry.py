@@ -31,6 +31,7 @@ from vlt.filters.rules.leakage import Leakage
 from vlt.filters.rules.max_tokens import MaxTokens
 from vlt.filters.rules.max_words import MaxWords
 from vlt.filters.rules.mixture import Mixture
+from vlt.filters.rules.not_cut import NotCut
 from vlt.filters.rules.reflection import TruncateReflections
 from vlt.filters.rules.repetition import Repetition
 from vlt.filters.rules.response_format import Disagreement, Format
@@ -48,6 +49,7 @@ FILTERS: dict[str, type[Filter]] = {
         Correct,
         Verify,
         FinishReason,
+        NotCut,
         Flagged,
         Where,
         MaxWords,

@@ -16,7 +16,8 @@ from vlt.images.pixels import Pixels, fitted
 from vlt.images.store import ImageStore
 from vlt.prompts import Prompt
 from vlt.train.method import find_method
-from vlt.train.trl_rows import band, items_of_samples, write_trl
+from vlt.train.methods.grpo import band, items_of_samples
+from vlt.train.trl_rows import write_trl
 from vlt.workspace.manifest import Stage
 from vlt.workspace.schema import SAMPLE
 from vlt.workspace.store import Dataset, Store

@@ -20,8 +20,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vlt.filters.pass_rate import Band, rated_items
-from vlt.filters.registry import of_items
 from vlt.images.pixels import Pixels, fitted
 from vlt.prompts import Prompt, render
 from vlt.train.method import Method, Row
@@ -87,20 +85,6 @@ def write_trl(
             exported.rows += len(good)
     part.replace(to)
     return exported
-
-
-def items_of_samples(dataset: Dataset, fair: int | None = None) -> pa.Table:
-    """The distinct items of a dataset of graded samples, with the column pass_rate.
-
-    Items none of whose samples was kept are there as well, unless a filter took out the item itself
-    (see vlt.filters.pass_rate). `fair`: only samples below this number count.
-    """
-    return rated_items(dataset, of_items(), fair)
-
-
-def band(items: pa.Table, low: float | None, high: float | None) -> pa.Table:
-    """The items whose pass rate lies in [low, high]; where it is not known, it does not."""
-    return items.filter(pa.array(Band(low, high).holds(items["pass_rate"])))
 
 
 def _rows(dataset: Dataset, rows: pa.Table | None) -> Iterator[Row]:

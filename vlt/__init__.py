@@ -27,6 +27,7 @@ _HOMES = {
     "Prompt": "vlt.prompts",
     "Asking": "vlt.datagen.asking",
     "Grade": "vlt.grade",
+    "Import": "vlt.datagen.import_settings",
     "grade": "vlt.grade",
     "filter": "vlt.plugins",
     "reward": "vlt.plugins",
@@ -39,6 +40,7 @@ __all__ = [
     "Asking",
     "Dataset",
     "Grade",
+    "Import",
     "Model",
     "Prompt",
     "UsageError",
@@ -54,6 +56,7 @@ __all__ = [
 if TYPE_CHECKING:
     from vlt.api.workspace import Workspace, load
     from vlt.datagen.asking import Asking
+    from vlt.datagen.import_settings import Import
     from vlt.engine.model import Model
     from vlt.errors import UsageError, UserError
     from vlt.grade import Grade, grade

@@ -82,7 +82,6 @@ def rows(store: Store, data: Dataset, settings: GrpoTraining) -> pa.Table | None
     """The distinct items of samples, within the band."""
     if data.kind != "sample":
         return None
-    from vlt.train.trl_rows import band, items_of_samples
     from vlt.workspace.lineage import fair_samples
 
     items = items_of_samples(data, fair_samples(store, data))
@@ -95,6 +94,27 @@ def rows(store: Store, data: Dataset, settings: GrpoTraining) -> pa.Table | None
                 "difficulty band"
             )
     return items
+
+
+def items_of_samples(data: Dataset, fair: int | None = None) -> pa.Table:
+    """The distinct items of a dataset of graded samples, with the column pass_rate.
+
+    Items none of whose samples was kept are there as well, unless a filter took out the item itself
+    (see vlt.filters.pass_rate). `fair`: only samples below this number count.
+    """
+    from vlt.filters.pass_rate import rated_items
+    from vlt.filters.registry import of_items
+
+    return rated_items(data, of_items(), fair)
+
+
+def band(items: pa.Table, low: float | None, high: float | None) -> pa.Table:
+    """The items whose pass rate lies in [low, high]; where it is not known, it does not."""
+    import pyarrow as pa
+
+    from vlt.filters.pass_rate import Band
+
+    return items.filter(pa.array(Band(low, high).holds(items["pass_rate"])))
 
 
 def example(row: Row) -> Row | str:

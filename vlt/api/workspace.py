@@ -47,15 +47,18 @@ class Workspace(core.Workspace):
         """The version that `name`, `name@v3` or `name@r2` means."""
         return self.open(ref)
 
-    def import_items(self, source: str | Path, *, name: str = "items", **settings: Any) -> Dataset:
+    def import_items(
+        self, source: str | Path, *, name: str | None = None, **settings: Any
+    ) -> Dataset:
         """Items (questions, images, gold answers) from a file, a folder or a dataset on the Hub.
 
-        `settings` are those of `vlt import`: mapping={"question": "problem"}, limit, sample, seed,
-        where, split, config, revision. Rows that are no items stand among the dropped ones.
+        `settings` are the fields of vlt.Import: map={"question": "problem"}, kind, limit, where, ...
+        Rows that are no items stand among the dropped ones.
         """
-        from vlt.datagen.sources.items import make_items
+        from vlt.datagen.sources import Import, make_items
 
-        return make_items(self, str(source), name=name, images=self.images, **settings)[0]
+        what = Import(source=str(source), **settings)
+        return make_items(self, what, name=name, images=self.images)[0]
 
     def caption(
         self, items: AnyData, model: AnyModel, *, name: str = "captions", **asking: Any
@@ -93,16 +96,19 @@ class Workspace(core.Workspace):
         filters: Sequence[Any],
         *,
         name: str = "sft",
+        keep_cut: bool = False,
     ) -> Dataset:
         """Keep the rows that every filter keeps; the others stand in `.dropped` with the reason.
 
         A filter is its name ("verify"), a mapping of its settings ({"max_words": 500}), a function
-        of a row, or "file.py:function".
+        of a row, or "file.py:function". Responses that were cut at their limit of tokens go as well,
+        unless `keep_cut`.
         """
         from vlt.filters.apply import make_filtered
 
         several = [samples] if isinstance(samples, Dataset | str) else samples
-        return make_filtered(self, [self._data(d) for d in several], chain=filters, name=name)[0]
+        found = [self._data(d) for d in several]
+        return make_filtered(self, found, chain=filters, name=name, keep_cut=keep_cut)[0]
 
     def dedup(self, data: AnyData, *, name: str | None = None, **settings: Any) -> Dataset:
         """Drop near duplicates; `settings` are those of the filter near_dedup."""
@@ -136,6 +142,31 @@ class Workspace(core.Workspace):
         return make_mix(
             self, [self._data(part) for part in parts], sample=sample, seed=seed, name=name
         )[0]
+
+    def train(
+        self,
+        method: str,
+        data: AnyData,
+        model: AnyModel,
+        *,
+        name: str | None = None,
+        **settings: Any,
+    ) -> Dataset:
+        """Train a model on a version: "sft", "grpo", "dpo", or a method of one's own.
+
+        `settings`: fields of the method's settings (freeze, pixels, lora, reward, difficulty, ...);
+        all others are fields of TRL's config: learning_rate=1e-6. Returns the checkpoint.
+        """
+        from vlt.train.method import find_method
+        from vlt.train.training import train
+
+        found = find_method(method)
+        own = {f.name for f in fields(found.training)} - {"settings"}
+        told = {key: value for key, value in settings.items() if key in own}
+        trl = {key: value for key, value in settings.items() if key not in own}
+        training = found.training(**{"prompt": ROLLOUTS.prompt, **told, "settings": trl})
+        start = model if isinstance(model, Dataset) else Model.of(model)
+        return train(self, found, self._data(data), start, training, name=name)[0]
 
     def evaluate(
         self,

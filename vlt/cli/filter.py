@@ -45,6 +45,10 @@ def filter_(
             'as key=value,... or {"key": value}. Repeatable.',
         ),
     ] = None,
+    keep_cut: Annotated[
+        bool,
+        typer.Option("--keep-cut", help="Keep responses that were cut at their limit of tokens."),
+    ] = False,
     chain: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="A YAML list of filters, run before the options' ones."),
@@ -76,7 +80,12 @@ def filter_(
         raise UsageError("no filter was named; write e.g. --verify --truncate-reflections --dedup")
     with open_workspace(workspace) as opened:
         dataset, existed = make_filtered(
-            opened, _parents(opened, samples), chain=filters, name=as_name, memory=memory
+            opened,
+            _parents(opened, samples),
+            chain=filters,
+            name=as_name,
+            memory=memory,
+            keep_cut=keep_cut,
         )
     if as_json:
         print_json(ledger(dataset.manifest))

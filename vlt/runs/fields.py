@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from vlt.datagen.asking import Asking, Draw
+from vlt.datagen.import_settings import Import
 from vlt.engine.model import Model
 from vlt.fields import Option
 from vlt.prompts import Prompt
@@ -96,19 +97,8 @@ def _switch(value: Any) -> Any:
     return {} if value is True else None if value is False else value
 
 
-class Source(Part):
-    """Where items come from; `settings` are the source's own."""
-
-    source: str
-    config: str | None = None
-    split: str | None = None
-    revision: str | None = None
-    limit: int | None = None
-    sample: int | None = None
-    seed: int = 0
-    where: str | None = None
-    map: dict[str, str] = {}
-    settings: dict[str, Any] = {}
+Source = Import
+"""Where items come from, as `vlt import` takes it."""
 
 
 def _source_by_name(value: Any) -> Any:

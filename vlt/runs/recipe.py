@@ -143,7 +143,14 @@ def _with_paths(recipe: Recipe, folder: Path) -> Recipe:
         return replace(model, model=beside(model.model))
 
     def sources(items: list[Source]) -> list[Source]:
-        return [s.model_copy(update={"source": beside(s.source)}) for s in items]
+        return [
+            replace(
+                s,
+                source=beside(s.source),
+                image_root=folder / s.image_root if s.image_root else None,
+            )
+            for s in items
+        ]
 
     rounds = [
         r.model_copy(

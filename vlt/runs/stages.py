@@ -70,7 +70,7 @@ class Import(_Stage):
     @property
     def says(self) -> str | None:
         """The source, with all its settings."""
-        return json.dumps([self.source.model_dump()], sort_keys=True)
+        return json.dumps([self.source.as_json()], sort_keys=True)
 
     def carry_out(self, run: Run, step: Step) -> Made:
         """A version of the workspace, or one made of the source."""
@@ -88,16 +88,7 @@ class Import(_Stage):
             )
         return make_items(
             run.workspace,
-            s.source,
-            mapping=s.map or None,
-            limit=s.limit,
-            sample=s.sample,
-            seed=s.seed,
-            where=s.where,
-            split=s.split,
-            config=s.config,
-            revision=s.revision,
-            source_settings=s.settings,
+            self.source,
             images=run.workspace.images,
             name=step.name,
             round=step.of_round,
@@ -119,7 +110,7 @@ class Mix(_Stage):
     @property
     def says(self) -> str | None:
         """The sources, with all their settings."""
-        return json.dumps([source.model_dump() for source in self.sources], sort_keys=True)
+        return json.dumps([source.as_json() for source in self.sources], sort_keys=True)
 
     def carry_out(self, run: Run, step: Step) -> Made:
         """An item that several sources hold is there once."""
@@ -153,7 +144,7 @@ class KeepApart(_Stage):
     @property
     def says(self) -> str | None:
         """The items' sources: what the others ask is the recipe's for all rounds."""
-        return json.dumps([source.model_dump() for source in self.sources], sort_keys=True)
+        return json.dumps([source.as_json() for source in self.sources], sort_keys=True)
 
     def carry_out(self, run: Run, step: Step) -> Made:
         """Raises UserError where nothing would be left."""
