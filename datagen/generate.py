@@ -25,6 +25,7 @@ from vlt.datagen.tally import Tally
 from vlt.engine import Engine
 from vlt.engine.budget import Price
 from vlt.engine.model import Model
+from vlt.prompts import CannotAsk
 from vlt.request import Completion, Failure, Message, Request, key_maker
 from vlt.workspace.manifest import Stage
 from vlt.workspace.progress import beat
@@ -97,7 +98,8 @@ class Ask:
 
         Everything is asked before the first batch comes; meanwhile 22 bytes a row are kept.
         """
-        run = _Run(self, parent, messages, reads, check)
+        reads = self.asking.prompt.reads(reads, parent.schema.names)
+        run = _Run(self, parent, _or_why_not(messages), reads, check)
         try:
             if self.asking.probe is not None:
                 raise Planned(run.plan(self.asking.probe))
@@ -108,6 +110,18 @@ class Ask:
             run.close()
         for start, batch in batches(run.groups):
             yield batch, *run.answers.of(start, batch.num_rows)
+
+
+def _or_why_not(messages: Messages) -> Messages:
+    """`messages`, with the reason where a prompt of one's own raises at a row."""
+
+    def of(row: dict[str, Any]) -> Sequence[Message] | str:
+        try:
+            return messages(row)
+        except CannotAsk as error:
+            return str(error)
+
+    return of
 
 
 class _Run:

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlt.images.pixels import Pixels, fitted
-from vlt.prompts import Prompt, render
+from vlt.prompts import CannotAsk, Prompt, render
 from vlt.train.method import Method, Row
 from vlt.workspace.store import Dataset
 
@@ -107,7 +107,11 @@ def _shape(prompt: Prompt, rows: Iterator[Row]) -> _Shape:
     for row in rows:
         if row["images"]:
             images = True
-            if _leading(render(prompt, row, images=True)) is None:
+            try:
+                messages = render(prompt, row, images=True)
+            except CannotAsk:  # told when the row is written
+                continue
+            if _leading(messages) is None or any(type(m["content"]) is list for m in messages[:-1]):
                 blocks = True
                 break
     return _Shape(images, blocks)
@@ -135,7 +139,10 @@ def _example(
     if isinstance(own, str):
         return own
     said = {name: _messages(value, shape) for name, value in own.items() if _is_messages(value)}
-    asked = {"prompt": _messages(render(prompt, row, images=True), shape)}
+    try:
+        asked = {"prompt": _messages(render(prompt, row, images=True), shape)}
+    except CannotAsk as error:
+        return str(error)
     example: Row = {**row, **own, **asked, **said}
     if shape.images:
         try:

@@ -198,13 +198,13 @@ def export(
 
 def _rollout(file: Path | None, system: str | None) -> Prompt:
     """The prompt that a model is trained and asked with, unless a file gives another."""
-    from vlt.datagen.paper_prompts import ROLLOUT
-    from vlt.prompts import Prompt
+    from dataclasses import replace
 
-    if file and not file.is_file():
-        raise UsageError(f"--prompt {str(file)!r} is not a file; write the user text into one")
-    user = file.read_text().strip() if file else ROLLOUT.user
-    return Prompt(user=user, system=ROLLOUT.system if system is None else system)
+    from vlt.datagen.paper_prompts import ROLLOUT
+    from vlt.prompts import load_prompt
+
+    kept = ROLLOUT.system if system is None else system
+    return load_prompt(str(file), kept) if file else replace(ROLLOUT, system=kept)
 
 
 def say_what_failed(dataset: Dataset) -> None:

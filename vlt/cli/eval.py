@@ -19,6 +19,7 @@ from vlt.cli.progress import Progress
 from vlt.datagen.asking import EVALUATION, Asking
 from vlt.engine.model import Model
 from vlt.errors import UsageError
+from vlt.plugins import is_path
 
 if TYPE_CHECKING:
     from vlt.evaluation.judge import LLMJudge
@@ -251,7 +252,7 @@ def _prompt(items: Dataset, given: str | None, system: str | None) -> Prompt:
     default = BOXED if benchmark else ROLLOUT
     if given in NAMED:
         return prompt_of(NAMED[given], None, system)
-    if given is not None and not Path(given).is_file():
+    if given is not None and not is_path(given) and not Path(given).is_file():
         raise UsageError(
             f"--prompt {given!r} is neither a file nor one of {', '.join(NAMED)}; write the user "
             "text into a file"

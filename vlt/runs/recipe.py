@@ -7,7 +7,9 @@ default.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,8 @@ import vlt
 from vlt.engine.model import Model
 from vlt.errors import UsageError
 from vlt.filters.registry import located, parse_chain
-from vlt.plugins import beside
-from vlt.runs.fields import Decontamination, Evaluation, Models, Recipe, Source
+from vlt.plugins import beside, is_path
+from vlt.runs.fields import Decontamination, Evaluation, Models, Prompts, Recipe, Source
 from vlt.runs.phases import has_phases, with_files
 
 __all__ = ["BUNDLED", "Recipe", "find_recipe", "load_recipe"]
@@ -62,13 +64,32 @@ def load_recipe(recipe: str, changes: dict[str, Any] | None = None) -> Recipe:
     except ValidationError as error:
         raise UsageError(_sentence(file, error)) from None
     whole = _with_paths(parsed, file.parent.resolve())
-    for number, settings in enumerate(whole.rounds):
-        try:
-            parse_chain(settings.filters)
-        except UsageError as error:
-            where = f"rounds.{number}.filters"
-            raise UsageError(f"recipe {str(file)!r}: {where}: {error}") from None
+    _load_functions(whole, file)
     return whole
+
+
+def _load_functions(recipe: Recipe, file: Path) -> None:
+    """Raises UsageError where a filter or a prompt cannot be had, before anything is spent."""
+    named: dict[str, Callable[[], Any]] = {
+        f"prompts.{name}": prompt.prompt for name, prompt in recipe.prompts if prompt
+    }
+    for number, settings in enumerate(recipe.rounds):
+        named[f"rounds.{number}.filters"] = partial(parse_chain, settings.filters)
+    for where, load in named.items():
+        try:
+            load()
+        except UsageError as error:
+            raise UsageError(f"recipe {str(file)!r}: {where}: {error}") from None
+
+
+def _prompts(prompts: Prompts, folder: Path) -> Prompts:
+    """Functions that are named by a file: from the recipe's folder on."""
+    changes = {
+        name: prompt.model_copy(update={"user": beside(prompt.user, folder)})
+        for name, prompt in prompts
+        if prompt and is_path(prompt.user)
+    }
+    return prompts.model_copy(update=changes)
 
 
 def _share(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -184,6 +205,7 @@ def _with_paths(recipe: Recipe, folder: Path) -> Recipe:
         update={
             "rounds": rounds,
             "models": models,
+            "prompts": _prompts(recipe.prompts, folder),
             "heldout": evaluation(recipe.heldout),
             "validation": recipe.validation and evaluation(recipe.validation),
             "decontaminate": recipe.decontaminate and kept_out(recipe.decontaminate),
