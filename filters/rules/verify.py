@@ -7,13 +7,14 @@ names because a pass rate (see difficulty.py) must be counted while the wrong on
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlt.errors import UsageError
+from vlt.fields import Option
 from vlt.filters.protocol import Judgement, everything
 from vlt.grade import grade_many
 from vlt.workspace.reason import Reason
@@ -62,8 +63,8 @@ class Grade:
     columns: ClassVar[tuple[str, ...]] = READS
     threads: ClassVar[bool] = False
 
-    grader: str = "vlt"
-    """vlt, or paper: upstream's rule, for comparison with its numbers."""
+    grader: Annotated[str, Option("--grader", metavar="G")] = "vlt"
+    """vlt, or paper: upstream's rule, for comparison with its numbers [vlt]."""
 
     def __post_init__(self) -> None:
         check_grader(self.grader)
@@ -94,8 +95,8 @@ class Verify:
     columns: ClassVar[tuple[str, ...]] = READS
     threads: ClassVar[bool] = False
 
-    grader: str = "vlt"
-    """vlt, or paper: upstream's rule, for comparison with its numbers."""
+    grader: Annotated[str, Option("--grader", metavar="G")] = "vlt"
+    """vlt, or paper: upstream's rule, for comparison with its numbers [vlt]."""
 
     def __post_init__(self) -> None:
         check_grader(self.grader)

@@ -96,16 +96,19 @@ class Workspace(core.Workspace):
         filters: Sequence[Any],
         *,
         name: str = "sft",
+        keep_cut: bool = False,
     ) -> Dataset:
         """Keep the rows that every filter keeps; the others stand in `.dropped` with the reason.
 
         A filter is its name ("verify"), a mapping of its settings ({"max_words": 500}), a function
-        of a row, or "file.py:function".
+        of a row, or "file.py:function". Responses that were cut at their limit of tokens go as well,
+        unless `keep_cut`.
         """
         from vlt.filters.apply import make_filtered
 
         several = [samples] if isinstance(samples, Dataset | str) else samples
-        return make_filtered(self, [self._data(d) for d in several], chain=filters, name=name)[0]
+        found = [self._data(d) for d in several]
+        return make_filtered(self, found, chain=filters, name=name, keep_cut=keep_cut)[0]
 
     def dedup(self, data: AnyData, *, name: str | None = None, **settings: Any) -> Dataset:
         """Drop near duplicates; `settings` are those of the filter near_dedup."""

@@ -142,7 +142,8 @@ class Model:
                 revision=self.revision,
                 concurrency=self.concurrency or VLLM_CONCURRENCY,
                 **({"timeout": self.timeout} if self.timeout else {}),
-                pace=limits.pace(),
+                rate_limiter=limits.rate_limiter(),
+                tell=workspace.progress,
             )
         if limits.batch:
             from vlt.engine.batch import BatchEngine
@@ -162,8 +163,10 @@ class Model:
             load_image=load_image,
             concurrency=self.concurrency or CONCURRENCY,
             timeout=self.timeout or TIMEOUT_SECONDS,
-            pace=limits.pace(),
-            purse=limits.purse(self),
+            rate_limiter=limits.rate_limiter(),
+            budget=limits.money(self),
+            tell=workspace.progress,
+            notice=workspace.notice,
         )
 
 

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 import vlt
 from vlt.engine.model import Model
 from vlt.errors import UsageError
+from vlt.filters.registry import located, parse_chain
 from vlt.plugins import beside
 from vlt.runs.fields import Decontamination, Evaluation, Models, Recipe, Source
 from vlt.runs.phases import has_phases, with_files
@@ -60,7 +61,14 @@ def load_recipe(recipe: str, changes: dict[str, Any] | None = None) -> Recipe:
         parsed = Recipe.model_validate(_share(tree, file.parent))
     except ValidationError as error:
         raise UsageError(_sentence(file, error)) from None
-    return _with_paths(parsed, file.parent.resolve())
+    whole = _with_paths(parsed, file.parent.resolve())
+    for number, settings in enumerate(whole.rounds):
+        try:
+            parse_chain(settings.filters)
+        except UsageError as error:
+            where = f"rounds.{number}.filters"
+            raise UsageError(f"recipe {str(file)!r}: {where}: {error}") from None
+    return whole
 
 
 def _share(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -148,6 +156,7 @@ def _with_paths(recipe: Recipe, folder: Path) -> Recipe:
         r.model_copy(
             update={
                 "items": sources(r.items),
+                "filters": located(r.filters, folder),
                 "grpo": [
                     p.model_copy(
                         update={"items": sources(p.items), "train": with_files(p.train, folder)}
