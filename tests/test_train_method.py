@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
 
 from tests.cli import vlt, vlt_error, vlt_json
+from tests.newcomer import Newcomer
 from tests.tiny import PROMPT, samples, tiny_vlm, trained
 from vlt.errors import UsageError, UserError
 from vlt.fields import documented
@@ -19,45 +19,12 @@ from vlt.train.settings import Training
 from vlt.train.trl_fields import fields
 from vlt.workspace.store import Store
 
-OWN = '''
-    """SFT that stays near the model it starts from."""
-
-    from dataclasses import dataclass, replace
-
-    from vlt.train.method import Method
-    from vlt.train.methods import sft
-    from vlt.train.settings import Training
-
-
-    @dataclass(frozen=True, kw_only=True)
-    class Gentle(Training):
-        """With how gentle it is."""
-
-        steps: int = 1
-        """Steps that it takes, whatever the data."""
-
-
-    def trainer(given):
-        given.config.max_steps = given.training.steps
-        return sft.trainer(given)
-
-
-    METHOD = replace(
-        sft.METHOD,
-        name="gentle",
-        about="Fine-tune in a few steps.",
-        training=Gentle,
-        parameters=lambda settings: {"steps": settings.steps},
-        trainer=trainer,
-    )
-'''
-
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    file = tmp_path / "gentle.py"
-    file.write_text(textwrap.dedent(OWN))
-    return file
+    """The method that docs/extending.md shows."""
+    Newcomer(tmp_path).write("A training method")
+    return tmp_path / "gentle.py"
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -102,14 +69,14 @@ def test_one_of_ones_own_by_the_command_line_and_in_python(own: Path, tmp_path: 
     data, model = samples(store, 8), tiny_vlm(tmp_path / "vlm")
     prompt = tmp_path / "prompt.txt"
     prompt.write_text(PROMPT.user)
-    words = ("train", "./gentle.py:METHOD", "--model", model, "--prompt", prompt, "--steps", 2)
-    assert "Steps that it takes" in vlt("train", "./gentle.py:METHOD", "--help", cwd=tmp_path)
+    words = ("train", "./gentle.py:GENTLE", "--model", model, "--prompt", prompt, "--steps", 2)
+    assert "Steps that it takes" in vlt("train", "./gentle.py:GENTLE", "--help", cwd=tmp_path)
     made = vlt_json(*words, "-w", store.root, cwd=tmp_path)
     assert (made["name"], made["facts"]["steps"]) == ("gentle-model", 2)
     manifest = store.open("gentle-model").manifest
     assert (manifest.stage, manifest.parameters["steps"]) == ("train gentle", 2)
-    assert manifest.parameters["method"]["plugin"] == "METHOD"
-    assert trained(f"{own}:METHOD", store, data, str(model), steps=2)[1], "Python finds it"
+    assert manifest.parameters["method"]["plugin"] == "GENTLE"
+    assert trained(f"{own}:GENTLE", store, data, str(model), steps=2)[1], "Python finds it"
     own.write_text(own.read_text() + "# edited\n")
     assert not vlt_json(*words, "-w", store.root, cwd=tmp_path)["existed"]
 
@@ -120,15 +87,15 @@ def test_one_of_ones_own_in_a_recipe(own: Path) -> None:
     from vlt.runs.loop import plan
 
     tree = yaml.safe_load((BUNDLED / "miniature.yaml").read_text())
-    tree["./gentle.py:METHOD"] = [{"train": {"steps": 3, "freeze": ["vision_tower"]}}]
+    tree["./gentle.py:GENTLE"] = [{"train": {"steps": 3, "freeze": ["vision_tower"]}}]
     (own.parent / "own.yaml").write_text(yaml.safe_dump(tree))
     recipe = load_recipe(str(own.parent / "own.yaml"))
     names = [step.name for step in plan(recipe) if step.round == 1]
     place = names.index("gentle-model")
     assert names[place - 1 : place + 2] == ["eval-sft", "gentle-model", "eval-gentle"]
-    [phase] = recipe.rounds[0].phases[f"{own.resolve()}:METHOD"]
+    [phase] = recipe.rounds[0].phases[f"{own.resolve()}:GENTLE"]
     assert (phase.train.steps, phase.train.freeze) == (3, ["vision_tower"])
-    tree["./gentle.py:METHOD"] = [{"train": {"stepz": 3}}]
+    tree["./gentle.py:GENTLE"] = [{"train": {"stepz": 3}}]
     (own.parent / "own.yaml").write_text(yaml.safe_dump(tree))
-    with pytest.raises(UsageError, match=r"unknown key '.*gentle\.py:METHOD\.0\.train\.stepz'"):
+    with pytest.raises(UsageError, match=r"unknown key '.*gentle\.py:GENTLE\.0\.train\.stepz'"):
         load_recipe(str(own.parent / "own.yaml"))
