@@ -18,6 +18,7 @@ from typing import Any
 from vlt.engine.loading import keep_video_settings
 from vlt.errors import UserError
 from vlt.train.processor import set_pixels
+from vlt.workspace.files import write_json
 
 
 @dataclass
@@ -63,12 +64,10 @@ def main(train: Callable[[Job], dict[str, Any]]) -> None:
         try:
             facts = train(job)
         except UserError as error:
-            (job.path / "failure.json").write_text(json.dumps({"sentence": str(error)}))
+            write_json({"sentence": str(error)}, job.path / "failure.json")
             raise SystemExit(1) from None
     if int(os.environ.get("RANK", 0)) == 0:
-        part = job.path / "result.part"
-        part.write_text(json.dumps(facts))
-        part.replace(job.path / "result.json")
+        write_json(facts, job.path / "result.json")
 
 
 def _end_with_parent() -> None:

@@ -20,7 +20,6 @@ import time
 import uuid
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import pyarrow as pa
@@ -128,12 +127,7 @@ class ImageStore(AbstractContextManager["ImageStore"]):
         while self._files:
             os.close(self._files.popitem()[1])
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _place(self, sha256: str) -> Place:

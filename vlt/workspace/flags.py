@@ -11,7 +11,6 @@ killed process leaves behind is a hidden file. Writers wait for each other.
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlt.errors import UserError
+from vlt.workspace.files import replaced
 
 FLAGS = pa.schema(
     [
@@ -99,14 +99,5 @@ class Flags:
             yield
 
     def _write(self, rows: list[dict[str, object]]) -> None:
-        part = self.file.with_name(".flags.part")
-        with open(part, "wb") as out:
-            pq.write_table(pa.Table.from_pylist(rows, schema=FLAGS), out)
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(self.file)
-        folder = os.open(self.file.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with replaced(self.file, durable=True) as part:
+            pq.write_table(pa.Table.from_pylist(rows, schema=FLAGS), part)

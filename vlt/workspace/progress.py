@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vlt.errors import UserError
+from vlt.workspace.files import write_json
 
 LIVE = Path("runs") / "live"
 SECONDS = 1.0
@@ -150,16 +151,6 @@ def lock_of(file: Path) -> Path:
     return file.with_suffix(".lock")
 
 
-def replace_json(value: object, file: Path) -> None:
-    """Write JSON so that a reader sees the old file or the whole new one."""
-    part = file.with_suffix(f".{os.getpid()}.part")
-    try:
-        part.write_text(json.dumps(value, ensure_ascii=False) + "\n")
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def sentence(error: BaseException) -> str:
     """Why something ended, in words for people."""
     if isinstance(error, UserError):
@@ -185,4 +176,4 @@ def iso(seconds: float) -> str:
 
 
 def _write(beating: Pulse, file: Path) -> None:
-    replace_json(asdict(beating), file)
+    write_json(asdict(beating), file)

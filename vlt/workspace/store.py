@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlt.errors import UsageError, UserError
+from vlt.workspace.files import write_json
 from vlt.workspace.manifest import FORMAT, Manifest, Stage
 from vlt.workspace.schema import KINDS, dropped
 
@@ -238,9 +239,7 @@ class Store:
     def _write_format(self) -> None:
         file = self._format_file
         if not file.exists():
-            part = self.root / f".workspace.{os.getpid()}"
-            part.write_text(json.dumps({"format": FORMAT}) + "\n")
-            part.replace(file)
+            write_json({"format": FORMAT}, file)
 
     @property
     def _format_file(self) -> Path:
