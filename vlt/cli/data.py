@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlt.cli.options import WORKSPACE, As, Json, Limit, Workspace, open_store, parse_settings
+from vlt.cli.options import (
+    WORKSPACE,
+    As,
+    Dataset,
+    Json,
+    Limit,
+    Workspace,
+    open_store,
+    parse_settings,
+)
 from vlt.cli.output import SOME_ROWS_FAILED, describe, exit_code, print_json, say
 from vlt.cli.progress import Progress
 from vlt.errors import UsageError
@@ -136,7 +145,7 @@ class Format(StrEnum):
 
 
 def export(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="name, name@v3 or name@r2.")],
+    dataset: Dataset,
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder to write into.")],
     format: Annotated[
         Format,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vlt.cli.options import WORKSPACE, Json, Workspace, open_store
+from vlt.cli.options import WORKSPACE, Json, Workspace, complete_datasets, open_store
 from vlt.cli.output import describe, exit_code, print_json, print_table, say
 from vlt.errors import UsageError
 
@@ -35,7 +35,11 @@ def filter_(
     context: typer.Context,
     samples: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SAMPLES", help="Datasets; by default the newest samples."),
+        typer.Argument(
+            metavar="SAMPLES",
+            help="Datasets; by default the newest samples.",
+            autocompletion=complete_datasets,
+        ),
     ] = None,
     drop_flagged: Annotated[
         bool, Filter("--drop-flagged", help="Drop what you flagged in `vlt view`.")

@@ -12,11 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from vlt.cli.options import WORKSPACE, Json, Workspace, open_store
+from vlt.cli.options import WORKSPACE, Dataset, Json, Workspace, open_store
 from vlt.cli.output import plain, print_json, print_table, say
 from vlt.errors import UsageError
-
-Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="name, name@v3 or name@r2.")]
 
 INDENT = 19
 """Where the values of `vlt show` begin."""

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vlt.cli.options import WORKSPACE, Json, Workspace, open_store, parse_settings
+from vlt.cli.options import (
+    WORKSPACE,
+    Json,
+    Workspace,
+    open_store,
+    or_before_command,
+    parse_settings,
+)
 from vlt.cli.output import SOME_ROWS_FAILED, describe, percent, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -62,9 +69,9 @@ def run(
 
 
 def demo(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Its workspace.")] = Path(
-        "vlt-demo"
-    ),
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Its workspace.", callback=or_before_command)
+    ] = Path("vlt-demo"),
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
