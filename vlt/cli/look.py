@@ -117,7 +117,7 @@ class _Images:
             if self.store is None:
                 from vlt.images.store import ImageStore
 
-                self.store = self.stack.enter_context(ImageStore(self.root))
+                self.store = self.stack.enter_context(ImageStore(self.root, read_only=True))
             head = f"{'images' if number == 0 else '':>17}  {plain(sha256)[:12]}"
             try:
                 info = self.store.info(sha256)

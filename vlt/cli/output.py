@@ -23,6 +23,7 @@ def say(sentence: str) -> None:
 _HIDDEN = {
     **dict.fromkeys((*range(32), *range(127, 160)), "�"),
     **dict.fromkeys((*range(8234, 8239), *range(8294, 8298)), "�"),
+    **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),  # surrogates, which no file can hold
     **{0x200E: "\ufffd", 0x200F: "\ufffd", 0x061C: "\ufffd", ord("\n"): "\n", ord("\t"): "    "},
 }
 

@@ -121,7 +121,7 @@ def _add_images(root: Path, shown: list[dict[str, Any]]) -> None:
         example["images"] = []
     if not root.is_dir() or not shown:
         return
-    with ImageStore(root) as store:
+    with ImageStore(root, read_only=True) as store:
         for example in shown:
             for sha256 in (example["row"].get("images") or [])[:MOST_IMAGES]:
                 try:

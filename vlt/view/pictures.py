@@ -59,5 +59,5 @@ class Pictures:
             raise UserError(f"{sha256!r} is not the sha256 of an image")
         with self._lock:
             if self._store is None:
-                self._store = ImageStore(self._folder)
+                self._store = ImageStore(self._folder, read_only=True)
             return self._store

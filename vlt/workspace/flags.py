@@ -94,7 +94,14 @@ class Flags:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """One writer at a time, over all processes; the kernel frees the lock of one that dies."""
-        with open(self.file.with_name(".flags.lock"), "a") as lock:
+        try:
+            lock = open(self.file.with_name(".flags.lock"), "a")  # noqa: SIM115
+        except OSError as error:
+            raise UserError(
+                f"marks cannot be kept in {str(self.file)!r} ({error.strerror}); "
+                "the workspace must be one that can be written"
+            ) from error
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
