@@ -193,7 +193,7 @@ def main() -> None:
         model = str(build(options.shape, root / "model"))
         data = rows_for(kind, options.shape, store)
         file = root / "rows.parquet"
-        with ImageStore(store.images) as images:
+        with ImageStore(store.images_folder) as images:
             write_trl(data, file, prompt=PROMPT, load_image=images.read)
         for i in range(options.repeats):
             run = str(root / f"run-{i}")

@@ -7,53 +7,56 @@ share the caption, unless the prompt holds the question.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Unpack
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vlt.datagen.generate import Ask, Asking
-from vlt.datagen.paper_prompts import CAPTION
+from vlt.datagen.asking import CAPTIONS, Asking
+from vlt.datagen.generate import Ask
+from vlt.engine.model import Model
+from vlt.errors import UsageError
 from vlt.images.pixels import sized
-from vlt.prompts import Prompt, render
-from vlt.request import Completion, Message, Sampling
+from vlt.prompts import render
+from vlt.request import Completion, Message
 from vlt.workspace.manifest import Stage
-from vlt.workspace.store import Dataset, Store
+from vlt.workspace.store import Dataset
+from vlt.workspace.workspace import Workspace
 from vlt.workspace.writer import Writer
 
 READS = ("question", "choices", "images")
-SAMPLING = Sampling(temperature=0.0, max_tokens=1024)
 
 
 def make_captions(
-    store: Store,
+    workspace: Workspace,
     items: Dataset,
+    model: Model,
+    asking: Asking = CAPTIONS,
     *,
-    prompt: Prompt = CAPTION,
-    sampling: Sampling = SAMPLING,
     name: str = "captions",
     round: int | None = None,
-    **asking: Unpack[Asking],
 ) -> tuple[Dataset, bool]:
     """Items with their captions; returns the version and whether it was there already.
 
-    An item without an image, or whose request fails, stands in `dropped-*.parquet` with the reason.
+    An item without an image, or whose request fails, stands among the dropped rows with the reason.
     """
-    ask = Ask(sampling=sampling, **asking)
-    stage = Stage("gen captions", {**ask.parameters(), "prompt": prompt.as_json()})
-    parents = ask.parents(store, items)
-    if found := ask.found(store, name, stage, parents):
+    if asking.k != 1:
+        raise UsageError(f"captions take one answer a row, and k is {asking.k}; leave k out")
+    ask, size = Ask(workspace, model, asking), model.size
+    stage = Stage("gen captions", ask.parameters())
+    parents = ask.parents(items)
+    if found := ask.found(name, stage, parents):
         return found, True
 
     def messages(row: dict[str, Any]) -> Sequence[Message] | str:
         return (
-            render(prompt, sized(row, ask.pixels), images=True)
+            render(asking.prompt, sized(row, size), images=True)
             if row["images"]
             else "the item has no image"
         )
 
-    label = ask.label(store)
-    with Writer(store, stage, name, "caption", parents, round=round) as writer:
+    label = ask.label()
+    with Writer(workspace, stage, name, "caption", parents, round=round) as writer:
         for rows, answers in ask.answers(items, messages, READS):
             writer.expect(rows)
             got = [a for [a] in answers if isinstance(a, Completion)]

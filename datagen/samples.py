@@ -12,12 +12,11 @@ from vlt.datagen.generate import Answer, Ask, Messages
 from vlt.grade.extract import extract, split_reasoning
 from vlt.request import Completion
 from vlt.workspace.manifest import Stage
-from vlt.workspace.store import Dataset, Store
+from vlt.workspace.store import Dataset
 from vlt.workspace.writer import Writer
 
 
 def make_samples(
-    store: Store,
     stage: Stage,
     parent: Dataset,
     ask: Ask,
@@ -31,11 +30,11 @@ def make_samples(
 
     Returns the version and whether it was there already.
     """
-    parents = ask.parents(store, parent)
-    if found := ask.found(store, name, stage, parents):
+    parents = ask.parents(parent)
+    if found := ask.found(name, stage, parents):
         return found, True
-    label = ask.label(store)
-    with Writer(store, stage, name, "sample", parents, round=round) as writer:
+    label = ask.label()
+    with Writer(ask.workspace, stage, name, "sample", parents, round=round) as writer:
         for rows, answers in ask.answers(parent, messages, reads):
             every = _repeat(rows, [len(of_row) for of_row in answers])
             writer.expect(every)

@@ -54,7 +54,7 @@ def test_case_space_and_typography_do_not_make_an_item(store: Store) -> None:
     ]
     left = deduped(store, rows, "dedup")
     assert left.table()["id"].to_pylist() == [rows[i]["id"] for i in (0, 3, 4)]
-    reasons = left.dropped()["reason"].to_pylist()
+    reasons = left.dropped.table()["reason"].to_pylist()
     assert all(f"as {rows[0]['id']}, cluster " in reason for reason in reasons)
     assert left.manifest.dropped == {"dedup": {"same question, choices, images": 2}}
 

@@ -35,7 +35,7 @@ def read(file: Path, cache: Path):  # type: ignore[no-untyped-def]
 
 def test_sft_examples_come_back_with_their_pictures(store: Store, tmp_path: Path) -> None:
     data = samples(store, 20)
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         found = write_trl(data, tmp_path / "rows.parquet", prompt=PROMPT, load_image=images.read)
     assert (found.rows_in, found.rows, found.images) == (20, 20, True)
     rows = read(found.file, tmp_path / "cache")
@@ -48,7 +48,7 @@ def test_sft_examples_come_back_with_their_pictures(store: Store, tmp_path: Path
 
 def test_grpo_prompts_carry_what_the_reward_needs(store: Store, tmp_path: Path) -> None:
     data = items(store, 5)
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         system = Prompt(PROMPT.user, system="Be brief.")
         found = write_trl(data, tmp_path / "rows.parquet", prompt=system, load_image=images.read)
     rows = read(found.file, tmp_path / "cache")
@@ -71,7 +71,7 @@ def test_a_picture_inside_the_text_stays_there(store: Store, tmp_path: Path) -> 
 
     data = samples(store, 3)
     prompt = Prompt("Look: <image> {question}")
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         found = write_trl(data, tmp_path / "rows.parquet", prompt=prompt, load_image=images.read)
     row = read(found.file, tmp_path / "cache")[0]
     [message] = prepare_multimodal_messages(row["prompt"], images=row["images"])
@@ -84,7 +84,7 @@ def test_bad_rows_are_left_out_and_counted(store: Store, tmp_path: Path) -> None
     bad = data.table(["images"])["images"].to_pylist()[0][0]
     share = sum(bad in row for row in data.table(["images"])["images"].to_pylist())
 
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
 
         def load(sha: str) -> bytes:
             return b"\x89PNG\r\n\x1a\nno" if sha == bad else images.read(sha)
@@ -165,7 +165,7 @@ def test_pass_rates_count_what_verification_dropped(store: Store) -> None:
 def test_the_same_export_twice_is_the_same_file(store: Store, tmp_path: Path) -> None:
     data: Dataset = samples(store, 10)
     tables = []
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         for name in ("a", "b"):
             file = tmp_path / name
             write_trl(data, file, prompt=PROMPT, load_image=images.read, pixels=Pixels(784, 3000))

@@ -60,7 +60,7 @@ def rows(dataset: Dataset) -> list[dict[str, Any]]:
 
 
 def bytes_of(store: Store, dataset: Dataset) -> list[list[bytes]]:
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         return [[images.read(sha256) for sha256 in row["images"]] for row in rows(dataset)]
 
 
@@ -244,7 +244,7 @@ def test_images_that_are_shared_or_turned(store: Store, tmp_path: Path) -> None:
     made, _ = make_items(store, str(write_jsonl(tmp_path / "rows.jsonl", lines)))
     assert made.manifest.rows == 52
     assert made.manifest.facts["converted_images"] == 1
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         assert len(images) == 3
         assert images.info(rows(made)[50]["images"][1]).height == 120
         assert images.info(rows(made)[51]["images"][0]).format == "JPEG"
@@ -423,13 +423,13 @@ def test_kill_in_the_middle_then_again(tmp_path: Path) -> None:
     assert subprocess.run(command, cwd=root, check=False).returncode == -signal.SIGKILL
     store = Store(workspace)
     assert store.all() == []
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         assert 0 < len(images) < 25, "packs that were complete stay"
     made, existed = make_items(store, str(file))
     assert not existed
     assert (made.manifest.ref, made.manifest.rows) == ("items@v1", 40)
     assert bytes_of(store, made) == [[png(i)] for i in range(40)]
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         assert len(images) == 40
         assert sum(pq.read_metadata(pack).num_rows for pack in images.packs) == 40
     assert not list((workspace / "datasets" / "items").glob(".building*"))

@@ -188,7 +188,7 @@ def imported(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int
     assert made.manifest.rows_in == 2 * len(CORPUS)
     assert not made.manifest.dropped
     found: dict[int, str | None] = dict.fromkeys(range(1, 2 * len(CORPUS) + 1))
-    for row in made.dropped().to_pylist():
+    for row in made.dropped.table().to_pylist():
         found[json.loads(row["meta"])["row"]] = row["reason"]
     assert made.manifest.rows == sum(reason is None for reason in found.values())
     return found

@@ -267,7 +267,7 @@ def test_the_collection_of_the_paper(
     assert [(r["question"], r["choices"], r["answer"]) for r in rows] == EXPECTED[config]
     assert not made.manifest.failed
     assert {r["source"] for r in rows} == {config}, "the column data_source"
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         assert images.read(rows[0]["images"][0]) == png(0)
     m = made.manifest
     assert (m.parameters["hub"], m.parameters["config"]) == (ONEVISION, config)

@@ -82,7 +82,7 @@ def by_hand(store: Store, data: Dataset, folder: Path, columns: str) -> Any:
     """The rows and the processor's model, as a TRL user would have them."""
     from datasets import Dataset as Rows
 
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         file = folder / "rows.parquet"
         write_trl(data, file, prompt=PROMPT, load_image=images.read, columns=columns)
     return Rows.from_parquet(str(file), cache_dir=str(folder / "cache"))
@@ -358,7 +358,7 @@ def test_prompts_that_are_too_long_are_left_out(store: Store, model: str, data: 
 
     settings = {**SFT, "max_steps": 1}
     reader = load_reader(Job("sft", model, None, "", {}, [], None))
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         from PIL import Image
 
         lengths = []

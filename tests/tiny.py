@@ -74,7 +74,7 @@ def item_rows(
     The pictures are of one colour, 84, 112 or 140 x 56 pixels, unless they are given.
     """
     rng, rows = random.Random(seed), []
-    with ImageStore(store.images) as kept:
+    with ImageStore(store.images_folder) as kept:
         for i in range(n):
             name = rng.choice(list(COLOURS))
             drawn = pictures[i] if pictures else png(COLOURS[name], (84 + 28 * (i % 3), 56))

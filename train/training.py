@@ -14,7 +14,7 @@ from vlt.errors import UserError
 from vlt.images.pixels import Pixels
 from vlt.images.store import ImageStore
 from vlt.prompts import Prompt
-from vlt.train.checkpoint import Built, make_checkpoint, resolve_model
+from vlt.train.checkpoint import Built, make_checkpoint
 from vlt.train.launch import Progress, launch
 from vlt.train.lora import check_lora
 from vlt.train.rewards import check_reward
@@ -56,7 +56,7 @@ def run_training(
         raise UserError(
             f"train {kind} takes {' or '.join(TAKES[kind])}s and {data.ref} holds {data.kind}s"
         )
-    model = resolve_model(store, model)
+    model = store.resolve_model(model)
     images = any(any(batch["images"].to_pylist()) for batch in data.batches(["images"]))
     parameters: dict[str, Any] = {
         "model": model_identity(model, revision),
@@ -137,7 +137,7 @@ def _export(
         )
     limits = parameters["pixels"]
     pixels = Pixels(limits["min"], limits["max"], pixel_factor(model)) if limits else None
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         exported = write_trl(
             data,
             file,

@@ -99,7 +99,7 @@ def items_of_samples(dataset: Dataset, fair: int | None = None) -> pa.Table:
 
     names = [*ITEM.names, "sample", "verdict"]
     kept = dataset.table(names)
-    gone = dataset.dropped()
+    gone = dataset.dropped.table()
     items = kept.select(ITEM.names)
     verdicts = kept.select(["id", "sample", "verdict"])
     if gone.num_rows:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
+from annotated_types import Ge, Gt, Le
+
+from vlt.fields import FORBID, Option, check
 
 Message = dict[str, Any]
 """{"role": ..., "content": str | [{"type": "text", "text": ...} | {"type": "image", "image": sha256}]}"""
@@ -17,19 +20,29 @@ Message = dict[str, Any]
 class Sampling:
     """How a completion is drawn. Every field that is set is part of a completion's identity."""
 
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int | None = None
-    max_tokens: int = 2048
+    __pydantic_config__ = FORBID
+
+    temperature: Annotated[float, Ge(0)] = 1.0
+    """0 is greedy."""
+    top_p: Annotated[float, Gt(0), Le(1)] = 1.0
+    """Draw from the likeliest tokens that together have this share."""
+    top_k: Annotated[int | None, Ge(1)] = None
+    """Draw from so many of the likeliest tokens."""
+    max_tokens: Annotated[int, Ge(1)] = 2048
+    """Of one response."""
     seed: int | None = None
-    """Sample i is drawn with seed + i where the engine can."""
-    stop: tuple[str, ...] = ()
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    """Further fields of the server's own (`repetition_penalty`, ...)."""
+    """Sample i is drawn with SEED + i."""
+    stop: Annotated[tuple[str, ...], Option(hidden=True)] = ()
+    """Texts at which a response ends."""
+    extra: Annotated[Mapping[str, Any], Option(metavar="KEY=VALUE")] = field(default_factory=dict)
+    """A field of the server's own: repetition_penalty=1.05."""
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def as_json(self) -> dict[str, Any]:
         """The fields that differ from the defaults are not left out: defaults may change."""
-        out = {f.name: getattr(self, f.name) for f in fields(self)}
+        out = {f.name: getattr(self, f.name) for f in fields(Sampling)}
         return {**out, "stop": list(self.stop), "extra": dict(self.extra)}
 
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from vlt import __version__
 from vlt.datagen.hub.card_metadata import yaml_metadata
-from vlt.datagen.hub.dropped import dropped_path, dropped_rows
+from vlt.datagen.hub.dropped import dropped_path
 from vlt.datagen.hub.markdown import bars, markdown_table, parameter_leaves
 from vlt.images.store import ImageStore
 from vlt.workspace.lineage import parent_of
@@ -239,7 +239,7 @@ def _type(type: pa.DataType) -> str:
 
 def _taken_out(dataset: Dataset, repo: str, split: str) -> list[str]:
     """Where the rows are that are not in the data."""
-    rows = dropped_rows(dataset)
+    rows = len(dataset.dropped)
     if not rows:
         return []
     return [

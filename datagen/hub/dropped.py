@@ -26,11 +26,6 @@ GROUP_BYTES = 16 << 20
 PICTURES = pa.schema([("sha256", pa.string()), ("image", IMAGE)])
 
 
-def dropped_rows(dataset: Dataset) -> int:
-    """How many rows of the version's files were taken out."""
-    return sum(pq.read_metadata(file).num_rows for file in dataset.dropped_files)
-
-
 def dropped_path(split: str, name: str = "") -> str:
     """Where the files of a split's dropped rows lie in a repository; `name` is one of them."""
     return f"vlt/{split}/{name}"
@@ -71,11 +66,10 @@ def _only_dropped(dataset: Dataset) -> list[str]:
         for sha256 in batch.column("images").flatten().to_pylist()
     }
     found: dict[str, None] = {}
-    for file in dataset.dropped_files:
-        for batch in pq.ParquetFile(file).iter_batches(BATCH, columns=["images"]):
-            for sha256 in batch.column("images").flatten().to_pylist():
-                if bytes.fromhex(sha256) not in kept:
-                    found[sha256] = None
+    for batch in dataset.dropped.batches(["images"], size=BATCH):
+        for sha256 in batch.column("images").flatten().to_pylist():
+            if bytes.fromhex(sha256) not in kept:
+                found[sha256] = None
     return list(found)
 
 

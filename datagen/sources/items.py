@@ -91,7 +91,7 @@ def make_items(
     with Writer(
         store, stage, name, "item", round=round, libraries=["pillow", "datasets"]
     ) as writer:
-        with nullcontext(images) if images else ImageStore(store.images) as held:
+        with nullcontext(images) if images else ImageStore(store.images_folder) as held:
             intake = _Intake(opened.name, writer, held, progress)
             records = _records(opened, columns, places, limit)
             for (place, row, record), loaded in with_images(records, held, private=private_urls):

@@ -113,7 +113,7 @@ class NearDedup:
         ready = replace(self)
         object.__setattr__(ready, "common", common_grams(sampled_questions(parents)))
         if self.images == "near":
-            with ImageStore(store.images) as images:
+            with ImageStore(store.images_folder) as images:
                 object.__setattr__(ready, "pictures", same_pictures(images, images_of(parents)))
         return ready
 

@@ -73,8 +73,7 @@ def rates_of(batches: Iterable[pa.RecordBatch]) -> pa.Table:
 def with_dropped(samples: Dataset, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """The rows that were kept, then those that were not."""
     yield from samples.batches(columns)
-    if samples.dropped_files:
-        yield from samples.dropped().select(list(columns)).to_batches()
+    yield from samples.dropped.batches(columns)
 
 
 @dataclass(frozen=True)

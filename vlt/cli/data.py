@@ -175,7 +175,7 @@ def export(
     if to.exists() and not to.is_dir():
         raise UsageError(f"--to {str(to)!r} is a file; name a folder")
     left_out: dict[str, int] = {}
-    with ImageStore(store.images, read_only=True) as images:
+    with ImageStore(store.images_folder, read_only=True) as images:
         if format is Format.parquet:
             files = list(parquet_shards(version, images, to))
         elif format is Format.jsonl:

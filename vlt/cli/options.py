@@ -62,13 +62,15 @@ WORKSPACE = Path("workspace")
 
 def complete_datasets(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """(name, help) of the workspace's datasets and checkpoints for the shell; with an @, versions."""
-    root, found = _workspace_of(context), []
-    for folder in sorted([*root.glob("datasets/*"), *root.glob("checkpoints/*")]):
-        numbers = sorted(int(m.parent.name[1:]) for m in folder.glob("v*/manifest.json"))
-        if numbers and "@" in incomplete:
-            found += [(f"{folder.name}@v{number}", "") for number in numbers]
-        elif numbers:
-            found.append((folder.name, f"newest: v{numbers[-1]}"))
+    root = _workspace_of(context)
+    versions: dict[str, set[int]] = {}
+    for folder in ("provenance", "datasets", "checkpoints"):  # not by Store: that imports Arrow
+        for version in root.glob(f"{folder}/*/v*/manifest.json"):
+            versions.setdefault(version.parts[-3], set()).add(int(version.parts[-2][1:]))
+    if "@" in incomplete:
+        found = [(f"{name}@v{n}", "") for name in sorted(versions) for n in sorted(versions[name])]
+    else:
+        found = [(name, f"newest: v{max(versions[name])}") for name in sorted(versions)]
     return [(name, about) for name, about in found if name.startswith(incomplete)]
 
 
@@ -118,7 +120,7 @@ def dataset_or_newest(
     return dataset
 
 
-def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+def parse_settings(settings: Sequence[str], option: str = "--set") -> dict[str, Any]:
     """["learning_rate=1e-6", ...] as a dict; values are read as YAML, so 1e-6 and true mean that."""
     import yaml
 
@@ -127,7 +129,7 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
         key, equals, value = setting.partition("=")
         if not equals or not key.strip():
             raise UsageError(
-                f"--set {setting!r} is not key=value; write e.g. --set learning_rate=1e-6"
+                f"{option} {setting!r} is not key=value; write e.g. {option} learning_rate=1e-6"
             )
         parsed[key.strip()] = number(yaml.safe_load(value))
     return parsed

@@ -9,14 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vlt.cli.options import (
-    WORKSPACE,
-    Json,
-    Workspace,
-    open_store,
-    or_before_command,
-    parse_settings,
-)
+from vlt.cli.asking import clear, open_workspace
+from vlt.cli.options import WORKSPACE, Json, Workspace, or_before_command, parse_settings
 from vlt.cli.output import SOME_ROWS_FAILED, describe, percent, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -92,23 +86,20 @@ def demo(
 
 
 def _carry_out(
-    recipe: Recipe, workspace: Path, rounds: int | None, start: str | None, until: str | None
+    recipe: Recipe, root: Path, rounds: int | None, start: str | None, until: str | None
 ) -> Run:
-    from vlt.cli.progress import Progress
     from vlt.runs.loop import carry_out, plan
     from vlt.runs.record import RecordedRun
 
     steps = plan(recipe, rounds=rounds, start=start, until=until)
-    store = open_store(workspace)
+    workspace = open_workspace(root)
     started = time.monotonic()
     made = 0
     place = 0
 
-    progress = Progress()
-
     def on_step(step: Step, dataset: Any, existed: bool) -> None:
         nonlocal made, place
-        progress.done()
+        clear(workspace)
         head = f"[{place + 1:>2}/{len(steps)}] " + (f"round {step.round} " if step.round else "")
         if dataset is None:
             recorded.begin(*step.key)
@@ -127,8 +118,8 @@ def _carry_out(
         say(f"        {describe(dataset, existed=existed)}{_accuracy(dataset)}")
 
     plan_of = [(step.round, step.name, step.what, step.settings) for step in steps]
-    with RecordedRun(store.root, recipe.name, plan_of) as recorded:
-        done = carry_out(store, recipe, steps, progress=progress, on_step=on_step)
+    with RecordedRun(workspace.root, recipe.name, plan_of) as recorded:
+        done = carry_out(workspace, recipe, steps, on_step=on_step)
         if done.stopped:
             recorded.stop(done.stopped)
     seconds = time.monotonic() - started

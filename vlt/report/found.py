@@ -179,7 +179,7 @@ def _with_ancestors(store: Store, version: Dataset) -> list[Dataset]:
 def _parents(store: Store, version: Dataset) -> list[Dataset]:
     """The parents that the workspace holds; of a version that was pulled it may hold none."""
     found = (parent_of(store, version, parent) for parent in version.manifest.parents)
-    return [parent for parent in found if parent and (parent.path / "manifest.json").is_file()]
+    return [parent for parent in found if parent and parent.here]
 
 
 def _round(store: Store, number: int, chosen: dict[str, Dataset]) -> Round:

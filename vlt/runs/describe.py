@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from vlt.runs.fields import Decontamination, Draw, Phase, Source, Train
+from vlt.datagen.asking import Draw
+from vlt.runs.fields import Decontamination, Phase, Source, Train
 
 
 def of_draw(draw: Draw) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from annotated_types import Ge
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from vlt.images.pixels import Pixels
+from vlt.datagen.asking import Asking, Draw
+from vlt.engine.model import Model
+from vlt.fields import Option
 from vlt.prompts import Prompt
-from vlt.request import Sampling
-
-Scalar = str | int | float | bool | None
 
 
 class Part(BaseModel):
@@ -30,52 +32,35 @@ class PromptText(Part):
         return Prompt(user=self.user, system=self.system)
 
 
-class Draw(Part):
-    """Sampling parameters and the number of samples of a generation stage."""
-
-    k: int = Field(1, ge=1)
-    temperature: float = Field(1.0, ge=0)
-    top_p: float = Field(1.0, gt=0, le=1)
-    top_k: int | None = None
-    max_tokens: int = Field(2048, ge=1)
-    extra: dict[str, Scalar] = {}
-
-    def sampling(self, seed: int) -> Sampling:
-        """As the engines take it; `seed` is the recipe's."""
-        fields = self.model_dump(exclude={"k"})
-        return Sampling(seed=seed, **fields)
-
-
+@dataclass(frozen=True, kw_only=True)
 class Draws(Draw):
     """Several samples of each row: the paper's k = 4 unless said otherwise."""
 
-    k: int = Field(4, ge=1)
+    k: Annotated[int, Ge(1), Option("-k")] = 4
+    """Samples of each row."""
 
 
-class ModelUse(Part):
-    """A model and how to reach it; `model`, `revision` and `pixels` are a row's identity."""
+def _model_by_name(value: Any) -> Any:
+    return {"model": value} if isinstance(value, str) else value
 
-    model: str
-    """A model's name, or a directory; ./ is the recipe's own folder."""
-    revision: str | None = None
-    engine: str | None = None
-    """openai, local, ...; by default openai with a base_url, else local for a directory."""
-    base_url: list[str] = []
-    concurrency: int | None = None
-    pixels: Annotated[str, AfterValidator(lambda v: str(Pixels.parse(v)))] | None = None
-    """MIN:MAX: the range that images are brought into before the model sees them."""
+
+def _servers(value: Any) -> Any:
+    """One server may be written without a list."""
+    if isinstance(value, dict) and isinstance(value.get("base_url"), str):
+        return {**value, "base_url": [value["base_url"]]}
+    return value
+
+
+ModelUse = Annotated[Model, BeforeValidator(_servers), BeforeValidator(_model_by_name)]
+"""A model as a recipe writes it: its name, or the fields of vlt.engine.model.Model."""
 
 
 class Models(Part):
     """The three models of the loop; the students are made from `base`."""
 
-    base: Annotated[ModelUse, BeforeValidator(lambda v: {"model": v} if isinstance(v, str) else v)]
-    captioner: Annotated[
-        ModelUse, BeforeValidator(lambda v: {"model": v} if isinstance(v, str) else v)
-    ]
-    reasoner: Annotated[
-        ModelUse, BeforeValidator(lambda v: {"model": v} if isinstance(v, str) else v)
-    ]
+    base: ModelUse
+    captioner: ModelUse
+    reasoner: ModelUse
 
     @model_validator(mode="after")
     def _reasoner_reads(self) -> Models:
@@ -259,3 +244,10 @@ class Recipe(Part):
             if number == 1 and any(phase.rates == "previous" for phase in settings.grpo):
                 raise ValueError("round 1 has no round before it to take pass rates of")
         return self
+
+    def asking(self, draw: Draw, prompt: PromptText) -> Asking:
+        """What a stage asks: this draw with this prompt; the seed is the recipe's unless it has one."""
+        drawn = {f.name: getattr(draw, f.name) for f in dataclass_fields(Draw)}
+        if draw.seed is None:
+            drawn["seed"] = self.seed
+        return Asking(prompt=prompt.prompt(), **drawn)

@@ -32,7 +32,10 @@ def item_steps(name: str, number: int, sources: Sequence[Source]) -> Iterator[St
             name,
             f"the {len(sources)} sources together",
             lambda run: make_mix(
-                run.store, [run[number, part] for part in names], name=name, round=number or None
+                run.workspace,
+                [run[number, part] for part in names],
+                name=name,
+                round=number or None,
             ),
             says=_says(sources),
         )
@@ -98,7 +101,7 @@ def _keep_out(name: str, number: int, imported: str, against: list[str]) -> Call
         settings = run.recipe.decontaminate.settings() if run.recipe.decontaminate else {}
         refs = [run[0, benchmark].ref for benchmark in against]
         made, existed = make_filtered(
-            run.store,
+            run.workspace,
             run[number, imported],
             chain=[{"decontaminate": {"against": refs, **settings}}],
             name=name,
@@ -124,7 +127,7 @@ def _benchmark_step(source: Source) -> Callable[[Run], Made]:
     make = _import_step(name, 0, source)
 
     def carry_out(run: Run) -> Made:
-        if found := run.store.versions(name):
+        if found := run.workspace.versions(name):
             return found[-1], True
         return make(run)
 
@@ -134,15 +137,15 @@ def _benchmark_step(source: Source) -> Callable[[Run], Made]:
 def _import_step(name: str, number: int, source: Source) -> Callable[[Run], Made]:
     if source.source.startswith(IN_WORKSPACE):
         return lambda run: make_mix(
-            run.store,
-            [run.store.open(source.source.removeprefix(IN_WORKSPACE))],
+            run.workspace,
+            [run.workspace.open(source.source.removeprefix(IN_WORKSPACE))],
             sample=source.sample,
             seed=source.seed,
             name=name,
             round=number or None,
         )
     return lambda run: make_items(
-        run.store,
+        run.workspace,
         source.source,
         mapping=source.map or None,
         limit=source.limit,
@@ -153,7 +156,7 @@ def _import_step(name: str, number: int, source: Source) -> Callable[[Run], Made
         config=source.config,
         revision=source.revision,
         source_settings=source.settings,
-        images=run.images,
+        images=run.workspace.images,
         name=name,
         round=number or None,
     )

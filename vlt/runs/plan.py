@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from vlt.datagen.captions import make_captions
 from vlt.datagen.reasoning import make_reasoning
 from vlt.datagen.rollouts import make_rollouts
+from vlt.engine.model import Model
 from vlt.evaluation.evaluate import make_evaluation
 from vlt.filters.apply import make_filtered
 from vlt.runs.describe import of_draw, of_filter
-from vlt.runs.fields import ModelUse, Recipe, Round
+from vlt.runs.fields import Recipe, Round
 from vlt.runs.item_steps import benchmark_steps, item_steps, training_items, validation_steps
 from vlt.runs.step import Made, Run, Step
 from vlt.runs.training_steps import grpo_steps, sft_step, training
@@ -39,7 +40,7 @@ def round_steps(recipe: Recipe, number: int, settings: Round) -> Iterator[Step]:
         "sft",
         ", ".join(of_filter(f) for f in settings.filters) or "no filters",
         lambda run: make_filtered(
-            run.store,
+            run.workspace,
             run[number, "samples"],
             chain=settings.filters,
             name="sft",
@@ -60,11 +61,10 @@ def _sampling(recipe: Recipe, number: int, settings: Round) -> Iterator[Step]:
             "captions",
             f"{recipe.models.captioner.model}, {of_draw(settings.captions)}",
             lambda run: make_captions(
-                run.store,
+                run.workspace,
                 run[number, "items"],
-                **run.asking(recipe.models.captioner),
-                prompt=prompts.caption.prompt(),
-                sampling=settings.captions.sampling(recipe.seed),
+                recipe.models.captioner,
+                recipe.asking(settings.captions, prompts.caption),
                 name="captions",
                 round=number,
             ),
@@ -74,12 +74,10 @@ def _sampling(recipe: Recipe, number: int, settings: Round) -> Iterator[Step]:
             "samples",
             f"{recipe.models.reasoner.model} on captions, {of_draw(settings.reasoning)}",
             lambda run: make_reasoning(
-                run.store,
+                run.workspace,
                 run[number, "captions"],
-                **run.asking(recipe.models.reasoner),
-                prompt=prompts.reasoning.prompt(),
-                sampling=settings.reasoning.sampling(recipe.seed),
-                k=settings.reasoning.k,
+                recipe.models.reasoner,
+                recipe.asking(settings.reasoning, prompts.reasoning),
                 name="samples",
                 round=number,
             ),
@@ -90,19 +88,17 @@ def _sampling(recipe: Recipe, number: int, settings: Round) -> Iterator[Step]:
         "samples",
         f"round {number - 1}'s grpo-model on images, {of_draw(settings.rollouts)}",
         lambda run: make_rollouts(
-            run.store,
+            run.workspace,
             run[number, "items"],
-            **run.asking(run.student(run[number - 1, "grpo-model"])),
-            prompt=prompts.rollout.prompt(),
-            sampling=settings.rollouts.sampling(recipe.seed),
-            k=settings.rollouts.k,
+            run.student(run[number - 1, "grpo-model"]),
+            recipe.asking(settings.rollouts, prompts.rollout),
             name="samples",
             round=number,
         ),
     )
 
 
-def _evaluation(recipe: Recipe, number: int, what: str, model: Callable[[Run], ModelUse]) -> Step:
+def _evaluation(recipe: Recipe, number: int, what: str, model: Callable[[Run], Model]) -> Step:
     draw = recipe.heldout.draw
     prompt = recipe.prompts.rollout
     if what == "direct" and recipe.prompts.direct:
@@ -113,12 +109,10 @@ def _evaluation(recipe: Recipe, number: int, what: str, model: Callable[[Run], M
         f"eval-{what}",
         f"{who} on held-out items, {of_draw(draw)}",
         lambda run: make_evaluation(
-            run.store,
+            run.workspace,
             run[0, "heldout"],
-            **run.asking(model(run)),
-            prompt=prompt.prompt(),
-            sampling=draw.sampling(recipe.seed),
-            k=draw.k,
+            model(run),
+            recipe.asking(draw, prompt),
             name=f"eval-{what}",
             round=number or None,
         ),

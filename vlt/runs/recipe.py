@@ -7,6 +7,7 @@ default.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import yaml
 from pydantic import ValidationError
 
 import vlt
+from vlt.engine.model import Model
 from vlt.errors import UsageError
-from vlt.runs.fields import Decontamination, Evaluation, Models, ModelUse, Recipe, Source, Train
+from vlt.runs.fields import Decontamination, Evaluation, Models, Recipe, Source, Train
 
-__all__ = ["BUNDLED", "ModelUse", "Recipe", "Train", "find_recipe", "load_recipe"]
+__all__ = ["BUNDLED", "Recipe", "Train", "find_recipe", "load_recipe"]
 
 BUNDLED = Path(vlt.__file__).parent / "recipes"
 
@@ -106,9 +108,9 @@ def _sentence(file: Path, error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(step) for step in first["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    if first["type"] == "extra_forbidden":
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"recipe {str(file)!r} has an unknown key {key!r}; remove or correct it{more}"
-    if first["type"] == "missing":
+    if first["type"] in ("missing", "missing_argument"):
         return f"recipe {str(file)!r} lacks the key {key!r}; add it{more}"
     value = repr(first["input"])
     value = value if len(value) < 80 else value[:77] + "..."
@@ -121,8 +123,8 @@ def _with_paths(recipe: Recipe, folder: Path) -> Recipe:
     def beside(name: str) -> str:
         return str((folder / name).resolve()) if name.startswith(("./", "../")) else name
 
-    def use(model: ModelUse) -> ModelUse:
-        return model.model_copy(update={"model": beside(model.model)})
+    def use(model: Model) -> Model:
+        return replace(model, model=beside(model.model))
 
     def sources(items: list[Source]) -> list[Source]:
         return [s.model_copy(update={"source": beside(s.source)}) for s in items]

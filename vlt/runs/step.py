@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from vlt.engine import Engine
-from vlt.engine.opening import open_engine
+from vlt.engine.model import Model
 from vlt.errors import UserError
-from vlt.images.pixels import Pixels
-from vlt.images.store import ImageStore
-from vlt.runs.fields import ModelUse, Recipe
-from vlt.workspace.journal import Journal
-from vlt.workspace.store import Dataset, Store
+from vlt.runs.fields import Recipe
+from vlt.workspace.store import Dataset
+from vlt.workspace.workspace import Workspace
 
 Made = tuple[Dataset, bool]
 """A version, and whether it was there already."""
@@ -46,12 +43,8 @@ class Step:
 class Run:
     """What the steps share: the workspace, the recipe, and the versions made so far."""
 
-    store: Store
+    workspace: Workspace
     recipe: Recipe
-    images: ImageStore
-    journal: Journal
-    progress: Any = None
-    """Passed on to the stages; None shows nothing."""
     made: dict[tuple[int, str], Dataset] = field(default_factory=dict)
     stopped: str | None = None
     """Why the run ended before its last round, in one sentence."""
@@ -61,33 +54,12 @@ class Run:
             number, name = key
             where = f"round {number} has" if number else "there is"
             raise UserError(
-                f"{where} no {name} in workspace {str(self.store.root)!r} yet; start at an earlier "
+                f"{where} no {name} in workspace {str(self.workspace.root)!r} yet; start at an earlier "
                 "step, or leave out --from"
             )
         return self.made[key]
 
-    def asking(self, use: ModelUse) -> dict[str, Any]:
-        """The arguments with which a generation stage asks this model."""
-        return {
-            "model": use.model,
-            "revision": use.revision,
-            "engine": self._engine(use),
-            "journal": self.journal,
-            "progress": self.progress,
-            **({"pixels": Pixels.parse(use.pixels)} if use.pixels else {}),
-        }
-
-    def student(self, folder: Any) -> ModelUse:
+    def student(self, folder: Dataset | Path) -> Model:
         """A checkpoint, or a folder of one, as a model: it is asked in the way that the base is."""
         path = folder.path if isinstance(folder, Dataset) else folder
-        return self.recipe.models.base.model_copy(update={"model": str(path), "revision": None})
-
-    def _engine(self, use: ModelUse) -> Callable[[], Engine]:
-        return lambda: open_engine(
-            use.model,
-            engine=use.engine,
-            base_urls=use.base_url,
-            revision=use.revision,
-            concurrency=use.concurrency,
-            load_image=self.images.read,
-        )
+        return replace(self.recipe.models.base, model=str(path), revision=None)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vlt.datagen.asking import Draw
 from vlt.datagen.rollouts import make_rollouts
 from vlt.errors import UserError
 from vlt.evaluation.evaluate import make_evaluation
@@ -78,12 +79,10 @@ def _rating_steps(
         f"grpo-samples{suffix}",
         f"the round's sft-model on {items}, {of_draw(draw)}",
         lambda run: make_rollouts(
-            run.store,
+            run.workspace,
             run[number, items],
-            **run.asking(run.student(run[number, "sft-model"])),
-            prompt=recipe.prompts.rollout.prompt(),
-            sampling=draw.sampling(recipe.seed),
-            k=draw.k,
+            run.student(run[number, "sft-model"]),
+            recipe.asking(draw, recipe.prompts.rollout),
             name=f"grpo-samples{suffix}",
             round=number,
         ),
@@ -93,7 +92,7 @@ def _rating_steps(
         f"grpo-rated{suffix}",
         "graded, for pass rates",
         lambda run: make_filtered(
-            run.store,
+            run.workspace,
             run[number, f"grpo-samples{suffix}"],
             chain=["grade"],
             name=f"grpo-rated{suffix}",
@@ -110,7 +109,7 @@ def _grpo_step(
         "grpo-model",
         f"from the round's {start}{of_band(phase)}",
         lambda run: train_grpo(
-            run.store,
+            run.workspace,
             run[data],
             model=str(run[number, start].path),
             difficulty=phase.difficulty,
@@ -119,7 +118,7 @@ def _grpo_step(
             choose=_chooser(run, number, "grpo", phase.train),
             name="grpo-model",
             round=number,
-            progress=run.progress,
+            progress=run.workspace.progress,
         ),
         of_train(phase.train),
     )
@@ -129,7 +128,7 @@ def _train_from_base(run: Run, number: int, train: Train) -> Made:
     """SFT starts from the base in every round (paper, section 4.4), and that is asserted."""
     use = run.recipe.models.base
     made = train_sft(
-        run.store,
+        run.workspace,
         run[number, "sft"],
         model=use.model,
         revision=use.revision,
@@ -137,7 +136,7 @@ def _train_from_base(run: Run, number: int, train: Train) -> Made:
         choose=_chooser(run, number, "sft", train),
         name="sft-model",
         round=number,
-        progress=run.progress,
+        progress=run.workspace.progress,
     )
     first, started = run.made.get((1, "sft-model")), made[0].manifest.parameters["model"]
     if first and first.manifest.parameters["model"] != started:
@@ -155,21 +154,19 @@ def _chooser(run: Run, number: int, what: str, train: Train) -> Chooser | None:
     if not train.choose or not validation:
         return None
     items, draw = run[0, "validation"], validation.draw
-    prompt, sampling = run.recipe.prompts.rollout.prompt(), draw.sampling(run.recipe.seed)
+    asking = run.recipe.asking(draw, run.recipe.prompts.rollout)
 
     def judge(folder: Path) -> dict[str, float]:
         evaluation, _ = make_evaluation(
-            run.store,
+            run.workspace,
             items,
-            **run.asking(run.student(folder)),
-            prompt=prompt,
-            sampling=sampling,
-            k=draw.k,
+            run.student(folder),
+            asking,
             name=f"choose-{what}",
             round=number,
         )
         accuracy: dict[str, float] = evaluation.manifest.facts["accuracy"]
         return accuracy
 
-    asked = {"prompt": prompt.as_json(), "sampling": sampling.as_json(), "k": draw.k}
+    asked = {"prompt": asking.prompt.as_json(), **Draw.parameters(asking)}
     return Chooser(every=train.choose.every, items=items, asked=asked, judge=judge)

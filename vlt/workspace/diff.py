@@ -123,8 +123,8 @@ class _opened:
         )
         for view, version in self.versions.items():
             self._view(view, [str(file) for file in version.files], version)
-            if version.dropped_files:
-                self._view(f"{view}_dropped", [str(f) for f in version.dropped_files], version)
+            if dropped := version.dropped.files:
+                self._view(f"{view}_dropped", [str(file) for file in dropped], version)
         a, b = self.versions.values()
         columns = tuple(name for name in a.schema.names if name in b.schema.names)
         return Sides(self.connection, self._key(columns), columns)
@@ -164,7 +164,7 @@ def _rows(sides: Sides, b: Dataset) -> dict[str, Any]:
     found: dict[str, Any] = {"rows": {**rows, "changed": changed, "same": n - changed}}
     found["columns"] = {name: count for name, count in both.items() if count}
     found["gone_by"] = {}
-    if rows["gone"] and b.dropped_files:
+    if rows["gone"] and b.dropped.files:
         gone = sides.rows(
             "select coalesce(d.filter, 'failed') as filter, count(*) as n "
             f"from a join b_dropped d on {sides.on.replace('b.', 'd.')} "

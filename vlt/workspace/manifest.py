@@ -22,7 +22,7 @@ from vlt.workspace.digest import parameters_digest
 from vlt.workspace.files import write_json
 
 FORMAT = 1
-"""Version of the workspace's layout; a workspace of a newer one is refused."""
+"""Of the manifest; one of a newer format is refused."""
 
 
 @dataclass(frozen=True)

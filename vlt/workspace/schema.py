@@ -83,7 +83,7 @@ KEYS: dict[str, tuple[str, ...]] = {"item": ("id",), "caption": ("id",), "sample
 
 
 def dropped(schema: pa.Schema) -> pa.Schema:
-    """The schema of `dropped-*.parquet`: the row as it was, with what took it out and why."""
+    """The schema of dropped rows: the row as it was, with what took it out and why."""
     return pa.schema([*schema, ("filter", _string), ("reason", _string)])
 
 

@@ -33,7 +33,7 @@ from vlt.errors import UserError
 from vlt.workspace.manifest import Ledger, Manifest, Parent, Stage
 from vlt.workspace.progress import beat, pulse
 from vlt.workspace.schema import KEYS, KINDS, dropped
-from vlt.workspace.store import Dataset, Store, fresh_folder
+from vlt.workspace.store import PROVENANCE, ROWS, Dataset, Store, fresh_folder
 
 FAILED = "failed"
 """In the column `filter` of a dropped row that no filter took out: the stage could not make it."""
@@ -83,9 +83,10 @@ class Writer(AbstractContextManager["Writer"]):
             self.version = self.store.next_version(self.name, self.kind)
             self.folder = fresh_folder(self.store.folder(self.kind) / self.name / ".building")
             opened.callback(shutil.rmtree, self.folder, ignore_errors=True)
-            self._kept = _Files(self.folder, "part", schema)
+            self.provenance = fresh_folder(self.folder / PROVENANCE)
+            self._kept = _Files(fresh_folder(self.folder / ROWS), "part", schema)
             opened.callback(self._kept.close)
-            self._dropped = _Files(self.folder, "dropped", dropped(schema))
+            self._dropped = _Files(self.provenance, "dropped", dropped(schema))
             opened.callback(self._dropped.close)
             self._opened = opened.pop_all()
         return self
