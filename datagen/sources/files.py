@@ -16,6 +16,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vlt.datagen.sources.arrow_values import python_rows
 from vlt.datagen.sources.record import BadRow, ImageFile, Row, Unreadable, image_refs
 from vlt.errors import UsageError, UserError
 
@@ -273,7 +274,7 @@ def _parquet_rows(file: Path, leave_out: Sequence[str]) -> Iterator[Row | Unread
         try:
             for group in range(meta.num_row_groups):  # all at once, Arrow would hold on to many
                 for batch in opened.iter_batches(rows, row_groups=[group], columns=columns):
-                    yield from batch.to_pylist()
+                    yield from python_rows(batch)
         except (pa.ArrowException, OSError) as error:
             words = str(error).split("\n")[0]
             raise UserError(f"{str(file)!r} is damaged ({words}); fetch it again") from None

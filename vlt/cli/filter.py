@@ -11,6 +11,7 @@ import typer
 from vlt.cli.options import WORKSPACE, Json, Workspace, complete_datasets, open_store
 from vlt.cli.output import describe, exit_code, print_json, print_table, say
 from vlt.errors import UsageError
+from vlt.user_files import read_text
 
 if TYPE_CHECKING:
     from vlt.workspace.manifest import Manifest
@@ -224,9 +225,7 @@ def _read_chain(file: Path) -> list[Any]:
     import yaml
 
     try:
-        chain = yaml.safe_load(file.read_text())
-    except FileNotFoundError:
-        raise UsageError(f"--chain {str(file)!r} does not exist") from None
+        chain = yaml.safe_load(read_text(file, "--chain"))
     except yaml.YAMLError as error:
         raise UsageError(
             f"--chain {str(file)!r} is not YAML: {' '.join(str(error).split())}"
