@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from vlt.errors import UserError
-from vlt.workspace.progress import beat
+from vlt.workspace.progress import report_progress
 
 Progress = Callable[[str], None]
 """Told the state of the training, one line at a time; the newest replaces the one before."""
@@ -152,7 +152,7 @@ def _watch(child: subprocess.Popen[bytes], state: Path, kind: str, progress: Pro
             step, now = newest["step"], time.monotonic()
             first = first or (step, now)
             speed = (step - first[0]) / (now - first[1]) if step > first[0] else 0
-            beat(step, newest["total"], "steps", speed)
+            report_progress(step, newest["total"], "steps", speed)
             progress(_line(kind, newest, time.monotonic() - started))
 
 

@@ -12,7 +12,7 @@ import typer
 from vlt.cli.options import (
     WORKSPACE,
     As,
-    Dataset,
+    DatasetArgument,
     Json,
     Limit,
     Workspace,
@@ -145,7 +145,7 @@ class Format(StrEnum):
 
 
 def export(
-    dataset: Dataset,
+    dataset: DatasetArgument,
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder to write into.")],
     format: Annotated[
         Format,

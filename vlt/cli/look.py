@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vlt.cli.options import WORKSPACE, Dataset, Json, Workspace, open_store
+from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Workspace, open_store
 from vlt.cli.output import plain, print_json, print_table, say
 from vlt.errors import UsageError
 
@@ -44,7 +44,7 @@ def ls(workspace: Workspace = WORKSPACE, as_json: Json = False) -> None:
 
 
 def show(
-    dataset: Dataset,
+    dataset: DatasetArgument,
     n: Annotated[int, typer.Option("-n", min=0, help="How many rows.")] = 5,
     where: Annotated[
         str | None, typer.Option(metavar="SQL", help="Only rows for which this condition holds.")
@@ -132,7 +132,7 @@ class _Images:
 
 
 def log(
-    dataset: Dataset,
+    dataset: DatasetArgument,
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
     mermaid: Annotated[bool, typer.Option("--mermaid", help="As a Mermaid flowchart.")] = False,

@@ -51,7 +51,7 @@ class Commands(TyperGroup):
 
     def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
         """What stands below the command's description."""
-        names = self.list_commands(ctx)  # type: ignore[arg-type]
+        names = self.list_commands(ctx)
         grouped = [name for group in GROUPS.values() for name in group]
         groups = {**GROUPS, "Commands": tuple(name for name in names if name not in grouped)}
         widest = max(map(len, names), default=0)
@@ -65,7 +65,7 @@ class Commands(TyperGroup):
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
-        super().format_options(ctx, formatter)  # type: ignore[arg-type]
+        super().format_options(ctx, formatter)
 
     def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
         """Nothing: they stand before the options."""

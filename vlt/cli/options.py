@@ -86,7 +86,7 @@ def _workspace_of(context: typer.Context) -> Path:
     return Path(os.environ.get("VLT_WORKSPACE") or WORKSPACE)
 
 
-Dataset = Annotated[
+DatasetArgument = Annotated[
     str,
     typer.Argument(
         metavar="DATASET",

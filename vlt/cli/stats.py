@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from vlt.cli.options import WORKSPACE, Dataset, Json, Workspace, open_store
+from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Workspace, open_store
 from vlt.cli.output import print_json, print_table, say
 from vlt.errors import UsageError
 
 
 def stats(
-    dataset: Dataset,
+    dataset: DatasetArgument,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.svg", help="Lengths and pass rates as a figure.")
     ] = None,

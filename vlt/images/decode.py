@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-def open_image(data: bytes) -> Any:
+def open_image(data: bytes) -> Image.Image:
     """The image in RGB, decoded now: a broken one must fail here and not in its batch."""
     from PIL import Image
 

@@ -65,7 +65,7 @@ class ImagePool(AbstractContextManager["ImagePool"]):
         found = map_in_order(self.inspect, parts, self._processes, name="images")
         return [image for images in found for image in images]
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_ended: object) -> None:
         for _ in range(self._processes):
             process = self._free.get()
             if process:
