@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from tests.cli import vlt, vlt_error, vlt_json
+from tests.imported import make_items
 from tests.pictures import png, turned_jpeg
 from tests.rows import dataset, item, sample
 from vlt.datagen.export.files import parquet_shards, plan_shards
 from vlt.datagen.export.trainers import with_placeholders
-from vlt.datagen.sources import make_items
 from vlt.images.store import ImageStore
 from vlt.workspace.store import Dataset, Store
 

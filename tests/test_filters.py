@@ -14,9 +14,9 @@ import pytest
 from tests.rows import dataset, item, sample
 from vlt.errors import UsageError, UserError
 from vlt.filters.apply import make_filtered
+from vlt.filters.pass_rate import pass_rates
 from vlt.filters.protocol import settings
 from vlt.filters.registry import parse_chain
-from vlt.filters.rules.difficulty import pass_rates
 from vlt.workspace.store import Dataset, Store
 
 

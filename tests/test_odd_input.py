@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from tests.cli import vlt, vlt_error, vlt_json
-from tests.pictures import png
 from tests.rows import dataset, sample
-from vlt.datagen.sources import make_items
 from vlt.engine.api_key import key_to_send
 from vlt.errors import UsageError
 from vlt.workspace.store import Store
@@ -60,30 +55,6 @@ def test_a_null_response_is_wrong_and_a_null_answer_a_fault(tmp_path: Path) -> N
     assert "null for its 'answer'" in vlt_error("grade", file, code=2)
     file.write_text('{"answer": "a"}\n')
     assert "has no 'response'" in vlt_error("grade", file, code=2)
-
-
-def test_dates_that_python_cannot_hold(workspace: Path, tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(png())
-    inside = pa.struct([("at", pa.timestamp("us"))])
-    table = pa.table(
-        {
-            "image": ["a.png", "a.png"],
-            "question": ["a?", "b?"],
-            "answer": ["1", "2"],
-            "at": pa.array([2**62, 5], pa.timestamp("us")),
-            "day": pa.array([2**30, 5], pa.date32()),
-            "took": pa.array([2**61, None], pa.duration("s")),
-            "inside": pa.array([[{"at": 2**62}], []], pa.list_(inside)),
-        }
-    )
-    pq.write_table(table, tmp_path / "rows.parquet")
-    made, _ = make_items(Store(workspace), str(tmp_path / "rows.parquet"))
-    assert (made.manifest.rows, made.manifest.failed) == (2, {})
-    first, second = (json.loads(row["meta"]) for row in made.table().to_pylist())
-    assert (first["at"], first["day"], first["took"]) == (2**62, 2**30, 2**61)
-    assert first["inside"] == [{"at": 2**62}]
-    epoch = datetime(1970, 1, 1, microsecond=5, tzinfo=UTC).replace(tzinfo=None)
-    assert str(second["at"]).replace("T", " ") == str(epoch)
 
 
 def test_a_key_is_sent_without_the_line_end_that_a_file_has(

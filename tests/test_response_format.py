@@ -38,7 +38,7 @@ def test_filter_and_reward_go_by_one_form(response: str, fault: str | None) -> N
     assert format_fault(response) == fault
     assert in_format(response) == (fault is None)
     judged = Format().judge(pa.RecordBatch.from_pylist([{"response": response}]))
-    assert judged.each_reason() == ([fault] if fault else [])
+    assert [reason.kind for reason in judged.each_reason()] == ([fault] if fault else [])
     assert reward([response]) == [float(fault is None)]
 
 

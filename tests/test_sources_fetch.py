@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.imported import make_items
 from tests.pictures import png
-from vlt.datagen.sources import make_items
 from vlt.datagen.sources.fetch import fetch_image
 from vlt.datagen.sources.record import BadRow
 from vlt.images.store import ImageStore

@@ -19,17 +19,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vlt.filters.pass_rate import Band, rated_items
+from vlt.filters.registry import of_items
 from vlt.images.pixels import Pixels, fitted
 from vlt.prompts import Prompt, render
 from vlt.threads import map_in_order
+from vlt.train.method import Method, Row
 from vlt.workspace.files import replaced
-from vlt.workspace.schema import GRPO, ITEM, SFT
 from vlt.workspace.store import Dataset
 
 LoadImage = Callable[[str], bytes]
-Row = dict[str, Any]
 
 ROWS_A_GROUP = 128
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 IMAGE = pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
 
 
@@ -49,29 +51,26 @@ class Exported:
 def write_trl(
     dataset: Dataset,
     to: Path,
+    method: Method,
     *,
     prompt: Prompt,
     load_image: LoadImage,
-    columns: str | None = None,
     pixels: Pixels | None = None,
     rows: pa.Table | None = None,
 ) -> Exported:
-    """Write the file `to` of SFT examples ("sft") or GRPO prompts ("grpo") of a dataset's rows.
+    """Write the file `to` of a dataset's rows as the method takes them.
 
-    `columns` is the former for samples and the latter for items, unless said. `rows` stands in for
-    the dataset's own (GRPO prompts made of samples). A row that cannot be used (no response, no
+    `rows` stands in for the dataset's own (see Method.rows). A row that cannot be used (no response, no
     gold answer, a broken image) is left out and counted, never fatal.
     """
-    columns = columns or ("sft" if dataset.kind == "sample" else "grpo")
-    schema = SFT if columns == "sft" else GRPO
     shape = _shape(prompt, _rows(dataset, rows))
     exported = Exported(to, images=shape.images)
-    arrow = _arrow_schema(schema, shape)
+    arrow = _arrow_schema(method.columns(), shape)
     to.parent.mkdir(parents=True, exist_ok=True)
     threads = max(2, os.cpu_count() or 2)
 
     def example_of(row: Row) -> Row | str:
-        return _example(row, columns, prompt, load_image, pixels, shape)
+        return _example(row, method, prompt, load_image, pixels, shape)
 
     with (
         replaced(to) as part,
@@ -88,55 +87,17 @@ def write_trl(
 
 
 def items_of_samples(dataset: Dataset, fair: int | None = None) -> pa.Table:
-    """The distinct items of a dataset of verified samples, with the column pass_rate.
+    """The distinct items of a dataset of graded samples, with the column pass_rate.
 
-    pass_rate is the share of correct ones among an item's judged samples. The samples that a filter
-    dropped count as well (verification drops the wrong ones), and so do items none of whose samples
-    was right; an item that was dropped for another reason stays out. `fair`: only samples below this
-    number count (see vlt.workspace.lineage.fair_samples).
+    Items none of whose samples was kept are there as well, unless a filter took out the item itself
+    (see vlt.filters.pass_rate). `fair`: only samples below this number count.
     """
-    import pyarrow.compute as pc
-
-    names = [*ITEM.names, "sample", "verdict"]
-    kept = dataset.table(names)
-    gone = dataset.dropped.table()
-    items = kept.select(ITEM.names)
-    verdicts = kept.select(["id", "sample", "verdict"])
-    if gone.num_rows:
-        by_verdict = gone.filter(pc.equal(gone["filter"], "verify"))
-        items = pa.concat_tables([items, by_verdict.select(ITEM.names)])
-        verdicts = pa.concat_tables([verdicts, gone.select(["id", "sample", "verdict"])])
-    if fair is not None:
-        verdicts = verdicts.filter(pc.less(verdicts["sample"], fair))
-    _, first = _first_of_each(items["id"])
-    items = items.take(first)
-    judged = verdicts.filter(pc.is_in(verdicts["verdict"], pa.array(["correct", "wrong"])))
-    right = pc.equal(judged["verdict"], "correct").cast(pa.float32())
-    rates = (
-        pa.table({"id": judged["id"], "right": right}).group_by("id").aggregate([("right", "mean")])
-    )
-    rate = dict(zip(rates["id"].to_pylist(), rates["right_mean"].to_pylist(), strict=True))
-    column = pa.array([rate.get(id) for id in items["id"].to_pylist()], pa.float32())
-    return items.append_column("pass_rate", column)
+    return rated_items(dataset, of_items(), fair)
 
 
 def band(items: pa.Table, low: float | None, high: float | None) -> pa.Table:
-    """The items whose pass rate lies in [low, high]; one that was never sampled passes."""
-    import pyarrow.compute as pc
-
-    keep = pc.is_null(items["pass_rate"])
-    inside = pc.and_(
-        pc.greater_equal(items["pass_rate"], -1.0 if low is None else low),
-        pc.less_equal(items["pass_rate"], 2.0 if high is None else high),
-    )
-    return items.filter(pc.or_(keep, pc.fill_null(inside, False)))
-
-
-def _first_of_each(ids: pa.ChunkedArray) -> tuple[list[str], list[int]]:
-    seen: dict[str, int] = {}
-    for position, id in enumerate(ids.to_pylist()):
-        seen.setdefault(id, position)
-    return list(seen), list(seen.values())
+    """The items whose pass rate lies in [low, high]; where it is not known, it does not."""
+    return items.filter(pa.array(Band(low, high).holds(items["pass_rate"])))
 
 
 def _rows(dataset: Dataset, rows: pa.Table | None) -> Iterator[Row]:
@@ -176,22 +137,19 @@ def _leading(messages: Sequence[Mapping[str, Any]]) -> str | None:
 
 def _example(
     row: Row,
-    columns: str,
+    method: Method,
     prompt: Prompt,
     load_image: LoadImage,
     pixels: Pixels | None,
     shape: _Shape,
 ) -> Row | str:
     """One row as TRL reads it, or the reason why it cannot be used."""
-    if columns == "sft" and not row.get("response"):
-        return "no response"
-    if columns == "grpo" and not row.get("answer"):
-        return "no gold answer"
-    example: Row = {**row, "prompt": _messages(render(prompt, row, images=True), shape)}
-    if columns == "sft":
-        example["completion"] = _messages(
-            [{"role": "assistant", "content": row["response"]}], shape
-        )
+    own = method.example(row)
+    if isinstance(own, str):
+        return own
+    said = {name: _messages(value, shape) for name, value in own.items() if _is_messages(value)}
+    asked = {"prompt": _messages(render(prompt, row, images=True), shape)}
+    example: Row = {**row, **own, **asked, **said}
     if shape.images:
         try:
             example["images"] = [
@@ -212,6 +170,10 @@ def _messages(messages: Sequence[Mapping[str, Any]], shape: _Shape) -> list[Row]
     return [{"role": m["role"], "content": _blocks(m["content"])} for m in messages]
 
 
+def _is_messages(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(m, dict) and "role" in m for m in value)
+
+
 def _blocks(content: Any) -> list[Row]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
@@ -226,7 +188,7 @@ def _arrow_schema(schema: pa.Schema, shape: _Shape) -> pa.Schema:
     messages = pa.list_(pa.struct([("role", pa.string()), ("content", content)]))
     fields = []
     for f in schema:
-        if f.name in ("prompt", "completion"):
+        if f.type == MESSAGES:
             fields.append(pa.field(f.name, messages))
         elif f.name != "images":
             fields.append(f)

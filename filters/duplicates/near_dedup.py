@@ -6,9 +6,9 @@ question about another picture is another item. How near is near: see near.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,15 +19,17 @@ from vlt.filters.duplicates.clusters import near_clusters
 from vlt.filters.duplicates.exact import KEEP, hashed, joined, keep_columns, kept_items
 from vlt.filters.duplicates.minhash import (
     SAMPLED,
+    Common,
     Sketches,
     common_grams,
     concatenated,
     sketched,
 )
 from vlt.filters.duplicates.near_images import same_pictures
-from vlt.filters.protocol import Judgement
+from vlt.filters.protocol import NEVER, Judgement, Once, with_found
 from vlt.images.store import ImageStore
-from vlt.workspace.store import Dataset, Store
+from vlt.workspace.store import Dataset
+from vlt.workspace.workspace import Workspace
 
 IMAGES = ("same", "near")
 SKETCH = pa.struct(
@@ -80,6 +82,7 @@ class NearDedup:
 
     name: ClassVar[str] = "near_dedup"
     columns: ClassVar[tuple[str, ...]] = ("id", "question", "choices", "images")
+    of_items: ClassVar[bool] = True
 
     threshold: float = 0.8
     """Least Jaccard of word 5-grams."""
@@ -89,9 +92,11 @@ class NearDedup:
     """Whether items whose digits differ are never duplicates."""
     images: str = "same"
     """same, or near: also copies of an image, rescaled or encoded again (see near_images.py)."""
-    pictures: Any = field(default=None, init=False, repr=False, compare=False)
-    """sha256 -> the image that stands for it; found by `prepared`."""
-    common: Any = field(default=None, init=False, repr=False, compare=False)
+    pictures: Once[Mapping[str, str] | None] = field(
+        default=NEVER, init=False, repr=False, compare=False
+    )
+    """sha256 -> the image that stands for it, where copies count; found by `prepared`."""
+    common: Once[Common] = field(default=NEVER, init=False, repr=False, compare=False)
     """The grams of templates; found by `prepared`."""
 
     def __post_init__(self) -> None:
@@ -108,31 +113,33 @@ class NearDedup:
                 f"near_dedup: keep {self.keep!r} is not known; write {', '.join(KEEP)}"
             )
 
-    def prepared(self, store: Store, parents: Sequence[Dataset]) -> NearDedup:
+    def prepared(self, workspace: Workspace, parents: Sequence[Dataset]) -> NearDedup:
         """With the common grams of the rows' questions, and the images that show the same."""
-        ready = replace(self)
-        object.__setattr__(ready, "common", common_grams(sampled_questions(parents)))
-        if self.images == "near":
-            with ImageStore(store.images_folder) as images:
-                object.__setattr__(ready, "pictures", same_pictures(images, images_of(parents)))
-        return ready
+
+        def pictures() -> Mapping[str, str] | None:
+            if self.images == "same":
+                return None
+            with ImageStore(workspace.images_folder) as images:
+                return same_pictures(images, images_of(parents))
+
+        common = Once(lambda: common_grams(sampled_questions(parents)))
+        return with_found(self, common=common, pictures=Once(pictures))
 
     def view(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """id, key of the images, sketch of the text, and what `keep` needs."""
-        assert self.common is not None, "prepared() comes before view()"
         texts = joined(rows, ("question", "choices"))
         columns = {
             "id": rows.column("id"),
             "images": hashed(self._images(rows))[0],
-            "sketch": as_column(sketched(texts, self.common)),
+            "sketch": as_column(sketched(texts, self.common())),
         }
         return pa.RecordBatch.from_pydict({**columns, **keep_columns(rows, self.keep)})
 
     def _images(self, rows: pa.RecordBatch) -> pa.Array:
         names = joined(rows, ("images",))
-        if self.pictures is None:
+        if (pictures := self.pictures()) is None:
             return names
-        each = [[self.pictures[name] for name in row] for row in rows.column("images").to_pylist()]
+        each = [[pictures[name] for name in row] for row in rows.column("images").to_pylist()]
         return pa.array(["\x1f".join(row) for row in each], pa.string())
 
     def decide(self, view: pa.Table, scratch: Scratch) -> Judgement:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlt.filters.protocol import Judgement
+from vlt.workspace.reason import Reason
 
 
 @dataclass(frozen=True)
@@ -26,4 +27,6 @@ class FinishReason:
         found = rows.column("finish_reason")
         keep = pc.fill_null(pc.equal(found, self.reason), False).to_numpy(zero_copy_only=False)
         others = found.filter(pa.array(~keep)).to_pylist()
-        return Judgement(keep, [f"finished by {other or 'an unknown reason'}" for other in others])
+        return Judgement(
+            keep, [Reason(f"finished by {other or 'an unknown reason'}") for other in others]
+        )

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from vlt.errors import UsageError
 from vlt.filters.protocol import Judgement, everything
+from vlt.workspace.reason import Reason
 
 _KIND = r"(?:(?:image|picture|figure|provided|given|detailed|text|textual|above)'?s? )*"
 _TEXT = r"(?:captions?|descriptions?)\b"
@@ -64,7 +65,7 @@ class Leakage:
                 rows.column("response").filter(leaks), f"(?P<words>{LEAK})"
             ).field("words")
             return Judgement(
-                ~mask, [f"speaks of the caption: {words}" for words in found.to_pylist()]
+                ~mask, [Reason("speaks of the caption", words) for words in found.to_pylist()]
             )
         columns = {
             name: pc.replace_with_mask(

@@ -10,6 +10,7 @@ import pyarrow as pa
 from vlt.errors import UsageError
 from vlt.filters.protocol import Judgement
 from vlt.filters.text import count_words, reasoning
+from vlt.workspace.reason import Reason
 
 
 @dataclass(frozen=True)
@@ -30,4 +31,4 @@ class MaxWords:
         """Words of the reasoning; of the response where there is no <think>."""
         counts = count_words(reasoning(rows))
         keep = counts <= self.words
-        return Judgement(keep, [f"over {self.words} words: {n}" for n in counts[~keep]])
+        return Judgement(keep, [Reason(f"over {self.words} words", str(n)) for n in counts[~keep]])

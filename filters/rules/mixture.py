@@ -13,6 +13,7 @@ import pyarrow as pa
 from vlt.errors import UsageError
 from vlt.filters.duckdb_scratch import Scratch
 from vlt.filters.protocol import Judgement
+from vlt.workspace.reason import Reason
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Mixture:
 
     name: ClassVar[str] = "mixture"
     columns: ClassVar[tuple[str, ...]] = ("id", "source", "sample")
+    of_items: ClassVar[bool] = True
 
     rows: Mapping[str, int] = field(default_factory=dict)
     """Source -> rows."""
@@ -66,4 +68,4 @@ class Mixture:
         others = endless if self.others is None else self.others
         limit = np.array([self.rows.get(source, others) for source in sources], np.int64)
         keep = ranked["rank"].to_numpy() <= limit
-        return Judgement(keep, "beyond its source's rows")
+        return Judgement(keep, Reason("beyond its source's rows"))

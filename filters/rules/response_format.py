@@ -12,6 +12,7 @@ from vlt.errors import UsageError
 from vlt.filters.protocol import Judgement, Mask, everything
 from vlt.grade import extract, grade_many
 from vlt.response_format import format_fault
+from vlt.workspace.reason import Reason
 
 ANSWERS = ("tag", "boxed")
 
@@ -39,7 +40,7 @@ class Format:
             for response in rows.column("response").to_pylist()
         ]
         keep: Mask = np.array([fault is None for fault in faults], bool)
-        return Judgement(keep, [fault for fault in faults if fault is not None])
+        return Judgement(keep, [Reason(fault) for fault in faults if fault is not None])
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Disagreement:
         for i, grade in zip(both, grades, strict=True):
             if grade.verdict == "wrong":
                 keep[i] = False
-                reasons.append(f"reasoning and answer differ: {said[i]} and {given[i]}")
+                reasons.append(Reason("reasoning and answer differ", f"{said[i]} and {given[i]}"))
         return Judgement(keep, reasons)
 
 

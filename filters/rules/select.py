@@ -13,6 +13,7 @@ from vlt.errors import UsageError, UserError
 from vlt.filters.duckdb_scratch import Scratch
 from vlt.filters.protocol import Judgement
 from vlt.filters.text import normalised
+from vlt.workspace.reason import Reason
 
 POLICIES = {
     "shortest": "the paper: the shortest first",
@@ -104,8 +105,9 @@ class Select:
             keep &= rank <= self.cap
         out = np.flatnonzero(~keep)
         not_this = f"not {self.policy} among the item's correct responses"
+        again_said = "same words as another"
         reasons = [
-            "not correct" if not right[i] else "same words as another" if same[i] else not_this
+            Reason("not correct" if not right[i] else again_said if same[i] else not_this)
             for i in out.tolist()
         ]
         return Judgement(keep, reasons)

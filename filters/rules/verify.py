@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from vlt.errors import UsageError
 from vlt.filters.protocol import Judgement, everything
 from vlt.grade import grade_many
+from vlt.workspace.reason import Reason
 
 READS = ("response", "answer", "question", "choices", "answer_type")
 GRADERS = ("vlt", "paper")
@@ -39,12 +40,12 @@ def graded(rows: pa.RecordBatch, grader: str) -> dict[str, pa.Array]:
     }
 
 
-def incorrect(verdicts: pa.Array, reasons: pa.Array) -> tuple[np.ndarray, list[str]]:
+def incorrect(verdicts: pa.Array, reasons: pa.Array) -> tuple[np.ndarray, list[Reason]]:
     """(which samples are correct [n], why each of the others is not)."""
     right = pc.fill_null(pc.equal(verdicts, "correct"), False).to_numpy(zero_copy_only=False)
     wrong = pa.array(~right)
     pairs = zip(verdicts.filter(wrong).to_pylist(), reasons.filter(wrong).to_pylist(), strict=True)
-    return right, [f"{verdict or 'no verdict'}: {reason or ''}" for verdict, reason in pairs]
+    return right, [Reason(verdict or "no verdict", reason or "") for verdict, reason in pairs]
 
 
 def check_grader(grader: str) -> None:

@@ -17,6 +17,7 @@ from vlt.errors import UsageError
 
 if TYPE_CHECKING:
     from vlt.workspace import store as stored
+    from vlt.workspace.workspace import Workspace as Opened
 
 _BEFORE_COMMAND = "vlt.workspace"
 """Where a command line's context keeps the -w that stood before the command."""
@@ -101,11 +102,11 @@ Limit = Annotated[
 ]
 
 
-def open_store(workspace: Path) -> stored.Store:
+def open_store(workspace: Path) -> Opened:
     """The workspace's store; raises UserError where the folder is not a workspace."""
-    from vlt.workspace.store import Store
+    from vlt.workspace.workspace import Workspace
 
-    return Store(workspace)
+    return Workspace(workspace)
 
 
 def dataset_or_newest(

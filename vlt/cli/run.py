@@ -14,8 +14,8 @@ from vlt.cli.options import WORKSPACE, Json, Workspace, or_before_command, parse
 from vlt.cli.output import SOME_ROWS_FAILED, describe, percent, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from vlt.runs.plan import Run, Step
     from vlt.runs.recipe import Recipe
+    from vlt.runs.step import Run, Step
 
 Settings = Annotated[
     list[str] | None,
@@ -54,7 +54,7 @@ def run(
 
     loaded = load_recipe(recipe, parse_settings(settings or []))
     if dry_run:
-        _print_plan(loaded, rounds, start, until, as_json)
+        _print_plan(loaded, workspace, rounds, start, until, as_json)
         return
     done = _carry_out(loaded, workspace, rounds, start, until)
     _print_result(done, as_json)
@@ -182,11 +182,18 @@ def _print_result(done: Run, as_json: bool) -> None:
 
 
 def _print_plan(
-    recipe: Recipe, rounds: int | None, start: str | None, until: str | None, as_json: bool
+    recipe: Recipe,
+    root: Path,
+    rounds: int | None,
+    start: str | None,
+    until: str | None,
+    as_json: bool,
 ) -> None:
     from vlt.runs.loop import plan
+    from vlt.runs.preview import preview
 
     steps = plan(recipe, rounds=rounds, start=start, until=until)
+    there = preview(root, recipe, steps)
     if as_json:
         print_json(
             [
@@ -196,6 +203,8 @@ def _print_plan(
                     "what": s.what,
                     "settings": s.settings,
                     "earlier": s.earlier,
+                    "made_from": [f"{name}@r{n}" if n else name for n, name in s.stage.inputs],
+                    "version": there[s.key].ref if s.key in there else None,
                 }
                 for s in steps
             ]
@@ -210,7 +219,8 @@ def _print_plan(
         if step.earlier:
             print(f"  {step.name:<{width}} (taken as it is)")
             continue
-        print(f"  {step.name:<{width}} {step.what}")
+        version = f" [{there[step.key].ref} is there]" if step.key in there else ""
+        print(f"  {step.name:<{width}} {step.what}{version}")
         for line in textwrap.wrap(step.settings, 100):
             print(f"  {'':<{width + 2}} {line}")
     if recipe.stop:
@@ -219,6 +229,8 @@ def _print_plan(
             f"\nIt ends after a round whose GRPO model does not gain at least {recipe.stop.min_gain:g} "
             f"points{significant}, on the held-out items."
         )
+    to_make = sum(step.key not in there for step in steps)
     print(
-        "\nNothing was done. Without --dry-run this runs, and can be stopped and run again at will."
+        f"\n{len(steps) - to_make} of {len(steps)} steps are there already. Nothing was done: without "
+        f"--dry-run the other {to_make} are made, and a run that is stopped goes on where it was."
     )

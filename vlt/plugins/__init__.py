@@ -86,13 +86,19 @@ def beside(name: str, folder: Path) -> str:
 
 
 def resolve(
-    name: str, kind: str, registered: Mapping[str, Any] | None = None, *, folder: Path | None = None
+    name: str,
+    kind: str,
+    registered: Mapping[str, Any] | None = None,
+    *,
+    folder: Path | None = None,
+    of: type | None = None,
 ) -> Plugin:
     """What `name` stands for, where a `kind` (filter, reward, ...) is asked for.
 
     Args:
         registered: vlt's own by name; they come first.
         folder: Where a file's path starts; by default where the command runs.
+        of: What it is an instance of; by default it is a function, or anything that can be called.
 
     Raises UsageError, in one sentence, where there is nothing of that name or it cannot be loaded.
     """
@@ -101,7 +107,7 @@ def resolve(
         return Plugin(name, registered[name], source=name)
     if not (parsed := PATH.fullmatch(name)):
         if ":" not in name and not name.endswith(".py"):
-            return _of_package(name, kind, registered)
+            return _of_package(name, kind, registered, of)
         raise UsageError(
             f"{name!r} names no {kind}; write file.py:name or package.module:name, with the name of "
             "a function behind the colon"
@@ -114,7 +120,7 @@ def resolve(
     else:
         module = _load_module(left, name, folder)
         identity = _module_identity(module, f"{left}:{wanted}")
-    found = _attribute(module, wanted, name, kind)
+    found = _attribute(module, wanted, name, kind, of)
     return _plugin(found, wanted, identity, name)
 
 
@@ -168,7 +174,7 @@ def _place(error: BaseException, folder: Path) -> str | None:
     return place
 
 
-def _of_package(name: str, kind: str, registered: Mapping[str, Any]) -> Plugin:
+def _of_package(name: str, kind: str, registered: Mapping[str, Any], of: type | None) -> Plugin:
     points = entry_points(kind)
     if name not in points:
         known = ", ".join([*registered, *sorted(set(points) - set(registered))])
@@ -180,8 +186,10 @@ def _of_package(name: str, kind: str, registered: Mapping[str, Any]) -> Plugin:
     point = points[name]
     with _errors(name, None):
         found, module = point.load(), importlib.import_module(point.module)
-    if not callable(found):
-        raise UsageError(f"{kind} {name!r} of an installed package ({point.value}) is no function")
+    if not _fits(found, of):
+        raise UsageError(
+            f"{kind} {name!r} of an installed package ({point.value}) is no {_what(of)}"
+        )
     return _plugin(found, name, _module_identity(module, point.value), name)
 
 
@@ -251,7 +259,7 @@ def _reachable(folder: Path) -> Iterator[None]:
                 del sys.modules[new]
 
 
-def _attribute(module: ModuleType, wanted: str, name: str, kind: str) -> Any:
+def _attribute(module: ModuleType, wanted: str, name: str, kind: str, of: type | None) -> Any:
     found: Any = module
     for part in wanted.split("."):
         if not hasattr(found, part):
@@ -263,11 +271,19 @@ def _attribute(module: ModuleType, wanted: str, name: str, kind: str) -> Any:
             holds = f"it has {', '.join(own)}" if own else "it has no functions"
             raise UsageError(f"{name!r}: there is no {wanted!r} in it; {holds}")
         found = getattr(found, part)
-    if not callable(found):
+    if not _fits(found, of):
         raise UsageError(
-            f"{name!r} is a value of type {type(found).__name__}; a {kind} is a function"
+            f"{name!r} is a value of type {type(found).__name__}; a {kind} is a {_what(of)}"
         )
     return found
+
+
+def _fits(found: Any, of: type | None) -> bool:
+    return callable(found) if of is None else isinstance(found, of)
+
+
+def _what(of: type | None) -> str:
+    return "function" if of is None else f"{of.__module__}.{of.__name__}"
 
 
 def _module_identity(module: ModuleType, name: str) -> dict[str, str]:

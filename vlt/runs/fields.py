@@ -7,12 +7,25 @@ from dataclasses import fields as dataclass_fields
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    model_validator,
+)
 
 from vlt.datagen.asking import Asking, Draw
+from vlt.datagen.import_settings import Import
 from vlt.engine.model import Model
 from vlt.fields import Option
 from vlt.prompts import Prompt
+from vlt.runs.phases import MethodPhase, has_phases, method_phases, of_a_recipe
+from vlt.train.method import Method
+from vlt.train.methods.grpo import GrpoTraining
+from vlt.train.settings import Training
 
 
 class Part(BaseModel):
@@ -84,19 +97,8 @@ def _switch(value: Any) -> Any:
     return {} if value is True else None if value is False else value
 
 
-class Source(Part):
-    """Where items come from; `settings` are the source's own."""
-
-    source: str
-    config: str | None = None
-    split: str | None = None
-    revision: str | None = None
-    limit: int | None = None
-    sample: int | None = None
-    seed: int = 0
-    where: str | None = None
-    map: dict[str, str] = {}
-    settings: dict[str, Any] = {}
+Source = Import
+"""Where items come from, as `vlt import` takes it."""
 
 
 def _source_by_name(value: Any) -> Any:
@@ -121,13 +123,6 @@ class Decontamination(Part):
         return self.model_dump(exclude={"against"}, exclude_none=True)
 
 
-class Choose(Part):
-    """Which of a training's models is kept: the one that is best on the validation items."""
-
-    every: int = Field(ge=1)
-    """Optimizer steps from one model that is judged to the next; the last one always is."""
-
-
 class Stop(Part):
     """When a round no longer helps, the run ends after it.
 
@@ -138,26 +133,6 @@ class Stop(Part):
     """Points of accuracy that a round must gain at least."""
     significant: bool = True
     """The 95 % interval of the gain must lie above 0, too."""
-
-
-class Train(Part):
-    """Settings of one training; `settings` are fields of TRL's SFTConfig or GRPOConfig."""
-
-    settings: dict[str, Any] = {}
-    freeze: list[Literal["vision_tower", "projector"]] = []
-    pixels: dict[Literal["min", "max"], int] = {}
-    max_prompt_tokens: int | None = None
-    """Rows whose prompt is longer, image tokens included, are left out."""
-    lora: dict[str, Any] = {}
-    """Train adapters and not the weights: see train.lora."""
-    processes: int = Field(1, ge=1)
-    """Of this machine, started by accelerate where there is more than one."""
-    accelerate: list[str] = []
-    """Further arguments of accelerate's launcher; zero2, zero3, fsdp1 or fsdp2 by name."""
-    reward: dict[str, float | str] = {}
-    """GRPO: see train.rewards; by default the 0/1 accuracy reward."""
-    choose: Choose | None = None
-    """Keep the best of several steps' models, not the last; needs `validation` items."""
 
 
 class Phase(Part):
@@ -171,7 +146,7 @@ class Phase(Part):
     """Whose pass rates. samples: the round's own, drawn for SFT (the default without items of its
     own). previous: those of the round before, and its items. rollouts: k new ones of the items by
     the round's SFT model (the default with items of its own)."""
-    train: Train = Train()
+    train: Annotated[GrpoTraining, AfterValidator(of_a_recipe)] = GrpoTraining()
 
     @model_validator(mode="after")
     def _rates_of_these_items(self) -> Phase:
@@ -203,8 +178,24 @@ class Round(Part):
     reasoning: Draws = Draws()
     rollouts: Draws = Draws()
     filters: list[Any] = []
-    sft: Train = Train()
+    sft: Annotated[Training, AfterValidator(of_a_recipe)] = Training()
+    phases: dict[str, list[InstanceOf[MethodPhase]]] = {}
+    """Trainings between SFT and GRPO. A recipe lists them under their method: `dpo: [{train: ...}]`."""
     grpo: list[Phase] = [Phase()]
+
+    def of_method(self, method: Method) -> list[MethodPhase]:
+        """The trainings by a method that is neither SFT nor GRPO."""
+        every = [phase for phases in self.phases.values() for phase in phases]
+        return [phase for phase in every if phase.method.name == method.name]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_method(cls, tree: Any) -> Any:
+        if not isinstance(tree, dict):
+            return tree
+        listed = {k: v for k, v in tree.items() if k not in cls.model_fields and has_phases(k)}
+        rest = {k: v for k, v in tree.items() if k not in listed}
+        return {**rest, "phases": {k: method_phases(k, v) for k, v in listed.items()}}
 
 
 class Evaluation(Part):
@@ -237,6 +228,7 @@ class Recipe(Part):
     def _rounds_fit(self) -> Recipe:
         for number, settings in enumerate(self.rounds, 1):
             trains = [settings.sft, *(phase.train for phase in settings.grpo)]
+            trains += [phase.train for phases in settings.phases.values() for phase in phases]
             if any(train.choose for train in trains) and not self.validation:
                 raise ValueError("choose needs items to choose by; add validation: {items: ...}")
             if number == 1 and settings.teacher == "student":

@@ -14,7 +14,8 @@ from dataclasses import replace
 from vlt.errors import UsageError
 from vlt.evaluation.compare import compare
 from vlt.runs.fields import Recipe
-from vlt.runs.plan import Run, Step, before, round_steps
+from vlt.runs.plan import before, round_steps
+from vlt.runs.step import Run, Step
 from vlt.workspace.store import Dataset, Store
 from vlt.workspace.workspace import Workspace
 
@@ -88,7 +89,7 @@ def carry_out(
         run = Run(workspace, recipe)
         for step, following in zip(steps, [*steps[1:], None], strict=True):
             if step.earlier:
-                found = _newest(workspace, steps, step)
+                found = newest(workspace, steps, step)
                 if found is None:
                     continue  # whoever needs it says that it is missing
                 dataset, existed = found, True
@@ -105,7 +106,7 @@ def carry_out(
     return run
 
 
-def _newest(store: Store, steps: Sequence[Step], step: Step) -> Dataset | None:
+def newest(store: Store, steps: Sequence[Step], step: Step) -> Dataset | None:
     """The newest version that this step made, in this round or another where it says the same."""
     same = {s.round for s in steps if s.name == step.name and s.says and s.says == step.says}
     rounds = {number or None for number in {step.round, *same}}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from vlt.runs.plan import Run
+from vlt.runs.step import Run
 from vlt.workspace.store import Dataset
 
 

@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from vlt.errors import UsageError
+from vlt.segment import words_in_sql
 from vlt.workspace.store import Dataset
 
 MEMORY = "1GB"
 COUNTED = ("source", "answer_type", "verdict", "finish_reason", "model")
 """Columns whose values are counted."""
 MEASURED = {
-    "words of the response": "length(response) - length(replace(response, ' ', '')) + 1",
-    "words of the reasoning": "length(reasoning) - length(replace(reasoning, ' ', '')) + 1",
-    "words of the caption": "length(caption) - length(replace(caption, ' ', '')) + 1",
+    "words of the response": words_in_sql("response"),
+    "words of the reasoning": words_in_sql("reasoning"),
+    "words of the caption": words_in_sql("caption"),
     "completion tokens": "completion_tokens",
 }
 """What is measured of a row, as SQL over the columns that it names."""

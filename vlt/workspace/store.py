@@ -36,6 +36,7 @@ from vlt.workspace.schema import KINDS
 from vlt.workspace.schema import dropped as dropped_schema
 
 if TYPE_CHECKING:
+    import datasets
     import pandas as pd
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -85,6 +86,17 @@ class ParquetRows(ABC):
         """All rows as a data frame; images are lists of sha256."""
         frame: pd.DataFrame = self.table(columns).to_pandas()
         return frame
+
+    def sql(self, query: str) -> pd.DataFrame:
+        """What DuckDB answers over the rows, which the query calls `rows`: "select ... from rows"."""
+        from vlt.workspace.reading import sql
+
+        return sql(self, query)
+
+    def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """The rows one by one, as dicts; images are lists of sha256."""
+        for batch in self.batches(columns):
+            yield from batch.to_pylist()
 
 
 @dataclass(frozen=True)
@@ -140,6 +152,41 @@ class Dataset(ParquetRows):
     def files(self) -> list[Path]:
         """The Parquet files of the rows that were kept, in order."""
         return sorted(self.path.glob("part-*.parquet"))
+
+    @property
+    def root(self) -> Path:
+        """The workspace's folder."""
+        return self.path.parents[2]
+
+    def __len__(self) -> int:
+        return self.manifest.rows
+
+    def __bool__(self) -> bool:
+        """A version is one, even without rows."""
+        return True
+
+    def to_hf(self) -> datasets.Dataset:
+        """The rows as a `datasets.Dataset`, whose column `images` decodes to lists of PIL images."""
+        from vlt.workspace.reading import to_hf
+
+        return to_hf(self)
+
+    def image(self, sha256: str) -> Any:
+        """An image of the workspace as a PIL image in RGB; raises UserError where it is not there."""
+        from vlt.workspace.reading import image
+
+        return image(self.root, sha256)
+
+    def lineage(self) -> list[Dataset]:
+        """The version and all that it was made from, each once, the version first."""
+        from vlt.workspace.lineage import ancestors
+
+        return [a.dataset for a in ancestors(Store(self.root), self) if not a.again]
+
+    def _repr_html_(self) -> str:
+        from vlt.workspace.reading import as_html
+
+        return as_html(self)
 
     @property
     def dropped(self) -> Dropped:
