@@ -22,6 +22,7 @@ from vlt.engine.loading import keep_video_settings
 from vlt.errors import UserError
 from vlt.train.method import Method, find_method
 from vlt.train.processor import load_reader, load_rows, set_pixels
+from vlt.workspace.files import write_json
 
 
 @dataclass
@@ -96,12 +97,10 @@ def main() -> None:
         try:
             facts = train(find_method(job.method), job)
         except UserError as error:
-            (job.path / "failure.json").write_text(json.dumps({"sentence": str(error)}))
+            write_json({"sentence": str(error)}, job.path / "failure.json")
             raise SystemExit(1) from None
     if int(os.environ.get("RANK", 0)) == 0:
-        part = job.path / "result.part"
-        part.write_text(json.dumps(facts))
-        part.replace(job.path / "result.json")
+        write_json(facts, job.path / "result.json")
 
 
 def train(method: Method, job: Job) -> dict[str, Any]:
