@@ -22,6 +22,7 @@ from vlt.datagen.scan import Group, batches, in_search, row_groups
 from vlt.datagen.tally import Tally
 from vlt.engine import Engine
 from vlt.engine.budget import Price
+from vlt.engine.size_rule import resolved
 from vlt.images.pixels import Pixels
 from vlt.request import Completion, Failure, Message, Request, Sampling, key_maker
 from vlt.workspace.digest import model_identity
@@ -87,6 +88,7 @@ class Ask:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "identity", model_identity(self.model, self.revision))
+        object.__setattr__(self, "pixels", resolved(self.pixels, self.model, self.revision))
         if self.until:
             self.until.check(self.k)
 

@@ -70,11 +70,11 @@ def open_engine(
     used, and `tell` hears how far it is.
     """
     kind = choose_engine(model, engine, base_urls)
-    load_image = sizing(load_image)
     if kind == "local":
         from vlt.engine.local import LocalEngine
 
         return LocalEngine(model, load_image=load_image, revision=revision)
+    load_image = sizing(load_image)
     if kind == "vllm":
         from vlt.engine.vllm import COMMAND, VLLMEngine
 
