@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,12 @@ from benchmarks.figures import cell, gains, pooled
 from vlt.evaluation.evaluate import make_evaluation
 from vlt.filters.apply import make_filtered
 from vlt.images.store import ImageStore
-from vlt.runs import training_steps as training
-from vlt.runs.fields import Recipe, Train
+from vlt.runs.fields import Recipe
 from vlt.runs.plan import Run
 from vlt.runs.recipe import load_recipe
-from vlt.train.grpo import train_grpo
-from vlt.train.sft import train_sft
+from vlt.runs.training_steps import training
+from vlt.train.settings import Training
+from vlt.train.training import train
 from vlt.workspace.journal import Journal
 from vlt.workspace.store import Dataset, Store
 
@@ -77,12 +78,13 @@ def _alone(run: Run) -> dict[str, Arm]:
 
 def _sft(run: Run, name: str, data: Dataset, settings: dict[str, Any]) -> Arm:
     told = run.recipe.rounds[0].sft
-    train = told.model_copy(update={"settings": _without_epochs(told) | settings})
-    model, _ = train_sft(
+    told = replace(told, settings=_without_epochs(told) | settings)
+    model, _ = train(
         run.store,
+        "sft",
         data,
-        model=run.recipe.models.base.model,
-        **training(train, run.recipe),
+        run.recipe.models.base.model,
+        training(told, run.recipe),
         name=f"{_slug(name)}-model",
     )
     return {**_judged(run, name, model), **_texts(data), "seconds": _seconds(model)}
@@ -92,12 +94,12 @@ def _from_base(run: Run) -> Arm:
     name, model, seconds = "GRPO from the base", run.recipe.models.base.model, 0.0
     for number, settings in enumerate(run.recipe.rounds, 1):
         (phase,) = settings.grpo
-        made, _ = train_grpo(
+        made, _ = train(
             run.store,
+            "grpo",
             run.store.open(f"grpo-items@r{number}"),
-            model=model,
-            reward=phase.train.reward,
-            **training(phase.train, run.recipe),
+            model,
+            training(phase.train, run.recipe),
             name=f"{_slug(name)}-model",
         )
         model, seconds = str(made.path), seconds + _seconds(made)
@@ -128,7 +130,7 @@ def _texts(data: Dataset) -> Arm:
     }
 
 
-def _without_epochs(train: Train) -> dict[str, Any]:
+def _without_epochs(train: Training) -> dict[str, Any]:
     return {k: v for k, v in train.settings.items() if k != "num_train_epochs"}
 
 

@@ -28,11 +28,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from benchmarks.shapes import SHAPES, build, peak_flops, picture
-from tests.tiny import PROMPT, items, samples
+from tests.tiny import PROMPT, items, samples, trained
 from vlt.images.store import ImageStore
-from vlt.train.grpo import train_grpo
 from vlt.train.launch import environment
-from vlt.train.sft import train_sft
 from vlt.train.trl_rows import write_trl
 from vlt.workspace.store import Dataset, Store
 
@@ -103,9 +101,8 @@ def by_hand(kind: str, settings: dict[str, Any], model: str, file: Path, folder:
 
 def by_vlt(kind: str, settings: dict[str, Any], model: str, data: Dataset, store: Store) -> Result:
     """The same through vlt; what it measured stands in the checkpoint's facts and metrics."""
-    train = {"sft": train_sft, "grpo": train_grpo}[kind]
     name = f"bench-{time.monotonic_ns()}"
-    made, _ = train(store, data, model=model, prompt=PROMPT, settings=settings, name=name)
+    made, _ = trained(kind, store, data, model, settings=settings, name=name)
     facts = made.manifest.facts
     metrics = pq.read_table(made.path / "metrics.parquet").to_pylist()
     return {

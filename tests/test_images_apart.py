@@ -11,9 +11,9 @@ import pytest
 
 from tests.pictures import png
 from vlt.datagen.sources import make_items
+from vlt.images import pool as images_apart
 from vlt.images.inspect import BadImage, Inspected, inspect_image
 from vlt.images.pool import ImagesApart
-from vlt.images.store import pool as images_apart
 from vlt.workspace.store import Store
 
 

@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.tiny import PROMPT, items, samples, tiny_tokenizer
+from tests.tiny import PROMPT, items, samples, tiny_tokenizer, trained
 from vlt.runs import training_steps as training
 from vlt.runs.recipe import load_recipe
-from vlt.train.grpo import train_grpo
-from vlt.train.sft import train_sft
 from vlt.workspace.store import Store
 
 RECIPE = "qwen2.5-vl-3b-single-gpu"
@@ -100,20 +98,18 @@ def test_its_trainings_run(tmp_path: Path) -> None:
     (phase,) = recipe.rounds[0].grpo
     store = Store(tmp_path / "workspace")
     model = shrunk_3b(tmp_path / "3b")
-    given = {**training(recipe.rounds[0].sft, recipe), "prompt": PROMPT}
+    given = {**vars(training(recipe.rounds[0].sft, recipe)), "prompt": PROMPT, "choose": None}
     given["settings"] = {**given["settings"], **ON_A_CPU, "gradient_accumulation_steps": 2}
-    sft, _ = train_sft(store, samples(store, 8), model=str(model), **given)
+    sft, _ = trained("sft", store, samples(store, 8), model=str(model), **given)
     assert sft.manifest.facts["trained"] < 0.5 * sft.manifest.facts["parameters"]
     assert set(load_file(sft.path / "model.safetensors")) == set(
         load_file(model / "model.safetensors")
     )
 
-    given = {**training(phase.train, recipe), "prompt": PROMPT}
+    given = {**vars(training(phase.train, recipe)), "prompt": PROMPT, "choose": None}
     short = {"gradient_accumulation_steps": 2, "max_completion_length": 16, "max_steps": 1}
     given["settings"] = {**given["settings"], **ON_A_CPU, **short}
-    grpo, _ = train_grpo(
-        store, items(store, 4), model="sft-model", reward=phase.train.reward, **given
-    )
+    grpo, _ = trained("grpo", store, items(store, 4), model="sft-model", **given)
     facts = grpo.manifest.facts
     assert facts["steps"] == 1
     adapter = json.loads((grpo.path / "adapter" / "adapter_config.json").read_text())

@@ -407,7 +407,7 @@ def test_kill_in_the_middle_then_again(tmp_path: Path) -> None:
     program = (
         "import os, signal, sys\n"
         "import vlt.images.store\n"
-        "from datagen.sources import items\n"
+        "from vlt.datagen.sources import items\n"
         "from vlt.workspace.store import Store\n"
         "vlt.images.store.PACK_BYTES = 30_000\n"
         "def killed(record, images, source, n=[0]):\n"

@@ -1,4 +1,4 @@
-"""Training through `train_sft` and `train_grpo`: the same as TRL by hand, frozen, resumed, safe."""
+"""Training by SFT and by GRPO: the same as TRL by hand, frozen, resumed, safe."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tests.tiny import PROMPT, items, samples, tiny_vlm
+from tests.tiny import PROMPT, items, samples, tiny_vlm, trained
 from vlt.errors import UserError
 from vlt.images.store import ImageStore
-from vlt.train.grpo import train_grpo
-from vlt.train.sft import train_sft
+from vlt.train.method import find_method
 from vlt.train.trl_rows import write_trl
 from vlt.workspace.store import Dataset, Store
 
@@ -58,8 +57,8 @@ def data(store: Store) -> Dataset:
 
 @pytest.fixture(scope="module")
 def checkpoint(store: Store, model: str, data: Dataset) -> Dataset:
-    found, existed = train_sft(
-        store, data, model=model, prompt=PROMPT, settings=SFT, freeze=["vision_tower"], name="sft"
+    found, existed = trained(
+        "sft", store, data, model=model, settings=SFT, freeze=["vision_tower"], name="sft"
     )
     assert not existed
     return found
@@ -69,7 +68,7 @@ def checkpoint(store: Store, model: str, data: Dataset) -> Dataset:
 def student(store: Store, model: str, data: Dataset) -> str:
     """A model that has learnt the form and guesses the colour, so that its rewards differ."""
     settings = {**SFT, "max_steps": 50, "learning_rate": 3e-3}
-    found, _ = train_sft(store, data, model=model, prompt=PROMPT, settings=settings, name="student")
+    found, _ = trained("sft", store, data, model=model, settings=settings, name="student")
     return str(found.path)
 
 
@@ -84,7 +83,7 @@ def by_hand(store: Store, data: Dataset, folder: Path, columns: str) -> Any:
 
     with ImageStore(store.images) as images:
         file = folder / "rows.parquet"
-        write_trl(data, file, prompt=PROMPT, load_image=images.read, columns=columns)
+        write_trl(data, file, find_method(columns), prompt=PROMPT, load_image=images.read)
     return Rows.from_parquet(str(file), cache_dir=str(folder / "cache"))
 
 
@@ -93,7 +92,7 @@ def test_sft_losses_are_those_of_trl_by_hand(
 ) -> None:
     from trl import SFTConfig, SFTTrainer
 
-    ours, _ = train_sft(store, data, model=model, prompt=PROMPT, settings=SFT, name="equal")
+    ours, _ = trained("sft", store, data, model=model, settings=SFT, name="equal")
     cpu = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False}
     more = {"max_length": None, "report_to": "none", "logging_steps": 1}
     rows = by_hand(store, data, tmp_path, "sft").select_columns(["prompt", "completion", "images"])
@@ -169,8 +168,8 @@ def test_a_checkpoint_is_a_version_with_parents_and_metrics(
     assert m.parameters["settings"]["max_length"] is None
     assert str(store.root) not in json.dumps(m.parameters)
     assert not list((store.folder("checkpoint") / "sft").glob(".building*"))
-    again, existed = train_sft(
-        store, data, model=model, prompt=PROMPT, settings=SFT, freeze=["vision_tower"], name="sft"
+    again, existed = trained(
+        "sft", store, data, model=model, settings=SFT, freeze=["vision_tower"], name="sft"
     )
     assert existed
     assert again.path == checkpoint.path
@@ -182,8 +181,8 @@ def test_grpo_from_a_checkpoint_is_trl_by_hand(student: str, store: Store, tmp_p
     from vlt.train.rewards import rewards
 
     prompts = items(store, 12)
-    ours, _ = train_grpo(
-        store, prompts, model="student@v1", prompt=PROMPT, settings=GRPO, reward=REWARD, name="grpo"
+    ours, _ = trained(
+        "grpo", store, prompts, model="student@v1", settings=GRPO, reward=REWARD, name="grpo"
     )
     made = rewards(REWARD)
     cpu = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False}
@@ -218,17 +217,14 @@ def test_grpo_from_a_checkpoint_is_trl_by_hand(student: str, store: Store, tmp_p
 RUN = """
 import sys
 from pathlib import Path
-from tests.tiny import PROMPT
-from vlt.train.grpo import train_grpo
-from vlt.train.sft import train_sft
+from tests.tiny import trained
 from vlt.workspace.store import Store
 
 kind, root, model, data, name = sys.argv[1:]
 settings = {settings}[kind]
 store = Store(Path(root))
-train = {{"sft": train_sft, "grpo": train_grpo}}[kind]
 more = {{"reward": {reward}}} if kind == "grpo" else {{}}
-train(store, store.open(data), model=model, prompt=PROMPT, settings=settings, name=name, **more)
+trained(kind, store, store.open(data), model=model, settings=settings, name=name, **more)
 """
 
 
@@ -243,9 +239,8 @@ def test_killed_and_resumed_is_the_same_curve(
         "grpo": {**GRPO, "max_steps": 10, "save_steps": 2},
     }
     more = {"reward": REWARD} if kind == "grpo" else {}
-    train = {"sft": train_sft, "grpo": train_grpo}[kind]
-    whole, _ = train(  # type: ignore[operator]
-        store, data, model=model, prompt=PROMPT, settings=long[kind], name=f"{kind}-whole", **more
+    whole, _ = trained(
+        kind, store, data, model=model, settings=long[kind], name=f"{kind}-whole", **more
     )
     name = f"{kind}-killed"
     script = RUN.format(settings=long, reward=REWARD)
@@ -259,8 +254,8 @@ def test_killed_and_resumed_is_the_same_curve(
     parent.wait()
     _wait(lambda: not _alive(child))
     assert not store.versions(name)
-    resumed, existed = train(  # type: ignore[operator]
-        store, data, model=model, prompt=PROMPT, settings=long[kind], name=name, **more
+    resumed, existed = trained(
+        kind, store, data, model=model, settings=long[kind], name=name, **more
     )
     assert not existed
     assert resumed.manifest.facts["resumed_at"] > 0
@@ -305,27 +300,27 @@ def test_a_users_own_train_py_breaks_nothing(
     users_folder: Path, store: Store, model: str, data: Dataset
 ) -> None:
     settings = {**SFT, "max_steps": 1}
-    found, _ = train_sft(store, data, model=model, prompt=PROMPT, settings=settings, name="cwd")
+    found, _ = trained("sft", store, data, model=model, settings=settings, name="cwd")
     assert found.manifest.facts["steps"] == 1
     assert users_folder == Path.cwd()
 
 
 def test_a_childs_failure_is_one_sentence(store: Store, model: str, data: Dataset) -> None:
     with pytest.raises(UserError, match="TRL refuses the settings"):
-        train_sft(
+        trained(
+            "sft",
             store,
             data,
             model=model,
-            prompt=PROMPT,
             settings={**SFT, "lr_scheduler_type": "wavy"},
             name="refused",
         )
     with pytest.raises(UserError, match=r"the whole log is in '.*log.txt'"):
-        train_sft(
+        trained(
+            "sft",
             store,
             data,
             model=model,
-            prompt=PROMPT,
             settings={**SFT, "optim": "adamw_8bit"},
             name="failed",
         )
@@ -337,14 +332,14 @@ def test_a_text_model_has_no_tower_to_freeze(store: Store, tmp_path: Path) -> No
     text = samples(store, 8, images=False, name="text")
     folder = str(tiny_text(tmp_path / "text"))
     settings = {**SFT, "max_steps": 2}
-    found, _ = train_sft(store, text, model=folder, prompt=PROMPT, settings=settings, name="text-m")
+    found, _ = trained("sft", store, text, model=folder, settings=settings, name="text-m")
     assert found.manifest.facts["steps"] == 2
     with pytest.raises(UserError, match="vision_tower matches no parameter"):
-        train_sft(
+        trained(
+            "sft",
             store,
             text,
             model=folder,
-            prompt=PROMPT,
             settings=settings,
             freeze=["vision_tower"],
             name="text-f",
@@ -369,11 +364,11 @@ def test_prompts_that_are_too_long_are_left_out(store: Store, model: str, data: 
     most = sorted(lengths)[10]
     kept = sum(n <= most for n in lengths)
     assert 0 < kept < 24
-    found, _ = train_sft(
+    found, _ = trained(
+        "sft",
         store,
         data,
         model=model,
-        prompt=PROMPT,
         settings=settings,
         max_prompt_tokens=most,
         name="short",

@@ -117,6 +117,25 @@ def samples(
     return _write(store, "sample", name, rows)
 
 
+def trained(
+    method: str,
+    store: Store,
+    data: Dataset,
+    model: str,
+    *,
+    name: str | None = None,
+    round: int | None = None,
+    progress: Any = None,
+    **settings: Any,
+) -> tuple[Dataset, bool]:
+    """A training with PROMPT and these fields of the method's settings, and whether it was there."""
+    from vlt.train.method import find_method
+    from vlt.train.training import train
+
+    training = find_method(method).training(**{"prompt": PROMPT, **settings})
+    return train(store, method, data, model, training, name=name, round=round, progress=progress)
+
+
 def _write(store: Store, kind: str, name: str, rows: list[dict[str, Any]]) -> Dataset:
     from vlt.workspace.schema import KINDS
 

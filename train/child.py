@@ -1,4 +1,7 @@
-"""The child's side of a training: what SFT and GRPO share around TRL's trainers."""
+"""The child's side of a training: what the methods share around TRL's trainers.
+
+python -m vlt.train.child JOB.json
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,15 +20,16 @@ from typing import Any
 
 from vlt.engine.loading import keep_video_settings
 from vlt.errors import UserError
-from vlt.train.processor import set_pixels
+from vlt.train.method import Method, find_method
+from vlt.train.processor import load_reader, load_rows, set_pixels
 
 
 @dataclass
 class Job:
     """What the child is told, through a file."""
 
-    kind: str
-    """sft or grpo."""
+    method: str
+    """A training method's name: see vlt.train.method."""
     model: str
     """A directory or a name that from_pretrained takes."""
     revision: str | None
@@ -37,7 +41,10 @@ class Job:
     pixels: dict[str, int] | None
     max_prompt_tokens: int | None = None
     lora: dict[str, Any] | None = None
-    reward: dict[str, Any] = field(default_factory=dict)
+    own: dict[str, Any] = field(default_factory=dict)
+    """The method's own settings."""
+    identity: dict[str, Any] | None = None
+    """What of them is part of the checkpoint's identity."""
     candidates: int | None = None
     """Put the model aside after each so many steps: see vlt.train.selection."""
     folder: str = ""
@@ -51,7 +58,33 @@ class Job:
         return Path(self.folder)
 
 
-def main(train: Callable[[Job], dict[str, Any]]) -> None:
+@dataclass
+class Given:
+    """What a method builds its trainer of."""
+
+    job: Job
+    training: Any
+    """The method's own settings: an instance of Method.training."""
+    config: Any
+    """TRL's."""
+    processor: Any
+    """The model's, or its tokenizer."""
+    rows: Any
+    """The export as a `datasets.Dataset`, images decoded."""
+    model: Any
+
+    def arguments(self, without: Sequence[str] = ()) -> dict[str, Any]:
+        """What every trainer of TRL takes; `without` are columns that it should not see."""
+        return {
+            "model": self.model,
+            "peft_config": lora_config(self.job, self.model),
+            "args": self.config,
+            "train_dataset": self.rows.remove_columns(list(without)),
+            "processing_class": self.processor,
+        }
+
+
+def main() -> None:
     """Carry out the job file that the command line names; facts go to result.json.
 
     A mistake of the user's goes to failure.json as one sentence; anything else is a traceback in
@@ -61,7 +94,7 @@ def main(train: Callable[[Job], dict[str, Any]]) -> None:
     _end_with_parent()
     with _alone(job.path):
         try:
-            facts = train(job)
+            facts = train(find_method(job.method), job)
         except UserError as error:
             (job.path / "failure.json").write_text(json.dumps({"sentence": str(error)}))
             raise SystemExit(1) from None
@@ -69,6 +102,24 @@ def main(train: Callable[[Job], dict[str, Any]]) -> None:
         part = job.path / "result.part"
         part.write_text(json.dumps(facts))
         part.replace(job.path / "result.json")
+
+
+def train(method: Method, job: Job) -> dict[str, Any]:
+    """Load what the job names, train as the method does, leave model/ and return the facts."""
+    import trl
+
+    training = method.training(**job.own)
+    now = json.loads(json.dumps(method.parameters(training)))
+    if job.identity is not None and now != job.identity:
+        raise UserError("a file was edited while the training started; run the command again")
+    config = trainer_config(getattr(trl, method.config[-1]), job)
+    processor = load_reader(job, **method.processor)
+    rows, left_out = load_rows(job, processor)
+    model = load_model(job, config)
+    trainer = method.trainer(Given(job, training, config, processor, rows, model))
+    found = carry_out(trainer, job, method.curves)
+    more = method.finish(job, trainer.state.global_step)
+    return {**found, **more, "left_out": left_out}
 
 
 def _end_with_parent() -> None:
@@ -121,7 +172,8 @@ def load_model(job: Job, config: Any) -> Any:
     from vlt.train.freeze import freeze
 
     kwargs = dict(config.model_init_kwargs or {})
-    config.model_init_kwargs = None
+    # TRL loads a reference model by the same name; of the model's kwargs it needs this one.
+    config.model_init_kwargs = {"revision": job.revision} if job.revision else None
     if job.lora and job.lora.get("quantize"):
         from vlt.train.lora import in_four_bits
 
@@ -152,7 +204,7 @@ def lora_config(job: Job, model: Any) -> Any:
     return peft_config(model, job.lora, job.freeze)
 
 
-def carry_out(trainer: Any, job: Job) -> dict[str, Any]:
+def carry_out(trainer: Any, job: Job, curves: Sequence[str]) -> dict[str, Any]:
     """Train from the last whole checkpoint, if there is one; leave model/ and return the facts."""
     trainer.add_callback(_progress(job.path / "progress.jsonl"))
     if job.candidates:
@@ -179,18 +231,16 @@ def carry_out(trainer: Any, job: Job) -> dict[str, Any]:
                 (final / "adapter" / file).unlink(missing_ok=True)
         keep_video_settings(job.model, job.revision, final)
         (final / "training_args.bin").unlink(missing_ok=True)  # paths of this machine, no model
-        history = trainer.state.log_history
-        write_metrics(history, final / "metrics.parquet")
-        return {**facts(trainer, history, seconds, resumed), "train_cpu_seconds": round(cpu, 3)}
+        write_metrics(trainer.state.log_history, final / "metrics.parquet")
+        return {**facts(trainer, curves, seconds, resumed), "train_cpu_seconds": round(cpu, 3)}
     return {}
 
 
-def facts(
-    trainer: Any, history: list[dict[str, Any]], seconds: float, resumed: int
-) -> dict[str, Any]:
+def facts(trainer: Any, curves: Sequence[str], seconds: float, resumed: int) -> dict[str, Any]:
     """What the manifest keeps: the training's size, its time, its curves' beginnings and ends."""
     import torch
 
+    history = trainer.state.log_history
     steps = trainer.state.global_step
     found: dict[str, Any] = {
         "steps": steps,
@@ -206,7 +256,7 @@ def facts(
         found["resumed_at"] = resumed
     if torch.cuda.is_available():
         found["peak_gpu_bytes"] = torch.cuda.max_memory_allocated()
-    for name in ("loss", "mean_token_accuracy", "reward", "completions/mean_length"):
+    for name in curves:
         values = [log[name] for log in history if isinstance(log.get(name), int | float)]
         if values:
             tenth = max(1, len(values) // 10)
@@ -293,3 +343,7 @@ def _putting_aside(trainer: Any, folder: Path, every: int) -> Any:
                 part.rename(to)
 
     return PutAside()
+
+
+if __name__ == "__main__":
+    main()

@@ -33,7 +33,6 @@ def _named(names: list[str]) -> re.Pattern[str]:
 
 
 PROJECTOR, TOWER = _named(_PROJECTORS), _named(_TOWERS)
-PARTS = ("vision_tower", "projector")
 
 
 def part_of(parameter: str) -> str:

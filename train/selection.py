@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vlt.train.settings import Choose
 from vlt.workspace.digest import WEIGHTS, model_files
 from vlt.workspace.store import Dataset
 
@@ -23,12 +24,10 @@ BESIDE = ("metrics.parquet", "rollouts.parquet")
 """Of the whole training, whichever model is kept."""
 
 
-@dataclass(frozen=True)
-class Chooser:
+@dataclass(frozen=True, kw_only=True)
+class Chooser(Choose):
     """How often a model is put aside, and who says how good it is."""
 
-    every: int
-    """Optimizer steps."""
     items: Dataset
     """What the models are judged by; a parent of the checkpoint."""
     asked: Mapping[str, Any]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
 
 from vlt.errors import UserError
 from vlt.images.pixels import Pixels
@@ -17,100 +16,69 @@ from vlt.prompts import Prompt
 from vlt.train.checkpoint import Built, make_checkpoint, resolve_model
 from vlt.train.launch import Progress, launch
 from vlt.train.lora import check_lora
-from vlt.train.rewards import check_reward
+from vlt.train.method import Method, find_method
 from vlt.train.selection import CHOSEN, Chooser, choose
-from vlt.train.settings import EXECUTION, check_freeze, check_pixels, identity, resolve
-from vlt.train.trl_rows import Exported, band, items_of_samples, write_trl
+from vlt.train.settings import Training, check_freeze, check_pixels
+from vlt.train.trl_rows import Exported, write_trl
+from vlt.train.trl_settings import EXECUTION, identity, resolve
 from vlt.workspace.digest import model_identity
-from vlt.workspace.lineage import fair_samples
 from vlt.workspace.manifest import Stage
 from vlt.workspace.store import Dataset, Store
 
-TAKES = {"sft": ("sample",), "grpo": ("item", "sample", "caption")}
 
-
-def run_training(
-    kind: str,
+def train(
     store: Store,
+    method: Method | str,
     data: Dataset,
-    *,
     model: str,
-    prompt: Prompt,
-    settings: Mapping[str, Any],
-    freeze: Sequence[str],
-    pixels: Mapping[str, int] | None,
-    max_prompt_tokens: int | None,
-    lora: Mapping[str, Any] | None,
-    name: str,
-    round: int | None,
-    revision: str | None,
-    processes: int,
-    accelerate: Sequence[str],
-    progress: Progress | None,
-    reward: Mapping[str, Any] | None = None,
-    difficulty: tuple[float | None, float | None] | None = None,
-    chooser: Chooser | None = None,
+    training: Training | None = None,
+    *,
+    name: str | None = None,
+    round: int | None = None,
+    revision: str | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Dataset, bool]:
-    """What train_sft ("sft") and train_grpo ("grpo") share; see there for the arguments."""
-    if data.kind not in TAKES[kind]:
+    """Train `model` on a dataset; returns (checkpoint, whether it was there already).
+
+    method: sft, grpo, dpo, ... (see vlt.train.method). model: a directory, a checkpoint of the
+    workspace, or a name on the Hub. training: the method's settings. name: of the checkpoint, by
+    default sft-model, grpo-model, ... Raises UserError.
+    """
+    method = find_method(method) if isinstance(method, str) else method
+    name = name or f"{method.name}-model"
+    training = method.filled(training)
+    if data.kind not in method.takes:
         raise UserError(
-            f"train {kind} takes {' or '.join(TAKES[kind])}s and {data.ref} holds {data.kind}s"
+            f"train {method.name} takes {' or '.join(method.takes)}s and {data.ref} holds "
+            f"{data.kind}s"
         )
     model = resolve_model(store, model)
-    images = any(any(batch["images"].to_pylist()) for batch in data.batches(["images"]))
-    parameters: dict[str, Any] = {
-        "model": model_identity(model, revision),
-        "settings": identity(resolve(kind, settings, images=images)),
-        "freeze": check_freeze(freeze),
-        "pixels": check_pixels(pixels),
-        "max_prompt_tokens": max_prompt_tokens,
-        "lora": check_lora(lora),
-        "prompt": prompt.as_json(),
-        "processes": processes,  # a batch is per_device_train_batch_size x processes x accumulation
-    }
-    if kind == "grpo":
-        parameters["reward"] = check_reward(reward)
-        parameters["difficulty"] = list(difficulty) if difficulty else None
+    plan = _Plan(store, method, data, model, revision, training)
     parents = [data, *([parent] if (parent := store.checkpoint_at(model)) else [])]
+    chooser = training.choose
     if chooser:
-        parameters["choose"] = chooser.parameters()
+        if not isinstance(chooser, Chooser):
+            raise UserError("choose needs items to choose by; `vlt run` takes the recipe's own")
         parents.append(chooser.items)
-    stage = Stage(f"vlt.train.{kind}", parameters)
+    stage = Stage(f"train {method.name}", plan.parameters())
 
     def build(folder: Path) -> Built:
-        exported = _export(kind, store, data, folder, parameters, prompt, model, difficulty)
-        job = {
-            "kind": kind,
-            "model": model,
-            "revision": revision,
-            "data": str(exported.file),
-            "settings": {
-                **EXECUTION,
-                "run_name": name,
-                **resolve(kind, settings, images=exported.images),
-            },
-            "freeze": parameters["freeze"],
-            "pixels": parameters["pixels"],
-            "max_prompt_tokens": max_prompt_tokens,
-            "lora": parameters["lora"],
-            "reward": parameters.get("reward", {}),
-            "candidates": chooser.every if chooser else None,
-            "folder": str(folder),
-            "logs": str(store.root / "logs" / f"{name}-{folder.name[-16:-8]}"),
-        }
+        exported = plan.export(folder)
+        job = plan.job(folder, exported, name)
         facts = launch(
-            f"vlt.train.{kind}",
             job,
             folder,
-            processes=processes,
-            accelerate=accelerate,
+            what=stage.name,
+            goal=method.goal,
+            processes=training.processes,
+            accelerate=training.accelerate,
             progress=progress,
         )
         failed = exported.failed.copy()
         if left_out := facts.pop("left_out"):
             failed["prompt too long"] += left_out
         built = Built(facts, exported.rows_in, exported.rows - left_out, failed)
-        if chooser:
+        if isinstance(chooser, Chooser):
             facts["chosen"] = choose(folder, chooser, job, facts["steps"])
             built.model = CHOSEN
         return built
@@ -118,66 +86,106 @@ def run_training(
     return make_checkpoint(store, stage, parents, build, name=name, round=round)
 
 
-def _export(
-    kind: str,
-    store: Store,
-    data: Dataset,
-    folder: Path,
-    parameters: Mapping[str, Any],
-    prompt: Prompt,
-    model: str,
-    difficulty: tuple[float | None, float | None] | None,
-) -> Exported:
-    """The rows as TRL reads them, in the build folder; a killed run's export is used again."""
-    file, note = folder / "rows.parquet", folder / "rows.json"
-    if file.exists() and note.exists():
-        found = json.loads(note.read_text())
-        return Exported(
-            file, found["rows_in"], found["rows"], Counter(found["failed"]), found["images"]
-        )
-    limits = parameters["pixels"]
-    pixels = Pixels(limits["min"], limits["max"], pixel_factor(model)) if limits else None
-    with ImageStore(store.images) as images:
-        exported = write_trl(
-            data,
-            file,
-            prompt=prompt,
-            load_image=images.read,
-            columns=kind,
-            pixels=pixels,
-            rows=_prompts(store, data, difficulty) if kind == "grpo" else None,
-        )
-    if not exported.rows:
-        why = f": {exported.failed.most_common(1)[0][0]}" if exported.failed else ""
-        raise UserError(f"{data.ref} leaves no row to train on{why}; see `vlt stats {data.ref}`")
-    note.write_text(
-        json.dumps(
-            {
-                "rows_in": exported.rows_in,
-                "rows": exported.rows,
-                "failed": exported.failed,
-                "images": exported.images,
-            }
-        )
-    )
-    return exported
+@dataclass(frozen=True)
+class _Plan:
+    """What is trained, on what and how: its identity, its rows, and the child's job."""
 
+    store: Store
+    method: Method
+    data: Dataset
+    model: str
+    """A directory, or a name on the Hub."""
+    revision: str | None
+    training: Training
 
-def _prompts(
-    store: Store, data: Dataset, difficulty: tuple[float | None, float | None] | None
-) -> pa.Table | None:
-    """GRPO's items where they are not simply the dataset's rows."""
-    if data.kind != "sample":
-        return None
-    items = items_of_samples(data, fair_samples(store, data))
-    if difficulty:
-        items = band(items, *difficulty)
-        if not items.num_rows:
-            raise UserError(
-                f"{data.ref} has no item with a pass rate from {difficulty[0]} to {difficulty[1]}; "
-                "widen the difficulty band"
+    @cached_property
+    def prompt(self) -> Prompt:
+        if self.training.prompt is None:
+            raise UserError("nothing says what the model is asked with; give a prompt")
+        return self.training.prompt
+
+    def parameters(self) -> dict[str, Any]:
+        """All that decides the weights beside the rows; raises UserError for what cannot be."""
+        training, chooser = self.training, self.training.choose
+        images = any(any(batch["images"].to_pylist()) for batch in self.data.batches(["images"]))
+        found = {
+            "model": model_identity(self.model, self.revision),
+            "settings": identity(resolve(self.method, training.settings, images=images)),
+            "freeze": check_freeze(training.freeze),
+            "pixels": check_pixels(training.pixels),
+            "max_prompt_tokens": training.max_prompt_tokens,
+            "lora": check_lora(training.lora),
+            "prompt": self.prompt.as_json(),
+            # A batch is per_device_train_batch_size x processes x accumulation.
+            "processes": training.processes,
+            **self.method.parameters(training),
+        }
+        if self.method.identity:
+            found["method"] = dict(self.method.identity)
+        if taken_out := self.method.taken_out(self.store, self.data):
+            found["taken_out"] = [version.manifest.identity for version in taken_out]
+        if isinstance(chooser, Chooser):
+            found["choose"] = chooser.parameters()
+        return found
+
+    def export(self, folder: Path) -> Exported:
+        """The rows as TRL reads them, in the build folder; a killed run's export is used again."""
+        file, note = folder / "rows.parquet", folder / "rows.json"
+        if file.exists() and note.exists():
+            found = json.loads(note.read_text())
+            return Exported(
+                file, found["rows_in"], found["rows"], Counter(found["failed"]), found["images"]
             )
-    return items
+        limits = check_pixels(self.training.pixels)
+        factor = pixel_factor(self.model) if limits else 0
+        pixels = Pixels(limits["min"], limits["max"], factor) if limits else None
+        with ImageStore(self.store.images) as images:
+            exported = write_trl(
+                self.data,
+                file,
+                self.method,
+                prompt=self.prompt,
+                load_image=images.read,
+                pixels=pixels,
+                rows=self.method.rows(self.store, self.data, self.training),
+            )
+        if not exported.rows:
+            why = f": {exported.failed.most_common(1)[0][0]}" if exported.failed else ""
+            raise UserError(
+                f"{self.data.ref} leaves no row to train on{why}; see `vlt stats {self.data.ref}`"
+            )
+        note.write_text(
+            json.dumps(
+                {
+                    "rows_in": exported.rows_in,
+                    "rows": exported.rows,
+                    "failed": exported.failed,
+                    "images": exported.images,
+                }
+            )
+        )
+        return exported
+
+    def job(self, folder: Path, exported: Exported, name: str) -> dict[str, Any]:
+        """What the child is told: see vlt.train.child.Job."""
+        training, chooser = self.training, self.training.choose
+        given = resolve(self.method, training.settings, images=exported.images)
+        return {
+            "method": self.method.reference or self.method.name,
+            "model": self.model,
+            "revision": self.revision,
+            "data": str(exported.file),
+            "settings": {**EXECUTION, "run_name": name, **given},
+            "freeze": check_freeze(training.freeze),
+            "pixels": check_pixels(training.pixels),
+            "max_prompt_tokens": training.max_prompt_tokens,
+            "lora": check_lora(training.lora),
+            "own": self.method.own(training),
+            "identity": self.method.parameters(training),
+            "candidates": chooser.every if chooser else None,
+            "folder": str(folder),
+            "logs": str(self.store.root / "logs" / f"{name}-{folder.name[-16:-8]}"),
+        }
 
 
 def pixel_factor(model: str, default: int = 28) -> int:

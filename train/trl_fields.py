@@ -14,19 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-CONFIGS = {
-    "sft": (
-        ("transformers", "training_args.py", "TrainingArguments"),
-        ("trl", "trainer/base_config.py", "_BaseConfig"),
-        ("trl", "trainer/sft_config.py", "SFTConfig"),
-    ),
-    "grpo": (
-        ("transformers", "training_args.py", "TrainingArguments"),
-        ("trl", "trainer/base_config.py", "_BaseConfig"),
-        ("trl", "trainer/grpo_config.py", "GRPOConfig"),
-    ),
-}
-"""Kind of training -> the classes that its config is made of, the most general one first."""
+BASES = (
+    ("transformers", "training_args.py", "TrainingArguments"),
+    ("trl", "trainer/base_config.py", "_BaseConfig"),
+)
+"""The classes that every config of TRL's is made of, the most general one first."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +33,10 @@ class Field:
 
 
 @functools.cache
-def fields(kind: str) -> dict[str, Field]:
-    """Every field of SFTConfig (kind "sft") or GRPOConfig ("grpo") as installed."""
+def fields(config: tuple[str, str, str]) -> dict[str, Field]:
+    """Every field of TRL's config (package, file, class) as installed."""
     found: dict[str, Field] = {}
-    for package, file, name in CONFIGS[kind]:
+    for package, file, name in (*BASES, config):
         found.update((field.name, field) for field in _class_fields(_source(package, file), name))
     return found
 
@@ -71,6 +63,8 @@ def _default(value: ast.expr | None) -> Any:
             if keyword.arg in ("default", "default_factory"):
                 return _default(keyword.value)
         return None
+    if isinstance(value, ast.Lambda):  # a list, made anew for each config
+        return _default(value.body)
     if value is None:
         return None
     try:

@@ -22,13 +22,14 @@ import pyarrow.parquet as pq
 
 from vlt.images.pixels import Pixels, fitted
 from vlt.prompts import Prompt, render
-from vlt.workspace.schema import GRPO, ITEM, SFT
+from vlt.train.method import Method, Row, find_method
+from vlt.workspace.schema import ITEM
 from vlt.workspace.store import Dataset
 
 LoadImage = Callable[[str], bytes]
-Row = dict[str, Any]
 
 ROWS_A_GROUP = 128
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 IMAGE = pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
 
 
@@ -48,24 +49,23 @@ class Exported:
 def write_trl(
     dataset: Dataset,
     to: Path,
+    method: Method | None = None,
     *,
     prompt: Prompt,
     load_image: LoadImage,
-    columns: str | None = None,
     pixels: Pixels | None = None,
     rows: pa.Table | None = None,
 ) -> Exported:
-    """Write the file `to` of SFT examples ("sft") or GRPO prompts ("grpo") of a dataset's rows.
+    """Write the file `to` of a dataset's rows as the method takes them.
 
-    `columns` is the former for samples and the latter for items, unless said. `rows` stands in for
-    the dataset's own (GRPO prompts made of samples). A row that cannot be used (no response, no
+    That is SFT for samples and GRPO for items, unless said. `rows` stands in for the dataset's own
+    (see Method.rows). A row that cannot be used (no response, no
     gold answer, a broken image) is left out and counted, never fatal.
     """
-    columns = columns or ("sft" if dataset.kind == "sample" else "grpo")
-    schema = SFT if columns == "sft" else GRPO
+    method = method or find_method("sft" if dataset.kind == "sample" else "grpo")
     shape = _shape(prompt, _rows(dataset, rows))
     exported = Exported(to, images=shape.images)
-    arrow = _arrow_schema(schema, shape)
+    arrow = _arrow_schema(method.columns(), shape)
     to.parent.mkdir(parents=True, exist_ok=True)
     part = to.with_suffix(".part")
     with (
@@ -76,7 +76,7 @@ def write_trl(
         while group := list(islice(source, ROWS_A_GROUP)):
             exported.rows_in += len(group)
             made = threads.map(
-                lambda row: _example(row, columns, prompt, load_image, pixels, shape), group
+                lambda row: _example(row, method, prompt, load_image, pixels, shape), group
             )
             good = []
             for example in made:
@@ -179,22 +179,19 @@ def _leading(messages: Sequence[Mapping[str, Any]]) -> str | None:
 
 def _example(
     row: Row,
-    columns: str,
+    method: Method,
     prompt: Prompt,
     load_image: LoadImage,
     pixels: Pixels | None,
     shape: _Shape,
 ) -> Row | str:
     """One row as TRL reads it, or the reason why it cannot be used."""
-    if columns == "sft" and not row.get("response"):
-        return "no response"
-    if columns == "grpo" and not row.get("answer"):
-        return "no gold answer"
-    example: Row = {**row, "prompt": _messages(render(prompt, row, images=True), shape)}
-    if columns == "sft":
-        example["completion"] = _messages(
-            [{"role": "assistant", "content": row["response"]}], shape
-        )
+    own = method.example(row)
+    if isinstance(own, str):
+        return own
+    said = {name: _messages(value, shape) for name, value in own.items() if _is_messages(value)}
+    asked = {"prompt": _messages(render(prompt, row, images=True), shape)}
+    example: Row = {**row, **own, **asked, **said}
     if shape.images:
         try:
             example["images"] = [
@@ -215,6 +212,10 @@ def _messages(messages: Sequence[Mapping[str, Any]], shape: _Shape) -> list[Row]
     return [{"role": m["role"], "content": _blocks(m["content"])} for m in messages]
 
 
+def _is_messages(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(m, dict) and "role" in m for m in value)
+
+
 def _blocks(content: Any) -> list[Row]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
@@ -229,7 +230,7 @@ def _arrow_schema(schema: pa.Schema, shape: _Shape) -> pa.Schema:
     messages = pa.list_(pa.struct([("role", pa.string()), ("content", content)]))
     fields = []
     for f in schema:
-        if f.name in ("prompt", "completion"):
+        if f.type == MESSAGES:
             fields.append(pa.field(f.name, messages))
         elif f.name != "images":
             fields.append(f)

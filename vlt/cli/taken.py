@@ -2,46 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Any
 
 from vlt.errors import UsageError
 
-if TYPE_CHECKING:
-    from vlt.prompts import Prompt
-    from vlt.runs.recipe import Train
 
-
+@dataclass(frozen=True)
 class Taken:
     """What a recipe says of one training."""
 
-    def __init__(
-        self,
-        train: Train,
-        prompt: Prompt,
-        seed: int,
-        model: str | None,
-        difficulty: tuple[float, float] | None,
-    ):
-        self.train, self.prompt, self.seed = train, prompt, seed
-        self.model, self.difficulty = model, difficulty
+    training: Any
+    """The method's settings: vlt.train.settings.Training."""
+    model: str | None
+    """The model to start from, where the recipe names it."""
 
 
-def take(kind: str, recipe: str | None, number: int, phase: int) -> Taken | None:
+def take(method: str, recipe: str | None, number: int, phase: int) -> Taken | None:
+    """A round's SFT, or its n-th training by another method; None without a recipe."""
     if recipe is None:
         return None
     from vlt.runs.recipe import load_recipe
+    from vlt.runs.training_steps import of_phase, training
 
     found = load_recipe(recipe)
     if number > len(found.rounds):
         raise UsageError(f"--round {number}: recipe {found.name!r} has {len(found.rounds)} rounds")
     settings = found.rounds[number - 1]
-    prompt = found.prompts.rollout.prompt()
-    if kind == "sft":
-        return Taken(settings.sft, prompt, found.seed, found.models.base.model, None)
+    if method == "sft":
+        return Taken(training(settings.sft, found), found.models.base.model)
     if phase > len(settings.grpo):
         raise UsageError(
             f"--phase {phase}: round {number} of recipe {found.name!r} has "
             f"{len(settings.grpo)} GRPO trainings"
         )
-    chosen = settings.grpo[phase - 1]
-    return Taken(chosen.train, prompt, found.seed, None, chosen.difficulty)
+    return Taken(of_phase(settings.grpo[phase - 1], found), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +16,9 @@ from vlt.errors import UsageError
 
 if TYPE_CHECKING:
     from vlt.prompts import Prompt
-    from vlt.workspace.store import Dataset, Store
+    from vlt.train.method import Method
+    from vlt.train.settings import Training
+    from vlt.workspace.store import Dataset
 
 app = typer.Typer(no_args_is_help=True, help="Train a model with TRL: SFT, then GRPO.")
 
@@ -89,18 +91,7 @@ def sft(
     as_json: Json = False,
 ) -> None:
     """Fine-tune a model on verified samples."""
-    from vlt.train.sft import train_sft
-
-    taken = take("sft", recipe, round_, 1)
-    _train(
-        "sft",
-        train_sft,
-        taken,
-        ("sample",),
-        "vlt filter --verify",
-        _options(locals()),
-        {},
-    )
+    _train("sft", take("sft", recipe, round_, 1), _options(locals()), {})
 
 
 @app.command()
@@ -137,20 +128,13 @@ def grpo(
     as_json: Json = False,
 ) -> None:
     """Improve a model by reinforcement on the answers that the grader finds right."""
-    from vlt.train.grpo import train_grpo
-
     taken = take("grpo", recipe, round_, phase)
-    rewarded = {**(taken.train.reward if taken else {}), **parse_settings(reward or [])}
-    band = _band(difficulty) if difficulty else taken.difficulty if taken else None
-    _train(
-        "grpo",
-        train_grpo,
-        taken,
-        ("item", "sample"),
-        "vlt import SOURCE",
-        _options(locals()),
-        {"reward": rewarded, "difficulty": band},
-    )
+    more = {}
+    if reward:
+        more["reward"] = {**(taken.training.reward if taken else {}), **parse_settings(reward)}
+    if difficulty:
+        more["difficulty"] = _band(difficulty)
+    _train("grpo", taken, _options(locals()), more)
 
 
 OPTIONS = (
@@ -163,48 +147,37 @@ def _options(values: dict[str, Any]) -> dict[str, Any]:
     return {option: values[option] for option in OPTIONS}
 
 
-def _train(
-    kind: str,
-    train: Callable[..., tuple[Dataset, bool]],
-    taken: Taken | None,
-    kinds: Sequence[str],
-    made_by: str,
-    options: dict[str, Any],
-    more: dict[str, Any],
-) -> None:
+def _train(kind: str, taken: Taken | None, options: dict[str, Any], more: dict[str, Any]) -> None:
     """Put recipe and options together (options win), train, say what came of it."""
     from vlt.train.checkpoint import copy_out
+    from vlt.train.method import find_method
+    from vlt.train.training import train
 
-    train_settings = _settings(taken, options["settings"])
+    method = find_method(kind)
+    training = replace(_training(taken, method, options), **more)
     if options["explain"]:
-        _explain(kind, train_settings, _processes(taken, options), options["as_json"])
+        _explain(method, training, options["as_json"])
         return
     store = open_store(options["workspace"])
     model = options["model"] or (taken.model if taken else None)
     if model is None:
         raise UsageError(f"nothing says which model to train; write vlt train {kind} --model MODEL")
-    if taken and taken.train.choose:
+    if training.choose:
         say(
             "the recipe's `choose` needs its validation items; `vlt run` does it, this keeps the last step"
         )
     progress = Progress()
     checkpoint, existed = train(
         store,
-        _data(store, options["data"], kinds, made_by),
-        model=model,
-        prompt=_prompt(taken, options["prompt"], options["system"]),
-        settings=train_settings,
-        freeze=options["freeze"] or (taken.train.freeze if taken else []),
-        pixels=_pixels(taken, options["min_pixels"], options["max_pixels"]),
-        max_prompt_tokens=options["max_prompt_tokens"]
-        or (taken.train.max_prompt_tokens if taken else None),
-        lora={**(taken.train.lora if taken else {}), **parse_settings(options["lora"] or [])},
+        method,
+        store.open(options["data"])
+        if options["data"]
+        else store.newest(method.takes[0], method.made_by),
+        model,
+        replace(training, choose=None),
         name=options["name"],
         revision=options["revision"],
-        processes=_processes(taken, options),
-        accelerate=options["accelerate"] or (taken.train.accelerate if taken else []),
         progress=progress,
-        **more,
     )
     progress.done()
     if options["output"]:
@@ -218,22 +191,27 @@ def _train(
         say(f"  {count:,} rows left out: {reason}")
 
 
-def _settings(taken: Taken | None, given: list[str] | None) -> dict[str, Any]:
-    recipe = {"seed": taken.seed, **taken.train.settings} if taken else {}
-    return {**recipe, **parse_settings(given or [])}
+def _training(taken: Taken | None, method: Method, options: dict[str, Any]) -> Any:
+    """The recipe's settings, or the method's own, with the options that are given."""
+    base = taken.training if taken else method.filled(None)
+    return replace(
+        base,
+        settings={**base.settings, **parse_settings(options["settings"] or [])},
+        freeze=options["freeze"] or base.freeze,
+        pixels=_pixels(base, options["min_pixels"], options["max_pixels"]),
+        max_prompt_tokens=options["max_prompt_tokens"] or base.max_prompt_tokens,
+        lora={**base.lora, **parse_settings(options["lora"] or [])},
+        prompt=_prompt(base.prompt, options["prompt"], options["system"]),
+        processes=options["processes"] or base.processes,
+        accelerate=options["accelerate"] or base.accelerate,
+    )
 
 
-def _data(store: Store, ref: str | None, kinds: Sequence[str], made_by: str) -> Dataset:
-    if ref:
-        return store.open(ref)
-    return store.newest(kinds[0], made_by)
-
-
-def _prompt(taken: Taken | None, file: Path | None, system: str | None) -> Prompt:
+def _prompt(base: Prompt | None, file: Path | None, system: str | None) -> Prompt:
     from vlt.datagen.paper_prompts import ROLLOUT
     from vlt.prompts import Prompt
 
-    chosen = taken.prompt if taken else ROLLOUT
+    chosen = base or ROLLOUT
     user = chosen.user
     if file:
         if not file.is_file():
@@ -242,10 +220,8 @@ def _prompt(taken: Taken | None, file: Path | None, system: str | None) -> Promp
     return Prompt(user=user, system=chosen.system if system is None else system)
 
 
-def _pixels(taken: Taken | None, least: int, most: int | None) -> dict[str, int] | None:
-    if most is not None:
-        return {"min": least, "max": most}
-    return {str(k): v for k, v in taken.train.pixels.items()} or None if taken else None
+def _pixels(base: Training, least: int, most: int | None) -> Any:
+    return base.pixels if most is None else {"min": least, "max": most}
 
 
 def _band(text: str) -> tuple[float, float]:
@@ -258,14 +234,10 @@ def _band(text: str) -> tuple[float, float]:
     raise UsageError(f"--difficulty {text!r} is not LOW:HIGH, e.g. 0.2:0.8")
 
 
-def _processes(taken: Taken | None, options: dict[str, Any]) -> int:
-    return int(options["processes"] or (taken.train.processes if taken else 1))
-
-
-def _explain(kind: str, settings: dict[str, Any], processes: int, as_json: bool) -> None:
+def _explain(method: Method, training: Training, as_json: bool) -> None:
     from vlt.train.explain import explain
 
-    rows = explain(kind, settings, processes)
+    rows = explain(method, training.settings, training.processes)
     if as_json:
         print_json(rows)
     else:

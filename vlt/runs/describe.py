@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from vlt.runs.fields import Decontamination, Draw, Phase, Source, Train
+from vlt.runs.fields import Decontamination, Draw, Phase, Source
+from vlt.train.settings import Training
 
 
 def of_draw(draw: Draw) -> str:
@@ -20,11 +21,12 @@ def of_source(source: Source) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def of_train(train: Train) -> str:
+def of_train(train: Training) -> str:
     """frozen: vision_tower, learning_rate 1e-06, ..."""
     frozen = [f"frozen: {' and '.join(train.freeze)}"] if train.freeze else []
     lora = [f"LoRA {', '.join(f'{k} {v}' for k, v in train.lora.items())}"] if train.lora else []
-    reward = [f"reward {of_filter(train.reward)}"] if train.reward else []
+    rewarded = getattr(train, "reward", None)
+    reward = [f"reward {of_filter(rewarded)}"] if rewarded else []
     chosen = (
         [f"the best of every {train.choose.every} steps on validation items"]
         if train.choose

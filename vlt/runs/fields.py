@@ -9,6 +9,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from vlt.images.pixels import Pixels
 from vlt.prompts import Prompt
 from vlt.request import Sampling
+from vlt.train.methods.grpo import GrpoTraining
+from vlt.train.settings import Training
 
 Scalar = str | int | float | bool | None
 
@@ -136,13 +138,6 @@ class Decontamination(Part):
         return self.model_dump(exclude={"against"}, exclude_none=True)
 
 
-class Choose(Part):
-    """Which of a training's models is kept: the one that is best on the validation items."""
-
-    every: int = Field(ge=1)
-    """Optimizer steps from one model that is judged to the next; the last one always is."""
-
-
 class Stop(Part):
     """When a round no longer helps, the run ends after it.
 
@@ -155,24 +150,12 @@ class Stop(Part):
     """The 95 % interval of the gain must lie above 0, too."""
 
 
-class Train(Part):
-    """Settings of one training; `settings` are fields of TRL's SFTConfig or GRPOConfig."""
-
-    settings: dict[str, Any] = {}
-    freeze: list[Literal["vision_tower", "projector"]] = []
-    pixels: dict[Literal["min", "max"], int] = {}
-    max_prompt_tokens: int | None = None
-    """Rows whose prompt is longer, image tokens included, are left out."""
-    lora: dict[str, Any] = {}
-    """Train adapters and not the weights: see train.lora."""
-    processes: int = Field(1, ge=1)
-    """Of this machine, started by accelerate where there is more than one."""
-    accelerate: list[str] = []
-    """Further arguments of accelerate's launcher; zero2, zero3, fsdp1 or fsdp2 by name."""
-    reward: dict[str, float | str] = {}
-    """GRPO: see train.rewards; by default the 0/1 accuracy reward."""
-    choose: Choose | None = None
-    """Keep the best of several steps' models, not the last; needs `validation` items."""
+def _of_a_recipe(train: Training) -> Training:
+    if train.prompt:
+        raise ValueError("a training's prompt is the recipe's prompts.rollout; set it there")
+    if getattr(train, "difficulty", None):
+        raise ValueError("difficulty is of the phase; write it beside train")
+    return train
 
 
 class Phase(Part):
@@ -186,7 +169,7 @@ class Phase(Part):
     """Whose pass rates. samples: the round's own, drawn for SFT (the default without items of its
     own). previous: those of the round before, and its items. rollouts: k new ones of the items by
     the round's SFT model (the default with items of its own)."""
-    train: Train = Train()
+    train: Annotated[GrpoTraining, AfterValidator(_of_a_recipe)] = GrpoTraining()
 
     @model_validator(mode="after")
     def _rates_of_these_items(self) -> Phase:
@@ -218,7 +201,7 @@ class Round(Part):
     reasoning: Draws = Draws()
     rollouts: Draws = Draws()
     filters: list[Any] = []
-    sft: Train = Train()
+    sft: Annotated[Training, AfterValidator(_of_a_recipe)] = Training()
     grpo: list[Phase] = [Phase()]
 
 

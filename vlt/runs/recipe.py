@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 import vlt
 from vlt.errors import UsageError
-from vlt.runs.fields import Decontamination, Evaluation, Models, ModelUse, Recipe, Source, Train
+from vlt.runs.fields import Decontamination, Evaluation, Models, ModelUse, Recipe, Source
 
-__all__ = ["BUNDLED", "ModelUse", "Recipe", "Train", "find_recipe", "load_recipe"]
+__all__ = ["BUNDLED", "ModelUse", "Recipe", "find_recipe", "load_recipe"]
 
 BUNDLED = Path(vlt.__file__).parent / "recipes"
 
@@ -106,7 +106,7 @@ def _sentence(file: Path, error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(step) for step in first["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    if first["type"] == "extra_forbidden":
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"recipe {str(file)!r} has an unknown key {key!r}; remove or correct it{more}"
     if first["type"] == "missing":
         return f"recipe {str(file)!r} lacks the key {key!r}; add it{more}"

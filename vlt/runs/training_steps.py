@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from vlt.datagen.rollouts import make_rollouts
 from vlt.errors import UserError
 from vlt.evaluation.evaluate import make_evaluation
 from vlt.filters.apply import make_filtered
 from vlt.runs.describe import of_band, of_draw, of_train
-from vlt.runs.fields import Phase, Recipe, Round, Train
+from vlt.runs.fields import Phase, Recipe, Round
 from vlt.runs.item_steps import training_items
 from vlt.runs.step import Made, Run, Step
-from vlt.train.grpo import train_grpo
+from vlt.train.methods.grpo import GrpoTraining
 from vlt.train.selection import Chooser
-from vlt.train.sft import train_sft
+from vlt.train.settings import Training
+from vlt.train.training import train
+
+T = TypeVar("T", bound=Training)
 
 
-def training(train: Train, recipe: Recipe) -> dict[str, Any]:
-    """The arguments of train_sft and train_grpo that a recipe's training sets."""
-    return {
-        "settings": {"seed": recipe.seed, **train.settings},
-        "freeze": list(train.freeze),
-        "pixels": dict(train.pixels) or None,
-        "max_prompt_tokens": train.max_prompt_tokens,
-        "lora": dict(train.lora),
-        "prompt": recipe.prompts.rollout.prompt(),
-        "processes": train.processes,
-        "accelerate": list(train.accelerate),
-    }
+def training(settings: T, recipe: Recipe) -> T:
+    """A training as the recipe's rounds set it, with the recipe's own seed and prompt."""
+    return replace(
+        settings,
+        settings={"seed": recipe.seed, **settings.settings},
+        prompt=recipe.prompts.rollout.prompt(),
+    )
+
+
+def of_phase(phase: Phase, recipe: Recipe) -> GrpoTraining:
+    """The settings of a GRPO training."""
+    return replace(training(phase.train, recipe), difficulty=phase.difficulty)
 
 
 def sft_step(recipe: Recipe, number: int, settings: Round) -> Step:
@@ -109,15 +113,12 @@ def _grpo_step(
         number,
         "grpo-model",
         f"from the round's {start}{of_band(phase)}",
-        lambda run: train_grpo(
+        lambda run: train(
             run.store,
+            "grpo",
             run[data],
-            model=str(run[number, start].path),
-            difficulty=phase.difficulty,
-            reward=phase.train.reward,
-            **training(phase.train, recipe),
-            choose=_chooser(run, number, "grpo", phase.train),
-            name="grpo-model",
+            str(run[number, start].path),
+            _choosing(run, number, "grpo", of_phase(phase, recipe)),
             round=number,
             progress=run.progress,
         ),
@@ -125,17 +126,16 @@ def _grpo_step(
     )
 
 
-def _train_from_base(run: Run, number: int, train: Train) -> Made:
+def _train_from_base(run: Run, number: int, settings: Training) -> Made:
     """SFT starts from the base in every round (paper, section 4.4), and that is asserted."""
     use = run.recipe.models.base
-    made = train_sft(
+    made = train(
         run.store,
+        "sft",
         run[number, "sft"],
-        model=use.model,
+        use.model,
+        _choosing(run, number, "sft", training(settings, run.recipe)),
         revision=use.revision,
-        **training(train, run.recipe),
-        choose=_chooser(run, number, "sft", train),
-        name="sft-model",
         round=number,
         progress=run.progress,
     )
@@ -149,11 +149,11 @@ def _train_from_base(run: Run, number: int, train: Train) -> Made:
     return made
 
 
-def _chooser(run: Run, number: int, what: str, train: Train) -> Chooser | None:
-    """Judges a training's models on the validation items; answers are journalled as any others."""
+def _choosing(run: Run, number: int, what: str, settings: T) -> T:
+    """With the validation items to choose by; answers are journalled as any others."""
     validation = run.recipe.validation
-    if not train.choose or not validation:
-        return None
+    if not settings.choose or not validation:
+        return settings
     items, draw = run[0, "validation"], validation.draw
     prompt, sampling = run.recipe.prompts.rollout.prompt(), draw.sampling(run.recipe.seed)
 
@@ -172,4 +172,5 @@ def _chooser(run: Run, number: int, what: str, train: Train) -> Chooser | None:
         return accuracy
 
     asked = {"prompt": prompt.as_json(), "sampling": sampling.as_json(), "k": draw.k}
-    return Chooser(every=train.choose.every, items=items, asked=asked, judge=judge)
+    every = settings.choose.every
+    return replace(settings, choose=Chooser(every=every, items=items, asked=asked, judge=judge))

@@ -7,7 +7,6 @@
 | sample     | one response to one item                     | id, sample   |
 | checkpoint | (no rows: a directory that holds a model)    |              |
 
-`SFT` and `GRPO` are what the trainers read; they are made at export and hold no new facts.
 An absent value is null; `choices` and `images` are lists that may be empty, never null.
 """
 
@@ -23,7 +22,6 @@ ANSWER_TYPES = ("choice", "yes_no", "integer", "float", "math", "list", "time", 
 VERDICTS = ("correct", "wrong", "unjudged")
 
 _string, _strings = pa.string(), pa.list_(pa.string())
-_messages = pa.list_(pa.struct([("role", _string), ("content", _string)]))
 
 ITEM = pa.schema(
     [
@@ -54,30 +52,6 @@ SAMPLE = pa.schema(
         ("cut", _string),  # what a rewriting filter took out of the response; null if nothing
     ]
 )
-SFT = pa.schema(
-    [
-        pa.field("id", _string, nullable=False),
-        ("sample", pa.int32()),
-        ("source", _string),
-        ("prompt", _messages),
-        ("completion", _messages),
-        ("images", _strings),
-    ]
-)
-GRPO = pa.schema(
-    [
-        pa.field("id", _string, nullable=False),
-        ("source", _string),
-        ("question", _string),
-        ("prompt", _messages),
-        ("images", _strings),
-        ("answer", _string),
-        ("choices", _strings),
-        ("answer_type", _string),
-        ("pass_rate", pa.float32()),  # null where the item was never sampled
-    ]
-)
-
 KINDS: dict[str, pa.Schema] = {"item": ITEM, "caption": CAPTION, "sample": SAMPLE}
 KEYS: dict[str, tuple[str, ...]] = {"item": ("id",), "caption": ("id",), "sample": ("id", "sample")}
 
