@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import time
@@ -27,7 +28,9 @@ class Progress:
             self._open = True
         elif time.monotonic() - self._shown >= self.seconds:
             self._shown = time.monotonic()
-            print(f"        {line}", file=sys.stderr, flush=True)
+            # Whoever read the first lines and left (`| head`) does not end a training.
+            with contextlib.suppress(BrokenPipeError):
+                print(f"        {line}", file=sys.stderr, flush=True)
 
     def done(self) -> None:
         """Clear the line, so that the next words start at its beginning."""

@@ -161,3 +161,10 @@ def response_tokens(tokenizer: Any, text: str, never: Sequence[int]) -> list[int
         return ids
     ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     return None if set(never).intersection(ids) else ids
+
+
+def placeholder_texts(processor: Any) -> list[str]:
+    """What stands for an image, a video or a sound in a prompt's text; none for a text model."""
+    names = ("image_token", "boi_token", "video_token", "audio_token")
+    found = {str(text) for name in names if (text := getattr(processor, name, None))}
+    return sorted(found) if sees(processor) else []
