@@ -93,7 +93,7 @@ def jpeg(seed: int) -> bytes:
 def make_items(workspace: Path, rows: int, pictures: int) -> None:
     """A workspace with `rows` items; with pictures, each item has one of them."""
     store = Store(workspace)
-    images = ImageStore(store.images)
+    images = ImageStore(store.images_folder)
     hashes = [images.add(jpeg(seed)) for seed in range(pictures)]
     images.close()
     with Writer(store, Stage("bench", {"rows": rows}), "items", "item") as writer:
@@ -273,7 +273,7 @@ def fill_journal(store: Store, start: int, stop: int) -> None:
     prompt = Prompt(user=ROLLOUT.user, system=SYSTEM)
     sampling: Sampling = SAMPLING
     identity = {"name": "stub", "revision": None}
-    journal = Journal(store.journal)
+    journal = Journal(store.journal_file)
     for i in range(start, stop):
         key = request_key(identity, render(prompt, item(i, []), images=True), sampling)
         journal.put(Completion(key, 0, "<think>so</think> <answer>A</answer>", "stop", 300, 60))

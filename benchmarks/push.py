@@ -46,7 +46,7 @@ def make(workspace: Path, rows: int, kilobytes: float) -> None:
     store = Store(workspace)
     with (
         Writer(store, Stage("filter", {"bench": rows}), "sft", "sample") as writer,
-        ImageStore(store.images) as images,
+        ImageStore(store.images_folder) as images,
     ):
         for start in range(0, rows, BATCH):
             made = [_row(place, drawn, images) for place in range(start, min(start + BATCH, rows))]

@@ -31,6 +31,7 @@ from benchmarks.shapes import SHAPES, build, peak_flops, picture
 from tests.tiny import PROMPT, items, samples, trained
 from vlt.images.store import ImageStore
 from vlt.train.launch import environment
+from vlt.train.method import find_method
 from vlt.train.trl_rows import write_trl
 from vlt.workspace.store import Dataset, Store
 
@@ -190,8 +191,8 @@ def main() -> None:
         model = str(build(options.shape, root / "model"))
         data = rows_for(kind, options.shape, store)
         file = root / "rows.parquet"
-        with ImageStore(store.images) as images:
-            write_trl(data, file, prompt=PROMPT, load_image=images.read)
+        with ImageStore(store.images_folder) as images:
+            write_trl(data, file, find_method(kind), prompt=PROMPT, load_image=images.read)
         for i in range(options.repeats):
             run = str(root / f"run-{i}")
             hand = measured(lambda: by_hand(kind, settings, model, file, Path(run)))  # noqa: B023

@@ -10,168 +10,143 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
-from typing import Any, Required, TypedDict
+from typing import Any
 
 import pyarrow as pa
 
-from vlt.datagen.adaptive import UntilCorrect, correct_counts
+from vlt.datagen.adaptive import correct_counts
+from vlt.datagen.answers import KEY_BYTES, Answer, Answers, Check, Tokens
+from vlt.datagen.asking import Asking
 from vlt.datagen.estimate import Plan, Planned
 from vlt.datagen.scan import Group, batches, in_search, row_groups
 from vlt.datagen.tally import Tally
 from vlt.engine import Engine
 from vlt.engine.budget import Price
-from vlt.engine.size_rule import resolved
-from vlt.images.pixels import Pixels
-from vlt.request import Completion, Failure, Message, Request, Sampling, key_maker
-from vlt.workspace.digest import model_identity
-from vlt.workspace.journal import Journal
+from vlt.engine.model import Model
+from vlt.request import Completion, Failure, Message, Request, key_maker
 from vlt.workspace.manifest import Stage
 from vlt.workspace.progress import beat
-from vlt.workspace.store import Dataset, Store
+from vlt.workspace.store import Dataset
+from vlt.workspace.workspace import Workspace
 
-Progress = Callable[[str], None]
-"""Told the state, one line at a time; the newest replaces the one before."""
-Answer = Completion | str
-"""An answer, or the reason why there is none."""
 Messages = Callable[[dict[str, Any]], Sequence[Message] | str]
 """What a row asks, or the reason why it cannot be asked."""
 
-KEY_BYTES = 16
 
-
-class Asking(TypedDict, total=False):
-    """What every generation stage takes as keywords and hands on to `Ask`, where each is described."""
-
-    model: Required[str]
-    journal: Required[Journal]
-    engine: Required[Callable[[], Engine]]
-    revision: str | None
-    limit: int | None
-    progress: Progress | None
-    price: Price | None
-    probe: int | None
-    until: UntilCorrect | None
-    pixels: Pixels | None
-    retry_failed: bool
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Ask:
-    """Who is asked, how, and how often."""
+    """One stage's questions to one model: `asking` says what and how often, `workspace` keeps them."""
 
-    model: str
-    """A model's name, or a directory."""
-    journal: Journal
-    engine: Callable[[], Engine]
-    """Opens the engine; called only when something is missing, so nothing is loaded in vain."""
-    sampling: Sampling
-    k: int = 1
-    """Samples of each row, numbered from 0."""
-    revision: str | None = None
-    limit: int | None = None
-    """Take only the first rows. Part of what the stage is, not of what a request is."""
-    progress: Progress | None = None
-    price: Price | None = None
-    """What the tokens cost; only told, in the progress and the manifest."""
-    probe: int | None = None
-    """Ask only so many requests, count the others and raise Planned: a dry run."""
-    until: UntilCorrect | None = None
-    """Draw more than k samples where too few are right."""
-    pixels: Pixels | None = None
-    """The size that images are shown in; None: as they are."""
-    retry_failed: bool = False
-    """Make a version again that lacks rows which failed."""
+    workspace: Workspace
+    model: Model
+    asking: Asking
     identity: dict[str, Any] = field(init=False)
     """What the model is, apart from where it lies."""
+    price: Price | None = field(init=False)
+    """What the tokens cost; only told, in the progress and the manifest."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "identity", model_identity(self.model, self.revision))
-        object.__setattr__(self, "pixels", resolved(self.pixels, self.model, self.revision))
-        if self.until:
-            self.until.check(self.k)
+        name = self.workspace.resolve_model(self.model.model)
+        model = replace(self.model, model=name).sized()
+        self.asking.check_for(model)
+        object.__setattr__(self, "model", model)
+        object.__setattr__(self, "identity", model.identity())
+        object.__setattr__(self, "price", self.asking.price(model))
 
     def parameters(self) -> dict[str, Any]:
         """What of this belongs to a stage's identity."""
-        until = self.until
-        return {
-            "model": self.identity,
-            "sampling": self.sampling.as_json(),
-            "k": self.k,
-            **({"until_correct": until.correct, "max_samples": until.most} if until else {}),
-            **({"pixels": str(self.pixels)} if self.pixels else {}),
-            "limit": self.limit,
-        }
+        pixels = {"pixels": self.model.pixels} if self.model.pixels else {}
+        return {"model": self.identity, **self.asking.parameters(), **pixels}
 
-    def cost(self, prompt_tokens: int, completion_tokens: int) -> float | None:
-        """Dollars, where the model's price is known."""
-        return self.price.of(prompt_tokens, completion_tokens) if self.price else None
+    def cost(self, tokens: Tokens) -> float | None:
+        """Dollars, where the model's price is known and what it took."""
+        return self.price.of(tokens.read, tokens.written) if self.price and tokens.known else None
 
-    def found(
-        self, store: Store, name: str, stage: Stage, parents: Sequence[Dataset]
-    ) -> Dataset | None:
+    def found(self, name: str, stage: Stage, parents: Sequence[Dataset]) -> Dataset | None:
         """The version that is there already, if it need not be made again."""
-        found = store.find(name, stage, parents)
-        return None if found and self.retry_failed and found.manifest.failed else found
+        found = self.workspace.find(name, stage, parents)
+        return None if found and self.asking.retry_failed and found.manifest.failed else found
 
-    def label(self, store: Store) -> str:
+    def label(self) -> str:
         """The model in a row: its name, or the workspace's name for it, or its digest; no path."""
+        name, revision = self.model.model, self.model.revision
         if "digest" not in self.identity:
-            return f"{self.model}@{self.revision}" if self.revision else self.model
-        checkpoint = store.checkpoint_at(self.model)
+            return f"{name}@{revision}" if revision else name
+        checkpoint = self.workspace.checkpoint_at(name)
         return checkpoint.ref if checkpoint else f"sha256:{self.identity['digest'][:16]}"
 
-    def parents(self, store: Store, rows: Dataset) -> list[Dataset]:
+    def parents(self, rows: Dataset) -> list[Dataset]:
         """The rows' dataset, and the model where it is a checkpoint of this workspace."""
-        checkpoint = store.checkpoint_at(self.model)
+        checkpoint = self.workspace.checkpoint_at(self.model.model)
         return [rows, checkpoint] if checkpoint else [rows]
 
     def answers(
-        self, parent: Dataset, messages: Messages, reads: Sequence[str]
-    ) -> Iterator[tuple[pa.RecordBatch, list[list[Answer]]]]:
-        """Batches of the parent's rows in order, with each row's answers: k, or more with `until`.
+        self,
+        parent: Dataset,
+        messages: Messages,
+        reads: Sequence[str],
+        check: Check | None = None,
+    ) -> Iterator[tuple[pa.RecordBatch, list[list[Answer]], Tokens]]:
+        """Batches of the parent's rows in order, with each row's answers and what they took.
 
-        `reads` are the columns that `messages` needs, so no others are read while asking.
+        A row has k answers, or more with `until_correct`. `reads` are the columns that `messages`
+        needs, so no others are read while asking. `check` tells of an answer that has arrived why it
+        is none; with `retry_failed` those are asked for again.
+
         Everything is asked before the first batch comes; meanwhile 22 bytes a row are kept.
         """
-        run = _Run(self, parent, messages, reads)
+        run = _Run(self, parent, messages, reads, check)
         try:
-            if self.probe is not None:
-                raise Planned(run.plan(self.probe))
+            if self.asking.probe is not None:
+                raise Planned(run.plan(self.asking.probe))
             run.ask(run.missing())
-            while self.until and run.want_more(self.until):
+            while self.asking.until_correct and run.want_more():
                 run.ask(run.missing_again())
         finally:
             run.close()
         for start, batch in batches(run.groups):
-            yield batch, run.answers_of(start, batch.num_rows)
+            yield batch, *run.answers.of(start, batch.num_rows)
 
 
 class _Run:
     """One pass over the rows: which samples are missing, and what became of them."""
 
-    def __init__(self, ask: Ask, parent: Dataset, messages: Messages, reads: Sequence[str]):
+    def __init__(
+        self,
+        ask: Ask,
+        parent: Dataset,
+        messages: Messages,
+        reads: Sequence[str],
+        check: Check | None,
+    ):
         self.of, self.parent, self.messages, self.reads = ask, parent, messages, reads
         self.engine: Engine | None = None
-        self.key_of = key_maker(ask.identity, ask.sampling)
-        self.groups = row_groups(parent, ask.limit)
+        self.k, self.sampling = ask.asking.k, ask.asking.sampling
+        self.journal = ask.workspace.journal
+        self.key_of = key_maker(ask.identity, self.sampling)
+        self.groups = row_groups(parent, ask.asking.limit)
         rows = sum(group.rows for group in self.groups)
         self.keys = bytearray(KEY_BYTES * rows)
         """Of each row, in the rows' order."""
-        self.wanted, self.drawn, self.correct = array("H", [ask.k]) * rows, array("H"), array("H")
-        """Of each row: samples wanted; and with `until`, those graded, and the right among them."""
-        self.failures: dict[tuple[bytes, int], str] = {}
+        self.wanted, self.drawn, self.correct = array("H", [self.k]) * rows, array("H"), array("H")
+        """Of each row: samples wanted; and with `until_correct`, those graded, and the right among them."""
+        self.answers = Answers(self.journal, self.keys, self.wanted, check)
+        self.failures = self.answers.failures
+        self.again = ask.asking.retry_failed and check is not None
+        """Ask again for answers that are there and are none for this stage."""
+        self.asked_again: set[bytes] = set()
         self.open: dict[bytes, int] = {}
         """Samples in flight of each request: two rows with the same request share its answers."""
-        self.tally = Tally(ask.k * rows, price=ask.price)
+        self.tally = Tally(self.k * rows, price=ask.price)
 
     def ask(self, requests: Iterator[Request]) -> None:
         """Ask, and record what comes; the engine is opened for the first request."""
         first = next(requests, None)
         if first is None:
             return
-        self.engine = self.engine or self.of.engine()
+        self.engine = self.engine or self.of.model.open(self.of.workspace, self.of.asking)
         for result in self.engine.complete(chain([first], requests)):
             self.record(result)
 
@@ -194,7 +169,7 @@ class _Run:
         for start, batch in batches(in_search(self.groups, self.lacks), self.reads):
             keys, asked = self.keyed(batch)
             self.keys[start * KEY_BYTES : (start + len(keys)) * KEY_BYTES] = b"".join(keys)
-            yield from self.requests(keys, asked, [range(self.of.k)] * len(keys))
+            yield from self.requests(keys, asked, [range(self.k)] * len(keys))
 
     def keyed(self, batch: pa.RecordBatch) -> tuple[list[bytes], list[Sequence[Message] | str]]:
         """Of each row: the key of its request, and what it asks or why it cannot be asked."""
@@ -205,10 +180,10 @@ class _Run:
         """Whether a wanted sample of a group's rows is not in the journal."""
         for _, batch in batches([group], self.reads):
             keys, asked = self.keyed(batch)
-            there = self.of.journal.samples(keys)
+            there = self.answers.there(keys, good=self.again)
             for key, content in zip(keys, asked, strict=True):
                 have = there.get(key, set())
-                if not isinstance(content, str) and any(s not in have for s in range(self.of.k)):
+                if not isinstance(content, str) and any(s not in have for s in range(self.k)):
                     return True
         return False
 
@@ -216,7 +191,7 @@ class _Run:
         self, keys: list[bytes], asked: list[Sequence[Message] | str], wanted: list[range]
     ) -> Iterator[Request]:
         """Requests for those of the wanted samples that are not there."""
-        there = self.of.journal.samples(keys)
+        there = self.answers.there(keys, good=self.again)
         for key, content, samples in zip(keys, asked, wanted, strict=True):
             if isinstance(content, str):
                 self.fail(key, samples, content)
@@ -225,20 +200,24 @@ class _Run:
             missing = tuple(s for s in samples if s not in have)
             self.tally.had += len(samples) - len(missing)
             have.update(missing)  # a second row of this batch may ask the same
+            if key in self.asked_again:
+                continue  # and what it got is no answer again
             if missing and key not in self.open and (key, missing[0]) not in self.failures:
                 self.open[key] = len(missing)
-                yield Request(key, content, missing, self.of.sampling)
+                if self.again:
+                    self.asked_again.add(key)
+                yield Request(key, content, missing, self.sampling)
 
-    def want_more(self, until: UntilCorrect) -> bool:
+    def want_more(self) -> bool:
         """Grade what is new, and want k more samples of the rows that lack right ones."""
-        more = False
+        more, until = False, self.of.asking
         self.drawn = self.drawn or array("H", [0]) * len(self.wanted)
         self.correct = self.correct or array("H", [0]) * len(self.wanted)
         for start, batch in batches(self.groups):
             new = [
                 i for i in range(batch.num_rows) if self.drawn[start + i] < self.wanted[start + i]
             ]
-            answers = self.answers_of(start, batch.num_rows)
+            answers, _ = self.answers.of(start, batch.num_rows)
             rows = batch.take(pa.array(new, pa.int32())).to_pylist()
             texts = [
                 [
@@ -253,8 +232,8 @@ class _Run:
                 self.correct[row] += correct
                 self.drawn[row] = self.wanted[row]
                 failed = any(isinstance(a, str) for a in answers[i])
-                if self.correct[row] < until.correct and not failed:
-                    self.wanted[row] = min(self.wanted[row] + self.of.k, until.most)
+                if self.correct[row] < (until.until_correct or 0) and not failed:
+                    self.wanted[row] = min(self.wanted[row] + self.k, until.max_samples or 0)
                     self.tally.total += self.wanted[row] - self.drawn[row]
                     more = more or self.wanted[row] > self.drawn[row]
         return more
@@ -267,36 +246,24 @@ class _Run:
             ]
             more = [i for i, samples in enumerate(ranges) if samples]
             rows = batch.take(pa.array(more, pa.int32())).to_pylist()
-            keys = self.keys_of(start, len(batch))
+            keys = self.answers.keys_of(start, len(batch))
             asked = [self.messages(row) for row in rows]
             yield from self.requests([keys[i] for i in more], asked, [ranges[i] for i in more])
 
-    def answers_of(self, start: int, rows: int) -> list[list[Answer]]:
-        """What came of the wanted samples of some rows."""
-        keys = self.keys_of(start, rows)
-        found = {(c.key, c.sample): c for c in self.of.journal.read(list(set(keys)))}
-        return [
-            [found.get((key, s)) or self.failures[key, s] for s in range(self.wanted[start + i])]
-            for i, key in enumerate(keys)
-        ]
-
     def record(self, result: Completion | Failure) -> None:
         if isinstance(result, Completion):
-            self.of.journal.put(result)
+            self.journal.put(result, again=self.again)
             if result.key not in self.open:
                 return  # of a batch that another run had sent off
-            self.tally.arrived += 1
-            self.tally.tokens += result.completion_tokens
-            if self.settle(result.key, 1):  # the samples of a request share its prompt
-                self.tally.prompt_tokens += result.prompt_tokens
+            self.tally.count(result, last=self.settle(result.key, 1))
         else:
             self.fail(result.key, result.samples, result.reason)
             self.settle(result.key, len(result.samples))
         if self.tally.due():
             tally = self.tally
             beat(tally.done, tally.total, "samples", tally.speed or 0)
-            if self.of.progress:
-                self.of.progress(tally.line())
+            if self.of.workspace.progress:
+                self.of.workspace.progress(tally.line())
 
     def settle(self, key: bytes, samples: int) -> bool:
         """Take samples off those in flight; whether they were the last of their request."""
@@ -309,10 +276,6 @@ class _Run:
     def fail(self, key: bytes, samples: Sequence[int], reason: str) -> None:
         self.failures.update({(key, sample): reason for sample in samples})
         self.tally.failed += len(samples)
-
-    def keys_of(self, start: int, rows: int) -> list[bytes]:
-        places = range(start * KEY_BYTES, (start + rows) * KEY_BYTES, KEY_BYTES)
-        return [bytes(self.keys[place : place + KEY_BYTES]) for place in places]
 
 
 def _no_key(reason: str) -> bytes:

@@ -22,7 +22,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlt.errors import UsageError
-from vlt.filters.contamination.decontaminate import Decontaminate
 from vlt.filters.duckdb_scratch import Scratch
 from vlt.filters.protocol import (
     Filter,
@@ -34,12 +33,13 @@ from vlt.filters.protocol import (
     settings,
 )
 from vlt.filters.registry import parse_chain
-from vlt.filters.rules.flagged import Flagged
-from vlt.workspace.lineage import fair_samples
+from vlt.filters.rules.not_cut import without_cut
 from vlt.workspace.manifest import Stage
+from vlt.workspace.reason import Reason
 from vlt.workspace.schema import KINDS
-from vlt.workspace.store import Dataset, Store
-from vlt.workspace.writer import Writer
+from vlt.workspace.store import Dataset
+from vlt.workspace.workspace import Workspace
+from vlt.workspace.writer import FAILED, Writer
 
 BATCH = 5_000
 """Rows."""
@@ -50,12 +50,13 @@ class _Outcome:
     """What became of a batch: the rows that go on, and those taken out by each filter."""
 
     rows: pa.RecordBatch
-    dropped: list[tuple[str, pa.RecordBatch, list[str]]] = field(default_factory=list)
+    dropped: list[tuple[str, pa.RecordBatch, list[Reason]]] = field(default_factory=list)
+    """(filter, or FAILED where it could not judge them; rows; why)"""
     rewritten: Counter[str] = field(default_factory=Counter)
 
 
 def make_filtered(
-    store: Store,
+    workspace: Workspace,
     samples: Dataset | Sequence[Dataset],
     *,
     chain: Sequence[Any],
@@ -63,6 +64,7 @@ def make_filtered(
     round: int | None = None,
     memory: str = "1GB",
     threads: int | None = None,
+    keep_cut: bool = False,
 ) -> tuple[Dataset, bool]:
     """The version that `chain` leaves of the samples, and whether it was there already.
 
@@ -71,25 +73,24 @@ def make_filtered(
         chain: Filters, or what a recipe writes for them (see chain.py).
         memory: DuckDB's limit; beyond it, it spills to disk.
         threads: For row filters; the machine's cores by default.
+        keep_cut: Keep samples that were cut at their length, which otherwise go.
 
     Raises UsageError where the chain and the rows do not fit.
     """
     parents = [samples] if isinstance(samples, Dataset) else list(samples)
-    filters = [f.located(store) if isinstance(f, Flagged) else f for f in parse_chain(chain)]
+    filters = parse_chain(chain)
     kind = _one_kind(parents, filters)
-    _check_fairness(store, parents, filters)
+    filters = filters if keep_cut else without_cut(filters, kind)
+    filters = [f.prepared(workspace, parents) if isinstance(f, Prepares) else f for f in filters]
     stage = Stage("filter", {"chain": [settings(filter) for filter in filters]})
-    references = [d for f in filters if isinstance(f, Decontaminate) for d in f.references(store)]
-    if found := store.find(name, stage, [*parents, *references]):
+    every = [*parents, *(d for f in filters for d in getattr(f, "references", ()))]
+    if found := workspace.find(name, stage, every):
         return found, True
-    with Writer(
-        store, stage, name, kind, [*parents, *references], round=round, libraries=["duckdb"]
-    ) as writer:
+    with Writer(workspace, stage, name, kind, every, round=round, libraries=["duckdb"]) as writer:
         scratch = Scratch(writer.folder / "scratch", memory, threads or os.cpu_count() or 1)
         scratch.folder.mkdir()
         ledger = _Sources()
         rows: Iterable[pa.RecordBatch] = _incoming(parents, writer, ledger)
-        filters = [f.prepared(store, parents) if isinstance(f, Prepares) else f for f in filters]
         for number, (row_filters, whole) in enumerate(_links(filters)):
             outcomes = _stream(rows, row_filters, scratch.threads)
             rows = _settled(outcomes, writer, ledger)
@@ -101,19 +102,6 @@ def make_filtered(
         writer.facts["by_source"] = ledger.as_json()
         shutil.rmtree(scratch.folder)
     return writer.dataset, False
-
-
-def _check_fairness(store: Store, parents: Sequence[Dataset], filters: Sequence[Filter]) -> None:
-    """Raises UsageError where pass rates would be those of items that were drawn again if wrong."""
-    if not any(filter.name == "difficulty" for filter in filters):
-        return
-    for parent in parents:
-        if fair_samples(store, parent) is not None:
-            raise UsageError(
-                f"{parent.ref} was sampled with --until-correct, which biases the pass rates that "
-                "difficulty goes by; sample without it, or use `vlt train grpo --difficulty`, which "
-                "counts the first k samples alone"
-            )
 
 
 def _one_kind(parents: Sequence[Dataset], filters: Sequence[Filter]) -> str:
@@ -202,17 +190,24 @@ def through(rows: pa.RecordBatch, filters: Sequence[RowFilter]) -> _Outcome:
             rows = rows.set_column(rows.schema.get_field_index(column), column, values)
         if judged.rewritten:
             outcome.rewritten[filter.name] += judged.rewritten
-        rows, dropped = _parted(rows, judged)
+        kept, dropped = _parted(rows, judged)
         if dropped.num_rows:
             outcome.dropped.append((filter.name, dropped, judged.each_reason()))
+        if judged.failed:
+            failed = rows.take(pa.array(list(judged.failed)))
+            outcome.dropped.append((FAILED, failed, list(judged.failed.values())))
+        rows = kept
     outcome.rows = rows
     return outcome
 
 
 def _parted(rows: pa.RecordBatch, judged: Judgement) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    """The rows that stay, and those taken out; not those that could not be judged."""
     if judged.keep.all():
         return rows, rows.slice(0, 0)
-    return rows.filter(pa.array(judged.keep)), rows.filter(pa.array(~judged.keep))
+    out = ~judged.keep
+    out[list(judged.failed)] = False
+    return rows.filter(pa.array(judged.keep)), rows.filter(pa.array(out))
 
 
 def _settled(
@@ -223,7 +218,10 @@ def _settled(
         writer.rewritten += outcome.rewritten
         for name, dropped, reasons in outcome.dropped:
             ledger.count(name, dropped)
-            writer.drop(dropped, name, reasons)
+            if name == FAILED:
+                writer.fail(dropped, reasons)
+            else:
+                writer.drop(dropped, name, reasons)
         if outcome.rows.num_rows:
             yield outcome.rows
 
@@ -265,14 +263,14 @@ def _decided(
 
 def _decisions(
     filters: Sequence[WholeFilter], views: Sequence[list[pa.RecordBatch]], scratch: Scratch
-) -> tuple[np.ndarray[Any, np.dtype[np.int8]], list[Iterator[str]]]:
+) -> tuple[np.ndarray[Any, np.dtype[np.int8]], list[Iterator[Reason]]]:
     """(place of the filter that took out each row, -1 for none; each filter's reasons in order).
 
     A filter sees the rows that those before it have left.
     """
     rows = sum(len(view) for view in views[0])
     by = np.full(rows, -1, np.int8)
-    reasons: list[Iterator[str]] = []
+    reasons: list[Iterator[Reason]] = []
     for place, (filter, view) in enumerate(zip(filters, views, strict=True)):
         left = np.flatnonzero(by < 0)
         if not len(left):

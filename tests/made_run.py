@@ -74,7 +74,7 @@ def made_run(store: Store, *, rounds: int = 2, text: str = "", evaluated: bool =
 
 def _items(store: Store, number: int, text: str) -> list[dict[str, Any]]:
     n = HELD_OUT if number < 0 else ITEMS
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         return [
             item(
                 f"How many in {number}, {i}?{text}",

@@ -22,7 +22,7 @@ def test_tokens_are_those_of_the_processor(workspace: Path, tmp_path: Path) -> N
 
     store, model = Store(workspace), tiny_vlm(tmp_path / "model")
     pictures = [Image.new("RGB", size, "red") for size in ((84, 56), (140, 84))]
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         names = []
         for picture in pictures:
             out = BytesIO()

@@ -96,7 +96,7 @@ def test_a_budget_is_not_passed(store: Store, stub: Stub, prices: Path) -> None:
     asked = stub.stats()["requests"]
     assert asked * EACH <= budget
     assert asked >= 10
-    journal = Journal(store.journal)
+    journal = Journal(store.journal_file)
     assert journal.count() == asked
     journal.close()
     done = run_vlt(*rollouts(store, stub, "--prices", prices, "--budget", 100))

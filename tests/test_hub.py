@@ -44,7 +44,7 @@ def verified(store: Store, n: int = 6) -> Dataset:
     """items@v1 → sft@v1, some rows dropped, with pictures."""
     import pyarrow as pa
 
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         rows = [item(f"How many {i}?", str(i), images=[images.add(png(i))]) for i in range(n)]
     items = dataset(store, "items", "item", rows)
     answers = [
@@ -98,8 +98,10 @@ def test_push_load_pull(
     sha256 = made.table().to_pylist()[2]["images"][0]
     with ImageStore(other / "images") as images:
         assert images.read(sha256) == png(2)
-        assert images.read(made.dropped()["images"][0].as_py()[0]) == png(5), "no kept row has it"
-    assert pulled.dropped() == made.dropped()
+        assert images.read(made.dropped.table()["images"][0].as_py()[0]) == png(5), (
+            "no kept row has it"
+        )
+    assert pulled.dropped.table() == made.dropped.table()
     shown = [vlt("show", "sft", "--dropped", "--json", "-w", root) for root in (other, store.root)]
     assert shown[0] == shown[1]
     assert "600 words" in shown[0]
@@ -237,7 +239,7 @@ def test_two_splits_in_one_repository(
     made = verified(store)
     where = ("-w", store.root)
     vlt("push", "items", "me/both", *where, **environment)
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         held = [item(f"Held {i}?", "1", images=[images.add(png(50 + i))]) for i in range(3)]
     dataset(store, "heldout", "item", held)
     vlt("push", "heldout", "me/both", "--split", "test", *where, **environment)
@@ -354,7 +356,7 @@ def test_a_folder_of_images_on_the_hub(
     hub.make("dataset", "me/folder", files)
     vlt("import", "me/folder", "-w", store.root, **environment)
     rows = store.open("items").table().to_pylist()
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         assert [images.read(row["images"][0]) for row in rows] == [png(i) for i in range(3)]
 
 

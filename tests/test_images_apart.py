@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.imported import make_items
 from tests.pictures import png
-from vlt.datagen.sources import make_items
 from vlt.images import pool as images_apart
 from vlt.images.inspect import BadImage, Inspected, inspect_image
 from vlt.images.pool import ImagesApart

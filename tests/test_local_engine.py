@@ -34,7 +34,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module")
 def images(store: Store) -> Iterator[ImageStore]:
-    with ImageStore(store.images) as opened:
+    with ImageStore(store.images_folder) as opened:
         yield opened
 
 

@@ -153,7 +153,7 @@ def test_candidates_are_those_of_a_plain_comparison(count: int) -> None:
 def test_items_about_copies_of_a_picture_are_duplicates(workspace: Path) -> None:
     store = Store(workspace)
     picture = chart([20, 50, 80])
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         names = [
             images.add(data)
             for data in (encoded(picture), *copies(picture)[:2], encoded(chart([20, 50, 85])))

@@ -81,7 +81,7 @@ def test_ranges_that_make_no_sense(text: str) -> None:
 
 def test_the_range_is_part_of_what_is_asked(workspace: Path) -> None:
     store = Store(workspace)
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         sha = images.add(png((9, 9, 200), (640, 480)))
     rows = [item(f"[[{i}]]", images=[sha]) for i in range(5)] + [item("[[text]]")]
     dataset(store, "items", "item", rows)
@@ -98,7 +98,7 @@ def test_the_range_is_part_of_what_is_asked(workspace: Path) -> None:
     assert "pixels" not in plain.manifest.parameters
     assert shrunk.manifest.parameters["pixels"] == "3136:50176/28"
     assert shrunk.table().column("images").to_pylist() == [[sha]] * 5 + [[]]
-    journal = Journal(store.journal)
+    journal = Journal(store.journal_file)
     assert journal.count() == 11
     journal.close()
 

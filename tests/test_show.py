@@ -37,7 +37,7 @@ def picture(width: int, height: int, colour: str = "red") -> bytes:
 def filled(workspace: Path) -> Path:
     """A sample whose every text is hostile, with an image that is there and one that is not."""
     store = Store(workspace)
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         sha256 = images.add(picture(80, 40))
     of = item(HOSTILE, HOSTILE, source=HOSTILE, images=[sha256, "0" * 64], choices=[HOSTILE])
     rows = [sample(HOSTILE, 0, of, predicted=HOSTILE, verdict="wrong", verdict_reason=HOSTILE)]

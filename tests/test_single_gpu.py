@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.tiny import PROMPT, items, samples, tiny_tokenizer, trained
-from vlt.runs import training_steps as training
+from vlt.runs.plan import training
 from vlt.runs.recipe import load_recipe
 from vlt.workspace.store import Store
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.imported import make_items
 from tests.pictures import png
-from vlt.datagen.sources import make_items
 from vlt.datagen.sources.fetch import fetch_image
 from vlt.datagen.sources.record import BadRow
 from vlt.images.store import ImageStore
@@ -155,7 +155,7 @@ def test_rows_with_urls(url: str, tmp_path: Path, workspace: Path) -> None:
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     store = Store(workspace)
     made, _ = make_items(store, str(file), private_urls=True)
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         got = [images.read(row["images"][0]) for row in made.table().to_pylist()]
     assert got == [png(1), png(2)]
     assert made.manifest.failed == {"image URL answers 404": 1}

@@ -16,16 +16,16 @@ import pytest
 
 from tests.cli import vlt, vlt_error, vlt_json
 from tests.rows import dataset, item
-from tests.scripted import Scripted
+from tests.scripted import Scripted, Through
 from vlt.datagen.captions import make_captions
 from vlt.errors import UserError
 from vlt.request import Completion
 from vlt.runs.record import RecordedRun, runs
 from vlt.runs.status import status
-from vlt.workspace.journal import Journal
 from vlt.workspace.manifest import Stage
 from vlt.workspace.progress import LIVE, beat, pulse, pulses
 from vlt.workspace.store import Store
+from vlt.workspace.workspace import Workspace
 from vlt.workspace.writer import Writer
 
 PLAN = [(0, "heldout", "16 items", ""), (1, "items", "24 items", ""), (1, "samples", "k = 4", "")]
@@ -154,9 +154,8 @@ def test_a_stage_by_hand_beats_and_leaves_nothing(workspace: Path, monkeypatch: 
                 looked.append(status(store.root))
                 yield Completion(request.key, 0, "a dog", "stop", 5, 2)
 
-    journal = Journal(store.journal)
-    make_captions(store, items, model="m", engine=lambda: Looking({}), journal=journal)
-    journal.close()
+    with Workspace(workspace) as opened:
+        make_captions(opened, items, Through("m", opens=lambda: Looking({})))
     stages = [stage for found in looked for stage in found["stages"]]
     assert len(stages) == 200
     assert {s["stage"] for s in stages} == {"gen captions"}

@@ -90,7 +90,7 @@ def test_dropped_and_failed_rows_stay_with_their_reasons(workspace: Path) -> Non
         {"words": {"over 500 words": 2}},
         {"error 500": 1},
     )
-    gone = writer.dataset.dropped().to_pylist()
+    gone = writer.dataset.dropped.table().to_pylist()
     assert [r["filter"] for r in gone] == ["words", "words", "failed"]
     assert gone[2]["reason"] == "error 500: the server is on fire"
 

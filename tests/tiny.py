@@ -74,7 +74,7 @@ def item_rows(
     The pictures are of one colour, 84, 112 or 140 x 56 pixels, unless they are given.
     """
     rng, rows = random.Random(seed), []
-    with ImageStore(store.images) as kept:
+    with ImageStore(store.images_folder) as kept:
         for i in range(n):
             name = rng.choice(list(COLOURS))
             drawn = pictures[i] if pictures else png(COLOURS[name], (84 + 28 * (i % 3), 56))
@@ -121,19 +121,20 @@ def trained(
     method: str,
     store: Store,
     data: Dataset,
-    model: str,
+    model: Any,
     *,
     name: str | None = None,
     round: int | None = None,
-    progress: Any = None,
     **settings: Any,
 ) -> tuple[Dataset, bool]:
     """A training with PROMPT and these fields of the method's settings, and whether it was there."""
     from vlt.train.method import find_method
     from vlt.train.training import train
+    from vlt.workspace.workspace import Workspace
 
     training = find_method(method).training(**{"prompt": PROMPT, **settings})
-    return train(store, method, data, model, training, name=name, round=round, progress=progress)
+    with Workspace(store.root) as workspace:
+        return train(workspace, method, data, model, training, name=name, round=round)
 
 
 def _write(store: Store, kind: str, name: str, rows: list[dict[str, Any]]) -> Dataset:

@@ -121,7 +121,7 @@ def fill(workspace: Path) -> Store:
     Sample 0 is right and sample 1 wrong. The last item's question is about a zebra.
     """
     store = Store(workspace)
-    with ImageStore(store.images) as kept:
+    with ImageStore(store.images_folder) as kept:
         pictures = [kept.add(png((8 * n, 90, 200 - 5 * n), (640, 400))) for n in range(30)]
     questions = [
         item(

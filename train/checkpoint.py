@@ -6,7 +6,6 @@ checkpoint in it, and a changed setting starts anew in a folder of its own.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections import Counter
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vlt.errors import UsageError, UserError
+from vlt.errors import UserError
 from vlt.workspace.digest import model_digest
 from vlt.workspace.manifest import Manifest, Parent, Stage
 from vlt.workspace.progress import pulse
@@ -92,21 +91,6 @@ def make_checkpoint(
 
 def _rounded(seconds: float) -> float:
     return round(seconds, 3)
-
-
-def resolve_model(store: Store, model: str) -> str:
-    """The folder of the checkpoint that `model` names (name, name@v2); else `model` as it is."""
-    if os.path.isdir(model) or model.startswith((".", "/", "~")):
-        return model
-    name = model.partition("@")[0]
-    if "/" in name or not store.versions(name):
-        return model
-    found = store.open(model)
-    if found.kind != "checkpoint":
-        raise UsageError(
-            f"{found.ref} holds {found.kind}s and no model; `vlt ls` shows checkpoints"
-        )
-    return str(found.path)
 
 
 def copy_out(checkpoint: Dataset, to: Path) -> None:

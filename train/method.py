@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from vlt.errors import UsageError
-from vlt.plugins import entry_points, resolve
+from vlt.plugins import entry_points, is_path, resolve
 from vlt.train.settings import Training
 
 if TYPE_CHECKING:
@@ -104,6 +104,11 @@ def find_method(name: str) -> Method:
     if plugin.object.name in BUILT_IN:
         raise UsageError(f"method {name!r} is called {plugin.object.name!r} as one of vlt's own is")
     return replace(plugin.object, reference=name, identity=plugin.identity)
+
+
+def is_method(name: str) -> bool:
+    """Whether find_method would look for it; nothing is loaded."""
+    return name in BUILT_IN or is_path(name) or name in entry_points("method")
 
 
 def methods() -> list[Method]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vlt.errors import UserError
+from vlt.segment import words
 from vlt.train.own_rewards import Missed, is_own, kept_to_its_word, load
 
 Reward = Callable[..., list[float | None]]
@@ -175,12 +176,15 @@ def length(max_tokens: int) -> Reward:
 
 
 def repetition(completions: Sequence[Any], **_: Any) -> list[float | None]:
-    """Minus the share of word 4-grams that repeat an earlier one of the same response."""
-    return [-_repeated(text_of(c).split()) for c in completions]
+    """Minus the share of word 4-grams that repeat an earlier one of the same response.
+
+    Words as in vlt.segment: characters, where the script puts no spaces.
+    """
+    return [-_repeated(words(text_of(c))) for c in completions]
 
 
-def _repeated(words: Sequence[str], n: int = 4) -> float:
-    grams = Counter(zip(*(words[i:] for i in range(n)), strict=False))
+def _repeated(said: Sequence[str], n: int = 4) -> float:
+    grams = Counter(zip(*(said[i:] for i in range(n)), strict=False))
     return 1 - len(grams) / grams.total() if grams else 0.0
 
 

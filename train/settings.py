@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge
 
 from vlt.errors import UserError
+from vlt.fields import FORBID, Option, check
 from vlt.prompts import Prompt
 
 PARTS = ("vision_tower", "projector")
@@ -20,9 +23,9 @@ PARTS = ("vision_tower", "projector")
 class Choose:
     """Which of a training's models is kept: the one that is best on the validation items."""
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+    __pydantic_config__ = FORBID
 
-    every: int
+    every: Annotated[int, Ge(1)]
     """Optimizer steps from one model that is judged to the next; the last one always is."""
 
 
@@ -30,26 +33,31 @@ class Choose:
 class Training:
     """How a model is trained: what every method takes."""
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+    __pydantic_config__ = FORBID
 
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: Annotated[dict[str, Any], Option("--set", "KEY=VALUE")] = field(default_factory=dict)
     """Fields of TRL's config; what is not given is TRL's default."""
     freeze: list[Literal["vision_tower", "projector"]] = field(default_factory=list)
     """Parts of the model that are left as they are: vision_tower, projector."""
-    pixels: dict[Literal["min", "max"], int] = field(default_factory=dict)
-    """The range of pixels that an image is brought into."""
-    max_prompt_tokens: int | None = None
+    pixels: Annotated[dict[Literal["min", "max"], int], Option(hidden=True)] = field(
+        default_factory=dict
+    )
+    """The range of pixels that an image is brought into: min and max."""
+    max_prompt_tokens: Annotated[int | None, Ge(1)] = None
     """Leave out rows whose prompt is longer, image tokens included."""
-    lora: dict[str, Any] = field(default_factory=dict)
+    lora: Annotated[dict[str, Any], Option(metavar="KEY=VALUE")] = field(default_factory=dict)
     """Train adapters and not the weights: r, lora_alpha, ... (see vlt.train.lora)."""
-    prompt: Prompt | None = None
+    prompt: Annotated[Prompt | None, Option(metavar="FILE")] = None
     """What the trained model is asked with. [the paper's rollout prompt]"""
-    processes: int = 1
+    processes: Annotated[int, Ge(1)] = 1
     """Processes (GPUs) of this machine, started by accelerate where there is more than one."""
-    accelerate: list[str] = field(default_factory=list)
+    accelerate: Annotated[list[str], Option(metavar="WORD")] = field(default_factory=list)
     """zero2, zero3, fsdp2, or further arguments of accelerate's launcher."""
-    choose: Choose | None = None
+    choose: Annotated[Choose | None, Option(hidden=True)] = None
     """Keep the best of several steps' models, not the last; needs validation items."""
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 def check_freeze(freeze: Iterable[str]) -> list[str]:

@@ -4,57 +4,54 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from vlt.engine.model import Model
 from vlt.errors import UserError
 from vlt.images.pixels import Pixels
-from vlt.images.store import ImageStore
 from vlt.prompts import Prompt
-from vlt.train.checkpoint import Built, make_checkpoint, resolve_model
-from vlt.train.launch import Progress, launch
+from vlt.train.checkpoint import Built, make_checkpoint
+from vlt.train.launch import launch
 from vlt.train.lora import check_lora
 from vlt.train.method import Method, find_method
 from vlt.train.selection import CHOSEN, Chooser, choose
 from vlt.train.settings import Training, check_freeze, check_pixels
 from vlt.train.trl_rows import Exported, write_trl
 from vlt.train.trl_settings import EXECUTION, identity, resolve
-from vlt.workspace.digest import model_identity
 from vlt.workspace.manifest import Stage
 from vlt.workspace.store import Dataset, Store
+from vlt.workspace.workspace import Workspace
 
 
 def train(
-    store: Store,
+    workspace: Workspace,
     method: Method | str,
     data: Dataset,
-    model: str,
+    model: Model | Dataset | str,
     training: Training | None = None,
     *,
     name: str | None = None,
     round: int | None = None,
-    revision: str | None = None,
-    progress: Progress | None = None,
 ) -> tuple[Dataset, bool]:
     """Train `model` on a dataset; returns (checkpoint, whether it was there already).
 
-    method: sft, grpo, dpo, ... (see vlt.train.method). model: a directory, a checkpoint of the
-    workspace, or a name on the Hub. training: the method's settings. name: of the checkpoint, by
-    default sft-model, grpo-model, ... Raises UserError.
+    method: sft, grpo, dpo, ... (see vlt.train.method). model: a checkpoint of the workspace, a
+    directory or a name on the Hub; how to ask it plays no part. training: the method's settings.
+    name: of the checkpoint, by default sft-model, grpo-model, ... Raises UserError.
     """
     method = find_method(method) if isinstance(method, str) else method
     name = name or f"{method.name}-model"
     training = method.filled(training)
-    if data.kind not in method.takes:
-        raise UserError(
-            f"train {method.name} takes {' or '.join(method.takes)}s and {data.ref} holds "
-            f"{data.kind}s"
-        )
-    model = resolve_model(store, model)
-    plan = _Plan(store, method, data, model, revision, training)
-    parents = [data, *([parent] if (parent := store.checkpoint_at(model)) else [])]
+    check_takes(method, data)
+    start = Model(str(model.path)) if isinstance(model, Dataset) else Model.of(model)
+    start = replace(start, model=workspace.resolve_model(start.model))
+    plan = _Plan(workspace, method, data, start, training)
+    parents = [data, *([parent] if (parent := workspace.checkpoint_at(start.model)) else [])]
     chooser = training.choose
     if chooser:
         if not isinstance(chooser, Chooser):
@@ -72,7 +69,7 @@ def train(
             goal=method.goal,
             processes=training.processes,
             accelerate=training.accelerate,
-            progress=progress,
+            progress=workspace.progress,
         )
         failed = exported.failed.copy()
         left_out = Counter(facts.pop("left_out"))
@@ -83,19 +80,42 @@ def train(
             built.model = CHOSEN
         return built
 
-    return make_checkpoint(store, stage, parents, build, name=name, round=round)
+    return make_checkpoint(workspace, stage, parents, build, name=name, round=round)
+
+
+def check_takes(method: Method, data: Dataset) -> None:
+    """Raises UserError where the method is not trained on such rows."""
+    if data.kind not in method.takes:
+        raise UserError(
+            f"train {method.name} takes {' or '.join(method.takes)}s and {data.ref} holds "
+            f"{data.kind}s"
+        )
+
+
+def rows_for(
+    store: Store, data: Dataset, method: str | None = None
+) -> tuple[Method, pa.Table | None]:
+    """The method (by default SFT for samples, else GRPO) and its rows (see Method.rows), to export.
+
+    The method's own settings are its defaults, save that a dataset is exported as it is unless the
+    method is named.
+    """
+    if method is None:
+        return find_method("sft" if data.kind == "sample" else "grpo"), None
+    found = find_method(method)
+    check_takes(found, data)
+    return found, found.rows(store, data, found.filled(None))
 
 
 @dataclass(frozen=True)
 class _Plan:
     """What is trained, on what and how: its identity, its rows, and the child's job."""
 
-    store: Store
+    workspace: Workspace
     method: Method
     data: Dataset
-    model: str
+    model: Model
     """A directory, or a name on the Hub."""
-    revision: str | None
     training: Training
 
     @cached_property
@@ -112,7 +132,9 @@ class _Plan:
             return None
         from vlt.engine.size_rule import resolved
 
-        return resolved(Pixels(**limits), self.model, self.revision, served=self.sized)
+        return resolved(
+            Pixels(**limits), self.model.model, self.model.revision, served=self.sized
+        )
 
     @property
     def range(self) -> dict[str, int] | None:
@@ -130,7 +152,7 @@ class _Plan:
         training, chooser = self.training, self.training.choose
         images = any(any(batch["images"].to_pylist()) for batch in self.data.batches(["images"]))
         found = {
-            "model": model_identity(self.model, self.revision),
+            "model": self.model.identity(),
             "settings": identity(resolve(self.method, training.settings, images=images)),
             "freeze": check_freeze(training.freeze),
             "pixels": self.range,
@@ -143,7 +165,7 @@ class _Plan:
         }
         if self.method.identity:
             found["method"] = dict(self.method.identity)
-        if taken_out := self.method.taken_out(self.store, self.data):
+        if taken_out := self.method.taken_out(self.workspace, self.data):
             found["taken_out"] = [version.manifest.identity for version in taken_out]
         if isinstance(chooser, Chooser):
             found["choose"] = chooser.parameters()
@@ -157,16 +179,15 @@ class _Plan:
             return Exported(
                 file, found["rows_in"], found["rows"], Counter(found["failed"]), found["images"]
             )
-        with ImageStore(self.store.images) as images:
-            exported = write_trl(
-                self.data,
-                file,
-                self.method,
-                prompt=self.prompt,
-                load_image=images.read,
-                pixels=self.pixels if self.sized else None,
-                rows=self.method.rows(self.store, self.data, self.training),
-            )
+        exported = write_trl(
+            self.data,
+            file,
+            self.method,
+            prompt=self.prompt,
+            load_image=self.workspace.images.read,
+            pixels=self.pixels if self.sized else None,
+            rows=self.method.rows(self.workspace, self.data, self.training),
+        )
         if not exported.rows:
             why = f": {exported.failed.most_common(1)[0][0]}" if exported.failed else ""
             raise UserError(
@@ -190,8 +211,8 @@ class _Plan:
         given = resolve(self.method, training.settings, images=exported.images)
         return {
             "method": self.method.reference or self.method.name,
-            "model": self.model,
-            "revision": self.revision,
+            "model": self.model.model,
+            "revision": self.model.revision,
             "data": str(exported.file),
             "settings": {**EXECUTION, "run_name": name, **given},
             "freeze": check_freeze(training.freeze),
@@ -203,5 +224,5 @@ class _Plan:
             "identity": self.method.parameters(training),
             "candidates": chooser.every if chooser else None,
             "folder": str(folder),
-            "logs": str(self.store.root / "logs" / f"{name}-{folder.name[-16:-8]}"),
+            "logs": str(self.workspace.logs / f"{name}-{folder.name[-16:-8]}"),
         }

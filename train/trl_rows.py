@@ -22,8 +22,7 @@ import pyarrow.parquet as pq
 
 from vlt.images.pixels import Pixels, fitted
 from vlt.prompts import Prompt, render
-from vlt.train.method import Method, Row, find_method
-from vlt.workspace.schema import ITEM
+from vlt.train.method import Method, Row
 from vlt.workspace.store import Dataset
 
 LoadImage = Callable[[str], bytes]
@@ -49,7 +48,7 @@ class Exported:
 def write_trl(
     dataset: Dataset,
     to: Path,
-    method: Method | None = None,
+    method: Method,
     *,
     prompt: Prompt,
     load_image: LoadImage,
@@ -58,11 +57,9 @@ def write_trl(
 ) -> Exported:
     """Write the file `to` of a dataset's rows as the method takes them.
 
-    That is SFT for samples and GRPO for items, unless said. `rows` stands in for the dataset's own
-    (see Method.rows). A row that cannot be used (no response, no
+    `rows` stands in for the dataset's own (see Method.rows). A row that cannot be used (no response, no
     gold answer, a broken image) is left out and counted, never fatal.
     """
-    method = method or find_method("sft" if dataset.kind == "sample" else "grpo")
     shape = _shape(prompt, _rows(dataset, rows))
     exported = Exported(to, images=shape.images)
     arrow = _arrow_schema(method.columns(), shape)
@@ -88,58 +85,6 @@ def write_trl(
             exported.rows += len(good)
     part.replace(to)
     return exported
-
-
-def items_of_samples(dataset: Dataset, fair: int | None = None) -> pa.Table:
-    """The distinct items of a dataset of verified samples, with the column pass_rate.
-
-    pass_rate is the share of correct ones among an item's judged samples. The samples that a filter
-    dropped count as well (verification drops the wrong ones), and so do items none of whose samples
-    was right; an item that was dropped for another reason stays out. `fair`: only samples below this
-    number count (see vlt.workspace.lineage.fair_samples).
-    """
-    import pyarrow.compute as pc
-
-    names = [*ITEM.names, "sample", "verdict"]
-    kept = dataset.table(names)
-    gone = dataset.dropped()
-    items = kept.select(ITEM.names)
-    verdicts = kept.select(["id", "sample", "verdict"])
-    if gone.num_rows:
-        by_verdict = gone.filter(pc.equal(gone["filter"], "verify"))
-        items = pa.concat_tables([items, by_verdict.select(ITEM.names)])
-        verdicts = pa.concat_tables([verdicts, gone.select(["id", "sample", "verdict"])])
-    if fair is not None:
-        verdicts = verdicts.filter(pc.less(verdicts["sample"], fair))
-    _, first = _first_of_each(items["id"])
-    items = items.take(first)
-    judged = verdicts.filter(pc.is_in(verdicts["verdict"], pa.array(["correct", "wrong"])))
-    right = pc.equal(judged["verdict"], "correct").cast(pa.float32())
-    rates = (
-        pa.table({"id": judged["id"], "right": right}).group_by("id").aggregate([("right", "mean")])
-    )
-    rate = dict(zip(rates["id"].to_pylist(), rates["right_mean"].to_pylist(), strict=True))
-    column = pa.array([rate.get(id) for id in items["id"].to_pylist()], pa.float32())
-    return items.append_column("pass_rate", column)
-
-
-def band(items: pa.Table, low: float | None, high: float | None) -> pa.Table:
-    """The items whose pass rate lies in [low, high]; one that was never sampled passes."""
-    import pyarrow.compute as pc
-
-    keep = pc.is_null(items["pass_rate"])
-    inside = pc.and_(
-        pc.greater_equal(items["pass_rate"], -1.0 if low is None else low),
-        pc.less_equal(items["pass_rate"], 2.0 if high is None else high),
-    )
-    return items.filter(pc.or_(keep, pc.fill_null(inside, False)))
-
-
-def _first_of_each(ids: pa.ChunkedArray) -> tuple[list[str], list[int]]:
-    seen: dict[str, int] = {}
-    for position, id in enumerate(ids.to_pylist()):
-        seen.setdefault(id, position)
-    return list(seen), list(seen.values())
 
 
 def _rows(dataset: Dataset, rows: pa.Table | None) -> Iterator[Row]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vlt.datagen.benchmarks.catalog import Benchmark
-from vlt.datagen.sources.record import MAX_TEXT, BadRow, Row
+from vlt.datagen.sources.row import MAX_TEXT, BadRow, Row
 from vlt.prompts import LETTERS, question_text
 
 KEPT_ELSEWHERE = ("question", "answer", "choices", "source", "meta", "images")

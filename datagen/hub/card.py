@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from vlt import __version__
 from vlt.datagen.hub.card_metadata import yaml_metadata
-from vlt.datagen.hub.dropped import dropped_path, dropped_rows
+from vlt.datagen.hub.dropped import dropped_path
 from vlt.datagen.hub.markdown import bars, markdown_table, parameter_leaves
 from vlt.images.store import ImageStore
 from vlt.workspace.lineage import parent_of
@@ -29,11 +29,12 @@ COLUMNS = {
     "meta": "JSON: what the source said beside this",
     "caption": "the caption that a text-only model reasoned over",
     "caption_model": "the model that wrote the caption",
+    "caption_finish_reason": "how the caption ended: stop",
     "sample": "index of the response among those to the same item",
     "response": "all that the model wrote",
     "reasoning": "what stands inside <think>",
     "predicted": "the answer that the response commits itself to",
-    "finish_reason": "stop or length",
+    "finish_reason": "stop, length (cut), or a server's own word",
     "prompt_tokens": "tokens of the prompt",
     "completion_tokens": "tokens of the response",
     "model": "the model that wrote the response",
@@ -239,7 +240,7 @@ def _type(type: pa.DataType) -> str:
 
 def _taken_out(dataset: Dataset, repo: str, split: str) -> list[str]:
     """Where the rows are that are not in the data."""
-    rows = dropped_rows(dataset)
+    rows = len(dataset.dropped)
     if not rows:
         return []
     return [

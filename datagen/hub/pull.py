@@ -67,12 +67,12 @@ def pull_dataset(
             writer.received = manifest
             for path in paths:
                 if path.startswith(lineage_path(split)):
-                    target = writer.folder / LINEAGE_FOLDER / Path(path).name
+                    target = writer.provenance / LINEAGE_FOLDER / Path(path).name
                     target.parent.mkdir(exist_ok=True)
                     shutil.copyfile(fetch(path), target)
             beside = sorted(p for p in paths if Path(p).suffix == ".parquet")
             taken_out = [p for p in beside if p.startswith(dropped_path(split, "dropped-"))]
-            with ImageStore(store.images) as images, ImagesApart() as apart:
+            with ImageStore(store.images_folder) as images, ImagesApart() as apart:
                 for path in shards:
                     shard = fetch(path)
                     say(path)

@@ -58,10 +58,10 @@ def push_dataset(
     folder = fresh_folder(store.root / ".push" / dataset.manifest.digest[:16])
     operations: list[Any] = []
     try:
-        with ImageStore(store.images) as images:
+        with ImageStore(store.images_folder) as images:
             for shard in parquet_shards(dataset, images, folder, split=split):
                 operations.append(_sent(api, repo, f"data/{shard.name}", shard, say))
-            for file in dataset.dropped_files:
+            for file in dataset.dropped.files:
                 path = dropped_path(split, file.name)
                 operations.append(_sent(api, repo, path, file, say, keep=True))
             for shard in picture_shards(dataset, images, folder):

@@ -9,7 +9,8 @@ from typing import Any
 from vlt.datagen.benchmarks.catalog import BENCHMARKS, Benchmark
 from vlt.datagen.benchmarks.source import BenchmarkSource
 from vlt.datagen.sources.known import KNOWN, Known, KnownSource
-from vlt.datagen.sources.record import Row, Unreadable
+from vlt.datagen.sources.paths import Folders
+from vlt.datagen.sources.row import Row, Unreadable
 from vlt.errors import UsageError, UserError
 
 
@@ -17,7 +18,8 @@ class Miniature:
     """The drawn world of the demo: n pictures with questions of certain families."""
 
     name = where = "miniature"
-    folder: Path | None = None
+    folder: Folders | None = None
+    as_it_is = True
     DEFAULTS: Mapping[str, Any] = {"n": 256, "families": None, "split": "train", "seed": 0}
 
     def __init__(self, settings: Mapping[str, Any]):
@@ -41,6 +43,7 @@ class Miniature:
         elif isinstance(self.settings["families"], str):
             self.settings["families"] = self.settings["families"].split(",")
         self.description: dict[str, Any] = {}
+        self.notes: list[str] = []
 
     def columns(self) -> list[str]:
         """The names of a record's fields."""
@@ -79,12 +82,16 @@ def _benchmark(benchmark: Benchmark) -> Callable[..., BenchmarkSource]:
     return lambda settings, **where: BenchmarkSource(benchmark, settings, **where)
 
 
-def _miniature(settings: Mapping[str, Any], **where: str | None) -> Miniature:
+def _miniature(
+    settings: Mapping[str, Any], *, folder: Path | None = None, **where: str | None
+) -> Miniature:
     given = [name for name, value in where.items() if value]
     if given:
         raise UsageError(
             f"source 'miniature' takes no --{given[0]}; its split is --set split=heldout"
         )
+    if folder:
+        raise UsageError("source 'miniature' draws its images; leave out --image-root")
     return Miniature(settings)
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from vlt.datagen.sources.record import Row, Unreadable
+from vlt.datagen.sources.paths import Folders
+from vlt.datagen.sources.row import Row, Unreadable
+from vlt.datagen.sources.values import Convert, converter
 from vlt.errors import UsageError, UserError
 
 
 class HubSource:
     """One split of one configuration; the revision is resolved first and is the identity."""
 
-    folder: Path | None = None
+    folder: Folders | None = None
+    as_it_is = False
 
     def __init__(self, repo: str, split: str | None, config: str | None, revision: str | None):
         self.repo, self.config = repo, config
@@ -21,6 +23,7 @@ class HubSource:
         self.revision = self._resolve(revision)
         self.split = split or self._only_split()
         self.description: dict[str, Any] = {}
+        self.notes: list[str] = []
 
     def columns(self) -> list[str]:
         """The names of the features."""
@@ -32,11 +35,7 @@ class HubSource:
         stream = self._load()
         keep = [c for c in stream.column_names or [] if c not in leave_out]
         stream = stream.select_columns(keep) if keep and leave_out else stream
-        labels = {
-            name: feature
-            for name, feature in (stream.features or {}).items()
-            if type(feature).__name__ == "ClassLabel"
-        }
+        change = _changes(stream.features)
         rows = iter(stream)
         while True:
             try:
@@ -45,9 +44,9 @@ class HubSource:
                 return
             except Exception as error:
                 raise self._trouble(error) from error
-            for name, feature in labels.items():
-                if row.get(name) is not None and row[name] >= 0:
-                    row[name] = feature.int2str(row[name])
+            for name, convert in change.items():
+                if row.get(name) is not None:
+                    row[name] = convert(row[name])
             yield {name: self._with_bytes(value) for name, value in row.items()}
 
     def identity(self, columns: Mapping[str, str]) -> dict[str, Any]:  # noqa: ARG002
@@ -70,7 +69,7 @@ class HubSource:
         return sha
 
     def _only_split(self) -> str:
-        splits = list(self._open(None))
+        splits = list(self._open(None))  # raises where a configuration must be named
         if len(splits) == 1 or "train" in splits:
             return "train" if "train" in splits else splits[0]
         raise UsageError(f"{self.where} has the splits {', '.join(splits)}; name one with --split")
@@ -106,6 +105,16 @@ class HubSource:
     def _trouble(self, error: Exception) -> UserError:
         """One sentence for whatever `datasets` and `huggingface_hub` raise."""
         name, words = type(error).__name__, " ".join(str(error).split())[:300]
+        if self.config is None and "onfig name is missing" in words:
+            return UsageError(
+                f"{self.where} has the configurations {_configurations(str(error))}; name one with "
+                "--config"
+            )
+        if "BuilderConfig" in words and "not found" in words:
+            return UsageError(
+                f"{self.where} has no configuration {self.config!r}; it has "
+                f"{_configurations(str(error))}"
+            )
         if "NotFound" in name and "Revision" in name:
             return UserError(f"{self.where} has no such revision ({words})")
         if "NotFound" in name or "Gated" in name:
@@ -116,3 +125,20 @@ class HubSource:
         if isinstance(error, OSError) or "Connect" in name or "Timeout" in name:
             return UserError(f"{self.where} cannot be reached ({name}: {words})")
         return UserError(f"{self.where} cannot be read ({name}: {words})")
+
+
+def _changes(features: Any) -> dict[str, Convert]:
+    """What must be done to values of these columns so that they stay what they are (values.py)."""
+    if not features:
+        return {}
+    described = features.to_dict()
+    found = {
+        field.name: converter(field.type, described.get(field.name))
+        for field in features.arrow_schema
+    }
+    return {name: convert for name, convert in found.items() if convert}
+
+
+def _configurations(words: str) -> str:
+    """The names in the brackets of what `datasets` says."""
+    return words.partition("[")[2].partition("]")[0].replace("'", "") or "several"

@@ -8,23 +8,26 @@ that stand in very many of the rows are templates as well and do not count (see 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlt.errors import UsageError, UserError
+from vlt.fields import Option
 from vlt.filters.duplicates.exact import joined
 from vlt.filters.duplicates.hashing import Hashes, word_blocks
 from vlt.filters.duplicates.minhash import Common, common_grams, is_common
 from vlt.filters.duplicates.near_dedup import images_of, sampled_questions
 from vlt.filters.duplicates.near_images import alike, hashes_of, near_pairs
-from vlt.filters.protocol import Judgement, Mask, everything
+from vlt.filters.protocol import NEVER, Judgement, Mask, Once, everything, with_found
 from vlt.filters.text import Ints
 from vlt.images.store import ImageStore
-from vlt.workspace.store import REF, Dataset, Store
+from vlt.workspace.reason import Reason
+from vlt.workspace.store import REF, Dataset
+from vlt.workspace.workspace import Workspace
 
 IMAGES = ("near", "same", "ignore")
 INSTRUCTION = r"^\s*(?:Hint: |Please first )[^\n]*\nQuestion: "
@@ -53,9 +56,10 @@ class Decontaminate:
     name: ClassVar[str] = "decontaminate"
     columns: ClassVar[tuple[str, ...]] = ("id", "question", "choices", "images")
     threads: ClassVar[bool] = True
+    of_items: ClassVar[bool] = True
 
-    against: tuple[str, ...] | str = ()
-    """Datasets of the workspace: names, name@v3 or name@r2."""
+    against: Annotated[tuple[str, ...] | str, Option("--decontaminate", metavar="DATASET,...")] = ()
+    """Take out what these datasets ask: names, name@v3 or name@r2."""
     ngram: int = 8
     """Words in an n-gram."""
     share: float = 0.5
@@ -64,8 +68,10 @@ class Decontaminate:
     """Words alone count in questions of so many, or without images."""
     images: str = "near"
     """near: also rescaled or encoded again; same: by sha256; ignore."""
-    known: Any = field(default=None, init=False, repr=False, compare=False)
-    """Found by `prepared`."""
+    references: Sequence[Dataset] = field(default=(), init=False, repr=False, compare=False)
+    """The benchmarks, which are parents of what is made; found by `prepared`."""
+    known: Once[Known] = field(default=NEVER, init=False, repr=False, compare=False)
+    """What the benchmarks ask; found by `prepared`."""
 
     def __post_init__(self) -> None:
         against = self.against.split(",") if isinstance(self.against, str) else self.against
@@ -84,43 +90,42 @@ class Decontaminate:
                 f"decontaminate: images {self.images!r} is not known; write {', '.join(IMAGES)}"
             )
 
-    def references(self, store: Store) -> list[Dataset]:
-        """The benchmarks, which are parents of what is made.
+    def prepared(self, workspace: Workspace, parents: Sequence[Dataset]) -> Decontaminate:
+        """With the benchmarks; their n-grams and images are looked up when the first row comes.
 
-        Raises UserError where one is not in the workspace.
+        Raises UserError where a benchmark is not in the workspace.
         """
         for name in self.against:
-            if REF.fullmatch(name) and not store.versions(name.partition("@")[0]):
+            if REF.fullmatch(name) and not workspace.versions(name.partition("@")[0]):
                 raise UserError(
-                    f"no dataset {name!r} in workspace {str(store.root)!r} to decontaminate against; "
+                    f"no dataset {name!r} in workspace {str(workspace.root)!r} to decontaminate against; "
                     f"a benchmark that `vlt sources` lists comes with `vlt import {name}`"
                 )
-        return [store.open(name) for name in self.against]
+        benchmarks = [workspace.open(name) for name in self.against]
 
-    def prepared(self, store: Store, parents: Sequence[Dataset]) -> Decontaminate:
-        """With the benchmarks' n-grams and images looked up."""
-        benchmarks = self.references(store)
-        ready = replace(self)
-        names, grams, owners = _questions(benchmarks, self.ngram)
-        known = Known(
-            *_first_owners(grams, owners),
-            names=names,
-            images=self._shown(store, parents, benchmarks),
-            common=common_grams(sampled_questions(parents), self.ngram),
-        )
-        object.__setattr__(ready, "known", known)
-        return ready
+        def known() -> Known:
+            names, grams, owners = _questions(benchmarks, self.ngram)
+            return Known(
+                *_first_owners(grams, owners),
+                names=names,
+                images=self._shown(workspace, parents, benchmarks),
+                common=common_grams(sampled_questions(parents), self.ngram),
+            )
+
+        return with_found(self, references=benchmarks, known=Once(known))
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
         """The reason names the benchmark's question, and how near it is (see pairs.py)."""
-        images = rows.column("images").to_pylist()
-        reasons: list[str | None] = [None] * rows.num_rows
+        known, images = self.known(), rows.column("images").to_pylist()
+        reasons: list[Reason | None] = [None] * rows.num_rows
         for row, question, part in self._worded(rows, np.array([bool(e) for e in images], bool)):
-            reasons[row] = f"words: as in {question} ({part:.0%} of its {self.ngram}-grams)"
+            reasons[row] = Reason(
+                "words", f"as in {question} ({part:.0%} of its {self.ngram}-grams)"
+            )
         for row, each in enumerate(images):
-            shown = [self.known.images[name] for name in each if name in self.known.images]
+            shown = [known.images[name] for name in each if name in known.images]
             if shown:
-                reasons[row] = f"image: as in {shown[0][0]} ({shown[0][1]})"
+                reasons[row] = Reason("image", f"as in {shown[0][0]} ({shown[0][1]})")
         keep = everything(rows)
         keep[[row for row, reason in enumerate(reasons) if reason]] = False
         return Judgement(keep, [reason for reason in reasons if reason])
@@ -128,7 +133,7 @@ class Decontaminate:
     def _worded(self, rows: pa.RecordBatch, pictured: Mask) -> list[tuple[int, str, float]]:
         """(row, the benchmark's question that holds most of its n-grams, the share that it or
         another question holds)."""
-        known, found = self.known, []
+        known, found = self.known(), []
         if not len(known.grams):
             return []
         for block in word_blocks(_asked(rows)):
@@ -149,7 +154,7 @@ class Decontaminate:
         return found
 
     def _shown(
-        self, store: Store, parents: Sequence[Dataset], benchmarks: Sequence[Dataset]
+        self, workspace: Workspace, parents: Sequence[Dataset], benchmarks: Sequence[Dataset]
     ) -> dict[str, tuple[str, str]]:
         """Images of ours that a benchmark shows -> (its first question that does, how near)."""
         if self.images == "ignore":
@@ -165,7 +170,7 @@ class Decontaminate:
         ours, theirs = images_of(parents), list(asked)
         found = {name: (asked[name], "the same file") for name in ours if name in asked}
         if self.images == "near" and ours and theirs:
-            with ImageStore(store.images) as images:
+            with ImageStore(workspace.images_folder) as images:
                 mine, yours = hashes_of(images, ours), hashes_of(images, theirs)
                 pairs = near_pairs(mine, yours)
                 for one, other in zip(*alike(images, ours, pairs, theirs), strict=True):

@@ -18,6 +18,7 @@ from vlt.errors import UsageError
 from vlt.filters.duckdb_scratch import Scratch
 from vlt.filters.protocol import Judgement
 from vlt.filters.text import normalised
+from vlt.workspace.reason import Reason
 from vlt.workspace.schema import ITEM
 
 KEEP = {
@@ -64,6 +65,7 @@ class Dedup:
 
     name: ClassVar[str] = "dedup"
     columns: ClassVar[tuple[str, ...]] = ("id",)
+    of_items: ClassVar[bool] = True
 
     on: tuple[str, ...] = ("question", "choices", "images")
     keep: str = "first"
@@ -117,4 +119,6 @@ def kept_items(view: pa.Table, keep: str, reason: str, scratch: Scratch) -> Judg
     keep_mask = np.ones(len(view), bool)
     keep_mask[out["place"].to_numpy()] = False
     pairs = zip(out["kept"].to_pylist(), out["cluster"].to_pylist(), strict=True)
-    return Judgement(keep_mask, [f"{reason}: as {kept}, cluster {name}" for kept, name in pairs])
+    return Judgement(
+        keep_mask, [Reason(reason, f"as {kept}, cluster {name}") for kept, name in pairs]
+    )

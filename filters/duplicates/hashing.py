@@ -2,19 +2,21 @@
 
 A word is hashed eight bytes at a time, all words at once. Texts are taken in blocks of 256 KB, so
 that the arrays stay in the cache. Case does not count. Words are parted by whitespace and by the
-marks in `APART`; the signs of arithmetic belong to a word, since "3 < 5" is not "3 > 5".
+marks in `APART`, and in scripts without spaces as vlt.segment parts them; the signs of arithmetic belong
+to a word, since "3 < 5" is not "3 > 5".
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from vlt.filters.text import Bytes, Ints, buffers
+from vlt.segment import numerals, segmented
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 BLOCK = 1 << 18
@@ -58,7 +60,7 @@ class Block:
     offsets: Ints
     """[texts + 1] into `words`."""
     numbers: Hashes
-    """[texts] a hash of the digits that stand in it, whatever their order; 0 for none."""
+    """[texts] a hash of the digits and numerals that stand in it, whatever their order; 0 for none."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -94,6 +96,27 @@ class Block:
 
 def word_blocks(column: pa.Array) -> Iterator[Block]:
     """The column's texts by their words."""
+    spaced = segmented(column)
+    if spaced is column:
+        yield from _parted(column)
+        return
+    others = _hash_sums(numerals(column))
+    for block in _parted(spaced):
+        here = others[block.start : block.start + len(block)]
+        yield replace(block, numbers=block.numbers + here)
+
+
+def _hash_sums(column: pa.Array) -> Hashes:
+    """[texts] the sum of its words' hashes."""
+    sums = [np.zeros(0, np.uint64)]
+    for block in _parted(column):
+        total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(block.words, dtype=np.uint64)])
+        sums.append(np.diff(total[block.offsets]))
+    return np.concatenate(sums)
+
+
+def _parted(column: pa.Array) -> Iterator[Block]:
+    """Texts whose words are parted by spaces and `APART`."""
     data, offsets = buffers(column)
     start = 0
     while start < len(column):

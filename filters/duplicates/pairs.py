@@ -20,10 +20,7 @@ def pairs_of(store: Store, dataset: Dataset) -> list[dict[str, Any]]:
     """One pair for each item that decontamination dropped, in the rows' order (see COLUMNS)."""
     pairs: dict[tuple[str, str], dict[str, Any]] = {}
     wanted: dict[str, set[str]] = {}
-    if not dataset.dropped_files:
-        return []
-    gone = dataset.dropped().select(["filter", "reason", "id", "question"])
-    for batch in gone.to_batches():
+    for batch in dataset.dropped.batches(["filter", "reason", "id", "question"]):
         for row in batch.to_pylist():
             found = REASON.fullmatch(row["reason"] or "")
             if row["filter"] != "decontaminate" or not found:

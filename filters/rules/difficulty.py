@@ -1,80 +1,22 @@
-"""How often does a model solve an item? All right or all wrong teaches GRPO nothing.
-
-The pass rate of an item is the share of its samples that are correct; a sample that was cut at its
-length limit counts as not correct even where nobody graded it.
-"""
+"""Only items that the model solves now and then: all right or all wrong teaches GRPO nothing."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from vlt.errors import UsageError, UserError
+from vlt.errors import UsageError
+from vlt.fields import Option
 from vlt.filters.duckdb_scratch import Scratch
+from vlt.filters.pass_rate import READS, Band, counted, rate_of_each
 from vlt.filters.protocol import Judgement
+from vlt.workspace.lineage import fair_samples
+from vlt.workspace.reason import Reason
 from vlt.workspace.store import Dataset
-
-READS = ("id", "verdict", "finish_reason")
-_RATES = """
-    select id, count(*)::int as n, count_if(solved)::int as correct,
-        avg(solved::int)::float as pass_rate
-    from rows where counts group by id order by min(place)
-"""
-
-
-def _counted(rows: pa.RecordBatch) -> pa.RecordBatch:
-    verdict = rows.column("verdict")
-    cut = pc.equal(pc.fill_null(rows.column("finish_reason"), ""), "length")
-    columns = {
-        "id": rows.column("id"),
-        "solved": pc.fill_null(pc.equal(verdict, "correct"), False),
-        "counts": pc.or_(pc.is_valid(verdict), cut),
-    }
-    return pa.RecordBatch.from_pydict(columns)
-
-
-def _rates(view: pa.Table, scratch: Scratch) -> pa.Table:
-    return scratch.query(_RATES, rows=view.append_column("place", pa.array(np.arange(len(view)))))
-
-
-def pass_rates(samples: Dataset) -> pa.Table:
-    """id, n, correct, pass_rate of each item of a dataset of graded samples.
-
-    The rows that filters took out count too, so the version that `verify` made will do. Raises
-    UserError where nothing has been graded.
-    """
-    if samples.kind != "sample":
-        raise UsageError(
-            f"{samples.ref} holds {samples.kind}s; pass rates are counted over samples"
-        )
-    rates = rates_of(with_dropped(samples, READS))
-    if not rates.num_rows and samples.manifest.rows:
-        raise UserError(
-            f"{samples.ref} has no verdicts; write them with `vlt filter {samples.ref} --verify`"
-        )
-    return rates
-
-
-def rates_of(batches: Iterable[pa.RecordBatch]) -> pa.Table:
-    """id, n, correct, pass_rate of the items of these samples; those not graded do not count."""
-    schema = pa.schema([("id", pa.string()), ("solved", pa.bool_()), ("counts", pa.bool_())])
-    view = pa.Table.from_batches([_counted(batch) for batch in batches], schema)
-    with tempfile.TemporaryDirectory(prefix="vlt-") as folder:
-        return _rates(view, Scratch(Path(folder)))
-
-
-def with_dropped(samples: Dataset, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The rows that were kept, then those that were not."""
-    yield from samples.batches(columns)
-    if samples.dropped_files:
-        yield from samples.dropped().select(list(columns)).to_batches()
+from vlt.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -83,40 +25,43 @@ class Difficulty:
 
     name: ClassVar[str] = "difficulty"
     columns: ClassVar[tuple[str, ...]] = READS
+    of_items: ClassVar[bool] = True
 
-    band: str = "0.2:0.8"
-    """LOW:HIGH."""
+    band: Annotated[str, Option("--difficulty", metavar="LOW:HIGH")] = "0.2:0.8"
+    """Items whose pass rate lies in this band, ends included, e.g. 0.2:0.8."""
 
     def __post_init__(self) -> None:
-        self._ends()
-
-    def _ends(self) -> tuple[float, float]:
         try:
-            low, high = (float(end) for end in self.band.split(":"))
-        except ValueError:
-            low, high = 1, 0
-        if not 0 <= low <= high <= 1:
-            raise UsageError(
-                f"difficulty: {self.band!r} is not a band; write LOW:HIGH, such as 0.2:0.8"
-            )
-        return low, high
+            Band.parse(self.band)
+        except UsageError as error:
+            raise UsageError(f"difficulty: {error}") from None
+
+    def prepared(self, workspace: Workspace, parents: Sequence[Dataset]) -> Difficulty:
+        """Raises UsageError where pass rates would be those of items drawn again if wrong."""
+        for parent in parents:
+            if fair_samples(workspace, parent) is not None:
+                raise UsageError(
+                    f"{parent.ref} was sampled with --until-correct, which biases the pass rates "
+                    "that difficulty goes by; sample without it, or use `vlt train grpo "
+                    "--difficulty`, which counts the first k samples alone"
+                )
+        return self
 
     def view(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """id, solved, counts."""
-        return _counted(rows)
+        return counted(rows)
 
-    def decide(self, view: pa.Table, scratch: Scratch) -> Judgement:
-        """An item none of whose samples was graded is outside."""
-        low, high = self._ends()
-        rates = _rates(view, scratch)
+    def decide(self, view: pa.Table, scratch: Scratch) -> Judgement:  # noqa: ARG002
+        """An item none of whose samples was judged is outside."""
+        rates = rate_of_each(view, view["id"])
+        keep = Band.parse(self.band).holds(rates)
         outside = "pass rate outside the band"
-        rate = dict(zip(rates["id"].to_pylist(), rates["pass_rate"].to_pylist(), strict=True))
-        each = [rate.get(id) for id in view["id"].to_pylist()]
-        # The rates are 32-bit; 0.2 of five samples must lie in 0.2:0.8.
-        inside = [r is not None and low - 1e-6 <= r <= high + 1e-6 for r in each]
-        reasons = [
-            "no graded sample" if r is None else f"{outside}: {r:.2f} not in {self.band}"
-            for r, ok in zip(each, inside, strict=True)
-            if not ok
-        ]
-        return Judgement(np.array(inside, bool), reasons)
+        return Judgement(
+            keep,
+            [
+                Reason("no graded sample")
+                if rate is None
+                else Reason(outside, f"{rate:.2f} not in {self.band}")
+                for rate in rates.filter(pa.array(~keep)).to_pylist()
+            ],
+        )

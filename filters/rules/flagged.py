@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
-from vlt.filters.protocol import Judgement
+from vlt.filters.protocol import Judgement, with_found
 from vlt.workspace.flags import Flags, Key
-from vlt.workspace.store import Store
+from vlt.workspace.reason import Reason
+from vlt.workspace.store import Dataset
+from vlt.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -23,16 +25,16 @@ class Flagged:
     name: ClassVar[str] = "flagged"
     columns: ClassVar[tuple[str, ...]] = ("id",)
     threads: ClassVar[bool] = True
+    of_items: ClassVar[bool] = True
+    option: ClassVar[str] = "--drop-flagged"
 
     marks: Mapping[Key, tuple[str, str]] = field(default_factory=dict, init=False)
     """(id, sample, model) -> (mark, note); read from the workspace."""
 
-    def located(self, store: Store) -> Flagged:
+    def prepared(self, workspace: Workspace, parents: Sequence[Dataset]) -> Flagged:  # noqa: ARG002
         """The same filter with the workspace's flags as they are now."""
-        found = {flag.key: (flag.mark, flag.note) for flag in Flags(store.root).all()}
-        new = Flagged()
-        object.__setattr__(new, "marks", found)
-        return new
+        found = {flag.key: (flag.mark, flag.note) for flag in Flags(workspace.root).all()}
+        return with_found(self, marks=found)
 
     def identity(self) -> dict[str, Any]:
         """How many rows are flagged, and a digest of every mark: another flag, another version."""
@@ -51,7 +53,7 @@ class Flagged:
             mark, note = self._mark(ids[place], rows, place)
             if mark == "flag":
                 keep[place] = False
-                reasons.append(f"flagged: {note}" if note else "flagged")
+                reasons.append(Reason("flagged", note))
         return Judgement(keep, reasons)
 
     def _mark(self, row_id: str, rows: pa.RecordBatch, place: int) -> tuple[str, str]:

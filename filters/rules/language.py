@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlt.filters.protocol import Judgement, everything
+from vlt.workspace.reason import Reason
 
 SCRIPTS = (
     "Han Hiragana Katakana Hangul Cyrillic Arabic Hebrew Thai Devanagari Bengali Tamil Telugu "
@@ -52,4 +53,6 @@ class Language:
         own = pc.match_substring_regex(asked, _OTHER).to_numpy(zero_copy_only=False)
         out = (shares > self.share) & ~own
         keep[odd[out]] = False
-        return Judgement(keep, [f"another script: {share:.0%} of it" for share in shares[out]])
+        return Judgement(
+            keep, [Reason("another script", f"{share:.0%} of it") for share in shares[out]]
+        )

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from vlt.errors import UsageError, UserError
-from vlt.filters.protocol import Judgement
+from vlt.fields import Option
+from vlt.filters.protocol import NEVER, Judgement, Once, with_found
 from vlt.images.store import ImageStore
 from vlt.prompts import Prompt, render
-from vlt.workspace.store import Dataset, Store
+from vlt.workspace.reason import Reason
+from vlt.workspace.store import Dataset
+from vlt.workspace.workspace import Workspace
 
 READS = ("question", "choices", "caption", "images", "response")
 
@@ -28,14 +31,15 @@ class MaxTokens:
     columns: ClassVar[tuple[str, ...]] = READS
     threads: ClassVar[bool] = False
 
-    tokens: int
-    model: str = ""
-    """Directory or name of the model that will be trained."""
+    tokens: Annotated[int, Option("--max-tokens", metavar="N")]
+    """Most tokens of prompt, images and response, by --model."""
+    model: Annotated[str, Option("--model", metavar="M")] = ""
+    """With --max-tokens: directory or name of the model that will be trained."""
     prompt: str = "{question}"
     """The user's text in training; slots as in vlt/prompts.py."""
     max_pixels: int | None = None
     """Largest image in training, in pixels (paper: 262144); None is the processor's own."""
-    counter: Any = field(default=None, init=False, repr=False, compare=False)
+    counter: Once[Counter] = field(default=NEVER, init=False, repr=False, compare=False)
     """Made by `prepared`."""
 
     def __post_init__(self) -> None:
@@ -56,23 +60,23 @@ class MaxTokens:
                 digest.update(file.name.encode() + b"\0" + file.read_bytes())
         return {"model": digest.hexdigest()}
 
-    def prepared(self, store: Store, parents: Sequence[Dataset]) -> MaxTokens:  # noqa: ARG002
-        """With the processor loaded."""
-        ready = replace(self)
-        object.__setattr__(ready, "counter", Counter(self, store))
-        return ready
+    def prepared(self, workspace: Workspace, parents: Sequence[Dataset]) -> MaxTokens:  # noqa: ARG002
+        """With the model's processor, loaded when the first row comes."""
+        return with_found(self, counter=Once(lambda: Counter(self, workspace)))
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
         """The reason says how many they are."""
-        counts = self.counter.count(rows.select(list(READS)).to_pylist())
+        counts = self.counter().count(rows.select(list(READS)).to_pylist())
         keep = counts <= self.tokens
-        return Judgement(keep, [f"over {self.tokens} tokens: {n}" for n in counts[~keep]])
+        return Judgement(
+            keep, [Reason(f"over {self.tokens} tokens", str(n)) for n in counts[~keep]]
+        )
 
 
 class Counter:
     """Counts as the processor does; an image's tokens hang on its size only and are asked for once."""
 
-    def __init__(self, filter: MaxTokens, store: Store):
+    def __init__(self, filter: MaxTokens, workspace: Workspace):
         from transformers import AutoProcessor
 
         try:
@@ -83,7 +87,7 @@ class Counter:
                 f"({' '.join(str(error).split())[:200]}); name the model that will be trained"
             ) from error
         self._prompt, self._pixels = Prompt(filter.prompt), filter.max_pixels
-        self._images = ImageStore(store.images)
+        self._images = ImageStore(workspace.images_folder)
         self._sizes: dict[tuple[int, int], int] = {}
 
     def count(self, rows: list[dict[str, Any]]) -> np.ndarray[Any, np.dtype[np.int64]]:

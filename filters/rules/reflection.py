@@ -21,7 +21,9 @@ from vlt.filters.protocol import Judgement, Mask, everything
 from vlt.filters.rules.verify import READS, check_grader, graded, incorrect
 from vlt.filters.text import Ints, buffers
 from vlt.grade import split_reasoning
+from vlt.workspace.reason import Reason
 
+NOTHING = Reason("nothing before the first second thought")
 KEYWORDS = ("Wait,", "But wait", "But the question")
 """The three that the paper names; upper and lower case count, as in a sentence's beginning."""
 
@@ -105,7 +107,7 @@ class TruncateReflections:
             thoughts.append(thought)
             cuts.append(parts[1].decode())
         if not changed:
-            return Judgement(keep, "nothing before the first second thought")
+            return Judgement(keep, NOTHING)
         where = np.zeros(rows.num_rows, bool)
         where[changed] = True
         mask = pa.array(where)
@@ -117,7 +119,7 @@ class TruncateReflections:
             name: pc.replace_with_mask(rows.column(name), mask, pa.array(values, pa.string()))
             for name, values in (("response", responses), ("reasoning", thoughts), ("cut", cuts))
         }
-        reasons = ["nothing before the first second thought"] * int(np.count_nonzero(~keep))
+        reasons = [NOTHING] * int(np.count_nonzero(~keep))
         judgement = Judgement(keep, reasons, columns, rewritten=len(changed))
         return self._graded_again(rows, judgement, where)
 
@@ -142,7 +144,9 @@ class TruncateReflections:
         lost = dict(zip(np.flatnonzero(again)[~still].tolist(), reasons, strict=True))
         before = iter(judged.each_reason())
         every = {row: next(before) for row in np.flatnonzero(~judged.keep).tolist()}
-        every |= {row: f"not correct after the cut: {reason}" for row, reason in lost.items()}
+        every |= {
+            row: Reason("not correct after the cut", reason.text) for row, reason in lost.items()
+        }
         judged.keep[list(lost)] = False
         judged.reasons = [every[row] for row in sorted(every)]
         judged.rewritten -= len(lost)

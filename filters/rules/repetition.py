@@ -17,6 +17,7 @@ import pyarrow as pa
 from vlt.errors import UsageError
 from vlt.filters.duplicates.hashing import Block, Hashes, word_blocks
 from vlt.filters.protocol import Judgement, everything
+from vlt.workspace.reason import Reason
 
 PLACES = 4
 
@@ -52,7 +53,7 @@ class Repetition:
                 reasons.append(reason)
         return Judgement(keep, reasons)
 
-    def _repetitive(self, block: Block) -> list[tuple[int, str]]:
+    def _repetitive(self, block: Block) -> list[tuple[int, Reason]]:
         grams, offsets = block.grams(self.ngram)
         counts = np.diff(offsets)
         start = offsets[:-1] * PLACES
@@ -69,9 +70,11 @@ class Repetition:
                 found.append((block.start + row, reason))
         return found
 
-    def _reason(self, grams: Hashes) -> str | None:
+    def _reason(self, grams: Hashes) -> Reason | None:
         _, times = np.unique(grams, return_counts=True)
         if times.max() >= self.times:
-            return f"looped: the same {self.ngram} words {times.max()} times"
+            return Reason("looped", f"the same {self.ngram} words {times.max()} times")
         share = 1 - len(times) / len(grams)
-        return f"repetitive: {share:.0%} of it stood before" if share > self.share else None
+        if share <= self.share:
+            return None
+        return Reason("repetitive", f"{share:.0%} of it stood before")

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from vlt.errors import UsageError
 from vlt.filters.protocol import Judgement, Mask, everything
 from vlt.grade import extract, grade_many
+from vlt.workspace.reason import Reason
 
 ANSWERS = ("tag", "boxed")
 _ORDER = {
@@ -47,7 +48,7 @@ class Format:
             wrong[counts != 1] = place
         out = wrong[wrong <= len(tags)]
         reasons = [
-            f"not one {tags[place]}" if place < len(tags) else "not think, then answer"
+            Reason(f"not one {tags[place]}" if place < len(tags) else "not think, then answer")
             for place in out.tolist()
         ]
         return Judgement(wrong > len(tags), reasons)
@@ -99,7 +100,7 @@ class Disagreement:
         for i, grade in zip(both, grades, strict=True):
             if grade.verdict == "wrong":
                 keep[i] = False
-                reasons.append(f"reasoning and answer differ: {said[i]} and {given[i]}")
+                reasons.append(Reason("reasoning and answer differ", f"{said[i]} and {given[i]}"))
         return Judgement(keep, reasons)
 
 

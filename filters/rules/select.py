@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlt.errors import UsageError, UserError
+from vlt.fields import Option
 from vlt.filters.duckdb_scratch import Scratch
 from vlt.filters.protocol import Judgement
 from vlt.filters.text import normalised
+from vlt.workspace.reason import Reason
 
 POLICIES = {
     "shortest": "the paper: the shortest first",
@@ -35,9 +37,10 @@ class Select:
     name: ClassVar[str] = "select"
     columns: ClassVar[tuple[str, ...]] = ("id", "sample", "response", "verdict")
 
-    policy: str = "shortest"
-    cap: int | None = None
-    """Responses of an item; None is one, and for `distinct` all."""
+    policy: Annotated[str, Option("--select", metavar="POLICY")] = "shortest"
+    """Which correct responses of an item: shortest, longest-but-one, distinct, first."""
+    cap: Annotated[int | None, Option("--cap", metavar="N")] = None
+    """With --select: responses of an item [one; of distinct, all]."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "policy", self.policy.replace("-", "_"))
@@ -104,8 +107,9 @@ class Select:
             keep &= rank <= self.cap
         out = np.flatnonzero(~keep)
         not_this = f"not {self.policy} among the item's correct responses"
+        again_said = "same words as another"
         reasons = [
-            "not correct" if not right[i] else "same words as another" if same[i] else not_this
+            Reason("not correct" if not right[i] else again_said if same[i] else not_this)
             for i in out.tolist()
         ]
         return Judgement(keep, reasons)

@@ -7,15 +7,17 @@ names because a pass rate (see difficulty.py) must be counted while the wrong on
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlt.errors import UsageError
+from vlt.fields import Option
 from vlt.filters.protocol import Judgement, everything
 from vlt.grade import grade_many
+from vlt.workspace.reason import Reason
 
 READS = ("response", "answer", "question", "choices", "answer_type")
 GRADERS = ("vlt", "paper")
@@ -39,12 +41,12 @@ def graded(rows: pa.RecordBatch, grader: str) -> dict[str, pa.Array]:
     }
 
 
-def incorrect(verdicts: pa.Array, reasons: pa.Array) -> tuple[np.ndarray, list[str]]:
+def incorrect(verdicts: pa.Array, reasons: pa.Array) -> tuple[np.ndarray, list[Reason]]:
     """(which samples are correct [n], why each of the others is not)."""
     right = pc.fill_null(pc.equal(verdicts, "correct"), False).to_numpy(zero_copy_only=False)
     wrong = pa.array(~right)
     pairs = zip(verdicts.filter(wrong).to_pylist(), reasons.filter(wrong).to_pylist(), strict=True)
-    return right, [f"{verdict or 'no verdict'}: {reason or ''}" for verdict, reason in pairs]
+    return right, [Reason(verdict or "no verdict", reason or "") for verdict, reason in pairs]
 
 
 def check_grader(grader: str) -> None:
@@ -61,8 +63,8 @@ class Grade:
     columns: ClassVar[tuple[str, ...]] = READS
     threads: ClassVar[bool] = False
 
-    grader: str = "vlt"
-    """vlt, or paper: upstream's rule, for comparison with its numbers."""
+    grader: Annotated[str, Option("--grader", metavar="G")] = "vlt"
+    """vlt, or paper: upstream's rule, for comparison with its numbers [vlt]."""
 
     def __post_init__(self) -> None:
         check_grader(self.grader)
@@ -93,8 +95,8 @@ class Verify:
     columns: ClassVar[tuple[str, ...]] = READS
     threads: ClassVar[bool] = False
 
-    grader: str = "vlt"
-    """vlt, or paper: upstream's rule, for comparison with its numbers."""
+    grader: Annotated[str, Option("--grader", metavar="G")] = "vlt"
+    """vlt, or paper: upstream's rule, for comparison with its numbers [vlt]."""
 
     def __post_init__(self) -> None:
         check_grader(self.grader)

@@ -72,7 +72,7 @@ def until(true: Callable[[], bool], child: subprocess.Popen[str], seconds: float
 
 
 def arrived(store: Store) -> int:
-    journal = Journal(store.journal)
+    journal = Journal(store.journal_file)
     try:
         return journal.count()
     finally:
@@ -92,7 +92,7 @@ def test_captions_though_the_engine_dies(workspace: Path, trained: Path) -> None
     vlt("import", "miniature", "-w", workspace, "--limit", rows, "--as", "good")
     store = Store(workspace)
     sha = hashlib.sha256(BROKEN).hexdigest()
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         info = ImageInfo(84, 56, "PNG", len(BROKEN), 0)
         images.add_new(Inspected(sha, BROKEN, info, converted=False))
     good = store.open("good").table().to_pylist()
@@ -108,7 +108,7 @@ def test_captions_though_the_engine_dies(workspace: Path, trained: Path) -> None
     assert child.returncode == 3, words
     made = store.open("captions")
     assert made.manifest.failed == {"HTTP 400": 1}
-    assert "Failed to load image" in made.dropped().to_pylist()[0]["reason"]
+    assert "Failed to load image" in made.dropped.table().to_pylist()[0]["reason"]
     found = made.table().to_pylist()
     assert [row["id"] for row in found] == [row["id"] for row in good]
     assert {row["caption"].split(":")[0] for row in found} == {"Shapes", "Bars", "Table"}
@@ -165,7 +165,7 @@ def test_a_server_that_is_stopped_and_started_again(workspace: Path, reasoner: S
     assert child.returncode == 3, words
     samples = store.open("samples")
     assert samples.manifest.failed == {"HTTP 400": k}
-    assert "maximum context length" in samples.dropped().to_pylist()[0]["reason"]
+    assert "maximum context length" in samples.dropped.table().to_pylist()[0]["reason"]
     assert samples.manifest.rows == arrived(store) == k * (rows - 1)
     assert stopped < k * (rows - 1)
     found = samples.table().to_pylist()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from annotated_types import Ge
 
 from vlt.errors import UserError
+from vlt.fields import Option
 from vlt.train.method import Method, Row
 from vlt.train.settings import Training
 
@@ -42,9 +43,9 @@ REJECTED = "rejected_response"
 class DpoTraining(Training):
     """With how an item's pairs are chosen among its samples."""
 
-    chosen: Policy = "first"
+    chosen: Annotated[Policy, Option(metavar="POLICY")] = "first"
     """Which of an item's correct samples is chosen: first, shortest, longest or random."""
-    rejected: Policy = "first"
+    rejected: Annotated[Policy, Option(metavar="POLICY")] = "first"
     """Which of its wrong samples is rejected: first, shortest, longest or random."""
     pairs: Annotated[int, Ge(1)] = 1
     """At most so many pairs an item, no sample in two of them where there are enough."""
@@ -57,8 +58,6 @@ def parameters(settings: DpoTraining) -> dict[str, Any]:
             raise UserError(
                 f"{name}: {value!r} is not a policy; there are {', '.join(get_args(Policy))}"
             )
-    if settings.pairs < 1:
-        raise UserError(f"pairs: {settings.pairs} leaves nothing to train on; give at least 1")
     return {"chosen": settings.chosen, "rejected": settings.rejected, "pairs": settings.pairs}
 
 
@@ -131,16 +130,19 @@ def _judged(store: Store, data: Dataset) -> Iterator[pa.RecordBatch]:
     """The samples of `data`, and those that were taken out on the way to it."""
     yield from data.batches(READS)
     for version in versions(store, data):
-        if version.dropped_files:
-            yield from version.dropped().select(list(READS)).to_batches()
+        yield from version.dropped.batches(READS)
 
 
 def versions(store: Store, data: Dataset) -> list[Dataset]:
     """`data` and the versions with samples that it was made from: what was dropped counts, too."""
-    from vlt.workspace.lineage import ancestors
+    from vlt.workspace.lineage import parent_of
 
-    found = (a.dataset for a in ancestors(store, data) if not a.again)
-    return [version for version in found if version.kind == "sample"]
+    found = {data.ref: data}
+    for parent in data.manifest.parents:
+        version = parent_of(store, data, parent)
+        if version and version.kind == "sample":
+            found.update((v.ref, v) for v in versions(store, version))
+    return list(found.values())
 
 
 def _by_item(batches: Iterable[pa.RecordBatch], verdict: str) -> dict[str, list[Candidate]]:

@@ -6,11 +6,11 @@ vlt train grpo --data items --model sft-model --set num_generations=8
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from vlt.errors import UserError
+from vlt.fields import Option
 from vlt.train.method import Method, Row
-from vlt.train.own_rewards import Missed, name_of
 from vlt.train.settings import Training
 
 if TYPE_CHECKING:
@@ -27,13 +27,22 @@ VERDICTS, MISSED = "verdicts", "reward-errors"
 class GrpoTraining(Training):
     """With what is rewarded, and which items are trained on."""
 
-    reward: dict[Any, float | str] = field(default_factory=dict)
+    reward: Annotated[dict[Any, float | str], Option(metavar="KEY=VALUE")] = field(
+        default_factory=dict
+    )
     """Weights: accuracy, format, length, ... (see vlt.train.rewards), and functions of one's own:
     ./mine.py:polite. [accuracy: 1]"""
-    difficulty: tuple[float | None, float | None] | None = None
+    difficulty: Annotated[tuple[float | None, float | None] | None, Option(metavar="LOW:HIGH")] = (
+        None
+    )
     """Only items whose pass rate lies in this band, ends included."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if all(isinstance(reward, str) for reward in self.reward):
+            return
+        from vlt.train.own_rewards import name_of
+
         named = {name_of(reward): weight for reward, weight in self.reward.items()}
         object.__setattr__(self, "reward", named)
 
@@ -73,7 +82,6 @@ def rows(store: Store, data: Dataset, settings: GrpoTraining) -> pa.Table | None
     """The distinct items of samples, within the band."""
     if data.kind != "sample":
         return None
-    from vlt.train.trl_rows import band, items_of_samples
     from vlt.workspace.lineage import fair_samples
 
     items = items_of_samples(data, fair_samples(store, data))
@@ -88,6 +96,27 @@ def rows(store: Store, data: Dataset, settings: GrpoTraining) -> pa.Table | None
     return items
 
 
+def items_of_samples(data: Dataset, fair: int | None = None) -> pa.Table:
+    """The distinct items of a dataset of graded samples, with the column pass_rate.
+
+    Items none of whose samples was kept are there as well, unless a filter took out the item itself
+    (see vlt.filters.pass_rate). `fair`: only samples below this number count.
+    """
+    from vlt.filters.pass_rate import rated_items
+    from vlt.filters.registry import of_items
+
+    return rated_items(data, of_items(), fair)
+
+
+def band(items: pa.Table, low: float | None, high: float | None) -> pa.Table:
+    """The items whose pass rate lies in [low, high]; where it is not known, it does not."""
+    import pyarrow as pa
+
+    from vlt.filters.pass_rate import Band
+
+    return items.filter(pa.array(Band(low, high).holds(items["pass_rate"])))
+
+
 def example(row: Row) -> Row | str:
     """Nothing is graded without a gold answer."""
     return {} if row.get("answer") else "no gold answer"
@@ -96,6 +125,7 @@ def example(row: Row) -> Row | str:
 def trainer(given: Given) -> Any:
     """TRL's trainer with our rewards, whose verdicts it keeps."""
     from vlt.train.grpo_trainer import RowsGRPOTrainer
+    from vlt.train.own_rewards import Missed
     from vlt.train.rewards import rewards
     from vlt.train.verdicts import Verdicts
 
@@ -112,6 +142,7 @@ def trainer(given: Given) -> Any:
 
 def finish(job: Job, steps: int) -> dict[str, Any]:
     """What was sampled, and how it was judged, stands beside the model."""
+    from vlt.train.own_rewards import Missed
     from vlt.train.verdicts import Verdicts
 
     Verdicts(job.path / VERDICTS).merge(job.path / "model" / "rollouts.parquet", steps)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlt.cli.options import WORKSPACE, As, Json, Limit, Workspace, open_store, parse_settings
+from vlt.cli.derived import derived
+from vlt.cli.options import WORKSPACE, As, Json, Workspace, open_store, parse_settings
 from vlt.cli.output import SOME_ROWS_FAILED, describe, exit_code, print_json, say
 from vlt.cli.progress import Progress
+from vlt.datagen.import_settings import Import
 from vlt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,69 +23,54 @@ if TYPE_CHECKING:
 SourceArgument = Annotated[
     str,
     typer.Argument(
-        metavar="SOURCE", help="JSONL, CSV, Parquet, a folder, a Hub id (user/name), or miniature."
+        metavar="SOURCE",
+        help="A file (JSONL, JSON, CSV, Parquet, Arrow, WebDataset), a pattern, a folder, a Hub id "
+        "(user/name), or a name of `vlt sources`.",
     ),
 ]
 
 
+@derived(what=Import(source=""))
 def import_(
     source: SourceArgument,
-    workspace: Workspace = WORKSPACE,
+    *,
+    what: Import,
     name: As = None,
     map_: Annotated[
         str | None,
         typer.Option("--map", help="Columns that cannot be guessed: question=problem,image=pic"),
     ] = None,
-    limit: Limit = None,
-    sample: Annotated[
-        int | None, typer.Option(min=1, help="Take N rows at random.", show_default=False)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of --sample.")] = 0,
-    where: Annotated[
+    path: Annotated[
         str | None,
         typer.Option(
-            help="SQL on question, choices, answer, answer_type, source and meta (other columns): "
-            "\"meta->>'grade' = '3'\"."
+            metavar="COPY", help="Of a source with a name: a copy of it, and not the Hub."
         ),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Split of a Hub dataset or a folder.")] = None,
-    config: Annotated[str | None, typer.Option(help="Configuration of a Hub dataset.")] = None,
-    revision: Annotated[str | None, typer.Option(help="Revision of a Hub dataset.")] = None,
-    image_root: Annotated[
-        Path | None,
-        typer.Option(help="Where image paths begin, if not in the file's own folder."),
-    ] = None,
-    private_urls: Annotated[
-        bool, typer.Option(help="Fetch images by URL from addresses of your own network, too.")
-    ] = False,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value of a named source, e.g. n=500.")
+        list[str] | None,
+        typer.Option("--set", help="key=value of a source with a name, or of a function: n=500."),
     ] = None,
+    workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
     """Import images with questions and gold answers; every row is checked as it enters."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from vlt.datagen.benchmarks import BY_NAME
     from vlt.datagen.sources import make_items
     from vlt.datagen.sources.columns import parse_map
 
     progress = Progress()
+    what = replace(
+        what,
+        source=source,
+        map=parse_map(map_),
+        settings=parse_settings(settings or []) | ({"path": path} if path else {}),
+    )
     dataset, existed = make_items(
         open_store(workspace),
-        source,
-        mapping=parse_map(map_),
-        limit=limit,
-        sample=sample,
-        seed=seed,
-        where=where,
-        split=split,
-        config=config,
-        revision=revision,
-        folder=image_root,
-        name=name or (source if source in BY_NAME else "items"),
-        source_settings=parse_settings(settings or []),
-        private_urls=private_urls,
+        what,
+        name=name or (source if source in BY_NAME else None),
         chosen=_say_columns,
         progress=progress,
     )
@@ -133,6 +120,7 @@ class Format(StrEnum):
     trl = "trl"
     sharegpt = "sharegpt"
     easyr1 = "easyr1"
+    dpo = "dpo"
 
 
 def export(
@@ -143,14 +131,16 @@ def export(
         typer.Option(
             help="parquet: all columns, images inside, for datasets.load_dataset; jsonl: with a "
             "folder of images; trl: prompt and completion, or prompt and answer; sharegpt: for "
-            "LLaMA-Factory; easyr1: for EasyR1 and verl."
+            "LLaMA-Factory; easyr1: for EasyR1 and verl; dpo: prompt, chosen and rejected."
         ),
     ] = Format.parquet,
     prompt: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="User text of trl and sharegpt, with {question}."),
+        typer.Option(metavar="FILE", help="User text of trl, dpo and sharegpt, with {question}."),
     ] = None,
-    system: Annotated[str | None, typer.Option(help="System text of trl and sharegpt.")] = None,
+    system: Annotated[
+        str | None, typer.Option(help="System text of trl, dpo and sharegpt.")
+    ] = None,
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -161,12 +151,12 @@ def export(
 
     store = open_store(workspace)
     version = with_rows(store.open(dataset))
-    if (prompt or system is not None) and format not in (Format.trl, Format.sharegpt):
+    if (prompt or system is not None) and format not in (Format.trl, Format.dpo, Format.sharegpt):
         raise UsageError(f"--format {format} holds questions and no prompts; leave out --prompt")
     if to.exists() and not to.is_dir():
         raise UsageError(f"--to {str(to)!r} is a file; name a folder")
     left_out: dict[str, int] = {}
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         if format is Format.parquet:
             files = list(parquet_shards(version, images, to))
         elif format is Format.jsonl:
@@ -176,13 +166,17 @@ def export(
         elif format is Format.easyr1:
             files = [write_easyr1(version, images, to)]
         else:
+            from vlt.train.training import rows_for
             from vlt.train.trl_rows import write_trl
 
+            method, rows = rows_for(store, version, "dpo" if format is Format.dpo else None)
             made = write_trl(
                 version,
                 to / "train.parquet",
+                method,
                 prompt=_rollout(prompt, system),
                 load_image=images.read,
+                rows=rows,
             )
             files, left_out = [made.file], dict(made.failed)
     if as_json:
@@ -215,6 +209,8 @@ def _rollout(file: Path | None, system: str | None) -> Prompt:
 
 def say_what_failed(dataset: Dataset) -> None:
     """The reasons with their counts, most frequent first, and how to see the rows."""
+    for note in dataset.manifest.facts.get("notes", []):
+        say(f"  {note}")
     counts = dict(dataset.manifest.failed)
     for reasons in dataset.manifest.dropped.values():
         for reason, count in reasons.items():

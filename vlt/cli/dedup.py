@@ -13,7 +13,8 @@ from vlt.cli.output import describe, exit_code, print_json, print_table
 from vlt.errors import UsageError
 
 if TYPE_CHECKING:
-    from vlt.workspace.store import Dataset, Store
+    from vlt.workspace.store import Dataset
+    from vlt.workspace.workspace import Workspace as Opened
 
 PRINTED, SHOWN = 10, 60
 """Pairs that are printed, and letters of a question."""
@@ -164,7 +165,7 @@ def _filtered(
 
 
 def _made(
-    store: Store, data: str, chain: list[Any], name: str | None, memory: str
+    store: Opened, data: str, chain: list[Any], name: str | None, memory: str
 ) -> tuple[Dataset, bool]:
     from vlt.filters.apply import make_filtered
 

@@ -84,7 +84,7 @@ def show(
         return
     room = _columns() - INDENT if sys.stdout.isatty() else None
     with ExitStack() as stack:
-        shown = _Images(store.images, stack, images)
+        shown = _Images(store.images_folder, stack, images)
         for number, row in enumerate(rows):
             print(
                 f"{chr(10) if number else ''}-- {row.get('version', version.ref)}, row {number + 1}"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vlt.errors import UsageError
+
+if TYPE_CHECKING:
+    from vlt.train.method import Method
 
 
 @dataclass(frozen=True)
@@ -18,22 +21,23 @@ class Taken:
     """The model to start from, where the recipe names it."""
 
 
-def take(method: str, recipe: str | None, number: int, phase: int) -> Taken | None:
+def take(method: Method, recipe: str | None, number: int, phase: int) -> Taken | None:
     """A round's SFT, or its n-th training by another method; None without a recipe."""
     if recipe is None:
         return None
+    from vlt.runs.plan import of_phase, training
     from vlt.runs.recipe import load_recipe
-    from vlt.runs.training_steps import of_phase, training
 
     found = load_recipe(recipe)
     if number > len(found.rounds):
         raise UsageError(f"--round {number}: recipe {found.name!r} has {len(found.rounds)} rounds")
     settings = found.rounds[number - 1]
-    if method == "sft":
+    if method.name == "sft":
         return Taken(training(settings.sft, found), found.models.base.model)
-    if phase > len(settings.grpo):
+    phases = settings.grpo if method.name == "grpo" else settings.of_method(method)
+    if phase > len(phases):
         raise UsageError(
-            f"--phase {phase}: round {number} of recipe {found.name!r} has "
-            f"{len(settings.grpo)} GRPO trainings"
+            f"--phase {phase}: round {number} of recipe {found.name!r} has {len(phases)} "
+            f"{method.name.upper()} trainings"
         )
-    return Taken(of_phase(settings.grpo[phase - 1], found), None)
+    return Taken(of_phase(phases[phase - 1], found), None)

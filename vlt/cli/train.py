@@ -1,26 +1,30 @@
-"""vlt train sft | grpo: TRL on a dataset of the workspace, into a checkpoint of the workspace."""
+"""vlt train METHOD: TRL on a dataset of the workspace, into a checkpoint of the workspace.
+
+There is one command for each training method (vlt.train.method); its options are the fields of the
+method's settings. A method of one's own is file.py:NAME.
+"""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from vlt.cli.options import WORKSPACE, Json, Workspace, open_store, parse_settings
+from vlt.cli.options import WORKSPACE, Json, Workspace
 from vlt.cli.output import describe, print_json, print_table, say
+from vlt.cli.overrides import changes, options, parameter
 from vlt.cli.progress import Progress
 from vlt.cli.taken import Taken, take
 from vlt.errors import UsageError
+from vlt.train.method import BUILT_IN, Method, find_method, is_method
 
 if TYPE_CHECKING:
-    from vlt.prompts import Prompt
-    from vlt.train.method import Method
-    from vlt.train.settings import Training
     from vlt.workspace.store import Dataset
-
-app = typer.Typer(no_args_is_help=True, help="Train a model with TRL: SFT, then GRPO.")
 
 Data = Annotated[str | None, typer.Option(help="The dataset. [the newest that fits]")]
 Model = Annotated[
@@ -31,210 +35,149 @@ RecipeName = Annotated[
     str | None, typer.Option("--recipe", help="Take settings, freeze, pixels and prompt from it.")
 ]
 RoundOfRecipe = Annotated[int, typer.Option("--round", min=1, help="With --recipe: which round.")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="A field of TRL's config; repeatable."),
+PhaseOfRecipe = Annotated[
+    int, typer.Option("--phase", min=1, help="With --recipe: which training of the round.")
 ]
-Freeze = Annotated[list[str] | None, typer.Option(help="vision_tower or projector; repeatable.")]
 MaxPixels = Annotated[int | None, typer.Option(min=1, help="Most pixels of an image.")]
 MinPixels = Annotated[int, typer.Option(min=0, help="Least pixels, with --max-pixels.")]
-MaxPromptTokens = Annotated[
-    int | None,
-    typer.Option(min=1, help="Leave out rows whose prompt is longer, image tokens included."),
-]
-Lora = Annotated[
-    list[str] | None,
-    typer.Option(metavar="KEY=VALUE", help="Train adapters: r=16, lora_alpha=32, quantize=true."),
-]
-PromptFile = Annotated[
-    Path | None,
-    typer.Option("--prompt", metavar="FILE", help="The user text, with the slot {question}."),
-]
-System = Annotated[str | None, typer.Option(metavar="TEXT", help="The system text. [none]")]
-Processes = Annotated[int | None, typer.Option(min=1, help="Processes (GPUs) of this machine.")]
-Accelerate = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="WORD", help="zero2, zero3, fsdp2, or an argument of accelerate's launcher."
-    ),
-]
 Output = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Copy the checkpoint there as well.")
 ]
-As = Annotated[str, typer.Option("--as", metavar="NAME", help="Name of the new checkpoint.")]
+As = typer.Option("--as", metavar="NAME", help="Name of the new checkpoint.")
 Explain = Annotated[
     bool, typer.Option("--explain", help="Print the settings beside TRL's defaults, and stop.")
 ]
 
 
-@app.command()
-def sft(
-    data: Data = None,
-    model: Model = None,
-    recipe: RecipeName = None,
-    round_: RoundOfRecipe = 1,
-    settings: Set = None,
-    freeze: Freeze = None,
-    max_pixels: MaxPixels = None,
-    min_pixels: MinPixels = 0,
-    max_prompt_tokens: MaxPromptTokens = None,
-    lora: Lora = None,
-    prompt: PromptFile = None,
-    system: System = None,
-    revision: Revision = None,
-    processes: Processes = None,
-    accelerate: Accelerate = None,
-    output: Output = None,
-    name: As = "sft-model",
-    explain: Explain = False,
-    workspace: Workspace = WORKSPACE,
-    as_json: Json = False,
-) -> None:
-    """Fine-tune a model on verified samples."""
-    _train("sft", take("sft", recipe, round_, 1), _options(locals()), {})
+class Methods(TyperGroup):
+    """The methods as commands; those of the user's own and of installed packages, too."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The method's command, made when it is asked for where it is none of vlt's."""
+        found = super().get_command(ctx, cmd_name)
+        if found or not is_method(cmd_name):
+            return found
+        own = typer.Typer(add_completion=False, rich_markup_mode=None)
+        method = find_method(cmd_name)
+        own.command(cmd_name, help=method.about)(command(method))
+        return typer.main.get_command(own)
 
 
-@app.command()
-def grpo(
-    data: Data = None,
-    model: Model = None,
-    recipe: RecipeName = None,
-    round_: RoundOfRecipe = 1,
-    phase: Annotated[
-        int, typer.Option(min=1, help="With --recipe: which GRPO training of the round.")
-    ] = 1,
-    settings: Set = None,
-    reward: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="Weights: accuracy=1 format=0.1; repeatable."),
-    ] = None,
-    difficulty: Annotated[
-        str | None, typer.Option(metavar="LOW:HIGH", help="Items by pass rate, e.g. 0.2:0.8.")
-    ] = None,
-    freeze: Freeze = None,
-    max_pixels: MaxPixels = None,
-    min_pixels: MinPixels = 0,
-    max_prompt_tokens: MaxPromptTokens = None,
-    lora: Lora = None,
-    prompt: PromptFile = None,
-    system: System = None,
-    revision: Revision = None,
-    processes: Processes = None,
-    accelerate: Accelerate = None,
-    output: Output = None,
-    name: As = "grpo-model",
-    explain: Explain = False,
-    workspace: Workspace = WORKSPACE,
-    as_json: Json = False,
-) -> None:
-    """Improve a model by reinforcement on the answers that the grader finds right."""
-    taken = take("grpo", recipe, round_, phase)
-    more = {}
-    if reward:
-        more["reward"] = {**(taken.training.reward if taken else {}), **parse_settings(reward)}
-    if difficulty:
-        more["difficulty"] = _band(difficulty)
-    _train("grpo", taken, _options(locals()), more)
+app = typer.Typer(
+    cls=Methods,
+    no_args_is_help=True,
+    help="Train a model with TRL: SFT, then GRPO or DPO, or a method of your own (file.py:NAME).",
+)
 
 
-OPTIONS = (
-    "data model settings freeze max_pixels min_pixels max_prompt_tokens lora prompt system revision "
-    "processes accelerate output name explain workspace as_json"
-).split()
+def command(method: Method) -> Callable[..., None]:
+    """The method's command: the options that all have, and those of its settings."""
+
+    def called(
+        *,
+        data: Data = None,
+        model: Model = None,
+        recipe: RecipeName = None,
+        round_: RoundOfRecipe = 1,
+        phase: PhaseOfRecipe = 1,
+        max_pixels: MaxPixels = None,
+        min_pixels: MinPixels = 0,
+        revision: Revision = None,
+        output: Output = None,
+        name: str,
+        explain: Explain = False,
+        workspace: Workspace = WORKSPACE,
+        as_json: Json = False,
+        **given: Any,
+    ) -> None:
+        taken = take(method, recipe, round_, phase)
+        training = _training(method, taken, given)
+        if max_pixels is not None:
+            training = replace(training, pixels={"min": min_pixels, "max": max_pixels})
+        if explain:
+            _explain(method, training, as_json)
+            return
+        start = model or (taken.model if taken else None)
+        if start is None:
+            raise UsageError(
+                f"nothing says which model to train; write vlt train {method.name} --model MODEL"
+            )
+        made = _train(workspace, method, data, (start, revision), training, name)
+        _told(made, output, as_json)
+
+    own = inspect.signature(called, eval_str=True).parameters
+    ordered = [own[name] for name in ("data", "model", "recipe", "round_")]
+    ordered += [] if method.name == "sft" else [own["phase"]]
+    ordered += options(method.training)
+    ordered += [own[name] for name in ("max_pixels", "min_pixels", "revision", "output")]
+    ordered += [parameter("name", str, As, default=f"{method.name}-model")]
+    ordered += [own[name] for name in ("explain", "workspace", "as_json")]
+    called.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
+    called.__annotations__ = {p.name: p.annotation for p in ordered}
+    return called
 
 
-def _options(values: dict[str, Any]) -> dict[str, Any]:
-    return {option: values[option] for option in OPTIONS}
+for built_in in map(find_method, BUILT_IN):
+    app.command(built_in.name, help=built_in.about)(command(built_in))
 
 
-def _train(kind: str, taken: Taken | None, options: dict[str, Any], more: dict[str, Any]) -> None:
-    """Put recipe and options together (options win), train, say what came of it."""
-    from vlt.train.checkpoint import copy_out
-    from vlt.train.method import find_method
+def _training(method: Method, taken: Taken | None, given: dict[str, Any]) -> Any:
+    """The recipe's settings, or the method's own, with the options that are given."""
+    from vlt.datagen.paper_prompts import ROLLOUT
+
+    base = taken.training if taken else method.filled(None)
+    base = replace(base, prompt=base.prompt or ROLLOUT)
+    return replace(base, **changes(method.training, base, given))
+
+
+def _train(
+    root: Path,
+    method: Method,
+    data: str | None,
+    start: tuple[str, str | None],
+    training: Any,
+    name: str,
+) -> tuple[Dataset, bool]:
+    """Train the model that `start` names, with its revision, on `data` or the newest that fits."""
+    from vlt.engine.model import Model
     from vlt.train.training import train
+    from vlt.workspace.workspace import Workspace
 
-    method = find_method(kind)
-    training = replace(_training(taken, method, options), **more)
-    if options["explain"]:
-        _explain(method, training, options["as_json"])
-        return
-    store = open_store(options["workspace"])
-    model = options["model"] or (taken.model if taken else None)
-    if model is None:
-        raise UsageError(f"nothing says which model to train; write vlt train {kind} --model MODEL")
     if training.choose:
         say(
             "the recipe's `choose` needs its validation items; `vlt run` does it, this keeps the last step"
         )
+        training = replace(training, choose=None)
     progress = Progress()
-    checkpoint, existed = train(
-        store,
-        method,
-        store.open(options["data"])
-        if options["data"]
-        else store.newest(method.takes[0], method.made_by),
-        model,
-        replace(training, choose=None),
-        name=options["name"],
-        revision=options["revision"],
-        progress=progress,
-    )
-    progress.done()
-    if options["output"]:
-        copy_out(checkpoint, options["output"])
-    if options["as_json"]:
+    with Workspace(root, progress) as workspace:
+        rows = workspace.open(data) if data else workspace.newest(method.takes[0], method.made_by)
+        model = Model(start[0], revision=start[1])
+        try:
+            return train(workspace, method, rows, model, training, name=name)
+        finally:
+            progress.done()
+
+
+def _told(made: tuple[Dataset, bool], output: Path | None, as_json: bool) -> None:
+    """Say what came of it, and copy it out."""
+    from vlt.train.checkpoint import copy_out
+
+    checkpoint, existed = made
+    if output:
+        copy_out(checkpoint, output)
+    if as_json:
         print_json(_result(checkpoint, existed))
     else:
         print(describe(checkpoint, existed=existed))
         print(f"  {checkpoint.path}")
     for reason, count in checkpoint.manifest.failed.items():
         say(f"  {count:,} rows left out: {reason}")
+    for reward, errors in checkpoint.manifest.facts.get("reward_errors", {}).items():
+        for error, count in errors.items():
+            say(f"  {count:,} samples without the reward {reward}: {error}")
 
 
-def _training(taken: Taken | None, method: Method, options: dict[str, Any]) -> Any:
-    """The recipe's settings, or the method's own, with the options that are given."""
-    base = taken.training if taken else method.filled(None)
-    return replace(
-        base,
-        settings={**base.settings, **parse_settings(options["settings"] or [])},
-        freeze=options["freeze"] or base.freeze,
-        pixels=_pixels(base, options["min_pixels"], options["max_pixels"]),
-        max_prompt_tokens=options["max_prompt_tokens"] or base.max_prompt_tokens,
-        lora={**base.lora, **parse_settings(options["lora"] or [])},
-        prompt=_prompt(base.prompt, options["prompt"], options["system"]),
-        processes=options["processes"] or base.processes,
-        accelerate=options["accelerate"] or base.accelerate,
-    )
-
-
-def _prompt(base: Prompt | None, file: Path | None, system: str | None) -> Prompt:
-    from vlt.datagen.paper_prompts import ROLLOUT
-    from vlt.prompts import Prompt
-
-    chosen = base or ROLLOUT
-    user = chosen.user
-    if file:
-        if not file.is_file():
-            raise UsageError(f"--prompt {str(file)!r} is not a file; write the user text into one")
-        user = file.read_text().strip()
-    return Prompt(user=user, system=chosen.system if system is None else system)
-
-
-def _pixels(base: Training, least: int, most: int | None) -> Any:
-    return base.pixels if most is None else {"min": least, "max": most}
-
-
-def _band(text: str) -> tuple[float, float]:
-    low, colon, high = text.partition(":")
-    try:
-        if colon:
-            return float(low), float(high)
-    except ValueError:
-        pass
-    raise UsageError(f"--difficulty {text!r} is not LOW:HIGH, e.g. 0.2:0.8")
-
-
-def _explain(method: Method, training: Training, as_json: bool) -> None:
+def _explain(method: Method, training: Any, as_json: bool) -> None:
     from vlt.train.explain import explain
 
     rows = explain(method, training.settings, training.processes)

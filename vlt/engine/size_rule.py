@@ -96,6 +96,11 @@ class SizeRule:
         """The longest side, a multiple of the factor, whose square has at most `most` pixels."""
         return math.isqrt(most) // self.factor * self.factor
 
+    @property
+    def own(self) -> Pixels:
+        """The range that the processor brings images into where nothing is asked."""
+        return Pixels(self.min, self.max, self.factor)
+
     def as_json(self) -> dict[str, Any]:
         """For the manifest."""
         return {"kind": self.kind, "factor": self.factor, "frames": self.frames}

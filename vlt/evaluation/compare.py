@@ -109,7 +109,7 @@ def compare(store: Store, first: Dataset, second: Dataset) -> dict[str, Any]:
 def pass_rates(evaluation: Dataset) -> dict[str, float]:
     """Share of right samples of each item; one that could not be had is not right."""
     counts: dict[str, list[int]] = {}
-    for table in (evaluation.table(["id", "verdict"]), evaluation.dropped()):
+    for table in (evaluation.table(["id", "verdict"]), evaluation.dropped.table(["id", "verdict"])):
         columns = (table.column(name).to_pylist() for name in ("id", "verdict"))
         for id, verdict in zip(*columns, strict=True):
             count = counts.setdefault(id, [0, 0])

@@ -7,23 +7,23 @@ their verdicts, which can be made again with another grader without asking any m
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Unpack
+from typing import Any
 
 import pyarrow as pa
 
+from vlt.datagen.asking import EVALUATION, Asking
 from vlt.datagen.benchmarks import Benchmark, benchmark_of
-from vlt.datagen.generate import Asking
 from vlt.datagen.rollouts import make_rollouts
+from vlt.engine.model import Model
 from vlt.errors import UsageError
 from vlt.evaluation.interval import Score, wilson
 from vlt.evaluation.judge import FAILED, LLMJudge
 from vlt.evaluation.summary import READS, in_format, summary
 from vlt.filters.rules.verify import graded
 from vlt.grade import extract
-from vlt.prompts import Prompt
-from vlt.request import Sampling
 from vlt.workspace.manifest import Stage
 from vlt.workspace.store import Dataset, Store
+from vlt.workspace.workspace import Workspace
 from vlt.workspace.writer import Writer
 
 __all__ = ["Score", "in_format", "make_evaluation", "make_verdicts", "summary", "wilson"]
@@ -32,43 +32,32 @@ GRADERS = ("vlt", "paper", "llm")
 
 
 def make_evaluation(
-    store: Store,
+    workspace: Workspace,
     items: Dataset,
+    model: Model,
+    asking: Asking = EVALUATION,
     *,
-    prompt: Prompt,
-    sampling: Sampling,
-    k: int = 1,
     grader: str = "vlt",
     judge: LLMJudge | None = None,
-    name: str,
+    name: str = "eval",
     round: int | None = None,
-    **asking: Unpack[Asking],
 ) -> tuple[Dataset, bool]:
     """Verdicts on a model's answers to `items`; the manifest's facts hold `summary` of them.
 
-    Makes `<name>-answers` (samples) and `<name>` (the same samples with verdicts). `asking` goes
-    to `make_rollouts`. Returns the version and whether it was there already.
+    Makes `<name>-answers` (samples) and `<name>` (the same samples with verdicts). Returns the
+    version and whether it was there already.
     """
     check_grader(grader, judge)
-    answers, _ = make_rollouts(
-        store,
-        items,
-        prompt=prompt,
-        sampling=sampling,
-        k=k,
-        name=f"{name}-answers",
-        round=round,
-        **asking,
-    )
+    answers, _ = make_rollouts(workspace, items, model, asking, name=f"{name}-answers", round=round)
     return make_verdicts(
-        store,
+        workspace,
         answers,
         grader=grader,
         judge=judge,
         benchmark=benchmark_of(items),
         name=name,
         round=round,
-        retry_failed=asking.get("retry_failed", False),
+        retry_failed=asking.retry_failed,
     )
 
 
@@ -104,7 +93,7 @@ def make_verdicts(
             verdicts += batch.select(READS).to_pylist()
             unasked += sum((r or "").startswith(FAILED) for r in _reasons(batch))
         # An answer that could not be had counts as not right: the held-out set stays the same.
-        failed = answers.dropped()
+        failed = answers.dropped.table()
         if failed.num_rows:
             writer.expect(failed)
             writer.fail(failed, failed.column("reason").to_pylist())

@@ -15,17 +15,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from vlt.engine import Engine
+from vlt.engine.model import Model
 from vlt.errors import UserError
 from vlt.grade import split_reasoning
 from vlt.prompts import PLACEHOLDER, question_text
 from vlt.request import Completion, Message, Request, Sampling, key_maker
-from vlt.workspace.digest import model_identity
-from vlt.workspace.journal import Journal
+from vlt.workspace.workspace import Workspace
 
 PROMPT = """\
 Decide whether an answer to a question agrees with the reference answer. The question is about an \
@@ -57,27 +56,23 @@ MOST = 2_000
 _DECORATION = " \t*_`#>."
 KEYS_AT_A_TIME = 256
 
-Tell = Callable[[str], None]
-
 
 @dataclass
 class LLMJudge:
-    """Who judges, and where the verdicts are kept."""
+    """Who judges, and where the verdicts are kept: the engine is opened only for what the journal lacks."""
 
-    model: str
-    engine: Callable[[], Engine]
-    """Opened only when something is not in the journal."""
-    journal: Journal
-    revision: str | None = None
+    workspace: Workspace
+    model: Model
     prompt: str = PROMPT
     sampling: Sampling = SAMPLING
-    tell: Tell | None = None
     asked: int = 0
     """Requests that went to the engine."""
     identity: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.identity = model_identity(self.model, self.revision)
+        name = self.workspace.resolve_model(self.model.model)
+        self.model = replace(self.model, model=name)
+        self.identity = self.model.identity()
 
     def parameters(self) -> dict[str, Any]:
         """What of the judge belongs to the identity of verdicts."""
@@ -106,28 +101,29 @@ class LLMJudge:
         keys = list(asked)
         for start in range(0, len(keys), KEYS_AT_A_TIME):
             found.update(
-                (c.key, c) for c in self.journal.read(keys[start : start + KEYS_AT_A_TIME])
+                (c.key, c)
+                for c in self.workspace.journal.read(keys[start : start + KEYS_AT_A_TIME])
             )
         missing = [key for key in keys if key not in found]
         if not missing:
             return found
         requests = (Request(key, asked[key], (0,), self.sampling) for key in missing)
-        engine = self.engine()
+        engine = self.model.open(self.workspace)
         try:
             for result in engine.complete(requests):
                 if isinstance(result, Completion):
-                    self.journal.put(result)
+                    self.workspace.journal.put(result)
                     found[result.key] = result
                 else:
                     found[result.key] = result.reason
                 self.asked += 1
-                if self.tell:
-                    self.tell(f"judge: {self.asked:,} of {len(missing):,}")
+                if self.workspace.progress:
+                    self.workspace.progress(f"judge: {self.asked:,} of {len(missing):,}")
         finally:
             engine.close()
         if all(isinstance(found[key], str) for key in missing):
             raise UserError(
-                f"the judge {self.model!r} answered none of {len(missing):,} requests "
+                f"the judge {self.model.model!r} answered none of {len(missing):,} requests "
                 f"({found[missing[0]]}); see that its server serves it, and run the command again"
             )
         return found

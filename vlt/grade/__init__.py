@@ -65,6 +65,10 @@ compare with, as is upstream's rule: `grade_many(..., grader="paper" | "math-ver
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+from typing import Any
+
 from vlt.grade.extract import extract, split_reasoning
 from vlt.grade.grader import answer_type_of, grade
 from vlt.grade.many import GRADERS, grade_many
@@ -80,3 +84,13 @@ __all__ = [
     "grade_many",
     "split_reasoning",
 ]
+
+
+class _Callable(ModuleType):
+    """`vlt.grade(response, gold)` and `import vlt.grade` are one name: the package can be called."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Grade:
+        return grade(*arguments, **options)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -38,7 +38,7 @@ def examples(found: Found) -> list[dict[str, Any]]:
     if last:
         shown += _typical(last)
         shown += _dropped(last)
-    _add_images(found.store.images, shown)
+    _add_images(found.store.images_folder, shown)
     return shown
 
 

@@ -82,7 +82,7 @@ def _in_chain_order(
 def verified(samples: Dataset) -> int:
     """Samples that were found right, kept or dropped later on."""
     count = 0
-    for file in [*samples.files, *samples.dropped_files]:
+    for file in [*samples.files, *samples.dropped.files]:
         with pq.ParquetFile(file, pre_buffer=False) as opened:
             for batch in opened.iter_batches(columns=["verdict"]):
                 count += pc.sum(pc.equal(batch.column("verdict"), "correct")).as_py() or 0

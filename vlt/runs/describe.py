@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import MISSING, Field, fields
 from typing import Any
 
-from vlt.runs.fields import Decontamination, Draw, Phase, Source
+from vlt.datagen.asking import Draw
+from vlt.runs.fields import Decontamination, Phase, Source
 from vlt.train.settings import Training
 
 
@@ -21,19 +23,29 @@ def of_source(source: Source) -> str:
     return ", ".join(part for part in parts if part)
 
 
+_SHARED = {f.name for f in fields(Training)}
+
+
+def _default(f: Field[Any]) -> Any:
+    return f.default if f.default_factory is MISSING else f.default_factory()
+
+
 def of_train(train: Training) -> str:
     """frozen: vision_tower, learning_rate 1e-06, ..."""
     frozen = [f"frozen: {' and '.join(train.freeze)}"] if train.freeze else []
     lora = [f"LoRA {', '.join(f'{k} {v}' for k, v in train.lora.items())}"] if train.lora else []
-    rewarded = getattr(train, "reward", None)
-    reward = [f"reward {of_filter(rewarded)}"] if rewarded else []
+    own = [
+        f"{f.name} {of_filter(value)}"
+        for f in fields(train)
+        if f.name not in _SHARED and (value := getattr(train, f.name)) != _default(f)
+    ]
     chosen = (
         [f"the best of every {train.choose.every} steps on validation items"]
         if train.choose
         else []
     )
     settings = (f"{key} {value}" for key, value in train.settings.items())
-    return ", ".join([*frozen, *lora, *reward, *chosen, *settings])
+    return ", ".join([*frozen, *lora, *own, *chosen, *settings])
 
 
 def of_filter(filter: Any) -> str:

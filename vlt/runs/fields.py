@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from annotated_types import Ge
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    model_validator,
+)
 
-from vlt.images.pixels import Pixels
+from vlt.datagen.asking import Asking, Draw
+from vlt.datagen.import_settings import Import
+from vlt.engine.model import Model
+from vlt.fields import Option
 from vlt.prompts import Prompt
-from vlt.request import Sampling
+from vlt.runs.phases import MethodPhase, has_phases, method_phases, of_a_recipe
+from vlt.train.method import Method
 from vlt.train.methods.grpo import GrpoTraining
 from vlt.train.settings import Training
-
-Scalar = str | int | float | bool | None
 
 
 class Part(BaseModel):
@@ -32,52 +45,35 @@ class PromptText(Part):
         return Prompt(user=self.user, system=self.system)
 
 
-class Draw(Part):
-    """Sampling parameters and the number of samples of a generation stage."""
-
-    k: int = Field(1, ge=1)
-    temperature: float = Field(1.0, ge=0)
-    top_p: float = Field(1.0, gt=0, le=1)
-    top_k: int | None = None
-    max_tokens: int = Field(2048, ge=1)
-    extra: dict[str, Scalar] = {}
-
-    def sampling(self, seed: int) -> Sampling:
-        """As the engines take it; `seed` is the recipe's."""
-        fields = self.model_dump(exclude={"k"})
-        return Sampling(seed=seed, **fields)
-
-
+@dataclass(frozen=True, kw_only=True)
 class Draws(Draw):
     """Several samples of each row: the paper's k = 4 unless said otherwise."""
 
-    k: int = Field(4, ge=1)
+    k: Annotated[int, Ge(1), Option("-k")] = 4
+    """Samples of each row."""
 
 
-class ModelUse(Part):
-    """A model and how to reach it; `model`, `revision` and `pixels` are a row's identity."""
+def _model_by_name(value: Any) -> Any:
+    return {"model": value} if isinstance(value, str) else value
 
-    model: str
-    """A model's name, or a directory; ./ is the recipe's own folder."""
-    revision: str | None = None
-    engine: str | None = None
-    """openai, local, ...; by default openai with a base_url, else local for a directory."""
-    base_url: list[str] = []
-    concurrency: int | None = None
-    pixels: Annotated[str, AfterValidator(lambda v: str(Pixels.parse(v)))] | None = None
-    """MIN:MAX: the range that images are brought into before the model sees them."""
+
+def _servers(value: Any) -> Any:
+    """One server may be written without a list."""
+    if isinstance(value, dict) and isinstance(value.get("base_url"), str):
+        return {**value, "base_url": [value["base_url"]]}
+    return value
+
+
+ModelUse = Annotated[Model, BeforeValidator(_servers), BeforeValidator(_model_by_name)]
+"""A model as a recipe writes it: its name, or the fields of vlt.engine.model.Model."""
 
 
 class Models(Part):
     """The three models of the loop; the students are made from `base`."""
 
-    base: Annotated[ModelUse, BeforeValidator(lambda v: {"model": v} if isinstance(v, str) else v)]
-    captioner: Annotated[
-        ModelUse, BeforeValidator(lambda v: {"model": v} if isinstance(v, str) else v)
-    ]
-    reasoner: Annotated[
-        ModelUse, BeforeValidator(lambda v: {"model": v} if isinstance(v, str) else v)
-    ]
+    base: ModelUse
+    captioner: ModelUse
+    reasoner: ModelUse
 
     @model_validator(mode="after")
     def _reasoner_reads(self) -> Models:
@@ -101,19 +97,8 @@ def _switch(value: Any) -> Any:
     return {} if value is True else None if value is False else value
 
 
-class Source(Part):
-    """Where items come from; `settings` are the source's own."""
-
-    source: str
-    config: str | None = None
-    split: str | None = None
-    revision: str | None = None
-    limit: int | None = None
-    sample: int | None = None
-    seed: int = 0
-    where: str | None = None
-    map: dict[str, str] = {}
-    settings: dict[str, Any] = {}
+Source = Import
+"""Where items come from, as `vlt import` takes it."""
 
 
 def _source_by_name(value: Any) -> Any:
@@ -150,14 +135,6 @@ class Stop(Part):
     """The 95 % interval of the gain must lie above 0, too."""
 
 
-def _of_a_recipe(train: Training) -> Training:
-    if train.prompt:
-        raise ValueError("a training's prompt is the recipe's prompts.rollout; set it there")
-    if getattr(train, "difficulty", None):
-        raise ValueError("difficulty is of the phase; write it beside train")
-    return train
-
-
 class Phase(Part):
     """One GRPO training of a round; a round may have several, each from the one before (v1.2)."""
 
@@ -169,7 +146,7 @@ class Phase(Part):
     """Whose pass rates. samples: the round's own, drawn for SFT (the default without items of its
     own). previous: those of the round before, and its items. rollouts: k new ones of the items by
     the round's SFT model (the default with items of its own)."""
-    train: Annotated[GrpoTraining, AfterValidator(_of_a_recipe)] = GrpoTraining()
+    train: Annotated[GrpoTraining, AfterValidator(of_a_recipe)] = GrpoTraining()
 
     @model_validator(mode="after")
     def _rates_of_these_items(self) -> Phase:
@@ -201,8 +178,24 @@ class Round(Part):
     reasoning: Draws = Draws()
     rollouts: Draws = Draws()
     filters: list[Any] = []
-    sft: Annotated[Training, AfterValidator(_of_a_recipe)] = Training()
+    sft: Annotated[Training, AfterValidator(of_a_recipe)] = Training()
+    phases: dict[str, list[InstanceOf[MethodPhase]]] = {}
+    """Trainings between SFT and GRPO. A recipe lists them under their method: `dpo: [{train: ...}]`."""
     grpo: list[Phase] = [Phase()]
+
+    def of_method(self, method: Method) -> list[MethodPhase]:
+        """The trainings by a method that is neither SFT nor GRPO."""
+        every = [phase for phases in self.phases.values() for phase in phases]
+        return [phase for phase in every if phase.method.name == method.name]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_method(cls, tree: Any) -> Any:
+        if not isinstance(tree, dict):
+            return tree
+        listed = {k: v for k, v in tree.items() if k not in cls.model_fields and has_phases(k)}
+        rest = {k: v for k, v in tree.items() if k not in listed}
+        return {**rest, "phases": {k: method_phases(k, v) for k, v in listed.items()}}
 
 
 class Evaluation(Part):
@@ -235,6 +228,7 @@ class Recipe(Part):
     def _rounds_fit(self) -> Recipe:
         for number, settings in enumerate(self.rounds, 1):
             trains = [settings.sft, *(phase.train for phase in settings.grpo)]
+            trains += [phase.train for phases in settings.phases.values() for phase in phases]
             if any(train.choose for train in trains) and not self.validation:
                 raise ValueError("choose needs items to choose by; add validation: {items: ...}")
             if number == 1 and settings.teacher == "student":
@@ -242,3 +236,10 @@ class Recipe(Part):
             if number == 1 and any(phase.rates == "previous" for phase in settings.grpo):
                 raise ValueError("round 1 has no round before it to take pass rates of")
         return self
+
+    def asking(self, draw: Draw, prompt: PromptText) -> Asking:
+        """What a stage asks: this draw with this prompt; the seed is the recipe's unless it has one."""
+        drawn = {f.name: getattr(draw, f.name) for f in dataclass_fields(Draw)}
+        if draw.seed is None:
+            drawn["seed"] = self.seed
+        return Asking(prompt=prompt.prompt(), **drawn)

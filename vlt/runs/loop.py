@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import replace
-from typing import Any
 
 from vlt.errors import UsageError
 from vlt.evaluation.compare import compare
-from vlt.images.store import ImageStore
 from vlt.runs.fields import Recipe
-from vlt.runs.plan import Run, Step, before, round_steps
-from vlt.workspace.journal import Journal
+from vlt.runs.plan import before, round_steps
+from vlt.runs.step import Run, Step
 from vlt.workspace.store import Dataset, Store
+from vlt.workspace.workspace import Workspace
 
 STEP = re.compile(r"(?P<name>[^@]+)(@r(?P<round>\d+))?")
 
@@ -76,11 +74,10 @@ def _places(option: str, steps: Sequence[Step], name: str, number: int) -> list[
 
 
 def carry_out(
-    store: Store,
+    workspace: Workspace,
     recipe: Recipe,
     steps: list[Step],
     *,
-    progress: Any = None,
     on_step: Callable[[Step, Dataset | None, bool], None] = lambda *_: None,
 ) -> Run:
     """Carry the steps out in order; `on_step` is told at each one's start (None) and end.
@@ -88,11 +85,11 @@ def carry_out(
     Raises UserError at the first step that fails; what was made before stays. `stop` of the recipe
     may end the run after a round; then Run.stopped says why.
     """
-    with ImageStore(store.images) as images, closing(Journal(store.journal)) as journal:
-        run = Run(store, recipe, images, journal, progress)
+    with workspace:
+        run = Run(workspace, recipe)
         for step, following in zip(steps, [*steps[1:], None], strict=True):
             if step.earlier:
-                found = _newest(store, steps, step)
+                found = newest(workspace, steps, step)
                 if found is None:
                     continue  # whoever needs it says that it is missing
                 dataset, existed = found, True
@@ -109,7 +106,7 @@ def carry_out(
     return run
 
 
-def _newest(store: Store, steps: Sequence[Step], step: Step) -> Dataset | None:
+def newest(store: Store, steps: Sequence[Step], step: Step) -> Dataset | None:
     """The newest version that this step made, in this round or another where it says the same."""
     same = {s.round for s in steps if s.name == step.name and s.says and s.says == step.says}
     rounds = {number or None for number in {step.round, *same}}
@@ -123,7 +120,7 @@ def no_help(run: Run, number: int) -> str | None:
     earlier, later = ends
     if not stop or not earlier or not later:
         return None
-    found = compare(run.store, earlier, later)
+    found = compare(run.workspace, earlier, later)
     gain, low, high = (100 * found[name] for name in ("difference", "low", "high"))
     enough = gain >= stop.min_gain and (low > 0 or not stop.significant)
     if enough:

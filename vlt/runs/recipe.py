@@ -7,6 +7,7 @@ default.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,14 @@ import yaml
 from pydantic import ValidationError
 
 import vlt
+from vlt.engine.model import Model
 from vlt.errors import UsageError
-from vlt.runs.fields import Decontamination, Evaluation, Models, ModelUse, Recipe, Source
+from vlt.filters.registry import located, parse_chain
+from vlt.plugins import beside
+from vlt.runs.fields import Decontamination, Evaluation, Models, Recipe, Source
+from vlt.runs.phases import has_phases, with_files
 
-__all__ = ["BUNDLED", "ModelUse", "Recipe", "find_recipe", "load_recipe"]
+__all__ = ["BUNDLED", "Recipe", "find_recipe", "load_recipe"]
 
 BUNDLED = Path(vlt.__file__).parent / "recipes"
 
@@ -53,19 +58,32 @@ def load_recipe(recipe: str, changes: dict[str, Any] | None = None) -> Recipe:
         _set(tree, key, value, file)
     tree = _numbers(tree)
     try:
-        parsed = Recipe.model_validate(_share(tree))
+        parsed = Recipe.model_validate(_share(tree, file.parent))
     except ValidationError as error:
         raise UsageError(_sentence(file, error)) from None
-    return _with_paths(parsed, file.parent.resolve())
+    whole = _with_paths(parsed, file.parent.resolve())
+    for number, settings in enumerate(whole.rounds):
+        try:
+            parse_chain(settings.filters)
+        except UsageError as error:
+            where = f"rounds.{number}.filters"
+            raise UsageError(f"recipe {str(file)!r}: {where}: {error}") from None
+    return whole
 
 
-def _share(tree: dict[str, Any]) -> dict[str, Any]:
+def _share(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Merge the top level's shared keys into each round; a round's own keys win, mappings merge."""
-    shared = {key: tree[key] for key in SHARED if key in tree}
-    rest = {key: value for key, value in tree.items() if key not in SHARED}
+    tree = {beside(str(key), folder): value for key, value in tree.items()}
+    shared = {k: v for k, v in tree.items() if k in SHARED or has_phases(k)}
+    rest = {key: value for key, value in tree.items() if key not in shared}
     rounds = rest.get("rounds")
     if isinstance(rounds, list):
-        rest["rounds"] = [_merge(shared, r) if isinstance(r, dict) else r for r in rounds]
+        rest["rounds"] = [
+            _merge(shared, {beside(str(k), folder): v for k, v in r.items()})
+            if isinstance(r, dict)
+            else r
+            for r in rounds
+        ]
     return rest
 
 
@@ -108,7 +126,7 @@ def _sentence(file: Path, error: ValidationError) -> str:
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"recipe {str(file)!r} has an unknown key {key!r}; remove or correct it{more}"
-    if first["type"] == "missing":
+    if first["type"] in ("missing", "missing_argument"):
         return f"recipe {str(file)!r} lacks the key {key!r}; add it{more}"
     value = repr(first["input"])
     value = value if len(value) < 80 else value[:77] + "..."
@@ -121,17 +139,34 @@ def _with_paths(recipe: Recipe, folder: Path) -> Recipe:
     def beside(name: str) -> str:
         return str((folder / name).resolve()) if name.startswith(("./", "../")) else name
 
-    def use(model: ModelUse) -> ModelUse:
-        return model.model_copy(update={"model": beside(model.model)})
+    def use(model: Model) -> Model:
+        return replace(model, model=beside(model.model))
 
     def sources(items: list[Source]) -> list[Source]:
-        return [s.model_copy(update={"source": beside(s.source)}) for s in items]
+        return [
+            replace(
+                s,
+                source=beside(s.source),
+                image_root=folder / s.image_root if s.image_root else None,
+            )
+            for s in items
+        ]
 
     rounds = [
         r.model_copy(
             update={
                 "items": sources(r.items),
-                "grpo": [p.model_copy(update={"items": sources(p.items)}) for p in r.grpo],
+                "filters": located(r.filters, folder),
+                "grpo": [
+                    p.model_copy(
+                        update={"items": sources(p.items), "train": with_files(p.train, folder)}
+                    )
+                    for p in r.grpo
+                ],
+                "phases": {
+                    name: [replace(p, train=with_files(p.train, folder)) for p in phases]
+                    for name, phases in r.phases.items()
+                },
             }
         )
         for r in recipe.rounds

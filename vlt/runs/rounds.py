@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from vlt.runs.plan import Run
+from vlt.runs.step import Run
 from vlt.workspace.store import Dataset
 
 
@@ -57,7 +57,7 @@ def _accuracy(evaluation: Dataset | None) -> dict[str, Any] | None:
 def _correct(sft: Dataset) -> int:
     """Samples that verification found right, kept or dropped later on."""
     kept = sft.table(["verdict"]).column("verdict")
-    dropped = sft.dropped().column("verdict")
+    dropped = sft.dropped.table(["verdict"]).column("verdict")
     return sum(pc.sum(pc.equal(column, "correct")).as_py() or 0 for column in (kept, dropped))
 
 
@@ -65,7 +65,7 @@ def _seconds(run: Run, number: int) -> float:
     """Wall time of the round's steps when they were made, not of finding them again."""
     refs = {v.ref: v for (n, _), v in run.made.items() if n == number}
     answers = [
-        run.store.open(parent.ref)
+        run.workspace.open(parent.ref)
         for version in refs.values()
         if version.manifest.stage == "eval"
         for parent in version.manifest.parents

@@ -1,93 +1,117 @@
-"""A step of the plan, and what the steps share while they are carried out."""
+"""A step of the plan as data, and what the steps share while they are carried out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
 
-from vlt.engine import Engine
-from vlt.engine.opening import open_engine
+from vlt.engine.model import Model
 from vlt.errors import UserError
-from vlt.images.pixels import Pixels
-from vlt.images.store import ImageStore
-from vlt.runs.fields import ModelUse, Recipe
-from vlt.workspace.journal import Journal
-from vlt.workspace.store import Dataset, Store
+from vlt.runs.fields import Recipe
+from vlt.workspace.store import Dataset
+from vlt.workspace.workspace import Workspace
 
 Made = tuple[Dataset, bool]
 """A version, and whether it was there already."""
+Key = tuple[int, str]
+"""A step: its round and name. Round 0 is what comes before the rounds."""
+
+
+class StepStage(Protocol):
+    """What a step does: a frozen dataclass of its inputs and settings. See vlt.runs.stages."""
+
+    @property
+    def inputs(self) -> tuple[Key, ...]:
+        """The steps whose versions it is made from, in their order."""
+        ...
+
+    @property
+    def what(self) -> str:
+        """Models, sources and sampling in one line."""
+        ...
+
+    @property
+    def settings(self) -> str:
+        """The settings in full, for the plan; "" where `what` says all."""
+        ...
+
+    @property
+    def says(self) -> str | None:
+        """All that decides the version, where the recipe alone does; None where inputs do, too."""
+        ...
+
+    def carry_out(self, run: Run, step: Step) -> Made:
+        """Make the version, or find it."""
+        ...
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the plan. Round 0 is what comes before the rounds: held-out items, the base."""
+    """One step of the plan."""
 
     round: int
     name: str
-    what: str
-    """One line for people: models and sources."""
-    carry_out: Callable[[Run], Made]
-    settings: str = ""
-    """For the plan: the settings in full."""
-    says: str | None = None
-    """All that decides it where the recipe alone does: another round's step that says the same
-    makes the same version, which stands for both."""
+    stage: StepStage
     earlier: bool = False
     """It comes before the step that the run was told to start at: its version is taken as it is."""
 
     @property
-    def key(self) -> tuple[int, str]:
+    def key(self) -> Key:
         """Where Run.made keeps the result."""
         return self.round, self.name
+
+    @property
+    def what(self) -> str:
+        """One line for people: models and sources."""
+        return self.stage.what
+
+    @property
+    def settings(self) -> str:
+        """For the plan: the settings in full."""
+        return self.stage.settings
+
+    @property
+    def says(self) -> str | None:
+        """All that decides it where the recipe alone does: another round's step that says the same
+        makes the same version, which stands for both."""
+        return self.stage.says
+
+    def carry_out(self, run: Run) -> Made:
+        """Make the version, or find it."""
+        return self.stage.carry_out(run, self)
+
+    @property
+    def of_round(self) -> int | None:
+        """The round that its version belongs to."""
+        return self.round or None
 
 
 @dataclass
 class Run:
     """What the steps share: the workspace, the recipe, and the versions made so far."""
 
-    store: Store
+    workspace: Workspace
     recipe: Recipe
-    images: ImageStore
-    journal: Journal
-    progress: Any = None
-    """Passed on to the stages; None shows nothing."""
-    made: dict[tuple[int, str], Dataset] = field(default_factory=dict)
+    made: dict[Key, Dataset] = field(default_factory=dict)
     stopped: str | None = None
     """Why the run ended before its last round, in one sentence."""
 
-    def __getitem__(self, key: tuple[int, str]) -> Dataset:
+    def __getitem__(self, key: Key) -> Dataset:
         if key not in self.made:
             number, name = key
             where = f"round {number} has" if number else "there is"
             raise UserError(
-                f"{where} no {name} in workspace {str(self.store.root)!r} yet; start at an earlier "
+                f"{where} no {name} in workspace {str(self.workspace.root)!r} yet; start at an earlier "
                 "step, or leave out --from"
             )
         return self.made[key]
 
-    def asking(self, use: ModelUse) -> dict[str, Any]:
-        """The arguments with which a generation stage asks this model."""
-        return {
-            "model": use.model,
-            "revision": use.revision,
-            "engine": self._engine(use),
-            "journal": self.journal,
-            "progress": self.progress,
-            **({"pixels": Pixels.parse(use.pixels)} if use.pixels else {}),
-        }
+    def model(self, of: Model | Key) -> Model:
+        """A model of the recipe, or the one that a step has made."""
+        return of if isinstance(of, Model) else self.student(self[of])
 
-    def student(self, folder: Any) -> ModelUse:
+    def student(self, folder: Dataset | Path) -> Model:
         """A checkpoint, or a folder of one, as a model: it is asked in the way that the base is."""
         path = folder.path if isinstance(folder, Dataset) else folder
-        return self.recipe.models.base.model_copy(update={"model": str(path), "revision": None})
-
-    def _engine(self, use: ModelUse) -> Callable[[], Engine]:
-        return lambda: open_engine(
-            use.model,
-            engine=use.engine,
-            base_urls=use.base_url,
-            revision=use.revision,
-            concurrency=use.concurrency,
-            load_image=self.images.read,
-        )
+        return replace(self.recipe.models.base, model=str(path), revision=None)

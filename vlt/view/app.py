@@ -37,7 +37,7 @@ NOTE = 2_000
 
 def make_app(root: Path, first: str | None, port: int) -> Starlette:
     """The application over the workspace at `root`; `first` is the dataset that it opens with."""
-    store, token, pictures = Store(root), Token(), Pictures(Store(root).images)
+    store, token, pictures = Store(root), Token(), Pictures(Store(root).images_folder)
     templates = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined
     )

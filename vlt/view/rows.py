@@ -52,7 +52,7 @@ class Rows:
 
     def __init__(self, dataset: Dataset, *, dropped: bool = False):
         self.dataset = dataset
-        self.files = [str(f) for f in (dataset.dropped_files if dropped else dataset.files)]
+        self.files = [str(file) for file in (dataset.dropped if dropped else dataset).files]
         schema = dropped_schema(dataset.schema) if dropped else dataset.schema
         self.columns = list(schema.names)
         self.scalars = [f.name for f in schema if not pa.types.is_list(f.type)]

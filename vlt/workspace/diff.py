@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from vlt.errors import UsageError
+from vlt.segment import words_in_sql
 from vlt.workspace.store import Dataset
 
 MEMORY = "1GB"
 COUNTED = ("source", "answer_type", "verdict", "finish_reason", "model")
 """Columns whose values are counted."""
 MEASURED = {
-    "words of the response": "length(response) - length(replace(response, ' ', '')) + 1",
-    "words of the reasoning": "length(reasoning) - length(replace(reasoning, ' ', '')) + 1",
-    "words of the caption": "length(caption) - length(replace(caption, ' ', '')) + 1",
+    "words of the response": words_in_sql("response"),
+    "words of the reasoning": words_in_sql("reasoning"),
+    "words of the caption": words_in_sql("caption"),
     "completion tokens": "completion_tokens",
 }
 """What is measured of a row, as SQL over the columns that it names."""
@@ -123,8 +124,8 @@ class _opened:
         )
         for view, version in self.versions.items():
             self._view(view, [str(file) for file in version.files], version)
-            if version.dropped_files:
-                self._view(f"{view}_dropped", [str(f) for f in version.dropped_files], version)
+            if dropped := version.dropped.files:
+                self._view(f"{view}_dropped", [str(file) for file in dropped], version)
         a, b = self.versions.values()
         columns = tuple(name for name in a.schema.names if name in b.schema.names)
         return Sides(self.connection, self._key(columns), columns)
@@ -164,7 +165,7 @@ def _rows(sides: Sides, b: Dataset) -> dict[str, Any]:
     found: dict[str, Any] = {"rows": {**rows, "changed": changed, "same": n - changed}}
     found["columns"] = {name: count for name, count in both.items() if count}
     found["gone_by"] = {}
-    if rows["gone"] and b.dropped_files:
+    if rows["gone"] and b.dropped.files:
         gone = sides.rows(
             "select coalesce(d.filter, 'failed') as filter, count(*) as n "
             f"from a join b_dropped d on {sides.on.replace('b.', 'd.')} "

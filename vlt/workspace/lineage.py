@@ -12,7 +12,7 @@ from vlt.workspace.query import rows_of
 from vlt.workspace.store import Dataset, Store
 
 LINEAGE = "lineage"
-"""In the folder of a pulled version: the manifests of all that it was made from, <ref>.json."""
+"""In the provenance of a pulled version: the manifests of all that it was made from, <ref>.json."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,16 @@ def fair_samples(store: Store, dataset: Dataset) -> int | None:
 def parent_of(store: Store, child: Dataset, parent: Parent) -> Dataset | None:
     """The version that a child was made from, or None where it is gone.
 
-    A version that was pulled from elsewhere brings its ancestors' manifests in its folder lineage/;
+    A version that was pulled from elsewhere brings its ancestors' manifests in the folder lineage/ of its
+    provenance;
     they stand for versions (without rows) that this workspace never had.
     """
     for version in store.versions(parent.name):
         if version.manifest.version == parent.version and version.manifest.digest == parent.digest:
             return version
-    folder = child.path if child.path.name == LINEAGE else child.path / LINEAGE
+    folder = child.provenance if child.provenance.name == LINEAGE else child.provenance / LINEAGE
     file = folder / f"{parent.ref}.json"
-    return Dataset(folder, Manifest.read(file)) if file.is_file() else None
+    return Dataset(folder, Manifest.read(file), folder) if file.is_file() else None
 
 
 def trace(store: Store, dataset: Dataset, row_id: str) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from vlt.errors import UserError
 from vlt.workspace.digest import parameters_digest
 
 FORMAT = 1
-"""Version of the workspace's layout; a workspace of a newer one is refused."""
+"""Of the manifest; one of a newer format is refused."""
 
 
 @dataclass(frozen=True)

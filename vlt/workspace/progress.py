@@ -45,6 +45,8 @@ class Pulse:
     """Units a second, of those done in this run."""
     failed: str | None = None
     """Why the stage ended, where it raised."""
+    interrupted: bool = False
+    """It was told to end, and nothing failed."""
 
     @property
     def left(self) -> float | None:
@@ -87,6 +89,7 @@ def pulse(root: Path, name: str, kind: str, stage: str, total: int | None = None
             yield
         except BaseException as error:
             beating.failed = sentence(error)
+            beating.interrupted = isinstance(error, KeyboardInterrupt)
             with suppress(OSError):  # a full disk may be the reason; it must not hide another one
                 _write(beating, file)
             raise

@@ -22,7 +22,7 @@ def rows_of(
     """
     import duckdb
 
-    files = [str(f) for f in (dataset.dropped_files if dropped else dataset.files)]
+    files = [str(file) for file in (dataset.dropped if dropped else dataset).files]
     if not files:
         return []
     with duckdb.connect() as connection:

@@ -32,15 +32,16 @@ from vlt import __version__
 from vlt.errors import UserError
 from vlt.workspace.manifest import Ledger, Manifest, Parent, Stage
 from vlt.workspace.progress import beat, pulse
+from vlt.workspace.reason import Reason, count_kinds, text_of
 from vlt.workspace.schema import KEYS, KINDS, dropped
-from vlt.workspace.store import Dataset, Store, fresh_folder
+from vlt.workspace.store import PROVENANCE, ROWS, Dataset, Store, fresh_folder
 
 FAILED = "failed"
 """In the column `filter` of a dropped row that no filter took out: the stage could not make it."""
 ROWS_A_FILE = 500_000
 REPEATED = (
     "source answer answer_type choices.list.element images.list.element caption_model predicted "
-    "finish_reason model verdict verdict_reason filter reason"
+    "caption_finish_reason finish_reason model verdict verdict_reason filter reason"
 ).split()
 """Columns that get a dictionary; of long texts it would only be a second copy in memory."""
 ROW_GROUP = 1_000
@@ -83,9 +84,10 @@ class Writer(AbstractContextManager["Writer"]):
             self.version = self.store.next_version(self.name, self.kind)
             self.folder = fresh_folder(self.store.folder(self.kind) / self.name / ".building")
             opened.callback(shutil.rmtree, self.folder, ignore_errors=True)
-            self._kept = _Files(self.folder, "part", schema)
+            self.provenance = fresh_folder(self.folder / PROVENANCE)
+            self._kept = _Files(fresh_folder(self.folder / ROWS), "part", schema)
             opened.callback(self._kept.close)
-            self._dropped = _Files(self.folder, "dropped", dropped(schema))
+            self._dropped = _Files(self.provenance, "dropped", dropped(schema))
             opened.callback(self._dropped.close)
             self._opened = opened.pop_all()
         return self
@@ -105,15 +107,17 @@ class Writer(AbstractContextManager["Writer"]):
         self.ledger.settle(self._keys(rows))
         self.ledger.kept += rows.num_rows
 
-    def drop(self, rows: pa.RecordBatch | pa.Table, filter: str, reasons: Sequence[str]) -> None:
+    def drop(
+        self, rows: pa.RecordBatch | pa.Table, filter: str, reasons: Sequence[Reason | str]
+    ) -> None:
         """Rows that `filter` takes out, with one reason each."""
         counts = self.ledger.dropped.setdefault(filter, Counter())
-        counts.update(_countable(reasons))
+        count_kinds(counts, reasons)
         self._write_dropped(rows, filter, reasons)
 
-    def fail(self, rows: pa.RecordBatch | pa.Table, reasons: Sequence[str]) -> None:
+    def fail(self, rows: pa.RecordBatch | pa.Table, reasons: Sequence[Reason | str]) -> None:
         """Rows that the stage could not make, with one reason (the error) each."""
-        self.ledger.failed.update(_countable(reasons))
+        count_kinds(self.ledger.failed, reasons)
         self._write_dropped(rows, FAILED, reasons)
 
     def __exit__(
@@ -179,13 +183,14 @@ class Writer(AbstractContextManager["Writer"]):
             self.money = (self.money or 0.0) + money
 
     def _write_dropped(
-        self, rows: pa.RecordBatch | pa.Table, filter: str, reasons: Sequence[str]
+        self, rows: pa.RecordBatch | pa.Table, filter: str, reasons: Sequence[Reason | str]
     ) -> None:
         assert len(reasons) == rows.num_rows, "one reason for each row"
         rows = _conform(rows, KINDS[self.kind])
         self.ledger.settle(self._keys(rows))
         rows = rows.append_column("filter", pa.array([filter] * rows.num_rows, pa.string()))
-        self._dropped.write(rows.append_column("reason", pa.array(reasons, pa.string())))
+        texts = pa.array([text_of(reason) for reason in reasons], pa.string())
+        self._dropped.write(rows.append_column("reason", texts))
 
     def _rows(self) -> int | None:
         """Rows that are to come, where the parents tell."""
@@ -270,11 +275,6 @@ def _conform(rows: pa.RecordBatch | pa.Table, schema: pa.Schema) -> pa.Table:
         for f in schema
     ]
     return pa.Table.from_arrays(columns, schema=schema)
-
-
-def _countable(reasons: Sequence[str]) -> list[str]:
-    """Reasons as they are counted: what differs from row to row stands behind a colon or in brackets."""
-    return [reason.split(":", 1)[0].split(" (", 1)[0][:200] for reason in reasons]
 
 
 def library_versions(libraries: Sequence[str]) -> dict[str, str]:
