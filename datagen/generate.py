@@ -50,7 +50,7 @@ class Ask:
 
     def __post_init__(self) -> None:
         name = self.workspace.resolve_model(self.model.model)
-        model = replace(self.model, model=name)
+        model = replace(self.model, model=name).sized()
         self.asking.check_for(model)
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "identity", model.identity())
