@@ -28,7 +28,7 @@ from vlt.engine.model import Model
 from vlt.prompts import CannotAsk
 from vlt.request import Completion, Failure, Message, Request, key_maker
 from vlt.workspace.manifest import Stage
-from vlt.workspace.progress import beat
+from vlt.workspace.progress import report_progress
 from vlt.workspace.store import Dataset
 from vlt.workspace.workspace import Workspace
 
@@ -50,7 +50,7 @@ class Ask:
 
     def __post_init__(self) -> None:
         name = self.workspace.resolve_model(self.model.model)
-        model = replace(self.model, model=name)
+        model = replace(self.model, model=name).sized()
         self.asking.check_for(model)
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "identity", model.identity())
@@ -275,7 +275,7 @@ class _Run:
             self.settle(result.key, len(result.samples))
         if self.tally.due():
             tally = self.tally
-            beat(tally.done, tally.total, "samples", tally.speed or 0)
+            report_progress(tally.done, tally.total, "samples", tally.speed or 0)
             if self.of.workspace.progress:
                 self.of.workspace.progress(tally.line())
 

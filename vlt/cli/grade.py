@@ -17,6 +17,7 @@ import typer
 from vlt.cli.options import WORKSPACE, Json, Limit, Workspace, open_store, parse_settings
 from vlt.cli.output import print_json, print_table, say
 from vlt.errors import UsageError
+from vlt.user_files import read_text
 
 if TYPE_CHECKING:
     from vlt.grade import Grade, Options
@@ -106,12 +107,8 @@ def read_rows(source: str, workspace: Path) -> list[dict[str, Any]]:
 
 
 def _from_file(path: Path) -> list[dict[str, Any]]:
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise UsageError(f"{str(path)!r} cannot be read: {error.strerror}") from None
     rows = []
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -122,6 +119,10 @@ def _from_file(path: Path) -> list[dict[str, Any]]:
             raise UsageError(f"line {number} of {str(path)!r} is not a JSON object")
         row = {name: _first(found, name) for name in ALIASES}
         for name in ("response", "answer"):
+            if row[name] is None and any(key in found for key in (name, *ALIASES[name])):
+                if name == "answer":
+                    raise UsageError(f"line {number} of {str(path)!r} has null for its {name!r}")
+                row[name] = ""  # a model that said nothing is wrong
             if row[name] is None:
                 raise UsageError(
                     f"line {number} of {str(path)!r} has no {name!r}; it has {', '.join(found)}"

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
+from vlt.cli.groups import Commands
 from vlt.cli.options import WORKSPACE, Json, Workspace
 from vlt.cli.output import describe, print_json, print_table, say
 from vlt.cli.overrides import changes, options, parameter
@@ -49,7 +49,7 @@ Explain = Annotated[
 ]
 
 
-class Methods(TyperGroup):
+class Methods(Commands):
     """The methods as commands; those of the user's own and of installed packages, too."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:

@@ -23,6 +23,7 @@ from vlt.filters.registry import located, parse_chain
 from vlt.plugins import beside, is_path
 from vlt.runs.fields import Decontamination, Evaluation, Models, Prompts, Recipe, Source
 from vlt.runs.phases import has_phases, with_files
+from vlt.user_files import read_text
 
 __all__ = ["BUNDLED", "Recipe", "find_recipe", "load_recipe"]
 
@@ -50,10 +51,10 @@ def load_recipe(recipe: str, changes: dict[str, Any] | None = None) -> Recipe:
     """
     file = find_recipe(recipe)
     try:
-        tree = yaml.safe_load(file.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        tree = yaml.safe_load(read_text(file, "recipe"))
+    except yaml.YAMLError as error:
         where = " ".join(str(error).split())
-        raise UsageError(f"recipe {str(file)!r} is not YAML ({where}); mend that line") from None
+        raise UsageError(f"recipe {str(file)!r} is not YAML ({where}); correct that line") from None
     if not isinstance(tree, dict):
         raise UsageError(f"recipe {str(file)!r} is not a mapping; see recipes/miniature.yaml")
     for key, value in (changes or {}).items():
