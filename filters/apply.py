@@ -32,6 +32,7 @@ from vlt.filters.protocol import (
     settings,
 )
 from vlt.filters.registry import parse_chain
+from vlt.filters.rules.not_cut import without_cut
 from vlt.threads import map_in_order
 from vlt.workspace.manifest import Stage
 from vlt.workspace.reason import Reason
@@ -63,6 +64,7 @@ def make_filtered(
     round: int | None = None,
     memory: str = "1GB",
     threads: int | None = None,
+    keep_cut: bool = False,
 ) -> tuple[Dataset, bool]:
     """The version that `chain` leaves of the samples, and whether it was there already.
 
@@ -71,12 +73,14 @@ def make_filtered(
         chain: Filters, or what a recipe writes for them (see chain.py).
         memory: DuckDB's limit; beyond it, it spills to disk.
         threads: For row filters; the machine's cores by default.
+        keep_cut: Keep samples that were cut at their length, which otherwise go.
 
     Raises UsageError where the chain and the rows do not fit.
     """
     parents = [samples] if isinstance(samples, Dataset) else list(samples)
     filters = parse_chain(chain)
     kind = _one_kind(parents, filters)
+    filters = filters if keep_cut else without_cut(filters, kind)
     filters = [f.prepared(workspace, parents) if isinstance(f, Prepares) else f for f in filters]
     stage = Stage("filter", {"chain": [settings(filter) for filter in filters]})
     every = [*parents, *(d for f in filters for d in getattr(f, "references", ()))]

@@ -27,7 +27,7 @@ NUMBERS = {
     "max_tokens": "tokens from which on a response is too long",
     "repetition": "weight of -(share of word 4-grams that came before)",
 }
-"""Name -> what it is; `grader` (vlt or paper) is the one setting that is no number."""
+"""Name -> what it is; `grader` (see vlt.grade.graders) is the one setting that is no number."""
 
 WEIGHTS = ("accuracy", "format", "length", "repetition")
 COLUMNS = (
@@ -50,20 +50,25 @@ def check_reward(given: Mapping[str, Any] | None) -> dict[str, Any]:
     A function of one's own is known by its name and its source. Raises UserError for an unknown or
     useless reward.
     """
+    from vlt.grade.graders import grader_identity
+
     settings = dict(given or DEFAULT)
     identity: dict[str, Any] = {}
     for name, value in settings.items():
         if name == "grader":
-            if value not in ("vlt", "paper"):
-                raise UserError(f"reward: grader {value!r} is not one; write vlt or paper")
-        elif name not in NUMBERS and not is_own(name):
+            try:
+                identity[name] = grader_identity(value)
+            except UserError as error:
+                raise UserError(f"reward: {error}") from None
+            continue
+        if name not in NUMBERS and not is_own(name):
             raise UserError(
                 f"reward: {name!r} is not one; there are {', '.join(NUMBERS)} and grader, or name a "
                 "function of your own: file.py:name"
             )
-        elif not isinstance(value, int | float) or isinstance(value, bool):
+        if not isinstance(value, int | float) or isinstance(value, bool):
             raise UserError(f"reward: {name}={value!r} should be a number")
-        if name == "grader" or name in NUMBERS:
+        if name in NUMBERS:
             identity[name] = value
             continue
         plugin = load(name, COLUMNS)

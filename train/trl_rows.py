@@ -19,10 +19,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vlt.filters.pass_rate import Band, rated_items
-from vlt.filters.registry import of_items
 from vlt.images.pixels import Pixels, fitted
-from vlt.prompts import Prompt, render
+from vlt.prompts import CannotAsk, Prompt, render
 from vlt.threads import map_in_order
 from vlt.train.method import Method, Row
 from vlt.workspace.files import replaced
@@ -86,20 +84,6 @@ def write_trl(
     return exported
 
 
-def items_of_samples(dataset: Dataset, fair: int | None = None) -> pa.Table:
-    """The distinct items of a dataset of graded samples, with the column pass_rate.
-
-    Items none of whose samples was kept are there as well, unless a filter took out the item itself
-    (see vlt.filters.pass_rate). `fair`: only samples below this number count.
-    """
-    return rated_items(dataset, of_items(), fair)
-
-
-def band(items: pa.Table, low: float | None, high: float | None) -> pa.Table:
-    """The items whose pass rate lies in [low, high]; where it is not known, it does not."""
-    return items.filter(pa.array(Band(low, high).holds(items["pass_rate"])))
-
-
 def _rows(dataset: Dataset, rows: pa.Table | None) -> Iterator[Row]:
     batches = dataset.batches(size=1000) if rows is None else rows.to_batches(max_chunksize=1000)
     for batch in batches:
@@ -120,7 +104,11 @@ def _shape(prompt: Prompt, rows: Iterator[Row]) -> _Shape:
     for row in rows:
         if row["images"]:
             images = True
-            if _leading(render(prompt, row, images=True)) is None:
+            try:
+                messages = render(prompt, row, images=True)
+            except CannotAsk:  # told when the row is written
+                continue
+            if _leading(messages) is None or any(type(m["content"]) is list for m in messages[:-1]):
                 blocks = True
                 break
     return _Shape(images, blocks)
@@ -148,7 +136,10 @@ def _example(
     if isinstance(own, str):
         return own
     said = {name: _messages(value, shape) for name, value in own.items() if _is_messages(value)}
-    asked = {"prompt": _messages(render(prompt, row, images=True), shape)}
+    try:
+        asked = {"prompt": _messages(render(prompt, row, images=True), shape)}
+    except CannotAsk as error:
+        return str(error)
     example: Row = {**row, **own, **asked, **said}
     if shape.images:
         try:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from vlt.datagen.export.files import image_cell, image_file, plain_rows, write_parquet_rows
 from vlt.errors import UsageError
 from vlt.images.store import ImageStore
-from vlt.prompts import PLACEHOLDER, Prompt, question_text, render_text
+from vlt.prompts import PLACEHOLDER, Prompt, plain_messages, question_text
 from vlt.workspace.features import embedded
 from vlt.workspace.files import replaced, write_json
 from vlt.workspace.store import Dataset
@@ -83,10 +83,12 @@ def write_easyr1(dataset: Dataset, images: ImageStore, folder: Path) -> Path:
 def _conversation(
     row: dict[str, Any], images: ImageStore, folder: Path, prompt: Prompt
 ) -> dict[str, Any]:
-    user = with_placeholders(render_text(prompt, row), len(row["images"]))
+    *before, last = plain_messages(prompt, row)
+    if not any(PLACEHOLDER in message["content"] for message in before):
+        last = {**last, "content": with_placeholders(last["content"], len(row["images"]))}
     messages = [
-        *([{"role": "system", "content": prompt.system}] if prompt.system else []),
-        {"role": "user", "content": user},
+        *before,
+        last,
         # A placeholder in what the model wrote would ask for an image that is not there.
         {"role": "assistant", "content": row["response"].replace(PLACEHOLDER, "")},
     ]

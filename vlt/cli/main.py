@@ -5,10 +5,9 @@ from __future__ import annotations
 import errno
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from vlt.cli import (
     data,
@@ -27,49 +26,13 @@ from vlt.cli import (
     train,
     view,
 )
+from vlt.cli.groups import Commands
 from vlt.cli.options import WORKSPACE_OPTION, keep_workspace
 from vlt.cli.output import FAILED, INTERRUPTED, say
 from vlt.errors import UserError
 
 WIDTH = 160
 """Columns that help is folded to, at most; a narrower terminal folds it sooner."""
-
-
-GROUPS = {
-    "Start": ("demo", "init", "doctor", "run"),
-    "Questions and images": ("import", "sources", "dedup", "decontaminate"),
-    "Responses": ("gen", "filter", "judge", "grade"),
-    "Training and evaluation": ("train", "eval"),
-    "Looking": ("ls", "show", "stats", "log", "diff", "status", "view", "report"),
-    "Sharing": ("push", "pull", "export"),
-}
-"""The commands in the order of use; one that stands nowhere here is listed last."""
-
-
-class Commands(TyperGroup):
-    """Lists the commands before the options, in groups, each with its whole summary."""
-
-    def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
-        """What stands below the command's description."""
-        names = self.list_commands(ctx)
-        grouped = [name for group in GROUPS.values() for name in group]
-        groups = {**GROUPS, "Commands": tuple(name for name in names if name not in grouped)}
-        widest = max(map(len, names), default=0)
-        for title, group in groups.items():
-            commands = [(name, self.commands[name]) for name in group if name in names]
-            rows = [
-                (name.ljust(widest), command.get_short_help_str(1_000))
-                for name, command in commands
-                if not command.hidden
-            ]
-            if rows:
-                with formatter.section(title):
-                    formatter.write_dl(rows)
-        super().format_options(ctx, formatter)
-
-    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
-        """Nothing: they stand before the options."""
-
 
 app = typer.Typer(
     name="vlt",
@@ -88,9 +51,9 @@ app.command("sources")(data.sources)
 app.command("dedup")(dedup.dedup)
 app.command("decontaminate")(dedup.decontaminate)
 app.add_typer(gen.app, name="gen", cls=Commands)
-app.command("filter")(filter.filter_)
+app.command("filter", cls=filter.Command)(filter.filter_)
 app.command("grade")(grade.grade)
-app.add_typer(train.app, name="train", cls=Commands)
+app.add_typer(train.app, name="train")
 app.command("eval")(eval.eval_)
 app.command("ls")(look.ls)
 app.command("show")(look.show)

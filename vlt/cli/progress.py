@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 import time
@@ -33,7 +34,9 @@ class Progress:
             self._show(line)
         elif time.monotonic() - self._told >= self.seconds:
             self._told = time.monotonic()
-            print(f"        {line}", file=sys.stderr, flush=True)
+            # Whoever read the first lines and left (`| head`) does not end a training.
+            with contextlib.suppress(BrokenPipeError):
+                print(f"        {line}", file=sys.stderr, flush=True)
 
     def done(self) -> None:
         """Clear the line, so that the next words start at its beginning."""

@@ -23,7 +23,7 @@ def status(root: Path, name: str | None = None) -> dict[str, Any]:
 
     `name` is a recipe's, a run's id, or a version's (name@vN, made or found by the run). A step is
     waiting, running, done, failed, interrupted, skipped or stopped. `stages` are those outside the
-    run: running, or dead with the reason; `run` is null where none was recorded. Raises UserError
+    run: running, or how they ended, with the reason; `run` is null where none was recorded. Raises UserError
     where there is no such run, or nothing at all.
     """
     seen = progress_in(root)
@@ -98,7 +98,8 @@ def _of_step(step: StepRecord, run: str, progress: StageProgress | None) -> dict
 
 def _of_stage(seen: SeenProgress) -> dict[str, Any]:
     progress = seen.progress
-    state = "running" if seen.live else "failed" if progress.failed else STOPPED
+    ended = "interrupted" if progress.interrupted else "failed" if progress.failed else STOPPED
+    state = "running" if seen.live else ended
     end = time.time() if seen.live else progress.updated
     return {
         "name": progress.name,

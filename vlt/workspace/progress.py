@@ -46,6 +46,8 @@ class StageProgress:
     """Units a second, of those done in this run."""
     failed: str | None = None
     """Why the stage ended, where it raised."""
+    interrupted: bool = False
+    """It was told to end, and nothing failed."""
 
     @property
     def left(self) -> float | None:
@@ -101,6 +103,7 @@ def tracked(
             yield
         except BaseException as error:
             this.progress.failed = sentence(error)
+            this.progress.interrupted = isinstance(error, KeyboardInterrupt)
             with suppress(OSError):  # a full disk may be the reason; it must not hide another one
                 this.write()
             raise

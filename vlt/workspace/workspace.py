@@ -26,10 +26,17 @@ class Workspace(Store):
             make_captions(workspace, items, Model("..."), Asking(...))
     """
 
-    def __init__(self, root: Path | str = "workspace", progress: Tell | None = None):
+    def __init__(
+        self,
+        root: Path | str = "workspace",
+        progress: Tell | None = None,
+        notice: Tell | None = None,
+    ):
         super().__init__(root)
         self.progress = progress
         """None: stages say nothing."""
+        self.notice = notice
+        """Told, once each, what should be known of a server; None: nobody is."""
         self._opened = ExitStack()
 
     @cached_property

@@ -41,7 +41,7 @@ FAILED = "failed"
 ROWS_A_FILE = 500_000
 REPEATED = (
     "source answer answer_type choices.list.element images.list.element caption_model predicted "
-    "finish_reason model verdict verdict_reason filter reason"
+    "caption_finish_reason finish_reason model verdict verdict_reason filter reason"
 ).split()
 """Columns that get a dictionary; of long texts it would only be a second copy in memory."""
 ROW_GROUP = 1_000
