@@ -25,9 +25,10 @@ from vlt.datagen.tally import Tally
 from vlt.engine import Engine
 from vlt.engine.budget import Price
 from vlt.engine.model import Model
+from vlt.prompts import CannotAsk
 from vlt.request import Completion, Failure, Message, Request, key_maker
 from vlt.workspace.manifest import Stage
-from vlt.workspace.progress import beat
+from vlt.workspace.progress import report_progress
 from vlt.workspace.store import Dataset
 from vlt.workspace.workspace import Workspace
 
@@ -49,7 +50,7 @@ class Ask:
 
     def __post_init__(self) -> None:
         name = self.workspace.resolve_model(self.model.model)
-        model = replace(self.model, model=name)
+        model = replace(self.model, model=name).sized()
         self.asking.check_for(model)
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "identity", model.identity())
@@ -97,7 +98,8 @@ class Ask:
 
         Everything is asked before the first batch comes; meanwhile 22 bytes a row are kept.
         """
-        run = _Run(self, parent, messages, reads, check)
+        reads = self.asking.prompt.reads(reads, parent.schema.names)
+        run = _Run(self, parent, _or_why_not(messages), reads, check)
         try:
             if self.asking.probe is not None:
                 raise Planned(run.plan(self.asking.probe))
@@ -108,6 +110,18 @@ class Ask:
             run.close()
         for start, batch in batches(run.groups):
             yield batch, *run.answers.of(start, batch.num_rows)
+
+
+def _or_why_not(messages: Messages) -> Messages:
+    """`messages`, with the reason where a prompt of one's own raises at a row."""
+
+    def of(row: dict[str, Any]) -> Sequence[Message] | str:
+        try:
+            return messages(row)
+        except CannotAsk as error:
+            return str(error)
+
+    return of
 
 
 class _Run:
@@ -261,7 +275,7 @@ class _Run:
             self.settle(result.key, len(result.samples))
         if self.tally.due():
             tally = self.tally
-            beat(tally.done, tally.total, "samples", tally.speed or 0)
+            report_progress(tally.done, tally.total, "samples", tally.speed or 0)
             if self.of.workspace.progress:
                 self.of.workspace.progress(tally.line())
 

@@ -18,10 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vlt.engine.chat import opened_thought
 from vlt.engine.loading import keep_video_settings
 from vlt.errors import UserError
 from vlt.train.method import Method, find_method
-from vlt.train.processor import load_reader, load_rows, set_pixels
+from vlt.train.processor import keep_range, load_reader, load_rows
+from vlt.train.turns import Turns, check_turn
+from vlt.workspace.files import write_json
 
 
 @dataclass
@@ -39,6 +42,9 @@ class Job:
     """TRL's fields."""
     freeze: list[str]
     pixels: dict[str, int] | None
+    """The range that images are brought into, in pixels: min and max."""
+    sized: bool = False
+    """Whether the export has brought them into it."""
     max_prompt_tokens: int | None = None
     lora: dict[str, Any] | None = None
     own: dict[str, Any] = field(default_factory=dict)
@@ -72,6 +78,8 @@ class Given:
     rows: Any
     """The export as a `datasets.Dataset`, images decoded."""
     model: Any
+    turns: Turns
+    """How the model reads rows."""
 
     def arguments(self, without: Sequence[str] = ()) -> dict[str, Any]:
         """What every trainer of TRL takes; `without` are columns that it should not see."""
@@ -96,12 +104,10 @@ def main() -> None:
         try:
             facts = train(find_method(job.method), job)
         except UserError as error:
-            (job.path / "failure.json").write_text(json.dumps({"sentence": str(error)}))
+            write_json({"sentence": str(error)}, job.path / "failure.json")
             raise SystemExit(1) from None
     if int(os.environ.get("RANK", 0)) == 0:
-        part = job.path / "result.part"
-        part.write_text(json.dumps(facts))
-        part.replace(job.path / "result.json")
+        write_json(facts, job.path / "result.json")
 
 
 def train(method: Method, job: Job) -> dict[str, Any]:
@@ -114,12 +120,16 @@ def train(method: Method, job: Job) -> dict[str, Any]:
         raise UserError("a file was edited while the training started; run the command again")
     config = trainer_config(getattr(trl, method.config[-1]), job)
     processor = load_reader(job, **method.processor)
-    rows, left_out = load_rows(job, processor)
+    rows, left_out = load_rows(job, processor, method.completions)
     model = load_model(job, config)
-    trainer = method.trainer(Given(job, training, config, processor, rows, model))
+    turns = Turns.of(processor, model)
+    for completion in method.completions:
+        check_turn(turns, rows[0], completion)
+    trainer = method.trainer(Given(job, training, config, processor, rows, model, turns))
     found = carry_out(trainer, job, method.curves)
     more = method.finish(job, trainer.state.global_step)
-    return {**found, **more, "left_out": left_out}
+    opened = opened_thought(turns.prompt(rows[0]))
+    return {**found, **more, "prompt_opens": opened or None, "left_out": dict(left_out)}
 
 
 def _end_with_parent() -> None:
@@ -216,8 +226,7 @@ def carry_out(trainer: Any, job: Job, curves: Sequence[str]) -> dict[str, Any]:
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     seconds, cpu = time.monotonic() - started, time.process_time() - cpu
     final = job.path / "model"
-    if job.pixels:  # the range that the model has been trained on is the one to ask it with
-        set_pixels(trainer.processing_class, job.pixels["min"], job.pixels["max"])
+    keep_range(job, trainer.processing_class)
     trainer.save_model(str(final / "adapter" if job.lora else final))
     if trainer.is_world_process_zero():
         if job.lora:

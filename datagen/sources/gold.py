@@ -78,17 +78,18 @@ def gold(
 
 def how_counted(rows: Iterable[tuple[Any, list[str]]]) -> Counted:
     """What whole numbers are in a column, from pairs of gold and choices: what fits all of them."""
-    seen = 0
+    seen = typed = 0
     fits = dict.fromkeys((Counted.from_0, Counted.from_1, Counted.texts), True)
     for value, choices in rows:
         number = whole(value)
         if number is None or not choices:
             continue
         seen += 1
+        typed += not isinstance(value, str)
         fits[Counted.from_0] &= 0 <= number < len(choices)
         fits[Counted.from_1] &= 1 <= number <= len(choices)
         fits[Counted.texts] &= any(_same_number(one, str(number)) for one in choices)
-    if seen and fits[Counted.texts] and not fits[Counted.from_0] and not fits[Counted.from_1]:
+    if typed and fits[Counted.texts] and not fits[Counted.from_0] and not fits[Counted.from_1]:
         return Counted.texts
     if seen and fits[Counted.from_0] and not fits[Counted.texts]:
         return Counted.from_0

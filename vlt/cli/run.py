@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vlt.cli.asking import clear, open_workspace
-from vlt.cli.options import WORKSPACE, Json, Workspace, parse_settings
+from vlt.cli.options import WORKSPACE, Json, Workspace, or_before_command, parse_settings
 from vlt.cli.output import SOME_ROWS_FAILED, describe, percent, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ def run(
 
 
 def demo(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Its workspace.")] = Path(
-        "vlt-demo"
-    ),
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Its workspace.", callback=or_before_command)
+    ] = Path("vlt-demo"),
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:

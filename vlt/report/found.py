@@ -14,7 +14,7 @@ from typing import Any
 from vlt.errors import UserError
 from vlt.runs.record import RunRecord, runs
 from vlt.workspace.lineage import parent_of
-from vlt.workspace.progress import pulses
+from vlt.workspace.progress import progress_in
 from vlt.workspace.store import Dataset, Store
 
 EXPECTED = ("samples", "sft", "sft-model", "eval-sft", "grpo-model", "eval-grpo")
@@ -295,6 +295,6 @@ def _key(*values: Any) -> str:
 
 def _in_the_making(store: Store) -> tuple[list[tuple[str, int]], list[tuple[str, str | None]]]:
     """Versions in the making: with the process that writes, and those whose writer ended early."""
-    seen = pulses(store.root)
-    writing = [(each.pulse.name, each.pulse.process) for each in seen if each.live]
-    return writing, [(each.pulse.name, each.pulse.failed) for each in seen if not each.live]
+    seen = progress_in(store.root)
+    writing = [(each.progress.name, each.progress.process) for each in seen if each.live]
+    return writing, [(each.progress.name, each.progress.failed) for each in seen if not each.live]

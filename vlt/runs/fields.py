@@ -21,7 +21,8 @@ from vlt.datagen.asking import Asking, Draw
 from vlt.datagen.import_settings import Import
 from vlt.engine.model import Model
 from vlt.fields import Option
-from vlt.prompts import Prompt
+from vlt.plugins import is_path
+from vlt.prompts import Prompt, own_prompt
 from vlt.runs.phases import MethodPhase, has_phases, method_phases, of_a_recipe
 from vlt.train.method import Method
 from vlt.train.methods.grpo import GrpoTraining
@@ -35,13 +36,20 @@ class Part(BaseModel):
 
 
 class PromptText(Part):
-    """See vlt.prompts: the slots are {question} and {caption}."""
+    """See vlt.prompts: the slots are {question} and {caption}; or `user` is file.py:function."""
 
     user: str
     system: str = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return {"user": value} if isinstance(value, str) else value
+
     def prompt(self) -> Prompt:
         """As the stages take it."""
+        if is_path(self.user):
+            return own_prompt(self.user, self.system)
         return Prompt(user=self.user, system=self.system)
 
 

@@ -59,14 +59,15 @@ def round_steps(recipe: Recipe, number: int, settings: Round) -> Iterator[Step]:
     yield Step(number, "sft-model", sft)
     yield _evaluation(recipe, number, "sft", (number, "sft-model"))
     start = "sft-model"
-    for name, phases in settings.phases.items():
+    for phases in settings.phases.values():
         for phase in phases:
             data = "sft" if "sample" in phase.method.takes else "items"
             told = of_phase(phase, recipe)
             stage = Train(phase.method, (number, data), (number, start), told, f" on {data}")
             start = f"{phase.method.name}-model"
             yield Step(number, start, stage)
-        yield _evaluation(recipe, number, name, (number, start))
+        if phases:
+            yield _evaluation(recipe, number, phases[-1].method.name, (number, start))
     yield from _grpo(recipe, number, settings, start)
     yield _evaluation(recipe, number, "grpo", (number, "grpo-model"))
 

@@ -7,7 +7,9 @@ default.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,11 @@ from pydantic import ValidationError
 import vlt
 from vlt.engine.model import Model
 from vlt.errors import UsageError
-from vlt.plugins import beside
-from vlt.runs.fields import Decontamination, Evaluation, Models, Recipe, Source
+from vlt.filters.registry import located, parse_chain
+from vlt.plugins import beside, is_path
+from vlt.runs.fields import Decontamination, Evaluation, Models, Prompts, Recipe, Source
 from vlt.runs.phases import has_phases, with_files
+from vlt.user_files import read_text
 
 __all__ = ["BUNDLED", "Recipe", "find_recipe", "load_recipe"]
 
@@ -47,10 +51,10 @@ def load_recipe(recipe: str, changes: dict[str, Any] | None = None) -> Recipe:
     """
     file = find_recipe(recipe)
     try:
-        tree = yaml.safe_load(file.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        tree = yaml.safe_load(read_text(file, "recipe"))
+    except yaml.YAMLError as error:
         where = " ".join(str(error).split())
-        raise UsageError(f"recipe {str(file)!r} is not YAML ({where}); mend that line") from None
+        raise UsageError(f"recipe {str(file)!r} is not YAML ({where}); correct that line") from None
     if not isinstance(tree, dict):
         raise UsageError(f"recipe {str(file)!r} is not a mapping; see recipes/miniature.yaml")
     for key, value in (changes or {}).items():
@@ -60,7 +64,33 @@ def load_recipe(recipe: str, changes: dict[str, Any] | None = None) -> Recipe:
         parsed = Recipe.model_validate(_share(tree, file.parent))
     except ValidationError as error:
         raise UsageError(_sentence(file, error)) from None
-    return _with_paths(parsed, file.parent.resolve())
+    whole = _with_paths(parsed, file.parent.resolve())
+    _load_functions(whole, file)
+    return whole
+
+
+def _load_functions(recipe: Recipe, file: Path) -> None:
+    """Raises UsageError where a filter or a prompt cannot be had, before anything is spent."""
+    named: dict[str, Callable[[], Any]] = {
+        f"prompts.{name}": prompt.prompt for name, prompt in recipe.prompts if prompt
+    }
+    for number, settings in enumerate(recipe.rounds):
+        named[f"rounds.{number}.filters"] = partial(parse_chain, settings.filters)
+    for where, load in named.items():
+        try:
+            load()
+        except UsageError as error:
+            raise UsageError(f"recipe {str(file)!r}: {where}: {error}") from None
+
+
+def _prompts(prompts: Prompts, folder: Path) -> Prompts:
+    """Functions that are named by a file: from the recipe's folder on."""
+    changes = {
+        name: prompt.model_copy(update={"user": beside(prompt.user, folder)})
+        for name, prompt in prompts
+        if prompt and is_path(prompt.user)
+    }
+    return prompts.model_copy(update=changes)
 
 
 def _share(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -148,6 +178,7 @@ def _with_paths(recipe: Recipe, folder: Path) -> Recipe:
         r.model_copy(
             update={
                 "items": sources(r.items),
+                "filters": located(r.filters, folder),
                 "grpo": [
                     p.model_copy(
                         update={"items": sources(p.items), "train": with_files(p.train, folder)}
@@ -175,6 +206,7 @@ def _with_paths(recipe: Recipe, folder: Path) -> Recipe:
         update={
             "rounds": rounds,
             "models": models,
+            "prompts": _prompts(recipe.prompts, folder),
             "heldout": evaluation(recipe.heldout),
             "validation": recipe.validation and evaluation(recipe.validation),
             "decontaminate": recipe.decontaminate and kept_out(recipe.decontaminate),
