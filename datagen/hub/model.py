@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from vlt.datagen.hub.calls import Say, check_repo, open_repo, persistently
-from vlt.datagen.hub.card import lineage
 from vlt.datagen.hub.markdown import markdown_table, parameter_leaves
 from vlt.datagen.hub.push import manifests
 from vlt.workspace.digest import model_digest, model_files
+from vlt.workspace.lineage import made_from
 from vlt.workspace.store import Dataset, Store
 
 LEFT_HERE = ("optimizer", "scheduler", "rng_state", "training_args", "global_step", ".")
@@ -97,7 +97,7 @@ def model_card(
     if m.facts:
         lines += ["## Measured", "", _parameters(m.facts), ""]
     lines += ["## Lineage", ""]
-    stages = [*reversed(lineage(store, checkpoint)), checkpoint]
+    stages = [*made_from(store, checkpoint), checkpoint]
     cells = [
         [
             s.ref,
