@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from vlt.grade.cjk import measured
+
 _SUPER = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ"
 _SUB = "₀₁₂₃₄₅₆₇₈₉₊₋₍₎"
 _UP = str.maketrans(_SUPER, "0123456789+-()n")
@@ -56,6 +58,15 @@ _CHARACTERS = str.maketrans(
         "∛": "\\sqrt[3]",
         "∜": "\\sqrt[4]",
         "√": "\\sqrt",
+        **dict.fromkeys("⟶⇒➔➜➡⟹", "→"),
+        **dict.fromkeys("↔⇔", "↔"),
+        **dict.fromkeys("∽～〜˜", "~"),
+        "≌": "≅",
+        "⟂": "⊥",
+        "⌊": "floor(",
+        "⌈": "ceil(",
+        **dict.fromkeys("⌋⌉", ")"),
+        **{chr(0x2460 + i): f"({i + 1})" for i in range(20)},
     }
 )
 
@@ -71,7 +82,11 @@ _SYMBOLS = {
     "Omega": "Ω", "mu": "μ", "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")",
     "land": " and ", "lor": " or ", "wedge": " and ", "vee": " or ", "tfrac": "\\frac",
     "dfrac": "\\frac", "cfrac": "\\frac", "percent": "%", "textdegree": "°", "celsius": "°C",
-    "prime": "'",
+    "prime": "'", "to": "→", "rightarrow": "→", "longrightarrow": "→", "Rightarrow": "→",
+    "implies": "→", "mapsto": "→", "leftrightarrow": "↔", "Leftrightarrow": "↔", "iff": "↔",
+    "parallel": "∥", "perp": "⊥", "bot": "⊥", "cong": "≅", "sim": "∼", "subset": "⊂", "subseteq": "⊆",
+    "lfloor": "floor(", "lceil": "ceil(", "rfloor": ")", "rceil": ")", "bmod": " mod ", "mod": " mod ",
+    "therefore": "", "because": "", "hbar": "ħ",
 }  # fmt: skip
 # Commands that only change how things look. Those of the second kind take a braced argument,
 # which stays.
@@ -87,11 +102,24 @@ _WRAPPERS = frozenset(
 )
 _COMMAND = re.compile(r"\\([A-Za-z]+)\*?([ ]*)|\\(.)|([{}])", re.S)
 _OVER = re.compile(r"\{([^{}]{1,80})\\over(?![A-Za-z])([^{}]{1,80})\}")
+_CHOOSE = re.compile(r"\{([^{}]{1,40})\\choose(?![A-Za-z])([^{}]{1,40})\}")
+_SUBSCRIPTS = re.compile(r"_\{ ?\\(min|max)[ ]?\}")
 _OVERLINE = re.compile(r"\\overline\s*\{([A-Z]{1,3})\}")  # a segment; 0.\overline{3} stays
 _SPACES = re.compile(r"\s+")
 _PLAIN = re.compile(r"[A-Za-z0-9]+(?:\.[0-9]+)?")
 _ARTICLE = re.compile(r"(?:the|an|a)\s+(?=\S)")
-_TAG = re.compile(r"</?(?:b|i|em|strong|sub|sup|u|p|br|span|code)\s*/?>", re.I)
+_TAG = re.compile(
+    r"</?(?:b|i|em|strong|sub|sup|u|p|br|span|code|div|font)(?:\s[^<>]{0,80})?\s*/?>", re.I
+)
+_FENCE = re.compile(r"```[A-Za-z]*\s*\n(.*?)\n?\s*```", re.S)
+_BOLD = re.compile(r"(?<![\w*)\]}])(\*\*|__|`|\*)(?=[^\s*`])([^*`]{1,200}?)(?<=[^\s*`])\1(?![\w*(])")
+_TIES = re.compile(r"(?<=\w) ~ (?=[\\△∠\w])|(?<=[A-Z])~(?=[△∠A-Z])")
+_BARS = re.compile(r"(?<=[A-Za-z]) ?\|\| ?(?=[A-Za-z])")
+_ARROW = re.compile(r" ?-{1,3}> ?")
+_OO = re.compile(r"(?<=[-+(,\[ ])oo(?=[), \]]|$)")
+# thousands as LaTeX writes them: 32,\!349, 32{,}349, 32,\ 349
+_TEX_COMMA = re.compile(r"(?<=\d) ?(?:\{, ?\}|,(?=\\[!,;: ])|\\text ?\{,\}) ?(?:\\[!,;: ] ?)*(?=\d{3}(?!\d))")
+_LINKS = re.compile(r"\s*([→↔∥⊥≅∼∩∪⊂⊆])\s*")
 
 MAX_LENGTH = 4000
 """Longer answers are compared as texts only."""
@@ -108,6 +136,16 @@ def clean(text: str) -> str:
     if "<" in text and ">" in text:
         text = _TAG.sub("", text)
     text = _markdown(text)
+    if "~" in text:
+        text = _TIES.sub(" ∼ ", text)
+    if "->" in text:
+        text = _ARROW.sub(" → ", text)
+    if "||" in text:
+        text = _BARS.sub(" ∥ ", text)
+    if "oo" in text:
+        text = _OO.sub("∞", text)
+    if "\\" in text or "{" in text:
+        text = _TEX_COMMA.sub(",", text)
     if "$" in text:
         text = _dollars(text)
     if "\\" in text:
@@ -144,7 +182,7 @@ def _unicode(text: str) -> str:
     text = text.translate(_CHARACTERS)
     text = unicodedata.normalize("NFKC", text).translate(_CHARACTERS)
     if not text.isascii():
-        text = "".join(_digit(c) if not c.isascii() and c.isdigit() else c for c in text)
+        text = measured("".join(_digit(c) if not c.isascii() and c.isdigit() else c for c in text))
     return text
 
 
@@ -155,15 +193,17 @@ def _digit(character: str) -> str:
 
 def _markdown(text: str) -> str:
     """Without bold, italics and code marks around it; `2**3` keeps its stars."""
-    if "`" in text:
-        text = text.replace("```", "").strip("` \n")
+    if "```" in text:
+        text = _FENCE.sub(r"\1", text).replace("```", "").strip()
+    if "*" in text or "`" in text or "__" in text:
+        text = _BOLD.sub(r"\2", _BOLD.sub(r"\2", text)).strip("`")
     if text.startswith("**") or text.startswith("__"):
         text = text.replace(text[:2], "")
     elif "**" in text and text.endswith("**") and text.count("**") == 2:
         text = text.replace("**", "")
     text = text.strip()
-    if text.endswith("**") and "**" not in text[:-2]:
-        text = text[:-2].rstrip()
+    if text.count("**") == 1 and not re.search(r"[\w)](?: \*\* |\*\*)[\w(-]", text):
+        text = text.replace("**", "")
     while len(text) > 2 and text[0] == text[-1] and text[0] in "*_":
         text = text[1:-1].strip()
     return text.lstrip("#").lstrip() if text.startswith("#") else text
@@ -180,7 +220,7 @@ def _dollars(text: str) -> str:
     while i < len(parts):
         inner = parts[i]
         closes = i + 1 < len(parts)
-        if closes and inner and not inner[0].isspace() and not inner[-1].isspace():
+        if closes and inner.strip() and _is_math(inner, parts[i + 1]):
             out += [inner, parts[i + 1]]
             i += 2
             continue
@@ -194,6 +234,13 @@ def _dollars(text: str) -> str:
     return "".join(out)
 
 
+def _is_math(inner: str, after: str) -> bool:
+    """Whether two dollars enclose a formula; "$5 or $6" and "$2 + $3" are money."""
+    if not (inner[0].isspace() or inner[-1].isspace()):
+        return True
+    return not after[:1].isdigit() and not inner.rstrip().endswith(("to", "or", "and", "+", "-", "/"))
+
+
 def _latex(text: str) -> str:
     if "\\\\" in text and "\\begin" not in text and "\\cr" not in text:
         # over-escaped: \\frac for \frac
@@ -201,6 +248,9 @@ def _latex(text: str) -> str:
     if "\\over" in text:
         text = _OVERLINE.sub(r"\1", text)
         text = _OVER.sub(r"\\frac{\1}{\2}", text)
+    if "\\choose" in text:
+        text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
+    text = _SUBSCRIPTS.sub(r"_{\1}", text)
     text = text.replace("\\(", " ").replace("\\)", " ")
     if "\\begin" not in text:
         text = text.replace("\\[", " ").replace("\\]", " ")
@@ -232,8 +282,8 @@ def _latex(text: str) -> str:
             out.append(" ")
         elif name in _SYMBOLS:
             out.append(_SYMBOLS[name])
-            if name in ("circ", "degree", "frac"):
-                continue
+            if name in ("circ", "degree", "frac", "pi"):
+                continue  # the space belongs to the command: in "2\\pi m" the m is no unit
             if piece.endswith(" "):
                 out.append(" ")
         elif name == "{":
@@ -278,6 +328,7 @@ def fold(text: str) -> str:
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text).replace("△", "triangle ").replace("∠", "angle ")
     if not text.isalnum():
+        text = _LINKS.sub(r"\1", text)
         text = _SPACES.sub(" ", text).strip()
         while True:
             before = text

@@ -46,6 +46,10 @@ def parse(text: str) -> Tree | None:
         return None
 
 
+def _product(factors: list[Tree]) -> Tree:
+    return factors[0] if len(factors) == 1 else ("*", tuple(factors))
+
+
 class _Parser(Tokens):
     """Recursive descent over tokens, its depth counted."""
 
@@ -81,7 +85,10 @@ class _Parser(Tokens):
         factors = [self.power()]
         while True:
             token = self.peek()
-            if token in ("*", "/"):
+            if token == "mod":
+                self.take()
+                factors = [("f", "mod", (_product(factors), self.power()))]
+            elif token in ("*", "/"):
                 self.take()
                 flip = False
                 while self.peek() in ("+", "-"):
@@ -96,12 +103,16 @@ class _Parser(Tokens):
                 break
         if sign:
             factors[:1] = [times(_MINUS, factors[0])]
-        return factors[0] if len(factors) == 1 else ("*", tuple(factors))
+        return _product(factors)
 
     def _starts_factor(self) -> bool:
+        if self.peek() == "mod":
+            return False
         if self.kind() == "num":
             # "2 3" is no product; "x 3" and "\sqrt{2} 3" are
             before = self.peek(-1)
+            if self.kind(-1) == "name" and before.isascii() and before.isalpha() and before != "i" and not self.spaced():
+                raise NotUnderstood  # H2O, D4: a code, no product
             return self.kind(-1) != "num" and (len(before) == 1 or before[:1] == "\\")
         token = self.peek()
         return self.kind() == "name" or token in ("(", "{", "[") or (token == "|" and not self.bars)

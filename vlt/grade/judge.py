@@ -8,27 +8,53 @@ say in time.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from vlt.grade import words
-from vlt.grade.amounts import same_number, same_quantity
+from vlt.grade.amounts import rounds_to, same_number, same_quantity
 from vlt.grade.clean import MAX_LENGTH, fold
+from vlt.grade.commit import first_word
+from vlt.grade.equality import compare
 from vlt.grade.groups import Group, group_of
-from vlt.grade.quantity import Quantity, all_maths, compound_of, is_maths, quantity_of
-from vlt.grade.relations import Relation, assignment, is_name, relation_of, same_name
+from vlt.grade.quantity import Quantity, all_maths, compound_of, computed, date_of, is_maths, quantity_of
+from vlt.grade.relations import (
+    Relation,
+    assignment,
+    bare_name,
+    is_name,
+    is_unknown,
+    relation_of,
+    same_name,
+)
 from vlt.grade.times import same_time, time_of
 from vlt.grade.tokens import Tree
-from vlt.grade.units import same_unit, unit_of
+from vlt.grade.units import PERCENT, same_unit, unit_of
 from vlt.grade.verdict import STRICT, Options
 
 Outcome = tuple[bool | None, str]
 Symbolic = Callable[[Tree, Tree], bool | None]
 
-_RELATION = re.compile(r"[=<>≤≥≠∈]")
+_RELATION = re.compile(r"[=<>≤≥≠≈∈∥⊥≅∼]|^(?:the )?(?:point |vertex )?[A-Z]'?(?:_\{?\d\}?)? ?\(|^the point ?\(", re.I)
+_FACTOR = re.compile(r"-?\d+(?:\.\d+)?[a-zA-Z]")
 _TIME_LIKE = re.compile(r"\d{1,2} ?:\d|\d ?[ap]\.?m\b|o'clock|noon|midnight", re.I)
 _COMPOUND = re.compile(r"\d[\d.]* ?[A-Za-z']+\.?,? ?(?:and )?\d")
 _WHOLE = re.compile(r"-?\d{1,15}")
+
+
+def _years(items: Sequence[str]) -> bool:
+    return len(items) == 2 and all(re.fullmatch(r"[12]\d{3}", item) for item in items)
+
+
+def _exactly(text: str) -> bool:
+    """Whether a number has no decimals, so that "about" it is not it."""
+    number = quantity_of(text)
+    return number is None or not number.places
+
+
+def _listed(items: Sequence[str]) -> bool:
+    """Whether square brackets hold a list (of texts or years), no interval or vector."""
+    return not all_maths(tuple(items)) or _years(items)
 
 
 @dataclass(slots=True)
@@ -65,6 +91,13 @@ class Judge:
         finally:
             self.depth -= 1
 
+    def agrees(self, head: str, aside: str, gold: str) -> bool:
+        """Whether a remark in brackets says again what stands before it: 12 (twelve), 5 (cm)."""
+        if unit_of(aside) is not None or self.same(aside, gold)[0]:
+            return True
+        exact, decimal = quantity_of(head), quantity_of(aside)
+        return exact is not None and decimal is not None and rounds_to(exact, decimal)
+
     def _case(self, got: str, gold: str) -> bool:
         """Texts equal but for case are equal, unless they are a number of mW and one of MW."""
         if got.lower() != gold.lower() or not any(c.isdigit() for c in gold):
@@ -74,29 +107,8 @@ class Judge:
 
     def _by_kind(self, got: str, gold: str, folded: str) -> Outcome:
         if folded in ("yes", "no", "true", "false"):
-            said = words.first_word(got)
-            if said:
-                return said == folded, "yes or no"
-            rest = words.without_subject(got)
-            return (words.first_word(rest) == folded if rest else False), "yes or no"
-        best = self._plainly(got, gold)
-        if best[0]:
-            return best
-        twice = words.twice(got)
-        if (
-            twice is not None
-            and self.same(twice[0], gold)[0]
-            and (unit_of(twice[1]) is not None or self.same(twice[1], gold)[0])
-        ):
-            return True, "said twice"
-        for shorter in (words.without_subject(got), words.without_reason(got)):
-            if shorter and shorter != got:
-                again = self.same(shorter, gold)
-                if again[0] or (again[0] is None and best[0] is False):
-                    best = again
-                if best[0]:
-                    return best
-        return best
+            return first_word(got) == folded, "yes or no"
+        return self._plainly(got, gold)
 
     def _plainly(self, got: str, gold: str) -> Outcome:
         """By the kind of gold, with nothing left out of the answer."""
@@ -112,6 +124,9 @@ class Judge:
             return compound_of(got) == parts, "a quantity of several units"
         gold_relation = relation_of(gold) if _RELATION.search(gold) else None
         got_relation = relation_of(got) if _RELATION.search(got) else None
+        day = date_of(gold)
+        if day is not None:
+            return date_of(got) == day, "dates"
         number = quantity_of(gold) if gold_relation is None else None
         gold_group = None if number else group_of(gold)
         if gold_group is None and (gold_relation or got_relation):
@@ -130,7 +145,7 @@ class Judge:
 
     def _quantities(self, got: str, gold: Quantity) -> Outcome:
         found = quantity_of(got)
-        if found is None:
+        if found is None or " mod " in got:  # 5 mod 7 is a class of numbers
             return False, "no such number"
         verdict, reason = same_quantity(
             found, gold, self.options, percent_asked=self.percent_asked, rounding=self.rounding
@@ -156,11 +171,9 @@ class Judge:
                 self.same(here.sides[-1], gold) if is_name(here.sides[0]) else (False, "relation")
             )
         if there is None and here is not None:
-            value = self._value(here)
-            return (False, "a relation") if value is None else self.same(value, gold)
+            return self._any(((value, gold) for value in self._values(here)), "a relation")
         if there is not None and here is None:
-            value = self._value(there)
-            return (False, "no relation") if value is None else self.same(got, value)
+            return self._any(((got, value) for value in self._values(there)), "no relation")
         if here is None or there is None:
             return None
         if here.signs != there.signs or len(here.sides) != len(there.sides):
@@ -169,11 +182,9 @@ class Judge:
                 if a and b and same_name(a[0], b[0]):
                     return self.same(a[1], b[1])
             return False, "another relation"
-        if here.equation and len(here.sides) == 2:
+        if here.symmetric and len(here.sides) == 2:
             a, b = assignment(here), assignment(there)
-            if a and b:
-                if not same_name(a[0], b[0]):
-                    return False, "another variable"
+            if a and b and same_name(a[0], b[0]):
                 outcome = self.same(a[1], b[1])
                 return self._side(a[1], b[1]) if outcome[0] is False else outcome
             left, right = here.sides
@@ -183,7 +194,7 @@ class Judge:
                     second = self._side(y, there.sides[1])
                     if second[0] is not False:
                         return (None if None in (first[0], second[0]) else True), "same equation"
-            return False, "another equation"
+            return False, "another variable" if a and b else "another equation"
         return self._all(here.sides, there.sides, "relation", self._side)
 
     def _side(self, got: str, gold: str) -> Outcome:
@@ -198,25 +209,61 @@ class Judge:
         verdict = same_number(a, b, self.options, rounding=False)
         return (self.symbolic(a.number, b.number) if verdict is None else verdict), "sides"
 
-    def _value(self, relation: Relation) -> str | None:
-        """What an equation says that something is: 5 for `x = 5` and for `2 + 3 = 5`."""
-        named = assignment(relation)
-        if named is not None:
-            return named[1] if named[0] != "" or len(relation.sides) == 2 else None
+    def _any(self, pairs: Iterable[tuple[str, str]], none: str) -> Outcome:
+        """Whether one of several readings is right."""
+        best: Outcome = (False, none)
+        for got, gold in pairs:
+            outcome = self.same(got, gold)
+            if outcome[0]:
+                return outcome
+            best = outcome if outcome[0] is None or best[1] == none else best
+        return best
+
+    def _values(self, relation: Relation) -> list[str]:
+        """What an equation says that something is: 5 for `x = 5` and for `2 + 3 = 5`.
+
+        Every side that can be computed has to have the value; a decimal after ≈ (or written as an
+        equal) may be what the exact number before it rounds to, and then both are said.
+        """
+        sides, signs = relation.sides, relation.signs
         if not relation.equation:
-            return None
-        numbers = [quantity_of(side) for side in relation.sides]
-        first, last = numbers[0], numbers[-1]
-        if first is None or last is None or first.value is None or last.value is None:
-            return None
-        return relation.sides[-1] if first.value == last.value else None
+            return []
+        named = assignment(relation)
+        if named and len(sides) == 2:
+            if named[0] and len(named[0]) == 1 and _FACTOR.fullmatch(named[1]):
+                return []  # in y = 2m the m is no unit
+            return [] if "≈" in signs and _exactly(named[1]) else [named[1]]
+        last = sides[-1]
+        value = quantity_of(last)
+        values = [last]
+        for side, sign in zip(reversed(sides[:-1]), reversed(signs), strict=True):
+            if is_name(side) or is_unknown(side):
+                continue
+            number = computed(side) or quantity_of(side)
+            if number is None or value is None:
+                return []
+            if self._equals(number, value):
+                continue
+            if len(values) > 1 or not (sign == "≈" or "…" in last or last.endswith("...")):
+                return []
+            if not rounds_to(number, value if value.places else Quantity(None, None)):
+                return []
+            values, value = [last, side], number
+        return values if "≈" not in signs or len(values) > 1 else []
+
+    def _equals(self, a: Quantity, b: Quantity) -> bool:
+        if a.value is not None and b.value is not None:
+            shares = [q.value / 100 if q.unit == PERCENT else q.value for q in (a, b) if q.value is not None]
+            return shares[0] == shares[1]
+        return compare(a.number, b.number) is not False
 
     # -- collections
 
     def _groups(self, got: str, relation: Relation | None, gold: Group) -> Outcome:
         here = group_of(got)
         if (here is None or here.kind == "list") and relation is not None and here != gold:
-            if is_name(relation.sides[0]) and len(relation.sides) == 2:
+            name = relation.sides[0]
+            if (is_name(name) or is_unknown(name)) and len(relation.sides) == 2:
                 if relation.signs[0] in ("=", "∈") and not (here and self._each_named(here)):
                     inner = group_of(relation.sides[1])
                     here = inner if inner is not None else here
@@ -228,10 +275,12 @@ class Judge:
             if here.kind != gold.kind or here.shape != gold.shape or gold.shape[1] < 1:
                 return False, "another shape"
             return self._all(here.items, gold.items, "matrices")
-        if gold.kind == "ratio":
-            if here.kind != "ratio":
-                return False, "no ratio"
-            return self._all(here.items, gold.items, "ratios")
+        if gold.kind in ("ratio", "range"):
+            if here.kind != gold.kind and "to" not in (here.brackets, gold.brackets):
+                return False, f"no {gold.kind}"
+            return self._all(here.items, gold.items, f"{gold.kind}s")
+        if here.kind == "range" and gold.kind in ("list", "bracket") and _years(gold.items):
+            return self._all(here.items, gold.items, "years")
         if gold.kind == "union":
             return self._multiset(here, gold) if here.kind == "union" else (False, "no union")
         if gold.kind == "bracket":
@@ -244,14 +293,23 @@ class Judge:
             return self._all(here.items, gold.items, "lists")
         if here.kind not in ("set", "list", "bracket"):
             return False, "not a list"
+        names = self._names(gold)
+        if len(set(names)) > 1 and not any(self._names(here)):
+            return self._all(here.items, gold.items, "values in order")
         return self._multiset(here, gold)
+
+    def _names(self, group: Group) -> list[str]:
+        """What each part of a list names ("x" in "x = 5"); empty for a part that names nothing."""
+        found = [relation_of(item) if "=" in item else None for item in group.items]
+        named = [assignment(relation) if relation else None for relation in found]
+        return [bare_name(pair[0]) if pair else "" for pair in named]
 
     def _each_named(self, group: Group) -> bool:
         return all("=" in item for item in group.items)
 
     def _brackets(self, here: Group, gold: Group) -> Outcome:
-        if gold.brackets == "[]" and here.kind != "bracket" and not all_maths(gold.items):
-            return self._multiset(here, gold)
+        if gold.brackets == "[]" and here.kind == "list" and not here.joined:
+            return self._multiset(here, gold) if _listed(gold.items) else (False, "no brackets")
         if here.kind == "list" and gold.brackets == "()" and self._each_named(here):
             return self._all(tuple(sorted(here.items)), gold.items, "coordinates")
         if here.kind != "bracket" or here.brackets != gold.brackets:

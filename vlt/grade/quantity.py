@@ -16,11 +16,11 @@ from vlt.grade.expression import parse
 from vlt.grade.literals import SCALES, literal, number_words, plain_number
 from vlt.grade.nouns import noun_of
 from vlt.grade.numeric import variables
-from vlt.grade.tokens import Tree
-from vlt.grade.units import LETTERS, Unit, unit_of
+from vlt.grade.tokens import GREEK, Tree
+from vlt.grade.units import DEGREE, LETTERS, Unit, unit_of
 
 _SCALE = re.compile(
-    r" ?(thousand|million|billion|trillion|hundred)s?\b|(?<=\d) ?([kKMB]|[bm]n|mil)\b", re.I
+    r" ?(thousand|million|billion|trillion|hundred|qianwan|wan|yi)s?\b|(?<=\d) ?([kKMB]|[bm]n|mil)\b", re.I
 )
 _CURRENCIES = {
     "¤": "USD", "$": "USD", "us¤": "USD", "u.s. ¤": "USD", "usd": "USD", "dollar": "USD",
@@ -40,7 +40,7 @@ _CURRENCY_BEFORE = re.compile(
     r" ?(?=[-+.\d\\])"
 )
 _SIGN_WORD = re.compile(r"(?:minus|negative) (?=[\d.\\a-zA-Z])", re.I)
-_ABOUT = re.compile(r"(?:≈|~|=|approximately|approx\.?|about|around|roughly|circa|ca\.) ?", re.I)
+_ABOUT = re.compile(r"(?:≈|~|∼|=|approximately|approx\.?|about|around|roughly|circa|ca\.) ?", re.I)
 _FRACTION_HEAD = re.compile(
     r"-?\d+ ?/ ?\d+(?=[ A-Za-z%°]|$)|-?\d+ \d+ ?/ ?\d+"
     r"|-?(?:\d+ ?)?\\frac *(?:\{ ?-?\d+ ?\} *\{ ?-?\d+ ?\}|\d\d)"
@@ -65,6 +65,8 @@ class Quantity:
     """Written with "approximately"."""
     pound: bool = False
     """The unit word was "pounds": money or weight, as the other side has it."""
+    kelvin: bool = False
+    """Written like 10K: thousands, unless the other side is a temperature."""
 
     @property
     def number(self) -> Tree:
@@ -72,10 +74,56 @@ class Quantity:
         return self.tree if self.tree is not None else ("n", self.value)
 
 
+_RANGE = re.compile(
+    r"(?:(from|between) )?([¤€£¥]?)(\d[\d,]*(?:\.\d+)?)(%|°| ?[A-Za-z]{2,12}(?:/[a-z]{1,5})?)??"
+    r" ?(-{1,2}|~|∼|…|\bto\b|\band\b) ?[¤€£¥]?(\d[\d,]*(?:\.\d+)?)( ?%|°| ?[^\W\d_]{2,12}(?:/[a-z]{1,5})?)?",
+    re.I,
+)
+SERIES = re.compile(r"(?:\((?:\d|[A-J]|[ivx]+|[IVX]+)\)){2,}")
+_DATE = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})|(\d{4})([/.-])(\d{1,2})\6(\d{1,2})")
+
+
+@lru_cache(maxsize=8192)
+def range_of(text: str) -> tuple[str, str, bool] | None:
+    """(low, high, written with "to"?) of 40-50, "from 40 to 50" and "between 40 and 50", or None.
+
+    What falls ("50-40") is a difference. Units stand at both ends where the last one has one.
+    """
+    match = _RANGE.fullmatch(text) if len(text) <= 80 else None
+    if match is None:
+        return None
+    lead, money, low, unit, sign, high, last = match.groups()
+    sign = sign.casefold()
+    between = (lead or "").casefold() == "between"
+    if (sign == "and") != between or (lead and not between and sign != "to"):
+        return None
+    a, b = (Fraction(side.replace(",", "")) for side in (low, high))
+    if a >= b and sign != "to":
+        return None
+    unit, last = (unit or last or "").strip(), (last or unit or "").strip()
+    return f"{money}{low} {unit}".strip(), f"{money}{high} {last}".strip(), sign == "to" and not lead
+
+
+@lru_cache(maxsize=8192)
+def date_of(text: str) -> tuple[int, ...] | None:
+    """The numbers of 3/5/2021 and 2021-03-05 in the order in which they stand, or None."""
+    match = _DATE.fullmatch(text)
+    return tuple(int(n) for n in match.groups() if n and n.isdigit()) if match else None
+
+
+def _no_number(text: str) -> bool:
+    """Whether a text that could be computed is a date or a range."""
+    if text[0] == "(" and SERIES.fullmatch(text):
+        return True
+    return (
+        ("-" in text[1:] or "~" in text or "∼" in text) and range_of(text) is not None
+    ) or (text[-1:].isdigit() and date_of(text) is not None)
+
+
 @lru_cache(maxsize=8192)
 def quantity_of(text: str) -> Quantity | None:
     """The quantity that a cleaned text is, or None. Bounded by the length of the text."""
-    if not text or len(text) > 400:
+    if not text or len(text) > 400 or _no_number(text):
         return None
     about = False
     match = _ABOUT.match(text)
@@ -90,13 +138,9 @@ def quantity_of(text: str) -> Quantity | None:
     if match:
         currency = _CURRENCIES[match.group(2).lower().replace(" ¤", "¤").replace("u.s.¤", "us¤")]
         text = match.group(1) + text[match.end() :]
-    if (
-        len(text) > 2
-        and text[0] == "("
-        and text[-1] == ")"
-        and "," not in text
-        and text.count("(") == 1
-    ):
+    if len(text) > 2 and text[0] == "(" and text[-1] == ")" and text.count("(") == 1:
+        if "," in text:
+            return None  # (1,234) is a pair
         text = text[1:-1].strip()
     if len(text) > 2 and text[0] == "{" and text[-1] == "}" and text.count("{") == 1:
         text = text[1:-1].strip()
@@ -123,6 +167,8 @@ def _head(text: str, sign: int, currency: str | None) -> Quantity | None:
     got = literal(text)
     if got is not None:
         value, places, power, end = got
+        if text[end:] == "s" and value >= 100 and value % 10 == 0:
+            return None  # the 1990s
         if places is None and not power:
             match = _FRACTION_HEAD.match(text)
             if match and match.end() > end:
@@ -151,6 +197,8 @@ def _head(text: str, sign: int, currency: str | None) -> Quantity | None:
         places = None if places is None and not power else (places or 0) - exponent
         power, end = True, match.end()
     rest = text[end:]
+    if rest == "K" and not power and value.denominator == 1 and not currency:
+        return Quantity(value * sign * 1000, None, -3, True, None, None, False, False, True)
     if not rest or not rest.strip():
         return Quantity(value * sign, None, places, power, None, currency)
     around = _around(rest, currency)
@@ -177,7 +225,7 @@ def _around(rest: str, currency: str | None) -> tuple[Unit | None, str | None, b
         return unit_of(bare[money.end(1) :]), _CURRENCIES[money.group(1)], False
     unit = unit_of(bare) or unit_of(_MEASURED.sub("", bare))
     if unit is not None:
-        attached = not rest[0].isspace() and bare in LETTERS and bare in ("t", "l", "d")
+        attached = not rest[0].isspace() and bare in ("t", "l", "d", "decade")
         return None if attached else (unit, currency, False)
     if rest[0].isspace():
         noun = noun_of(bare)
@@ -237,7 +285,21 @@ def _expression(text: str, sign: int, currency: str | None) -> Quantity | None:
     return Quantity(value, None if value is not None else tree, places, False, unit, currency)
 
 
-_PART = re.compile(r"(?:,|\band\b|,? and\b)?\s*(\d+(?:\.\d+)?) ?([A-Za-z'\"]+\.?)\s*")
+_TERM_UNIT = re.compile(r"(?<=\d) ?([^\W\d_]{2,20}(?:\^\{?\d\}?)?(?:/[^\W\d_]{2,20})?)|(?<=\d) ([mgshLNJWVAK]\b(?:\^\{?\d\}?)?)")
+
+
+def computed(text: str) -> Quantity | None:
+    """The number of a sum or product whose terms have units: 5 cm + 7 cm, $0.61 + $0.29."""
+    if len(text) > 200:
+        return None
+    bare = re.sub(r"[¤€£¥₹%°]", "", _TERM_UNIT.sub("", text))
+    return quantity_of(bare) if bare != text and re.search(r"\d ?[-+*/] ?\d", bare) else None
+
+
+_PART = re.compile(r"(?:,|\band\b|,? and\b)?\s*(\d+(?:\.\d+)?) ?([A-Za-z'\"°]+\.?)\s*")
+_ARC = {name: frozenset({("min", 1)}) for name in "' minute minutes min".split()} | {
+    name: frozenset({("s", 1)}) for name in "'' \" second seconds sec s".split()
+}  # minutes and seconds of arc, after degrees
 
 
 @lru_cache(maxsize=8192)
@@ -252,17 +314,22 @@ def compound_of(text: str) -> tuple[Quantity, ...] | None:
         unit = unit_of(match.group(2)) if match else None
         if match is None or unit is None:
             return None
+        if parts and parts[0].unit == DEGREE:
+            unit = _ARC.get(match.group(2), unit)
         parts.append(Quantity(Fraction(match.group(1)), None, None, False, unit))
         at = match.end()
     return tuple(parts) if len(parts) > 1 and len({part.unit for part in parts}) > 1 else None
 
 
-_MATHS = re.compile(r"[\d\\^π∞√]|^[A-Za-z]$|[A-Za-z] ?[-+*/|] ?[A-Za-z]|\|")
+_MATHS = re.compile(
+    r"[\d\\^π∞√]|^[A-Za-z]$|[A-Za-z] ?[-+*/|] ?[A-Za-z]|\||^[-+]?(?:pi|inf|infinity)$"
+    r"|\b(?:sin|cos|tan|log|ln|exp|floor|ceil|gcd|lcm|max|min|abs|mod)\b[ (]"
+)
 
 
 def is_maths(text: str, number: Quantity) -> bool:
     """Whether a text is to be compared as a number or formula, not as the letters it is made of."""
-    return number.value is not None or bool(_MATHS.search(text))
+    return number.value is not None or text in GREEK or bool(_MATHS.search(text))
 
 
 def all_maths(items: tuple[str, ...]) -> bool:

@@ -5,8 +5,8 @@ Nothing here knows how a verdict is found; see `vlt/grade/__init__.py` for the r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, fields
+from typing import Any, Literal, NamedTuple
 
 Verdict = Literal["correct", "wrong", "unjudged"]
 
@@ -39,8 +39,23 @@ class Options:
     """15:30 is right for 3:30 PM."""
     plurals: bool = False
     """cats is right for cat."""
+    percent: Literal["share", "sign", "loose"] = "share"
+    """share: the sign is optional where gold has it or the question asks for a percentage, and 25 %
+    is 0.25; sign: 25 % is only 25 %; loose: 25 %, 25 and 0.25 are the same."""
+    prose: Literal["off", "last_line", "last_number"] = "off"
+    """Where a response states no answer: nothing, its last line or its last number (base models)."""
+    languages: str = "all"
+    """Whose words for "the answer is" are read: all, or codes with commas between them (en,zh)."""
     deadline: float = 1.0
     """Seconds of wall time that the symbolic tier has for one row."""
+
+    def as_json(self) -> dict[str, Any]:
+        """What differs from the defaults; {} for none, so that old identities stay."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name != "deadline" and getattr(self, field.name) != field.default
+        }
 
 
 STRICT = Options()
