@@ -13,6 +13,7 @@ from difflib import SequenceMatcher
 from vlt.grade.clean import clean, fold
 from vlt.grade.commit import committed, first_word, takes_back, without_subject
 from vlt.grade.judge import Judge, Outcome
+from vlt.grade.nouns import noun_of
 
 _LEAD = re.compile(
     r"(?:(?:it is|it's|is|the|my|so|select|choose|pick)\s+)*(?:(?:correct|right|best|final) )?"
@@ -33,12 +34,8 @@ _MARKED = re.compile(
 )
 _SPACED = re.compile(r"([A-Za-z])\s+(.+)", re.S)
 _NOUN = re.compile(r"(?:the )?([A-Za-z]{3,})\s+[(\[]?([A-Za-z])[)\]]?\.?")
-_NO_NOUN = frozenset(
-    "not near except but and than non never neither nor either excluding before after above below over under "
-    "between beyond beside unlike opposite maybe perhaps possibly about around plus minus any both like the "
-    "are was all for without versus vitamin hepatitis grade what why how who".split()
-)
 _ANOTHER = re.compile(r"(?:^|[\s(/,|])[(\[]?[A-Z][)\]]?(?:[.),/|]|$)|\b(?:or|and|not|maybe|also)\b")
+_REMARK = re.compile(r"\(([^()]+)\)\W*$")
 _REASON = re.compile(r"(?:because|since|as)\b", re.I)
 _TAIL = re.compile(r"\s*(?:[,;(—–-]|\.\s|\n|because\b|since\b|as\b)")
 _LABELLED = re.compile(r"\s*[(\[]?([A-Z])(?:[).:\]]+)\s*(\S.*)", re.S)
@@ -129,8 +126,13 @@ class Choice:
             head = committed(text)
             if head is not None and (not head.aside or not self._names_another(head.aside, text)):
                 found = self._one(head.head)
-                if found is not None and head.aside and not self._is_option(head.aside, found):
-                    found = None
+                remark = head.aside or _REMARK.search(text)
+                if found is not None and remark:
+                    inner = remark if isinstance(remark, str) else remark.group(1)
+                    if self._by_fold(inner) not in (None, found) or (
+                        head.aside and not self._is_option(inner, found)
+                    ):
+                        found = None
         return found
 
     def _names_another(self, aside: str, text: str) -> bool:
@@ -165,7 +167,7 @@ class Choice:
             if index is not None and self._is_option(match.group(2), index):
                 return index
         match = _NOUN.fullmatch(text)
-        if match and match.group(1).casefold() not in _NO_NOUN and match.group(2).isupper():
+        if match and noun_of(match.group(1)) and match.group(2).isupper():
             if not self.options:
                 return self._index(match.group(2))
             if all(len(_TOKEN.sub("x", option)) <= 3 for option in self.options):

@@ -119,7 +119,7 @@ _ARROW = re.compile(r" ?-{1,3}> ?")
 _OO = re.compile(r"(?<=[-+(,\[ ])oo(?=[), \]]|$)")
 # thousands as LaTeX writes them: 32,\!349, 32{,}349, 32,\ 349
 _TEX_COMMA = re.compile(r"(?<=\d) ?(?:\{, ?\}|,(?=\\[!,;: ])|\\text ?\{,\}) ?(?:\\[!,;: ] ?)*(?=\d{3}(?!\d))")
-_LINKS = re.compile(r"\s*([→↔∥⊥≅∼∩∪⊂⊆])\s*")
+_LINKS = re.compile(r" ?([→↔∥⊥≅∼∩∪⊂⊆]) ?")
 
 MAX_LENGTH = 4000
 """Longer answers are compared as texts only."""
@@ -328,8 +328,9 @@ def fold(text: str) -> str:
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text).replace("△", "triangle ").replace("∠", "angle ")
     if not text.isalnum():
-        text = _LINKS.sub(r"\1", text)
         text = _SPACES.sub(" ", text).strip()
+        if not text.isascii():
+            text = _LINKS.sub(r"\1", text)
         while True:
             before = text
             text = text.rstrip(".,;: ") or text

@@ -35,21 +35,28 @@ _BACK = re.compile(
     r"(?:could|might|may|can) (?:also )?be|either|or (?:it|the answer|else|we)|"
     r"is (?:also )?(?:wrong|incorrect|not (?:right|correct|the answer))|isn't (?:right|correct)|"
     r"no(?=\W*$)|yes(?=\W*$)|or(?= [\w$\\(]+[.)]?$))\b"
-    r"|^\W*(?:or|and|but|no(?=[,.!;:])|not|however|also|hmm|plus|minus|times|yet|though|although|if|unless)\b"
-    r"|(?:或|可能|也许|不确定|等等|不对)",
+    r"|^\W*(?:wrong|incorrect|false)\b\W*$|^\W*(?:or|and|but|no(?=[,.!;:])|not|however|also|hmm|plus|minus|times|yet|though|although|if|unless)\b"
+    r"|\?|(?:或|可能|也许|不确定|等等|不对)",
     re.I,
 )
-_PROSE = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_PROSE = re.compile(r"(?<![\w\\])[^\W\d_]{2,}(?:['’-][^\W\d_]+)*(?!\w)")
 _LABEL = re.compile(
     r"\W*(?:explanation|reason(?:ing)?|because|note|solution|proof|justification|steps?|rationale|working|check|"
     r"verification|hint|解释|理由|解析|分析|说明|因为)\b",
     re.I,
+)
+# One of these makes several words a sentence.
+_COMMON = frozenset(
+    "is are was were be has have had does do did the a an of in on at to from by for it its this that these we "
+    "he she they because since so can cannot equals gives get makes means shows as if when where which with "
+    "la le les el los las un une de del der die das ein eine est es ist son sont é é uma che il di het een jest".split()
 )
 _NUMBER = re.compile(r"-?\d+(?:[.,]\d+)*")
 _PLAIN = re.compile(
     r"[-+¤€£¥≈~ ]*(?:\\frac|\\sqrt|\d|\.\d)\S*(?: ?[^\W\d]{1,12}(?:[/^]\S+)?)?|\(?[A-Za-z]\)?\.?|yes|no|true|false",
     re.I,
 )
+_ANSWER_LIKE = re.compile(r"\W*(?:[A-Za-z] ?= ?)?(?:[-+¤€£¥]?[\d\\(][\d\W]*|\(?[A-Za-z]\)?|yes|no)", re.I)
 _SURE = re.compile(
     r",?\s+(?:because|since|so that|due to|given that|thanks to|as shown|as seen|as can be seen|as expected)\b"
     r"|,\s+(?:which|where|as|so|for|given|with|using|i\.e\.|that is)\b|[,，]?\s*(?:因为|由于)",
@@ -69,16 +76,16 @@ _SUBJECT = re.compile(
 _NO_SUBJECT = re.compile(
     r"\b(?:not|never|or|and|either|neither|nor|if|unless|whether|except|but|nothing|none|opposite|no|what|who|"
     r"twice|double|triple|half|thrice|previous|earlier|wrong|incorrect|other|another|more|less|fewer|than|"
-    r"where|when|while|because|since|until|before|after|without|old|original|initial|every|each|some|one|"
+    r"where|when|while|as|is|because|since|until|before|after|without|old|original|initial|every|each|some|one|"
     r"i|you|think|guess|minus|plus|times|square|root|inverse|reciprocal|negative)\b"
     r"|n't\b|[,]|\d ?[+*/^-]",
     re.I,
 )
-_STARTS = re.compile(
-    r"(?:(?:so|thus|hence|therefore|then|now|here|in conclusion|finally|overall|clearly),? )*"
-    r"(?:(?:the|this|that|it|its|their|these|those|there|my|our|a|an)\b|[^\W\d_]|∠|△|\\|\$)",
-    re.I,
+_BEFORE_ARTICLE = frozenset(
+    "of in for to on at from by that between under inside for into per over all both along around across through "
+    "using with about than so thus hence therefore then now here finally overall clearly given shown".split()
 )
+_ARTICLES = frozenset("the this that these those a an its their my our his her it there".split())
 _ADVERB = re.compile(
     r"(?:therefore|thus|hence|then|clearly|obviously|indeed|definitely|certainly|so)\b[,:]?\s+(?=\S)", re.I
 )
@@ -147,6 +154,8 @@ def _first_statement(text: str) -> str | None:
         if takes_back(rest) or not _explains(rest, line):
             return None
     match = SENTENCE_END.search(line)
+    if match and line[match.start()] == "?":
+        return None
     if match and not re.fullmatch(r"\W*[A-Za-z]", line[: match.start()]):
         tail = line[match.end() :]
         if takes_back(tail) or not _explains(tail, line[: match.start()]):
@@ -167,7 +176,13 @@ def _explains(text: str, head: str) -> bool:
     for line in text.split("\n"):
         line = line.strip("-*• ")
         words = _PROSE.findall(line)
-        if line and not (len(words) >= 3 and (" " in line)) and not re.search("[\u3040-\u9fff]{4}", line):
+        reason = _SURE.search(line)
+        if reason and _ANSWER_LIKE.fullmatch(line[: reason.start()].strip()):
+            return False  # another answer, explained: "42\n12 since ..."
+        prose = len(words) >= 3 and any(word.casefold() in _COMMON for word in words)
+        if line and not prose and not re.search("[\u3040-\u9fff]{4}", line):
+            if line.strip("$* .") == head.strip("$* ."):
+                continue
             numbers = _NUMBER.findall(line)
             if "=" not in line or not numbers or numbers[-1] not in _NUMBER.findall(head):
                 return False
@@ -198,9 +213,23 @@ def without_subject(text: str) -> str | None:
     if len(text) > 400:
         return None
     match = _SUBJECT.fullmatch(text)
-    if match is None or not _STARTS.match(text) or _NO_SUBJECT.search(match["subject"]):
+    if match is None or _NO_SUBJECT.search(match["subject"]) or not _one_thing(match["subject"]):
         return None
     return match["rest"].strip()
+
+
+def _one_thing(subject: str) -> bool:
+    """Whether a subject is one noun phrase, not an answer and then another subject."""
+    words = subject.replace(",", " ").split()
+    lower = [word.casefold() for word in words]
+    if not words or not (words[0][0].isalpha() or words[0][0] in "∠△|"):
+        return False
+    if any(w in _ARTICLES and lower[i] not in _BEFORE_ARTICLE for i, w in enumerate(lower[1:])):
+        return False
+    opened = next((i for i, w in enumerate(lower) if w not in _BEFORE_ARTICLE), 0)
+    if lower[opened] in _ARTICLES or len(words) - opened == 1:
+        return words[0][0].isascii() or not words[0][0].isupper()
+    return words[0].isascii() and not words[opened + 1][0].isupper()
 
 
 # -- yes and no
@@ -237,6 +266,4 @@ def first_word(text: str) -> str | None:
         if rest[0] == "." and rest.strip(". ")[:1].isdigit():
             return None  # "No. 5"
         return word
-    if word == "no" and not _AFTER_NO.match(rest):
-        return None
-    return word if rest[0].isspace() else None
+    return word if _AFTER_NO.match(rest) else None

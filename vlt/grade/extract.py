@@ -23,7 +23,7 @@ _STOP = re.compile(
     r"|<｜end▁of▁sentence｜>"
 )
 _NEXT = re.compile(
-    r"\n\s*[#*_]{0,4} ?(?:(?:next|new|another|follow-?up) )?(?:question|problem|q|user|human|instruction|问题|题目)"
+    r"\n[ \t]{0,8}[#*_]{0,4} ?(?:(?:next|new|another|follow-?up) )?(?:question|problem|q|user|human|instruction|问题|题目)"
     r"(?: ?\d{1,3})?[*_]{0,3} ?[:：]",
     re.I,
 )
@@ -148,20 +148,20 @@ Block = tuple[int, int, str]
 
 
 def _tagged(text: str) -> list[Block]:
-    """`<answer>` blocks. A tag inside a block is no tag; an unclosed block runs to the end."""
+    """`<answer>` blocks. A tag inside a block is part of it; an unclosed block runs to the end."""
     blocks: list[Block] = []
     if "<" not in text:
         return blocks
     begin = start = -1
     for match in _TAG.finditer(text):
         if not match.group(1):
-            if begin < 0:
+            if begin < 0 or not text[start : match.start()].strip():
                 begin, start = match.span()
         elif begin >= 0:
-            blocks.append((begin, match.end(), _TAG.sub(" ", text[start : match.start()])))
+            blocks.append((begin, match.end(), text[start : match.start()]))
             begin = -1
     if begin >= 0:
-        blocks.append((begin, len(text), _TAG.sub(" ", text[start:])))
+        blocks.append((begin, len(text), text[start:]))
     return blocks
 
 
@@ -204,7 +204,8 @@ def _settled(text: str, blocks: list[Block], how: str, depth: int = 0) -> Found:
         between = text[before[1] : block[0]]
         bare = between.strip()
         if bare and len(bare) <= 40 and _JOINER.fullmatch(between):
-            answers[-1] += re.sub(r"[$~{}]|\\text", " ", between) + block[2]
+            joint = re.sub(r"[$~{}]|\\text", " ", between)
+            answers[-1] += re.sub(r"[/|]", " or ", joint) + block[2]
         elif _CORRECTION.search(between) or (how == "boxes" and _CONCLUSION.search(between)):
             answers, first = [block[2]], block[0]
         elif block[2].strip() != answers[-1].strip():
@@ -236,7 +237,7 @@ def _answered_before(before: str, how: str) -> bool:
 def _unwrapped(inner: str, depth: int) -> str | None:
     """What stands in the box or JSON in a block, else the block's text; None for a hedge."""
     inner = inner.strip()
-    if "boxed" in inner or "\\fbox" in inner:
+    if ("boxed" in inner or "\\fbox" in inner) and len(inner) < 20_000:
         boxes = _boxes(inner)
         if boxes:
             found = _settled(inner, boxes, "boxes", depth + 1) if depth < 3 else Found(inner)
@@ -272,7 +273,8 @@ def _stated(text: str, languages: str) -> Found | None:
     for place in reversed(places[:-1]):
         if place[2] - place[1] > 60:
             continue  # "the answer is the one that has the longest side"
-        if _CORRECTION.search(text, place[1], kept[-1][0]):
+        said = re.compile(r"\W*\w*").match(text, place[1])
+        if _CORRECTION.search(text, said.end() if said else place[1], kept[-1][0]):
             break
         kept.append(place)
     spans = []

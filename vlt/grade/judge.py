@@ -17,6 +17,7 @@ from vlt.grade.clean import MAX_LENGTH, fold
 from vlt.grade.commit import first_word
 from vlt.grade.equality import compare
 from vlt.grade.groups import Group, group_of
+from vlt.grade.numeric import approximate
 from vlt.grade.quantity import Quantity, all_maths, compound_of, computed, date_of, is_maths, quantity_of
 from vlt.grade.relations import (
     Relation,
@@ -44,6 +45,11 @@ _WHOLE = re.compile(r"-?\d{1,15}")
 
 def _years(items: Sequence[str]) -> bool:
     return len(items) == 2 and all(re.fullmatch(r"[12]\d{3}", item) for item in items)
+
+
+def _maths(text: str) -> bool:
+    number = quantity_of(text)
+    return number is not None and is_maths(text, number)
 
 
 def _exactly(text: str) -> bool:
@@ -93,9 +99,11 @@ class Judge:
 
     def agrees(self, head: str, aside: str, gold: str) -> bool:
         """Whether a remark in brackets says again what stands before it: 12 (twelve), 5 (cm)."""
-        if unit_of(aside) is not None or self.same(aside, gold)[0]:
-            return True
         exact, decimal = quantity_of(head), quantity_of(aside)
+        if self.same(aside, gold)[0]:
+            return True
+        if unit_of(aside) is not None:
+            return exact is not None and exact.unit is None
         return exact is not None and decimal is not None and rounds_to(exact, decimal)
 
     def _case(self, got: str, gold: str) -> bool:
@@ -177,10 +185,12 @@ class Judge:
         if here is None or there is None:
             return None
         if here.signs != there.signs or len(here.sides) != len(there.sides):
-            if here.equation and there.equation:
-                a, b = assignment(here), assignment(there)
-                if a and b and same_name(a[0], b[0]):
-                    return self.same(a[1], b[1])
+            a, b = assignment(here), assignment(there)
+            if a and b and same_name(a[0], b[0]):
+                return self._any(
+                    ((x, y) for x in self._values(here) for y in self._values(there)),
+                    "another relation",
+                )
             return False, "another relation"
         if here.symmetric and len(here.sides) == 2:
             a, b = assignment(here), assignment(there)
@@ -206,6 +216,8 @@ class Judge:
             return self.same(got, gold) if got != gold else (True, "same")
         if a.unit != b.unit or a.currency != b.currency:
             return False, "another unit"
+        if (" mod " in got) != (" mod " in gold):
+            return False, "a class of numbers"
         verdict = same_number(a, b, self.options, rounding=False)
         return (self.symbolic(a.number, b.number) if verdict is None else verdict), "sides"
 
@@ -232,12 +244,16 @@ class Judge:
         if named and len(sides) == 2:
             if named[0] and len(named[0]) == 1 and _FACTOR.fullmatch(named[1]):
                 return []  # in y = 2m the m is no unit
+            if len(named[0]) > 1 and named[1].isalpha() and not _maths(named[1]):
+                return []  # "London = Paris" names neither
             return [] if "≈" in signs and _exactly(named[1]) else [named[1]]
         last = sides[-1]
         value = quantity_of(last)
+        if value is None:
+            return [last] if named and len(sides) == 2 else []
         values = [last]
         for side, sign in zip(reversed(sides[:-1]), reversed(signs), strict=True):
-            if is_name(side) or is_unknown(side):
+            if is_unknown(side) or (is_name(side) and (" " not in side or side is sides[0])):
                 continue
             number = computed(side) or quantity_of(side)
             if number is None or value is None:
@@ -255,7 +271,10 @@ class Judge:
         if a.value is not None and b.value is not None:
             shares = [q.value / 100 if q.unit == PERCENT else q.value for q in (a, b) if q.value is not None]
             return shares[0] == shares[1]
-        return compare(a.number, b.number) is not False
+        x, y = approximate(a.number), approximate(b.number)  # None where there are variables
+        if x is None or y is None:
+            return compare(a.number, b.number) is True
+        return abs(x - y) <= 1e-12 * abs(x)
 
     # -- collections
 

@@ -17,7 +17,13 @@ _HEDGES = frozenset(
     # what changes the number: multiples, parts, powers
     "dozen couple pair trio score gross lakh crore myriad ten one half halve quarter third hundredth "
     "factorial factorials root mille bp squared cubed mod modulo base prime percentage permille ish odd "
-    "tenths times-table wan yi qianwan million billion trillion".split()
+    "cannot can't could can be been being will would should might must may not no never none wrong incorrect "
+    "right correct false true impossible possible invalid else otherwise unless then still so because since when "
+    "where which while that this these those it its they he she we you i who what why how rather instead "
+    "actually wait sorry with without as given vs versus also too even only answer option "
+    "oder ou und et nicht kein no non pas twice thrice double triple unless except excluding near beside like "
+    "hepatitis vitamin after before over opposite maybe perhaps possibly both all any "
+    "wan yi qianwan million billion trillion".split()
 )
 _ORDINAL = re.compile(r"(?:\w*(?:th|ths|nds|rds)|thousands?|\w+-fold|\w+fold)")
 _CHANGING = re.compile(r"\bbasis points?\b|\bper (?:mille|thousand|hundred)\b|\bin (?:base|binary|hex)")
@@ -45,7 +51,7 @@ def noun_of(phrase: str) -> Unit | None:
     if any(_ORDINAL.fullmatch(word) and word not in _NO_ORDINAL for word in words):
         return None
     words = [singular(word) for word in words if word not in _FILLER]
-    if len(words) == 1 and len(words[0]) == 1 and words[0] < "\u3040":
+    if any(len(word) == 1 and word < "\u3040" for word in words):
         return None
     if words and words[0] in COUNTERS:
         words = words[1:]

@@ -130,8 +130,30 @@ def _end(text: str, start: int) -> int:
     line_end = text.find("\n", start)
     line_end = len(text) if line_end < 0 else line_end
     match = SENTENCE_END.search(text, start, line_end)
+    if match and text[match.start()] == "?":
+        match = None  # "12? 13?"
     end = match.start() if match else line_end
     if RETRACTION.match(text, match.end() if match else end):
         more = SENTENCE_END.search(text, (match.end() if match else end) + 1)
         return max(line_end, more.start() + 1 if more else len(text))
+    if match is None:  # a line that is nothing but another answer belongs to it
+        following = _NEXT_LINE.match(text, line_end)
+        if following and _bare(following.group(2), apart=following.group(1).count("\n") > 1):
+            return following.end()
     return end
+
+
+_NEXT_LINE = re.compile(r"(\s*\n)[ \t]*([^\n]{1,60})")
+_FORMULA = re.compile(r"[-+$(\[{\\\w*. ,/^}\])=<>|%°:`~]*")
+
+
+def _bare(line: str, apart: bool) -> bool:
+    """Whether a line is another answer: a formula or a letter, or right below a word or two."""
+    words = re.findall(r"(?<!\\)\b[^\W\d_]{2,}", line)
+    if len(words) > 2 or line.rstrip().endswith(":") or line.lstrip()[:1] in "#-<":
+        return False
+    if re.search(r"[\d\\]|^\W*[A-Za-z]\b", line):
+        return _FORMULA.fullmatch(line) is not None
+    return not apart and bool(words) and not re.match(r"\W*(?:explanation|reason|note|because)", line, re.I)
+
+

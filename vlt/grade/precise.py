@@ -19,6 +19,8 @@ DIGITS = 60
 GUARD = 20
 """Digits that may differ: what rounding costs in the expressions that answers are."""
 MAX_DIGITS = 4000
+HUGE = 10**7
+"""No power and no factorial of more is a number that an answer stands for."""
 POINTS = ((3, 7), (11, 5), (-13, 9), (17, 4), (-5, 3), (29, 8))
 """Values of the variables: top + i over bottom + 2i for the i-th."""
 
@@ -130,7 +132,12 @@ class _Value:
     def _power(self, base: Any, exponent: Any, at: dict[str, tuple[int, int]]) -> Any:
         number = _fraction(exponent)
         if number is None:
-            return base ** self._of(exponent, at)
+            power = self._of(exponent, at)
+            if abs(power) > HUGE:
+                raise Unknown
+            return base**power
+        if abs(number) > HUGE:
+            raise Unknown
         return _real_root(base, number.numerator, number.denominator)
 
     def _function(self, name: str, values: list[Any], at: dict[str, tuple[int, int]]) -> Any:
@@ -139,6 +146,8 @@ class _Value:
             return values[0] ** 3 + point * values[0] + point
         if name in ("gcd", "lcm", "mod"):
             return mpf(_whole(name, [_integer(value) for value in values]))
+        if name in ("factorial", "binomial") and abs(values[0]) > HUGE:
+            raise Unknown
         return _FUNCTIONS[name](*values)
 
 

@@ -79,6 +79,7 @@ _RANGE = re.compile(
     r" ?(-{1,2}|~|∼|…|\bto\b|\band\b) ?[¤€£¥]?(\d[\d,]*(?:\.\d+)?)( ?%|°| ?[^\W\d_]{2,12}(?:/[a-z]{1,5})?)?",
     re.I,
 )
+_TWO = re.compile(r".*[\d}%] \([^()A-Za-z]*(?:\\[a-z]+[^()A-Za-z]*)?\)", re.S)  # 12 (13) is no product
 SERIES = re.compile(r"(?:\((?:\d|[A-J]|[ivx]+|[IVX]+)\)){2,}")
 _DATE = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})|(\d{4})([/.-])(\d{1,2})\6(\d{1,2})")
 
@@ -113,7 +114,9 @@ def date_of(text: str) -> tuple[int, ...] | None:
 
 def _no_number(text: str) -> bool:
     """Whether a text that could be computed is a date or a range."""
-    if text[0] == "(" and SERIES.fullmatch(text):
+    if text[-1] == ")" and _TWO.fullmatch(text):
+        return True
+    if "\n" in text or (text[0] == "(" and SERIES.fullmatch(text)):
         return True
     return (
         ("-" in text[1:] or "~" in text or "∼" in text) and range_of(text) is not None
@@ -196,6 +199,8 @@ def _head(text: str, sign: int, currency: str | None) -> Quantity | None:
         value *= 10**exponent
         places = None if places is None and not power else (places or 0) - exponent
         power, end = True, match.end()
+        if match.group(2) and text[end : end + 1] not in ("", " "):
+            return None
     rest = text[end:]
     if rest == "K" and not power and value.denominator == 1 and not currency:
         return Quantity(value * sign * 1000, None, -3, True, None, None, False, False, True)

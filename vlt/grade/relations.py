@@ -19,14 +19,14 @@ _SYMMETRIC = frozenset("=≠≈∥⊥≅∼")
 _FLIPPED = {">": "<", "≥": "≤"}
 _NAME = re.compile(
     r"(?:the |a )?(?:m ?)?[∠△|]?[^\W\d]{1,20}(?:'|_\{?[\w+-]{1,8}\}?)*\|?"
-    r"(?:\([^()=<>]{1,20}\))?(?: [^\W\d]{1,20}){0,3}"
+    r"(?:\((?![^()]*-?\d[^()]*,)[^()=<>]{1,20}\))?(?: [^\W\d]{1,20}){0,3}"
     r"|\\[a-zA-Z]+ ?(?:\{?[A-Za-z]{1,4}\}?)?(?:_\{?\w+\}?)?'?"
     r"|m?∠ ?[A-Z0-9]{1,4}|\([a-zA-Z]\w*(?:, ?[a-zA-Z]\w*)+\)"
     r"|\\(?:sin|cos|tan) ?(?:\\?[A-Za-z]+|\([^()]{1,10}\)|[∠θαβ]+ ?[A-Z]?)"
 )
 _JOINED = re.compile(r"\b(?:or|and)\b", re.I)
 _THOUSANDS = re.compile(r"\d,\d{3}(?!\d)")
-_HEDGED_NAME = re.compile(r"\b(?:not|or|and|if|unless|maybe|either|than|no)\b", re.I)
+_HEDGED_NAME = re.compile(r"\b(?:is|are|was|when|where|as|else|with|because|since|the answer|twice|not|or|and|if|unless|maybe|either|than|no)\b", re.I)
 
 
 @dataclass(frozen=True, slots=True)
