@@ -22,7 +22,7 @@ _LEAD = re.compile(
     re.I,
 )
 _TRAIL = re.compile(
-    r"(?:\s*(?:选项|项|正确)|\s+(?:is|are)\s+(?:the\s+)?(?:correct|right|best|true|answer)"
+    r"(?:\s*(?:选项|项|正确|です|である|입니다)|\s+(?:is|are)\s+(?:the\s+)?(?:correct|right|best|true|answer)"
     r"(?:\s+(?:one|answer|option|choice))?|\s+(?:option|choice))[.!。]?$",
     re.I,
 )
@@ -35,6 +35,14 @@ _MARKED = re.compile(
 _SPACED = re.compile(r"([A-Za-z])\s+(.+)", re.S)
 _NOUN = re.compile(r"(?:the )?([A-Za-z]{3,})\s+[(\[]?([A-Za-z])[)\]]?\.?")
 _ANOTHER = re.compile(r"(?:^|[\s(/,|])[(\[]?[A-Z][)\]]?(?:[.),/|]|$)|\b(?:or|and|not|maybe|also)\b")
+_ENDS = re.compile(
+    r"(?:^|[.!?:,] )[^.!?:]{3,150}? (?:is|are|be):? (?:(?:the )?[a-z]{3,12} )?[(\[\"']*([A-Z])[)\]\"']*[.!]?$"
+)
+_WRONG_ONE = re.compile(
+    r"\b(?:wrong|incorrect|previous|first|guess|or|either|neither|maybe|if|could|might|than|"
+    r"not (?:the )?(?:answer|correct|right|[(\[]?[A-Z]\b)|n't (?:the )?(?:answer|correct|right))"
+)
+_VERB = re.compile(r"\b(?:is|are|was|were|has|have|does|do|shows?|gives|makes|equals)\b")
 _REMARK = re.compile(r"\(([^()]+)\)\W*$")
 _REASON = re.compile(r"(?:because|since|as)\b", re.I)
 _TAIL = re.compile(r"\s*(?:[,;(—–-]|\.\s|\n|because\b|since\b|as\b)")
@@ -133,7 +141,22 @@ class Choice:
                         head.aside and not self._is_option(inner, found)
                     ):
                         found = None
-        return found
+        return self._in_prose(text) if found is None else found
+
+    def _in_prose(self, text: str) -> int | None:
+        """The letter that prose ends with, on a line of its own or after "is"."""
+        lines = [line.strip() for line in text[-4000:].split("\n") if line.strip()]
+        if not lines or len(text) < 4 or takes_back(lines[-1]):
+            return None
+        match = _BARE.fullmatch(lines[-1]) if len(lines) > 1 else None
+        match = match or _ENDS.search(lines[-1])
+        if match is None or not match.group(1).isupper():
+            return None
+        if match.re is _ENDS and _WRONG_ONE.search(lines[-1]):
+            return None
+        index = self._index(match.group(1))
+        first = self._one(lines[0]) if len(lines) > 1 else None
+        return index if first in (None, index) else None
 
     def _names_another(self, aside: str, text: str) -> bool:
         return len(aside) > 60 or _ANOTHER.search(aside) is not None or not text
@@ -196,9 +219,21 @@ class Choice:
             return _ANOTHER.search(rest) is None and not takes_back(rest)
         if rest[:1] == "(" and rest[-1:] == ")" and self._is_option(rest[1:-1], index):
             return True
+        yes_no = first_word(self.options[index]) is not None and fold(rest) != self.folded[index]
+        if yes_no and _ANOTHER.search(rest):
+            return False  # "B. No, it's D"
         if self._is_option(rest, index) or self._nearest(rest) == index:
             return True
         own, folded = self.folded[index], fold(rest)
+        if (
+            len(_TOKEN.findall(rest)) > 3
+            and _VERB.search(rest)
+            and not takes_back(rest)
+            and all(len(_TOKEN.findall(option)) <= 3 for option in self.options)
+            and not any(option and _word_in(option, folded) for option in self.folded)
+            and _ANOTHER.search(rest) is None
+        ):
+            return True  # "F: it has four sides"
         if own and folded.startswith(own) and _TAIL.match(folded, len(own)):
             tail = folded[len(own) :]
             return _ANOTHER.search(rest[len(own) :].strip()) is None and not any(
@@ -226,6 +261,8 @@ class Choice:
         return best if _signs(folded) == _signs(self.folded[best]) or _close(folded, self.folded[best]) else None
 
     def _by_fold(self, text: str) -> int | None:
+        if "\n" in text:
+            return None
         folded = fold(text)
         found = [i for i, option in enumerate(self.folded) if option == folded]
         if not found and len(folded) > 3:
@@ -252,9 +289,13 @@ class Choice:
         return found[0] if len(found) == 1 else None
 
 
+def _word_in(word: str, text: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) is not None
+
+
 def _squeezed(text: str) -> str:
     """Letters and digits alone, for texts of words: spelling and spacing do not count."""
-    if not re.fullmatch(r"[\w\s.,;:'\"&()-]*", text) or not any(c.isalpha() for c in text):
+    if not re.fullmatch(r"[\w\s.,;:'\"&-]*", text) or not any(c.isalpha() for c in text):
         return text
     return "".join(_TOKEN.findall(text))
 

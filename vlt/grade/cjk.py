@@ -29,7 +29,7 @@ _SCALES = {
 COUNTERS = "个個只隻人名本張张辆台支朵条條棵颗顆块片次位盒瓶杯匹枚つ개명권마"
 
 _UNIT = "|".join(sorted(map(re.escape, _UNITS), key=len, reverse=True))
-_SCALE = re.compile(rf"(?<=\d)\s*({'|'.join(_SCALES)})(?!分)")
+_SCALE = re.compile(rf"(?<=\d)\s*({'|'.join(_SCALES)})(?![分克米瓦卡])")
 _MEASURED = re.compile(
     rf"(?<=[\d)}}π])\s*({_UNIT})(\s*[/每]\s*(?:{_UNIT}))?(?=[\s.,;)]|$)"
     rf"|(?<=wan|.yi)\s+?({_UNIT})(?=[\s.,;)]|$)"

@@ -56,7 +56,7 @@ _PLAIN = re.compile(
     r"[-+¤€£¥≈~ ]*(?:\\frac|\\sqrt|\d|\.\d)\S*(?: ?[^\W\d]{1,12}(?:[/^]\S+)?)?|\(?[A-Za-z]\)?\.?|yes|no|true|false",
     re.I,
 )
-_ANSWER_LIKE = re.compile(r"\W*(?:[A-Za-z] ?= ?)?(?:[-+¤€£¥]?[\d\\(][\d\W]*|\(?[A-Za-z]\)?|yes|no)", re.I)
+_ANSWER_LIKE = re.compile(r"\W*(?:[A-Za-z] ?= ?)?(?:[-+¤€£¥]?[\d\\(][\d\W]*(?: ?[A-Za-z°]{1,4}(?:\^?\d)?)?|\(?[A-Za-z]\)?|yes|no)", re.I)
 _SURE = re.compile(
     r",?\s+(?:because|since|so that|due to|given that|thanks to|as shown|as seen|as can be seen|as expected)\b"
     r"|,\s+(?:which|where|as|so|for|given|with|using|i\.e\.|that is)\b|[,，]?\s*(?:因为|由于)",
@@ -90,7 +90,7 @@ _ADVERB = re.compile(
     r"(?:therefore|thus|hence|then|clearly|obviously|indeed|definitely|certainly|so)\b[,:]?\s+(?=\S)", re.I
 )
 _ONLY = re.compile(r"(?:simply|just|exactly|only|precisely)\s+(?=[-+¤]?[\d\\]|(?:yes|no|true|false)\b)", re.I)
-_YEAR = re.compile(r"(?:in (?:the year )?|(?:the )?year )(?=\d{4}\W*$)", re.I)
+YEAR = re.compile(r"^(?:in (?:the year )?|(?:the )?year )(?=\d{4}\W*$)", re.I)
 
 
 def committed(text: str, languages: str = "all") -> Committed | None:
@@ -116,7 +116,7 @@ def committed(text: str, languages: str = "all") -> Committed | None:
     head = _ADVERB.sub("", head, count=1) if _ADVERB.match(head) else head
     subject = without_subject(head)
     head = subject or head
-    for lead in (_ADVERB, _ONLY, _YEAR):
+    for lead in (_ADVERB, _ONLY, YEAR):
         match = lead.match(head)
         if match:
             head = head[match.end() :]
@@ -176,7 +176,7 @@ def _explains(text: str, head: str) -> bool:
     for line in text.split("\n"):
         line = line.strip("-*• ")
         words = _PROSE.findall(line)
-        reason = _SURE.search(line)
+        reason = _SURE.search(line) or _AFTER_PLAIN.search(line)
         if reason and _ANSWER_LIKE.fullmatch(line[: reason.start()].strip()):
             return False  # another answer, explained: "42\n12 since ..."
         prose = len(words) >= 3 and any(word.casefold() in _COMMON for word in words)

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from vlt.grade.choices import Choice, choices_in, same_letters, several, texts_of
 from vlt.grade.clean import MAX_LENGTH, clean, fold
-from vlt.grade.commit import committed
+from vlt.grade.commit import YEAR, committed
 from vlt.grade.extract import Found, extract, find
 from vlt.grade.judge import Judge, Outcome, Symbolic
 from vlt.grade.tokens import Tree
@@ -171,7 +171,7 @@ _NUMBER = re.compile(r"(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/
 def _gold(answer: str) -> str:
     if "<answer>" in answer:
         answer = extract(answer) or ""
-    return clean(answer)
+    return YEAR.sub("", clean(answer))
 
 
 def _asks(gold: str, answer_type: str | None) -> bool:

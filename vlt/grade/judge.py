@@ -39,7 +39,7 @@ Symbolic = Callable[[Tree, Tree], bool | None]
 _RELATION = re.compile(r"[=<>≤≥≠≈∈∥⊥≅∼]|^(?:the )?(?:point |vertex )?[A-Z]'?(?:_\{?\d\}?)? ?\(|^the point ?\(", re.I)
 _FACTOR = re.compile(r"-?\d+(?:\.\d+)?[a-zA-Z]")
 _TIME_LIKE = re.compile(r"\d{1,2} ?:\d|\d ?[ap]\.?m\b|o'clock|noon|midnight", re.I)
-_COMPOUND = re.compile(r"\d[\d.]* ?[A-Za-z']+\.?,? ?(?:and )?\d")
+_COMPOUND = re.compile(r"\d[\d.]* ?[A-Za-z'°]+\.?,? ?(?:and )?\d")
 _WHOLE = re.compile(r"-?\d{1,15}")
 
 
@@ -102,8 +102,8 @@ class Judge:
         exact, decimal = quantity_of(head), quantity_of(aside)
         if self.same(aside, gold)[0]:
             return True
-        if unit_of(aside) is not None:
-            return exact is not None and exact.unit is None
+        if unit_of(aside) is not None and not re.search(r"[A-Za-z]\d", aside):
+            return exact is not None and exact.unit in (None, unit_of(aside))
         return exact is not None and decimal is not None and rounds_to(exact, decimal)
 
     def _case(self, got: str, gold: str) -> bool:
@@ -255,7 +255,13 @@ class Judge:
         for side, sign in zip(reversed(sides[:-1]), reversed(signs), strict=True):
             if is_unknown(side) or (is_name(side) and (" " not in side or side is sides[0])):
                 continue
-            number = computed(side) or quantity_of(side)
+            number = computed(side)
+            if number is None:
+                number = quantity_of(side)
+                if number and value and not same_unit(number.unit, value.unit) and PERCENT not in (
+                    number.unit, value.unit
+                ):
+                    return []  # 28 cm = 28 kg
             if number is None or value is None:
                 return []
             if self._equals(number, value):
@@ -313,7 +319,8 @@ class Judge:
         if here.kind not in ("set", "list", "bracket"):
             return False, "not a list"
         names = self._names(gold)
-        if len(set(names)) > 1 and not any(self._names(here)):
+        theirs = self._names(here)
+        if (len(set(names)) > 1 and not any(theirs)) or (len(set(theirs)) > 1 and not any(names)):
             return self._all(here.items, gold.items, "values in order")
         return self._multiset(here, gold)
 
@@ -321,7 +328,7 @@ class Judge:
         """What each part of a list names ("x" in "x = 5"); empty for a part that names nothing."""
         found = [relation_of(item) if "=" in item else None for item in group.items]
         named = [assignment(relation) if relation else None for relation in found]
-        return [bare_name(pair[0]) if pair else "" for pair in named]
+        return [bare_name(pair[0]).split("_")[0] if pair else "" for pair in named]
 
     def _each_named(self, group: Group) -> bool:
         return all("=" in item for item in group.items)

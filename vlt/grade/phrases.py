@@ -116,8 +116,8 @@ _VAGUE = re.compile(
     r"|based|the one|that|what|which|to be|in the)\b",
     re.I,
 )
-_HINTS = ("nswer", "NSWER", "ption", "hoice", "orrect", "ight", "est", "inal", "cevap", "jibu", "jawaban",
-          "ntwoord", "isposta")  # fmt: skip
+_HINTS = ("nswer", "NSWER", "ption", "hoice", "orrect", "ight", "est", "inal", "evap", "ibu", "awaban",
+          "ntwo", "spost", "spuest")  # fmt: skip
 
 
 def _clause_before(text: str, at: int) -> str:
