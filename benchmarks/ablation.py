@@ -13,21 +13,21 @@ The first three leave out `select: shortest`, which takes out most second though
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import cell, gains, pooled
-from filters.make import make_filtered
-from train.grpo import train_grpo
-from train.sft import train_sft
-from vlt.evaluate import make_evaluation
-from vlt.images import ImageStore
-from vlt.journal import Journal
-from vlt.recipe import load_recipe
-from vlt.recipe_fields import Recipe, Train
-from vlt.steps import Run, training
-from vlt.store import Dataset, Store
+from vlt.evaluation.evaluate import make_evaluation
+from vlt.filters.apply import make_filtered
+from vlt.runs.fields import Recipe
+from vlt.runs.plan import training
+from vlt.runs.recipe import load_recipe
+from vlt.runs.step import Run
+from vlt.train.settings import Training
+from vlt.train.training import train
+from vlt.workspace.store import Dataset, Store
+from vlt.workspace.workspace import Workspace
 
 LONGEST = 21
 """Words of reasoning (the paper: 500): a tenth of the samples are longer."""
@@ -52,9 +52,8 @@ Arm = dict[str, Any]
 def run_arms(seed: int, workspace: Path, recipe: str = "miniature") -> dict[str, Arm]:
     """Every arm's figures in a workspace where `vlt run` has carried the recipe out."""
     loaded = load_recipe(recipe, {"seed": seed})
-    store = Store(workspace)
-    with ImageStore(store.images) as images, closing(Journal(store.journal)) as journal:
-        run = Run(store, loaded, images, journal)
+    with Workspace(workspace) as opened:
+        run = Run(opened, loaded)
         found = {name: _filtered(run, name, chain) for name, chain in FILTERED.items()}
         found.update(_alone(run))
         found["GRPO from the base"] = _from_base(run)
@@ -62,26 +61,27 @@ def run_arms(seed: int, workspace: Path, recipe: str = "miniature") -> dict[str,
 
 
 def _filtered(run: Run, name: str, chain: Sequence[Any]) -> Arm:
-    samples = run.store.open("samples@r1")
-    data, _ = make_filtered(run.store, samples, chain=chain, name=_slug(name))
+    samples = run.workspace.open("samples@r1")
+    data, _ = make_filtered(run.workspace, samples, chain=chain, name=_slug(name))
     return _sft(run, name, data, {"max_steps": STEPS})
 
 
 def _alone(run: Run) -> dict[str, Arm]:
-    samples = [run.store.open("samples@r1"), run.store.open("samples@r2")]
+    samples = [run.workspace.open("samples@r1"), run.workspace.open("samples@r2")]
     chain = run.recipe.rounds[0].filters
-    data, _ = make_filtered(run.store, samples, chain=chain, name=_slug("SFT alone"))
+    data, _ = make_filtered(run.workspace, samples, chain=chain, name=_slug("SFT alone"))
     return {name: _sft(run, name, data, settings) for name, settings in ALONE.items()}
 
 
 def _sft(run: Run, name: str, data: Dataset, settings: dict[str, Any]) -> Arm:
     told = run.recipe.rounds[0].sft
-    train = told.model_copy(update={"settings": _without_epochs(told) | settings})
-    model, _ = train_sft(
-        run.store,
+    told = replace(told, settings=_without_epochs(told) | settings)
+    model, _ = train(
+        run.workspace,
+        "sft",
         data,
-        model=run.recipe.models.base.model,
-        **training(train, run.recipe),
+        run.recipe.models.base.model,
+        training(told, run.recipe),
         name=f"{_slug(name)}-model",
     )
     return {**_judged(run, name, model), **_texts(data), "seconds": _seconds(model)}
@@ -91,12 +91,12 @@ def _from_base(run: Run) -> Arm:
     name, model, seconds = "GRPO from the base", run.recipe.models.base.model, 0.0
     for number, settings in enumerate(run.recipe.rounds, 1):
         (phase,) = settings.grpo
-        made, _ = train_grpo(
-            run.store,
-            run.store.open(f"grpo-items@r{number}"),
-            model=model,
-            reward=phase.train.reward,
-            **training(phase.train, run.recipe),
+        made, _ = train(
+            run.workspace,
+            "grpo",
+            run.workspace.open(f"grpo-items@r{number}"),
+            model,
+            training(phase.train, run.recipe),
             name=f"{_slug(name)}-model",
         )
         model, seconds = str(made.path), seconds + _seconds(made)
@@ -106,11 +106,10 @@ def _from_base(run: Run) -> Arm:
 def _judged(run: Run, name: str, model: Dataset) -> Arm:
     recipe: Recipe = run.recipe
     evaluation, _ = make_evaluation(
-        run.store,
-        run.store.open("heldout"),
-        **run.asking(run.student(model)),
-        prompt=recipe.prompts.rollout.prompt(),
-        sampling=recipe.heldout.draw.sampling(recipe.seed),
+        run.workspace,
+        run.workspace.open("heldout"),
+        run.student(model),
+        recipe.asking(recipe.heldout.draw, recipe.prompts.rollout),
         name=f"eval-{_slug(name)}",
     )
     facts = evaluation.manifest.facts
@@ -127,7 +126,7 @@ def _texts(data: Dataset) -> Arm:
     }
 
 
-def _without_epochs(train: Train) -> dict[str, Any]:
+def _without_epochs(train: Training) -> dict[str, Any]:
     return {k: v for k, v in train.settings.items() if k != "num_train_epochs"}
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from vlt.evaluate import wilson
+from vlt.evaluation.evaluate import wilson
 
 Score = Mapping[str, float]
-"""value, low, high, n: as vlt.evaluate.Score."""
+"""value, low, high, n: as vlt.evaluation.evaluate.Score."""
 
 
 def cell(score: Score) -> str:

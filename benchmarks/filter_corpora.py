@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from benchmarks.corpus import Texts, free_text, template_text, vocabulary
 from benchmarks.pictures import FAMILIES, bars, changed, copies, cropped, encoded
-from vlt.images import ImageStore
-from vlt.schema import SAMPLE
-from vlt.stage import Stage
-from vlt.store import Store
-from vlt.writer import Writer
+from vlt.images.store import ImageStore
+from vlt.workspace.manifest import Stage
+from vlt.workspace.schema import SAMPLE
+from vlt.workspace.store import Store
+from vlt.workspace.writer import Writer
 
 GROUP = 10_000
 CHARTS = 10_000

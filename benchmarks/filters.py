@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.corpus import score
 from benchmarks.filter_corpora import prepare
-from vlt.store import Store
+from vlt.workspace.store import Store
 
 MEMORY = os.environ.get("VLT_BENCH_MEMORY", "500MB")
 """DuckDB's limit; set by --memory."""
@@ -56,7 +56,7 @@ def chain(*filters: Any) -> Callable[[Path], Facts]:
     """A job that runs these filters over the samples."""
 
     def run(folder: Path) -> Facts:
-        from filters.make import make_filtered
+        from vlt.filters.apply import make_filtered
 
         store = Store(folder / "workspace")
         shutil.rmtree(store.folder("sample") / "filtered", ignore_errors=True)
@@ -73,7 +73,7 @@ def spilling(folder: Path) -> Facts:
 
     The keys are the texts themselves, so that they do not fit into the memory allowed.
     """
-    from filters.database import Scratch
+    from vlt.filters.duckdb_scratch import Scratch
 
     files = Store(folder / "workspace").open("samples").files
     scratch = Scratch(folder / "scratch", MEMORY, os.cpu_count() or 1)
@@ -123,8 +123,8 @@ def dedup(kind: str, *, near: bool, columns: list[str] | None) -> Callable[[Path
     """A job that dedups a corpus by its column `text`."""
 
     def run(folder: Path) -> Facts:
-        from filters.database import Scratch
-        from filters.dedup_file import dedup_file
+        from vlt.filters.duckdb_scratch import Scratch
+        from vlt.filters.duplicates.file import dedup_file
 
         kept = folder / f"kept-{kind}.parquet"
         scratch = Scratch(folder / "scratch", MEMORY, os.cpu_count() or 1)
@@ -151,8 +151,8 @@ def near_images(folder: Path) -> Facts:
     `least apart` and `most apart` are the margins around the limit on brightness: of a picture and
     the one beside it that differs in one thing, and of a picture and its copies (not the cropped).
     """
-    from filters.near_images import same_pictures
-    from vlt.images import ImageStore
+    from vlt.filters.duplicates.near_images import same_pictures
+    from vlt.images.store import ImageStore
 
     facts: Facts = {}
     with ImageStore(folder / "images") as images:
@@ -177,7 +177,7 @@ def near_images(folder: Path) -> Facts:
 
 def margins(images: Any, group: dict[str, Any]) -> dict[str, float]:
     """How far copies and changed pictures are from each other in brightness, of 255."""
-    from filters.near_images import apart_stored
+    from vlt.filters.duplicates.near_images import apart_stored
 
     true = [(a, b) for how, a, b in group["copies"] if not how.startswith("crop")][:500]
     pairs = list(zip(group["names"][::2], group["names"][1::2], strict=False))[:500]

@@ -36,14 +36,14 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.stub import Stub
-from vlt.images import ImageStore
-from vlt.journal import Journal
+from vlt.images.store import ImageStore
 from vlt.prompts import Prompt, render
 from vlt.request import Completion, Sampling, request_key
-from vlt.schema import ITEM, item_id
-from vlt.stage import Stage
-from vlt.store import Store
-from vlt.writer import Writer
+from vlt.workspace.journal import Journal
+from vlt.workspace.manifest import Stage
+from vlt.workspace.schema import ITEM, item_id
+from vlt.workspace.store import Store
+from vlt.workspace.writer import Writer
 
 SYSTEM = (
     "You are a careful reasoner. Think inside <think></think>, answer inside <answer></answer>."
@@ -93,7 +93,7 @@ def jpeg(seed: int) -> bytes:
 def make_items(workspace: Path, rows: int, pictures: int) -> None:
     """A workspace with `rows` items; with pictures, each item has one of them."""
     store = Store(workspace)
-    images = ImageStore(store.images)
+    images = ImageStore(store.images_folder)
     hashes = [images.add(jpeg(seed)) for seed in range(pictures)]
     images.close()
     with Writer(store, Stage("bench", {"rows": rows}), "items", "item") as writer:
@@ -267,13 +267,13 @@ def first(_: Path | None) -> None:
 
 def fill_journal(store: Store, start: int, stop: int) -> None:
     """As if these items had been answered, with the settings of `generate`."""
-    from datagen.prompts import ROLLOUT
-    from datagen.rollouts import SAMPLING
+    from vlt.datagen.paper_prompts import ROLLOUT
+    from vlt.datagen.rollouts import SAMPLING
 
     prompt = Prompt(user=ROLLOUT.user, system=SYSTEM)
     sampling: Sampling = SAMPLING
     identity = {"name": "stub", "revision": None}
-    journal = Journal(store.journal)
+    journal = Journal(store.journal_file)
     for i in range(start, stop):
         key = request_key(identity, render(prompt, item(i, []), images=True), sampling)
         journal.put(Completion(key, 0, "<think>so</think> <answer>A</answer>", "stop", 300, 60))

@@ -26,12 +26,12 @@ import pyarrow as pa
 
 from benchmarks.measured import Cost, run_measured
 from tests.hub_server import client_environment
-from vlt.image_check import Inspected, inspect_image
-from vlt.images import ImageStore
-from vlt.schema import SAMPLE, item_id
-from vlt.stage import Stage
-from vlt.store import Store
-from vlt.writer import Writer
+from vlt.images.inspect import Inspected, inspect_image
+from vlt.images.store import ImageStore
+from vlt.workspace.manifest import Stage
+from vlt.workspace.schema import SAMPLE, item_id
+from vlt.workspace.store import Store
+from vlt.workspace.writer import Writer
 
 BATCH = 1_000
 DRAWN = 200
@@ -46,7 +46,7 @@ def make(workspace: Path, rows: int, kilobytes: float) -> None:
     store = Store(workspace)
     with (
         Writer(store, Stage("filter", {"bench": rows}), "sft", "sample") as writer,
-        ImageStore(store.images) as images,
+        ImageStore(store.images_folder) as images,
     ):
         for start in range(0, rows, BATCH):
             made = [_row(place, drawn, images) for place in range(start, min(start + BATCH, rows))]

@@ -26,7 +26,7 @@ def build(shape: str, folder: Path) -> Path:
     import torch
     from transformers import GenerationConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-    from datagen.miniature.models import make_processor
+    from vlt.datagen.miniature.tiny_models import make_processor
 
     tokenizer, s = tiny_tokenizer(), SHAPES[shape]
     ids = tokenizer.convert_tokens_to_ids

@@ -28,13 +28,12 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from benchmarks.shapes import SHAPES, build, peak_flops, picture
-from tests.tiny import PROMPT, items, samples
-from train.export import write_trl
-from train.grpo import train_grpo
-from train.launch import environment
-from train.sft import train_sft
-from vlt.images import ImageStore
-from vlt.store import Dataset, Store
+from tests.tiny import PROMPT, items, samples, trained
+from vlt.images.store import ImageStore
+from vlt.train.launch import environment
+from vlt.train.method import find_method
+from vlt.train.trl_rows import write_trl
+from vlt.workspace.store import Dataset, Store
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "sft": {"per_device_train_batch_size": 16, "learning_rate": 1e-4},
@@ -65,7 +64,7 @@ if kind == "sft":
     trainer = SFTTrainer(model=model, args=args, train_dataset=rows)
 else:
     from trl import GRPOConfig, GRPOTrainer
-    from train.rewards import rewards
+    from vlt.train.rewards import rewards
     args = GRPOConfig(folder, **place, **same, **settings)
     functions = rewards({"accuracy": 1.0}).functions
     trainer = GRPOTrainer(model=model, reward_funcs=functions, args=args, train_dataset=rows)
@@ -103,9 +102,8 @@ def by_hand(kind: str, settings: dict[str, Any], model: str, file: Path, folder:
 
 def by_vlt(kind: str, settings: dict[str, Any], model: str, data: Dataset, store: Store) -> Result:
     """The same through vlt; what it measured stands in the checkpoint's facts and metrics."""
-    train = {"sft": train_sft, "grpo": train_grpo}[kind]
     name = f"bench-{time.monotonic_ns()}"
-    made, _ = train(store, data, model=model, prompt=PROMPT, settings=settings, name=name)
+    made, _ = trained(kind, store, data, model, settings=settings, name=name)
     facts = made.manifest.facts
     metrics = pq.read_table(made.path / "metrics.parquet").to_pylist()
     return {
@@ -193,8 +191,8 @@ def main() -> None:
         model = str(build(options.shape, root / "model"))
         data = rows_for(kind, options.shape, store)
         file = root / "rows.parquet"
-        with ImageStore(store.images) as images:
-            write_trl(data, file, prompt=PROMPT, load_image=images.read)
+        with ImageStore(store.images_folder) as images:
+            write_trl(data, file, find_method(kind), prompt=PROMPT, load_image=images.read)
         for i in range(options.repeats):
             run = str(root / f"run-{i}")
             hand = measured(lambda: by_hand(kind, settings, model, file, Path(run)))  # noqa: B023

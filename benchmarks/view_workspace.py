@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.corpus import Texts, vocabulary
-from vlt.images import ImageStore
-from vlt.schema import KINDS
-from vlt.stage import Stage
-from vlt.store import Dataset, Store
-from vlt.writer import Writer
+from vlt.images.store import ImageStore
+from vlt.workspace.manifest import Stage
+from vlt.workspace.schema import KINDS
+from vlt.workspace.store import Dataset, Store
+from vlt.workspace.writer import Writer
 
 GROUP = 10_000
 SAMPLES = 4
@@ -34,9 +34,10 @@ def item_of(number: int) -> str:
 def prepare(folder: Path, rows: int, images: int) -> Path:
     """The workspace with this many samples and different images; made where it is not there yet."""
     workspace = folder / f"view-{rows}-{images}"
-    if (workspace / "datasets" / "samples" / "v1" / "manifest.json").exists():
+    store = Store(workspace)
+    if store.versions("samples"):
         return workspace
-    store, rng = Store(workspace), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     pictures = _pictures(store, images)
     words, texts = vocabulary(rng), Texts(min(rows, TEXTS), rng)
     items = _write(store, "items", "item", rows // SAMPLES, 1, [], (pictures, words, texts, rng))
@@ -48,7 +49,7 @@ def _pictures(store: Store, count: int) -> list[str]:
     """Their sha256; photographs' likes, no two of which are the same picture."""
     photograph = importlib.import_module("benchmarks.import").photograph  # a word of Python's own
     rng = np.random.default_rng(1)
-    with ImageStore(store.images) as kept:
+    with ImageStore(store.images_folder) as kept:
         return [kept.add(photograph(rng, KILOBYTES)) for _ in range(count)]
 
 

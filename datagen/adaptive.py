@@ -9,26 +9,9 @@ parameters hold k, `until_correct` and `max_samples`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from vlt.errors import UsageError
 from vlt.grade import grade_many
-
-
-@dataclass(frozen=True)
-class UntilCorrect:
-    """Draw until so many samples of a row are right, or so many are drawn."""
-
-    correct: int
-    most: int
-
-    def check(self, k: int) -> None:
-        """Raises UsageError where it cannot be kept."""
-        if self.most < max(k, self.correct):
-            raise UsageError(
-                f"--max-samples {self.most} is less than -k {k} or --until-correct {self.correct}"
-            )
 
 
 def correct_counts(rows: Sequence[dict[str, Any]], responses: Sequence[list[str]]) -> list[int]:

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vlt.stage import Stage
-from vlt.store import Dataset, Store
-from vlt.writer import Writer
+from vlt.workspace.manifest import Stage
+from vlt.workspace.store import Dataset, Store
+from vlt.workspace.writer import Writer
 
 
 def make_mix(

@@ -6,38 +6,36 @@ Paper, section 4.1: DeepSeek-R1-Distill-Qwen-14B with the caption in the image's
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Unpack
+from typing import Any
 
-from datagen.ask import Ask, Asking
-from datagen.prompts import REASONING
-from datagen.samples import make_samples
-from vlt.prompts import Prompt, render
-from vlt.request import Message, Sampling
-from vlt.stage import Stage
-from vlt.store import Dataset, Store
+from vlt.datagen.asking import REASONS, Asking
+from vlt.datagen.generate import Ask
+from vlt.datagen.samples import make_samples
+from vlt.engine.model import Model
+from vlt.prompts import check_slots, render
+from vlt.request import Message
+from vlt.workspace.manifest import Stage
+from vlt.workspace.store import Dataset
+from vlt.workspace.workspace import Workspace
 
 READS = ("question", "choices", "caption")
-K = 4
-SAMPLING = Sampling(temperature=0.6, top_p=0.95, max_tokens=8192)
-"""As DeepSeek advises for the R1 distillations."""
 
 
 def make_reasoning(
-    store: Store,
+    workspace: Workspace,
     captions: Dataset,
+    model: Model,
+    asking: Asking = REASONS,
     *,
-    prompt: Prompt = REASONING,
-    sampling: Sampling = SAMPLING,
-    k: int = K,
     name: str = "samples",
     round: int | None = None,
-    **asking: Unpack[Asking],
 ) -> tuple[Dataset, bool]:
-    """k samples of each caption, or more with `until`; (the version, whether it was there already)."""
-    ask = Ask(sampling=sampling, k=k, **asking)
-    stage = Stage("gen reasoning", {**ask.parameters(), "prompt": prompt.as_json()})
+    """k samples of each caption, or more with `until_correct`; (the version, was it there)."""
+    check_slots(asking.prompt, needs="question")
+    ask = Ask(workspace, model, asking)
+    stage = Stage("gen reasoning", ask.parameters())
 
     def messages(row: dict[str, Any]) -> Sequence[Message]:
-        return render(prompt, row, images=False)
+        return render(asking.prompt, row, images=False)
 
-    return make_samples(store, stage, captions, ask, messages, READS, name=name, round=round)
+    return make_samples(stage, captions, ask, messages, READS, name=name, round=round)

@@ -6,39 +6,37 @@ Paper, section 4.3: from round 2 on, the GRPO checkpoint of the round before wri
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Unpack
+from typing import Any
 
-from datagen.ask import Ask, Asking
-from datagen.prompts import ROLLOUT
-from datagen.samples import make_samples
-from vlt.engine.pixels import sized
-from vlt.prompts import Prompt, render
-from vlt.request import Message, Sampling
-from vlt.stage import Stage
-from vlt.store import Dataset, Store
+from vlt.datagen.asking import ROLLOUTS, Asking
+from vlt.datagen.generate import Ask
+from vlt.datagen.samples import make_samples
+from vlt.engine.model import Model
+from vlt.images.pixels import sized
+from vlt.prompts import check_slots, render
+from vlt.request import Message
+from vlt.workspace.manifest import Stage
+from vlt.workspace.store import Dataset
+from vlt.workspace.workspace import Workspace
 
 READS = ("question", "choices", "images")
-K = 4
-SAMPLING = Sampling(temperature=1.0, top_p=0.99, max_tokens=2048)
-"""Paper, table 8: the rollouts of GRPO."""
 
 
 def make_rollouts(
-    store: Store,
+    workspace: Workspace,
     items: Dataset,
+    model: Model,
+    asking: Asking = ROLLOUTS,
     *,
-    prompt: Prompt = ROLLOUT,
-    sampling: Sampling = SAMPLING,
-    k: int = K,
     name: str = "samples",
     round: int | None = None,
-    **asking: Unpack[Asking],
 ) -> tuple[Dataset, bool]:
-    """k samples of each item, or more with `until`; (the version, whether it was there already)."""
-    ask = Ask(sampling=sampling, k=k, **asking)
-    stage = Stage("gen rollouts", {**ask.parameters(), "prompt": prompt.as_json()})
+    """k samples of each item, or more with `until_correct`; (the version, was it there)."""
+    check_slots(asking.prompt, needs="question", takes=("question",))
+    ask, size = Ask(workspace, model, asking), model.size
+    stage = Stage("gen rollouts", ask.parameters())
 
     def messages(row: dict[str, Any]) -> Sequence[Message]:
-        return render(prompt, sized(row, ask.pixels), images=True)
+        return render(asking.prompt, sized(row, size), images=True)
 
-    return make_samples(store, stage, items, ask, messages, READS, name=name, round=round)
+    return make_samples(stage, items, ask, messages, READS, name=name, round=round)

@@ -8,16 +8,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datagen.ask import Answer, Ask, Messages
+from vlt.datagen.answers import Answer, Failures, Tokens
+from vlt.datagen.generate import Ask, Messages
 from vlt.grade.extract import extract, split_reasoning
 from vlt.request import Completion
-from vlt.stage import Stage
-from vlt.store import Dataset, Store
-from vlt.writer import Writer
+from vlt.workspace.manifest import Stage
+from vlt.workspace.store import Dataset
+from vlt.workspace.writer import Writer
 
 
 def make_samples(
-    store: Store,
     stage: Stage,
     parent: Dataset,
     ask: Ask,
@@ -31,12 +31,12 @@ def make_samples(
 
     Returns the version and whether it was there already.
     """
-    parents = ask.parents(store, parent)
-    if found := ask.found(store, name, stage, parents):
+    parents = ask.parents(parent)
+    if found := ask.found(name, stage, parents):
         return found, True
-    label = ask.label(store)
-    with Writer(store, stage, name, "sample", parents, round=round) as writer:
-        for rows, answers in ask.answers(parent, messages, reads):
+    label, spent, failures, cut = ask.label(), Tokens(), Failures(), 0
+    with Writer(ask.workspace, stage, name, "sample", parents, round=round) as writer:
+        for rows, answers, tokens in ask.answers(parent, messages, reads):
             every = _repeat(rows, [len(of_row) for of_row in answers])
             writer.expect(every)
             flat = [answer for of_row in answers for answer in of_row]
@@ -44,15 +44,13 @@ def make_samples(
             writer.keep(_with_answers(every.filter(answered), flat, label))
             reasons = [a for a in flat if isinstance(a, str)]
             writer.fail(every.filter(pc.invert(answered)), reasons)
-            writer.count_tokens(*_tokens(answers), ask.price)
+            failures.add(writer, reasons)
+            cut += sum(isinstance(a, Completion) and a.finish_reason == "length" for a in flat)
+            spent += tokens
+        failures.check(writer)
+        writer.facts["cut"] = cut
+        writer.count_tokens(spent.read, spent.written, ask.cost(spent))
     return writer.dataset, False
-
-
-def _tokens(answers: list[list[Answer]]) -> tuple[int, int]:
-    """(read, written); the samples of a row share its prompt."""
-    got = [[a for a in of_row if isinstance(a, Completion)] for of_row in answers]
-    read = sum(of_row[0].prompt_tokens for of_row in got if of_row)
-    return read, sum(a.completion_tokens for of_row in got for a in of_row)
 
 
 def _repeat(rows: pa.RecordBatch, times: list[int]) -> pa.RecordBatch:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vlt.store import Dataset
+from vlt.workspace.store import Dataset
 
 ROWS_AT_A_TIME = 256
 

@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from filters.dedup import hashed, joined
-from filters.difficulty import rates_of, with_dropped
-from filters.reflection import KEYWORDS, count_keywords
-from filters.text import Ints, count_words, reasoning
-from vlt.store import Dataset
+from vlt.filters.duplicates.exact import hashed, joined
+from vlt.filters.pass_rate import of_batches, with_dropped
+from vlt.filters.rules.reflection import KEYWORDS, count_keywords
+from vlt.filters.text import Ints, count_words, reasoning
+from vlt.workspace.store import Dataset
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BINS = 20
@@ -143,7 +143,7 @@ def pass_at_by_source(dataset: Dataset) -> dict[str, dict[str, float]]:
             source.update(zip(ids, names, strict=True))
             yield batch
 
-    per_item = rates_of(batches()).to_pylist()
+    per_item = of_batches(batches()).to_pylist()
     if not graded:  # what was cut at its length counts as not solved, but alone it is no rate
         return {}
     sums: dict[str, dict[int, list[float]]] = {}

@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vlt.segment import segmented
+
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -26,8 +28,8 @@ def buffers(column: pa.Array) -> tuple[Bytes, Ints]:
 
 
 def count_words(column: pa.Array) -> Ints:
-    """Words of each text: runs of bytes above the space (other scripts' spaces part no words)."""
-    data, offsets = buffers(column)
+    """Words of each text: runs of bytes above the space; characters where a script has no spaces."""
+    data, offsets = buffers(segmented(column))
     if not len(data):
         return np.zeros(len(column), np.int64)
     word = data > 32

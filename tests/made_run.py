@@ -10,14 +10,14 @@ import pyarrow as pa
 
 from tests.rows import item, sample
 from tests.tiny import png
-from train.checkpoint import Built, make_checkpoint
-from train.job import write_metrics
-from vlt.evaluate import make_verdicts
-from vlt.images import ImageStore
-from vlt.schema import KINDS
-from vlt.stage import Stage
-from vlt.store import Dataset, Store
-from vlt.writer import Writer
+from vlt.evaluation.evaluate import make_verdicts
+from vlt.images.store import ImageStore
+from vlt.train.checkpoint import Built, make_checkpoint
+from vlt.train.child import write_metrics
+from vlt.workspace.manifest import Stage
+from vlt.workspace.schema import KINDS
+from vlt.workspace.store import Dataset, Store
+from vlt.workspace.writer import Writer
 
 BASE = {"name": "base/vlm", "revision": None}
 ASKED = {"k": 1, "limit": None, "prompt": {"user": "{question} Think first."}, "sampling": {}}
@@ -74,7 +74,7 @@ def made_run(store: Store, *, rounds: int = 2, text: str = "", evaluated: bool =
 
 def _items(store: Store, number: int, text: str) -> list[dict[str, Any]]:
     n = HELD_OUT if number < 0 else ITEMS
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         return [
             item(
                 f"How many in {number}, {i}?{text}",

@@ -7,10 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from vlt.schema import KINDS, item_id
-from vlt.stage import Stage
-from vlt.store import Dataset, Store
-from vlt.writer import Writer
+from vlt.workspace.manifest import Stage
+from vlt.workspace.schema import KINDS, item_id
+from vlt.workspace.store import Dataset, Store
+from vlt.workspace.writer import Writer
 
 
 def item(question: str = "How many?", answer: str = "2", **fields: Any) -> dict[str, Any]:

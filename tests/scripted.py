@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
+from vlt.engine import Engine
+from vlt.engine.model import Model
 from vlt.request import Completion, Failure, Request
 
 
@@ -30,3 +34,18 @@ class Scripted:
 
     def close(self) -> None:
         """Nothing to free."""
+
+
+@dataclass(frozen=True)
+class Through(Model):
+    """A model for which a test's own engine answers, as a server would."""
+
+    opens: Callable[[], Engine] | None = None
+
+    @property
+    def kind(self) -> str:
+        return "openai"
+
+    def open(self, *_: Any) -> Engine:
+        assert self.opens
+        return self.opens()

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from vlt.recipe import BUNDLED
+from vlt.runs.recipe import BUNDLED
 
 
 def write_small(file: Path, **changes: Any) -> Path:

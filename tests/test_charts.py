@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlt.charts import (
+from vlt.report.charts import (
     STYLE,
     Axis,
     Bar,
@@ -25,9 +25,9 @@ from vlt.charts import (
     row_bars,
     svg_file,
 )
-from vlt.charts.figure import LIGHT, number, round_ticks
-from vlt.charts.letters import breadth, short, wrapped
-from vlt.charts.lines import DASHES, marker
+from vlt.report.charts.figure import LIGHT, number, round_ticks
+from vlt.report.charts.letters import breadth, short, wrapped
+from vlt.report.charts.lines import DASHES, marker
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = [

@@ -13,16 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.filters import Spilled
-from filters.clusters import components, near_clusters
-from filters.database import Scratch
-from filters.dedup import kept_items
-from filters.dedup_file import dedup_file
-from filters.hashing import word_blocks
-from filters.make import make_filtered
-from filters.near import common_grams, sketched
 from tests.rows import dataset, item, sample
 from vlt.errors import UsageError, UserError
-from vlt.store import Dataset, Store
+from vlt.filters.apply import make_filtered
+from vlt.filters.duckdb_scratch import Scratch
+from vlt.filters.duplicates.clusters import components, near_clusters
+from vlt.filters.duplicates.exact import kept_items
+from vlt.filters.duplicates.file import dedup_file
+from vlt.filters.duplicates.hashing import word_blocks
+from vlt.filters.duplicates.minhash import common_grams, sketched
+from vlt.workspace.store import Dataset, Store
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_case_space_and_typography_do_not_make_an_item(store: Store) -> None:
     ]
     left = deduped(store, rows, "dedup")
     assert left.table()["id"].to_pylist() == [rows[i]["id"] for i in (0, 3, 4)]
-    reasons = left.dropped()["reason"].to_pylist()
+    reasons = left.dropped.table()["reason"].to_pylist()
     assert all(f"as {rows[0]['id']}, cluster " in reason for reason in reasons)
     assert left.manifest.dropped == {"dedup": {"same question, choices, images": 2}}
 
@@ -104,6 +104,52 @@ def test_near_items_differ_in_wording_but_not_in_numbers_or_images(store: Store)
         name="loose",
     )
     assert loose.manifest.rows == 4
+
+
+SIDES = (
+    "In the drawing of the three boats and the two bridges above, which one has the {} sail of all that "
+    "can be seen between the left bridge and the right one, counted from the side of the river?"
+)
+
+
+@pytest.mark.parametrize(
+    ("golds", "choices", "rows"),
+    [
+        (("3", "5"), (), 2),
+        (("3", "3"), (), 1),
+        (("3", "3.0"), (), 1),
+        (("Three", "three "), (), 1),
+        (("0.5", "0.50"), (), 1),
+        (("0", "00.0"), (), 1),
+        (("-3", "3"), (), 2),
+        (("1e5", "100000"), (), 2),
+        (("A", "B"), (("red", "blue"), ("red", "blue")), 2),
+        (("A", "A"), (("red", "blue"), ("red", "blue")), 1),
+        (("A", "A"), (("red", "blue"), ("blue", "red")), 2),
+        (("A", "B"), (("red", "blue"), ("blue", "red")), 1),
+        (("blue", "B"), (("red", "blue"), ("red", "blue")), 1),
+        (("A", "B"), (), 2),
+    ],
+)
+def test_near_items_with_other_golds_are_kept_apart(
+    store: Store, golds: tuple[str, str], choices: tuple[tuple[str, ...], ...], rows: int
+) -> None:
+    asked = zip(("longest", "shortest"), golds, choices or ((), ()), strict=True)
+    items = [
+        item(SIDES.format(side), gold, choices=list(options), images=["a"])
+        for side, gold, options in asked
+    ]
+    near = {"near_dedup": {"threshold": 0.5}}
+    left = deduped(store, items, near)
+    assert left.manifest.rows == rows
+    samples = [sample("r", 0, of) for of in items]
+    kept, _ = make_filtered(
+        store, dataset(store, "samples", "sample", samples), chain=[near], name="apart"
+    )
+    assert kept.manifest.rows == rows
+    loose = {"near_dedup": {"threshold": 0.5, "answers": False}}
+    joined, _ = make_filtered(store, store.open("rows"), chain=[loose], name="joined")
+    assert joined.manifest.rows == 1
 
 
 @pytest.mark.parametrize("chain", [["dedup"], ["near_dedup"], [{"near_dedup": {"keep": "best"}}]])

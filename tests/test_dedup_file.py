@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.corpus import free_text, score, template_text
-from filters.database import Scratch
-from filters.dedup_file import dedup_file
 from vlt.errors import UsageError, UserError
+from vlt.filters.duckdb_scratch import Scratch
+from vlt.filters.duplicates.file import dedup_file
 
 
 def scratch(folder: Path) -> Scratch:

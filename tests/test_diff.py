@@ -10,11 +10,11 @@ import pytest
 
 from tests.cli import vlt, vlt_error, vlt_json
 from tests.rows import dataset, item, sample
-from vlt.diff import diff
-from vlt.schema import SAMPLE
-from vlt.stage import Stage
-from vlt.store import Dataset, Store
-from vlt.writer import Writer
+from vlt.workspace.diff import diff
+from vlt.workspace.manifest import Stage
+from vlt.workspace.schema import SAMPLE
+from vlt.workspace.store import Dataset, Store
+from vlt.workspace.writer import Writer
 
 DOGS, CATS, COWS = item("How many dogs?", "2"), item("How many cats?", "3"), item("How many cows?")
 

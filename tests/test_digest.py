@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from vlt.digest import model_digest, model_identity
 from vlt.errors import UserError
 from vlt.request import Sampling, request_key
+from vlt.workspace.digest import model_digest, model_identity
 
 
 def model(folder: Path, weights: bytes = b"w") -> Path:

@@ -17,7 +17,7 @@ from tests.cli import vlt, vlt_error, vlt_json
 from tests.pictures import png
 from tests.stub import Stub
 from tests.talking_server import Talking
-from vlt.store import Store
+from vlt.workspace.store import Store
 
 WHERE = "--base-url"
 

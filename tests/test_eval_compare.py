@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from tests.rows import dataset, item
-from tests.scripted import Scripted
-from vlt.compare import compare, compared, exact_sign_test
+from tests.scripted import Scripted, Through
+from vlt.datagen.asking import Asking
 from vlt.errors import UserError
-from vlt.evaluate import make_evaluation
-from vlt.journal import Journal
+from vlt.evaluation.compare import compare, compared, exact_sign_test
+from vlt.evaluation.evaluate import make_evaluation
 from vlt.prompts import Prompt
-from vlt.request import Sampling
-from vlt.store import Dataset, Store
+from vlt.workspace.store import Dataset, Store
+from vlt.workspace.workspace import Workspace
 
 
 @pytest.mark.parametrize("more", range(6))
@@ -53,22 +53,18 @@ def test_pass_rates_against_pass_rates() -> None:
 QUESTIONS = [item(str(i), "1") for i in range(8)]
 
 
-def evaluation(store: Store, items: Dataset, right: set[int], **changed: Any) -> Dataset:
+def evaluation(
+    store: Store, items: Dataset, right: set[int], grader: str = "vlt", **asked: Any
+) -> Dataset:
     engine = Scripted(
         {f"ask {i}": (f"<answer>{int(i in right)}</answer>", "stop") for i in range(8)}
     )
     made, _ = make_evaluation(
-        store,
+        Workspace(store.root),
         items,
-        **{
-            "model": f"right on {sorted(right)}",
-            "engine": lambda: engine,
-            "journal": Journal(store.journal),
-            "prompt": Prompt("ask {question}"),
-            "sampling": Sampling(),
-            "name": "eval",
-            **changed,
-        },
+        Through(f"right on {sorted(right)}", opens=lambda: engine),
+        Asking(**{"prompt": Prompt("ask {question}"), **asked}),
+        grader=grader,
     )
     return made
 
@@ -87,7 +83,7 @@ def test_solved_and_lost(workspace: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"sampling": Sampling(max_tokens=7)}, "sampling"),
+        ({"max_tokens": 7}, "sampling"),
         ({"grader": "paper"}, "grader"),
         ({"k": 2}, "k"),
         ({"limit": 5}, "limit"),

@@ -14,14 +14,14 @@ from tests.benchmark_files import copy_of
 from tests.cli import vlt_json
 from tests.rows import dataset, item, sample
 from tests.talking_server import Talking
-from vlt.digest import model_identity
-from vlt.engine.openai import OpenAIEngine
+from vlt.engine.model import Model
 from vlt.errors import UsageError, UserError
-from vlt.evaluate import make_verdicts
-from vlt.journal import Journal
-from vlt.llm_judge import PROMPT, LLMJudge, code_of, messages_for, verdict_of
+from vlt.evaluation.evaluate import make_verdicts
+from vlt.evaluation.judge import PROMPT, LLMJudge, code_of, messages_for, verdict_of
 from vlt.request import Completion
-from vlt.store import Dataset, Store
+from vlt.workspace.digest import model_identity
+from vlt.workspace.store import Dataset, Store
+from vlt.workspace.workspace import Workspace
 
 CODE = "0a1b2c3d"
 
@@ -105,10 +105,8 @@ def code_in(text: str) -> str:
 
 
 def judge_at(store: Store, server: Talking, **more: Any) -> LLMJudge:
-    def engine() -> OpenAIEngine:
-        return OpenAIEngine("judge", [server.url], load_image=lambda _: b"", concurrency=4)
-
-    return LLMJudge("judge", engine, Journal(store.journal), **more)
+    judge = Model("judge", base_url=(server.url,), concurrency=4)
+    return LLMJudge(Workspace(store.root), judge, **more)
 
 
 def verdicts(version: Dataset) -> dict[str, str]:

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from datagen.benchmarks import BENCHMARKS, BY_NAME, prepare_benchmark
-from datagen.sources import make_items
 from tests.benchmark_files import (
     FILES,
     FLOAT_HINT,
@@ -23,9 +21,11 @@ from tests.benchmark_files import (
 )
 from tests.cli import vlt, vlt_error, vlt_json
 from tests.hub_server import HubServer
+from tests.imported import make_items
+from vlt.datagen.benchmarks import BENCHMARKS, BY_NAME, prepare_benchmark
 from vlt.errors import UserError
 from vlt.prompts import question_text
-from vlt.store import Dataset, Store
+from vlt.workspace.store import Dataset, Store
 
 PLEASE = "rovide the correct option letter, e.g., A, B, C, D, E, at the end."
 LETTER = f"Hint: Please answer the question and p{PLEASE}\nQuestion: "
@@ -178,7 +178,7 @@ def test_from_the_hub_with_its_revision(workspace: Path, tmp_path: Path) -> None
 def test_a_part_of_a_benchmark_is_not_the_benchmark(workspace: Path, tmp_path: Path) -> None:
     store, copy = Store(workspace), copy_of("mathvision", tmp_path / "copy")
     part, _ = make_items(
-        store, "mathvision", name="mathvision", limit=1, source_settings={"path": str(copy)}
+        store, "mathvision", name="mathvision", limit=1, settings={"path": str(copy)}
     )
     whole, existed = prepare_benchmark(store, "mathvision", copy)
     assert not existed and whole.manifest.rows == 3 and part.manifest.rows == 1

@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.rows import dataset, item
-from tests.scripted import Scripted
-from vlt.evaluate import in_format, make_evaluation, wilson
-from vlt.journal import Journal
+from tests.scripted import Scripted, Through
+from vlt.datagen.asking import Asking
+from vlt.evaluation.evaluate import in_format, make_evaluation, wilson
 from vlt.prompts import Prompt
-from vlt.request import Sampling
-from vlt.store import Store
+from vlt.workspace.workspace import Workspace
 
 
 @pytest.mark.parametrize(
@@ -51,7 +50,7 @@ def test_format(response: str | None, is_in_format: bool) -> None:
 
 
 def test_facts_of_an_evaluation(workspace: Path) -> None:
-    store = Store(workspace)
+    store = Workspace(workspace)
     questions = {
         "right": item("right", "1", source="a"),
         "right, no thought": item("right, no thought", "1", source="a"),
@@ -71,11 +70,8 @@ def test_facts_of_an_evaluation(workspace: Path) -> None:
         made, existed = make_evaluation(
             store,
             items,
-            model="scripted",
-            engine=lambda: engine,
-            journal=Journal(store.journal),
-            prompt=Prompt("{question}"),
-            sampling=Sampling(),
+            Through("scripted", opens=lambda: engine),
+            Asking(prompt=Prompt("{question}")),
             name="eval",
         )
         return made.manifest.facts, existed

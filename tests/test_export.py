@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from datagen.export import parquet_shards, plan_shards
-from datagen.export_trainers import with_placeholders
-from datagen.sources import make_items
 from tests.cli import vlt, vlt_error, vlt_json
+from tests.imported import make_items
 from tests.pictures import png, turned_jpeg
 from tests.rows import dataset, item, sample
-from vlt.images import ImageStore
-from vlt.store import Dataset, Store
+from vlt.datagen.export.files import parquet_shards, plan_shards
+from vlt.datagen.export.trainers import with_placeholders
+from vlt.images.store import ImageStore
+from vlt.workspace.store import Dataset, Store
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def items_with(store: Store, images: ImageStore, n: int, each: int = 1) -> list[
 
 
 def samples(store: Store, n: int = 4, each: int = 1) -> Dataset:
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         rows = items_with(store, images, n, each)
     responses = [
         sample(
@@ -75,7 +75,7 @@ def test_parquet_loads_with_images_decoded(store: Store, tmp_path: Path) -> None
         assert {k: v for k, v in got.items() if k != "images"} == {
             k: v for k, v in row.items() if k != "images"
         }
-        with ImageStore(store.images) as images:
+        with ImageStore(store.images_folder) as images:
             wanted = [Image.open(io.BytesIO(images.read(sha))) for sha in row["images"]]
         assert [i.tobytes() for i in got["images"]] == [i.tobytes() for i in wanted]
 
@@ -84,7 +84,7 @@ def test_parquet_holds_the_very_bytes_and_null_columns_keep_their_type(
     store: Store, tmp_path: Path
 ) -> None:
     made = samples(store)
-    (file,) = list(parquet_shards(made, ImageStore(store.images), tmp_path))
+    (file,) = list(parquet_shards(made, ImageStore(store.images_folder), tmp_path))
     table = pq.read_table(file)
     for row in table.to_pylist():
         for cell in row["images"]:
@@ -96,9 +96,9 @@ def test_parquet_holds_the_very_bytes_and_null_columns_keep_their_type(
 def test_shards_are_cut_by_size_and_are_always_the_same(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("datagen.export.GROUP_ROWS", 3)
+    monkeypatch.setattr("vlt.datagen.export.files.GROUP_ROWS", 3)
     made = samples(store, n=25)
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         plan = plan_shards(made, images, size=120_000)
         first = list(parquet_shards(made, images, tmp_path / "a", size=120_000))
         second = list(parquet_shards(made, images, tmp_path / "b", size=120_000))
@@ -108,7 +108,7 @@ def test_shards_are_cut_by_size_and_are_always_the_same(
     assert [pq.read_metadata(f).num_rows for f in first] == [shard.rows for shard in plan]
     ids = [(r["id"], r["sample"]) for f in first for r in pq.read_table(f).to_pylist()]
     assert ids == [(r["id"], r["sample"]) for r in made.table().to_pylist()]
-    with ImageStore(store.images) as images:  # fewer shards into the same folder
+    with ImageStore(store.images_folder) as images:  # fewer shards into the same folder
         (one,) = list(parquet_shards(made, images, tmp_path / "a"))
     assert list((tmp_path / "a").iterdir()) == [one]
 
@@ -194,7 +194,7 @@ def test_placeholders(text: str, images: int, expected: str) -> None:
 
 
 def test_wrong_usage_is_one_sentence(store: Store, tmp_path: Path) -> None:
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         dataset(store, "items", "item", items_with(store, images, 1))
     dataset(store, "none", "item", [])
     where = ("-w", store.root)

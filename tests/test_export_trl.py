@@ -12,14 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tiny import COLOURS, PROMPT, item_rows, items, png, samples, tiny_vlm
-from train.export import band, items_of_samples, write_trl
-from vlt.engine.pixels import Pixels, fitted
-from vlt.images import ImageStore
+from vlt.images.pixels import Pixels, fitted
+from vlt.images.store import ImageStore
 from vlt.prompts import Prompt
-from vlt.schema import SAMPLE
-from vlt.stage import Stage
-from vlt.store import Dataset, Store
-from vlt.writer import Writer
+from vlt.train.method import find_method
+from vlt.train.methods.grpo import band, items_of_samples
+from vlt.train.trl_rows import write_trl
+from vlt.workspace.manifest import Stage
+from vlt.workspace.schema import SAMPLE
+from vlt.workspace.store import Dataset, Store
+from vlt.workspace.writer import Writer
+
+SFT, GRPO = find_method("sft"), find_method("grpo")
 
 
 @pytest.fixture
@@ -35,8 +39,10 @@ def read(file: Path, cache: Path):  # type: ignore[no-untyped-def]
 
 def test_sft_examples_come_back_with_their_pictures(store: Store, tmp_path: Path) -> None:
     data = samples(store, 20)
-    with ImageStore(store.images) as images:
-        found = write_trl(data, tmp_path / "rows.parquet", prompt=PROMPT, load_image=images.read)
+    with ImageStore(store.images_folder) as images:
+        found = write_trl(
+            data, tmp_path / "rows.parquet", SFT, prompt=PROMPT, load_image=images.read
+        )
     assert (found.rows_in, found.rows, found.images) == (20, 20, True)
     rows = read(found.file, tmp_path / "cache")
     for source, row in zip(data.table().to_pylist(), rows, strict=True):
@@ -48,9 +54,11 @@ def test_sft_examples_come_back_with_their_pictures(store: Store, tmp_path: Path
 
 def test_grpo_prompts_carry_what_the_reward_needs(store: Store, tmp_path: Path) -> None:
     data = items(store, 5)
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         system = Prompt(PROMPT.user, system="Be brief.")
-        found = write_trl(data, tmp_path / "rows.parquet", prompt=system, load_image=images.read)
+        found = write_trl(
+            data, tmp_path / "rows.parquet", GRPO, prompt=system, load_image=images.read
+        )
     rows = read(found.file, tmp_path / "cache")
     for source, row in zip(data.table().to_pylist(), rows, strict=True):
         assert [m["role"] for m in row["prompt"]] == ["system", "user"]
@@ -61,7 +69,7 @@ def test_grpo_prompts_carry_what_the_reward_needs(store: Store, tmp_path: Path) 
 
 def test_rows_without_pictures_have_no_column_for_them(store: Store, tmp_path: Path) -> None:
     data = samples(store, 4, images=False)
-    found = write_trl(data, tmp_path / "rows.parquet", prompt=PROMPT, load_image=lambda _: b"")
+    found = write_trl(data, tmp_path / "rows.parquet", SFT, prompt=PROMPT, load_image=lambda _: b"")
     assert "images" not in read(found.file, tmp_path / "cache").column_names
 
 
@@ -71,8 +79,10 @@ def test_a_picture_inside_the_text_stays_there(store: Store, tmp_path: Path) -> 
 
     data = samples(store, 3)
     prompt = Prompt("Look: <image> {question}")
-    with ImageStore(store.images) as images:
-        found = write_trl(data, tmp_path / "rows.parquet", prompt=prompt, load_image=images.read)
+    with ImageStore(store.images_folder) as images:
+        found = write_trl(
+            data, tmp_path / "rows.parquet", SFT, prompt=prompt, load_image=images.read
+        )
     row = read(found.file, tmp_path / "cache")[0]
     [message] = prepare_multimodal_messages(row["prompt"], images=row["images"])
     assert [b["type"] for b in message["content"]] == ["text", "image", "text"]
@@ -84,12 +94,12 @@ def test_bad_rows_are_left_out_and_counted(store: Store, tmp_path: Path) -> None
     bad = data.table(["images"])["images"].to_pylist()[0][0]
     share = sum(bad in row for row in data.table(["images"])["images"].to_pylist())
 
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
 
         def load(sha: str) -> bytes:
             return b"\x89PNG\r\n\x1a\nno" if sha == bad else images.read(sha)
 
-        found = write_trl(data, tmp_path / "rows.parquet", prompt=PROMPT, load_image=load)
+        found = write_trl(data, tmp_path / "rows.parquet", SFT, prompt=PROMPT, load_image=load)
     assert found.rows == 6 - share
     assert found.failed == {"broken image": share}
 
@@ -116,9 +126,9 @@ def test_resized_pictures_pass_the_processor_unchanged(tmp_path: Path) -> None:
     """Also where least and most are the same, where the rule does not give one size twice."""
     from PIL import Image
 
-    from train.job import Job
-    from train.reader import load_reader
-    from train.run import pixel_factor
+    from vlt.train.child import Job
+    from vlt.train.processor import load_reader
+    from vlt.train.training import pixel_factor
 
     model = tiny_vlm(tmp_path / "vlm")
     assert pixel_factor(str(model)) == 28
@@ -165,9 +175,11 @@ def test_pass_rates_count_what_verification_dropped(store: Store) -> None:
 def test_the_same_export_twice_is_the_same_file(store: Store, tmp_path: Path) -> None:
     data: Dataset = samples(store, 10)
     tables = []
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         for name in ("a", "b"):
             file = tmp_path / name
-            write_trl(data, file, prompt=PROMPT, load_image=images.read, pixels=Pixels(784, 3000))
+            write_trl(
+                data, file, SFT, prompt=PROMPT, load_image=images.read, pixels=Pixels(784, 3000)
+            )
             tables.append(pq.read_table(file))
     assert tables[0].equals(tables[1])

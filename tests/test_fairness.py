@@ -8,15 +8,15 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from filters.make import make_filtered
 from tests.rows import item, sample
-from train.export import items_of_samples
 from vlt.errors import UsageError
-from vlt.lineage import fair_samples
-from vlt.schema import SAMPLE
-from vlt.stage import Stage
-from vlt.store import Dataset, Store
-from vlt.writer import Writer
+from vlt.filters.apply import make_filtered
+from vlt.train.methods.grpo import items_of_samples
+from vlt.workspace.lineage import fair_samples
+from vlt.workspace.manifest import Stage
+from vlt.workspace.schema import SAMPLE
+from vlt.workspace.store import Dataset, Store
+from vlt.workspace.writer import Writer
 
 SOLVED, HARD = item("easy"), item("hard")
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from filters.chain import parse_chain
-from filters.difficulty import pass_rates
-from filters.make import make_filtered
-from filters.shape import settings
 from tests.rows import dataset, item, sample
 from vlt.errors import UsageError, UserError
-from vlt.store import Dataset, Store
+from vlt.filters.apply import make_filtered
+from vlt.filters.pass_rate import pass_rates
+from vlt.filters.protocol import settings
+from vlt.filters.registry import parse_chain
+from vlt.workspace.store import Dataset, Store
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def filtered(store: Store, rows: Sequence[dict[str, Any]], *chain: Any) -> Datas
     made, existed = make_filtered(store, samples, chain=chain)
     assert not existed
     out = {(row["id"], row["sample"]) for row in made.table().to_pylist()}
-    gone = {(row["id"], row["sample"]) for row in made.dropped().to_pylist()}
+    gone = {(row["id"], row["sample"]) for row in made.dropped.table().to_pylist()}
     assert not out & gone
     assert out | gone == {(row["id"], row["sample"]) for row in rows}
     return made
@@ -51,7 +51,7 @@ def kept(made: Dataset) -> list[int]:
 
 def why(made: Dataset) -> dict[int, str]:
     """Sample number -> `filter: reason` of the rows taken out."""
-    rows = made.dropped().to_pylist()
+    rows = made.dropped.table().to_pylist()
     return {row["sample"]: f"{row['filter']}: {row['reason']}" for row in rows}
 
 
@@ -60,7 +60,7 @@ def test_verify_keeps_the_correct_and_writes_the_verdict_of_all(store: Store) ->
     assert kept(made) == [0]
     (row,) = made.table().to_pylist()
     assert (row["verdict"], row["predicted"]) == ("correct", "2")
-    assert {row["verdict"] for row in made.dropped().to_pylist()} == {"wrong"}
+    assert {row["verdict"] for row in made.dropped.table().to_pylist()} == {"wrong"}
     assert made.manifest.dropped == {"verify": {"wrong": 2}}
 
 

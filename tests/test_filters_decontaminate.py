@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from filters.make import make_filtered
-from filters.pairs import pairs_of
 from tests.rows import dataset, item, sample
 from tests.test_filters import store
 from tests.test_near_images import chart, copies, encoded
 from vlt.errors import UsageError, UserError
-from vlt.images import ImageStore
-from vlt.store import Dataset, Store
+from vlt.filters.apply import make_filtered
+from vlt.filters.duplicates.pairs import pairs_of
+from vlt.images.store import ImageStore
+from vlt.workspace.store import Dataset, Store
 
 __all__ = ["store"]
 
@@ -44,7 +44,7 @@ def test_words_of_a_benchmark_are_taken_out_and_the_pair_is_named(store: Store) 
     chain = [{"decontaminate": {"against": "bench", "images": "same"}}]
     made, _ = make_filtered(store, items, chain=chain, name="clean")
     assert made.table()["id"].to_pylist() == [rows[1]["id"], rows[3]["id"]]
-    assert made.dropped()["reason"].to_pylist() == [
+    assert made.dropped.table()["reason"].to_pylist() == [
         f"words: as in bench@v1 {held[0]['id']} (90% of its 8-grams)",
         f"words: as in bench@v1 {held[1]['id']} (100% of its 8-grams)",
     ]
@@ -74,7 +74,7 @@ def test_a_template_in_very_many_rows_does_not_count(store: Store) -> None:
 
 def test_images_are_found_though_rescaled(store: Store) -> None:
     picture = chart([10, 60, 90])
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         original = images.add(encoded(picture))
         copied = [images.add(data) for data in copies(picture)]
         other = images.add(encoded(chart([10, 60, 80])))
@@ -136,7 +136,7 @@ def test_the_command_prints_the_pairs(store: Store, tmp_path: Path) -> None:
 
 def test_pairs_by_image_say_how_near(store: Store) -> None:
     picture = chart([10, 60, 90])
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         original = images.add(encoded(picture))
         copied = images.add(copies(picture)[0])
     benchmark(store, (original,))

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from filters import make
-from filters.make import make_filtered
 from tests.rows import dataset, item, sample
-from vlt.store import Dataset, Store
+from vlt.filters import apply as make
+from vlt.filters.apply import make_filtered
+from vlt.workspace.store import Dataset, Store
 
 words = st.lists(
     st.sampled_from(
@@ -123,7 +123,7 @@ def keys(table: Any) -> list[tuple[str, int]]:
 )
 def test_every_row_is_kept_or_dropped_once(rows: list[dict[str, Any]], chain: list[Any]) -> None:
     made = run(rows, chain)
-    kept, gone = keys(made.table()), keys(made.dropped())
+    kept, gone = keys(made.table()), keys(made.dropped.table())
     assert sorted(kept + gone) == sorted(keys_of(rows))
     assert kept == [key for key in keys_of(rows) if key in set(kept)]
     counted = sum(sum(reasons.values()) for reasons in made.manifest.dropped.values())
@@ -159,8 +159,8 @@ def test_batches_and_threads_do_not_matter(rows: list[dict[str, Any]], chain: li
     with mock.patch.object(make, "BATCH", 3):
         parts = run(rows, chain, threads=4)
     assert parts.table().equals(whole.table())
-    assert sorted(map(str, parts.dropped().to_pylist())) == sorted(
-        map(str, whole.dropped().to_pylist())
+    assert sorted(map(str, parts.dropped.table().to_pylist())) == sorted(
+        map(str, whole.dropped.table().to_pylist())
     )
 
 

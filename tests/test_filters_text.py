@@ -8,7 +8,7 @@ import pytest
 
 from tests.rows import item, sample
 from tests.test_filters import filtered, kept, store, thought, why
-from vlt.store import Store
+from vlt.workspace.store import Store
 
 __all__ = ["store"]
 

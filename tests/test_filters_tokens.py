@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from filters.make import make_filtered
 from tests.rows import dataset, item, sample
 from tests.tiny import tiny_vlm
 from vlt.errors import UsageError, UserError
-from vlt.images import ImageStore
-from vlt.store import Store
+from vlt.filters.apply import make_filtered
+from vlt.images.store import ImageStore
+from vlt.workspace.store import Store
 
 
 def test_tokens_are_those_of_the_processor(workspace: Path, tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_tokens_are_those_of_the_processor(workspace: Path, tmp_path: Path) -> N
 
     store, model = Store(workspace), tiny_vlm(tmp_path / "model")
     pictures = [Image.new("RGB", size, "red") for size in ((84, 56), (140, 84))]
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         names = []
         for picture in pictures:
             out = BytesIO()

@@ -8,20 +8,21 @@ from typing import Any
 
 import pytest
 
-from datagen.adaptive import UntilCorrect
-from datagen.captions import make_captions
-from datagen.reasoning import make_reasoning
-from datagen.rollouts import make_rollouts
 from tests.rows import dataset, item
+from tests.scripted import Through
 from tests.stub import Stub
 from tests.stub_server import SETTINGS, text_of
+from vlt.datagen.asking import Asking
+from vlt.datagen.captions import make_captions
+from vlt.datagen.reasoning import make_reasoning
+from vlt.datagen.rollouts import make_rollouts
 from vlt.engine import Engine
 from vlt.engine.openai import OpenAIEngine
-from vlt.errors import UsageError
-from vlt.journal import Journal
+from vlt.errors import UsageError, UserError
 from vlt.prompts import Prompt
-from vlt.request import Sampling
-from vlt.store import Dataset, Store
+from vlt.request import Sampling, key_maker, seed_of
+from vlt.workspace.store import Dataset
+from vlt.workspace.workspace import Workspace
 
 PNG = b"\x89PNG\r\n\x1a\n"
 PROMPT = Prompt(user="{question}")
@@ -41,28 +42,42 @@ def stub(server: Stub) -> Stub:
 
 
 @pytest.fixture
-def store(workspace: Path) -> Store:
-    return Store(workspace)
+def store(workspace: Path) -> Iterator[Workspace]:
+    with Workspace(workspace) as opened:
+        yield opened
 
 
 @pytest.fixture
-def journal(store: Store) -> Iterator[Journal]:
-    journal = Journal(store.journal)
-    yield journal
-    journal.close()
-
-
-@pytest.fixture
-def items(store: Store) -> Dataset:
+def items(store: Workspace) -> Dataset:
     return dataset(store, "items", "item", [item(f"[[{i}]]", images=["a"]) for i in range(600)])
 
 
 @pytest.fixture
-def asking(stub: Stub, journal: Journal) -> dict[str, Any]:
+def asking(stub: Stub) -> dict[str, Any]:
     def engine() -> Engine:
         return OpenAIEngine("m", [stub.url], load_image={"a": PNG}.__getitem__, tries=2)
 
-    return {"model": "m", "journal": journal, "engine": engine, "prompt": PROMPT}
+    return {"model": "m", "engine": engine, "prompt": PROMPT}
+
+
+def ask(
+    make: Any,
+    workspace: Workspace,
+    rows: Dataset,
+    *,
+    model: str,
+    engine: Callable[[], Engine],
+    revision: str | None = None,
+    sampling: Sampling | None = None,
+    name: str | None = None,
+    **asking: Any,
+) -> tuple[Dataset, bool]:
+    through = Through(model, revision=revision, opens=engine)
+    named = {"name": name} if name else {}
+    made: tuple[Dataset, bool] = make(
+        workspace, rows, through, Asking(**vars(sampling or Sampling()), **asking), **named
+    )
+    return made
 
 
 def never() -> Engine:
@@ -74,21 +89,22 @@ def response(marker: str, index: int = 0) -> str:
     return f"<think>{reasoning}</think> {answer}"
 
 
-def test_captions(store: Store, items: Dataset, asking: dict[str, Any]) -> None:
-    made, existed = make_captions(store, items, **asking)
+def test_captions(store: Workspace, items: Dataset, asking: dict[str, Any]) -> None:
+    made, existed = ask(make_captions, store, items, **asking)
     assert not existed
     rows = made.table().to_pylist()
     assert [row["question"] for row in rows] == [f"[[{i}]]" for i in range(600)]
-    assert [row["caption"] for row in rows] == [response(str(i)) for i in range(600)]
-    assert {row["caption_model"] for row in rows} == {"m"}
+    # What the model thought before is no part of the caption.
+    assert [row["caption"] for row in rows] == [text_of(str(i), 0, 60)[1] for i in range(600)]
+    assert {(row["caption_model"], row["caption_finish_reason"]) for row in rows} == {("m", "stop")}
     assert made.manifest.prompt_tokens == 600 * 300
     assert made.manifest.completion_tokens == 600 * 60
 
 
 def test_samples_in_order_with_their_answers(
-    store: Store, items: Dataset, asking: dict[str, Any]
+    store: Workspace, items: Dataset, asking: dict[str, Any]
 ) -> None:
-    made, _ = make_rollouts(store, items, k=3, **asking)
+    made, _ = ask(make_rollouts, store, items, k=3, **asking)
     rows = made.table().to_pylist()
     assert [(row["question"], row["sample"]) for row in rows] == [
         (f"[[{i}]]", s) for i in range(600) for s in range(3)
@@ -105,21 +121,23 @@ def test_samples_in_order_with_their_answers(
     assert rows[4]["finish_reason"] == "stop"
 
 
-def test_the_same_again_is_a_no_op(store: Store, items: Dataset, asking: dict[str, Any]) -> None:
-    made, _ = make_captions(store, items, **asking)
-    again, existed = make_captions(store, items, **{**asking, "engine": never})
+def test_the_same_again_is_a_no_op(
+    store: Workspace, items: Dataset, asking: dict[str, Any]
+) -> None:
+    made, _ = ask(make_captions, store, items, **asking)
+    again, existed = ask(make_captions, store, items, **{**asking, "engine": never})
     assert existed
     assert again == made
 
 
 def test_more_samples_ask_only_for_the_difference(
-    store: Store, items: Dataset, asking: dict[str, Any], stub: Stub
+    store: Workspace, items: Dataset, asking: dict[str, Any], stub: Stub
 ) -> None:
-    first, _ = make_rollouts(store, items, k=4, **asking)
+    first, _ = ask(make_rollouts, store, items, k=4, **asking)
     assert stub.stats()["choices"] == 2400
-    more, _ = make_rollouts(store, items, k=8, **asking)
+    more, _ = ask(make_rollouts, store, items, k=8, **asking)
     assert stub.stats()["choices"] == 4800
-    make_rollouts(store, items, k=2, **{**asking, "engine": never})
+    ask(make_rollouts, store, items, k=2, **{**asking, "engine": never})
     of_first = {(r["id"], r["sample"]): r["response"] for r in first.table().to_pylist()}
     of_more = {(r["id"], r["sample"]): r["response"] for r in more.table().to_pylist()}
     assert of_first.items() <= of_more.items()
@@ -142,32 +160,32 @@ Change = Callable[[dict[str, Any]], dict[str, Any]]
     ids=str,
 )
 def test_what_changes_an_answer_asks_again(
-    store: Store, items: Dataset, asking: dict[str, Any], stub: Stub, change: dict[str, Any]
+    store: Workspace, items: Dataset, asking: dict[str, Any], stub: Stub, change: dict[str, Any]
 ) -> None:
     asking["sampling"] = Sampling(temperature=1.0)
-    make_rollouts(store, items, k=1, **asking)
-    make_rollouts(store, items, k=1, **{**asking, **change})
+    ask(make_rollouts, store, items, k=1, **asking)
+    ask(make_rollouts, store, items, k=1, **{**asking, **change})
     assert stub.stats()["requests"] == 1200
 
 
 def test_what_changes_no_answer_asks_nothing(
-    store: Store, items: Dataset, asking: dict[str, Any]
+    store: Workspace, items: Dataset, asking: dict[str, Any]
 ) -> None:
-    make_rollouts(store, items, k=1, **asking)
+    ask(make_rollouts, store, items, k=1, **asking)
     asking["engine"] = never  # so no endpoint or concurrency can matter
-    limited, _ = make_rollouts(store, items, k=1, limit=10, **asking)
+    limited, _ = ask(make_rollouts, store, items, k=1, limit=10, **asking)
     assert limited.manifest.rows == 10
     rows = items.table().to_pylist()
     turned = dataset(store, "turned", "item", rows[::-1])
-    made, _ = make_rollouts(store, turned, k=1, **asking)
+    made, _ = ask(make_rollouts, store, turned, k=1, **asking)
     assert made.table().column("question")[0].as_py() == "[[599]]"
     shard = dataset(store, "shard", "item", rows[100:200])
-    made, _ = make_rollouts(store, shard, k=1, **asking)
+    made, _ = ask(make_rollouts, store, shard, k=1, **asking)
     assert made.manifest.rows == 100
 
 
 def test_a_model_directory_is_its_files(
-    store: Store, items: Dataset, asking: dict[str, Any], stub: Stub, tmp_path: Path
+    store: Workspace, items: Dataset, asking: dict[str, Any], stub: Stub, tmp_path: Path
 ) -> None:
     def model(name: str, weights: bytes) -> str:
         folder = tmp_path / name
@@ -176,23 +194,23 @@ def test_a_model_directory_is_its_files(
         (folder / "model.safetensors").write_bytes(weights)
         return str(folder)
 
-    make_rollouts(store, items, k=1, **{**asking, "model": model("a", b"1")})
-    make_rollouts(store, items, k=1, **{**asking, "model": model("moved", b"1")})
+    ask(make_rollouts, store, items, k=1, **{**asking, "model": model("a", b"1")})
+    ask(make_rollouts, store, items, k=1, **{**asking, "model": model("moved", b"1")})
     assert stub.stats()["requests"] == 600
-    made, _ = make_rollouts(store, items, k=1, **{**asking, "model": model("trained", b"2")})
+    made, _ = ask(make_rollouts, store, items, k=1, **{**asking, "model": model("trained", b"2")})
     assert stub.stats()["requests"] == 1200
     assert str(tmp_path) not in str(made.table().to_pylist()) + str(made.manifest)
 
 
 def test_failed_rows_stand_aside_with_their_error(
-    store: Store, items: Dataset, asking: dict[str, Any], stub: Stub
+    store: Workspace, items: Dataset, asking: dict[str, Any], stub: Stub
 ) -> None:
     stub.configure(always={"7": 400, "9": 500})
-    made, _ = make_rollouts(store, items, k=2, **asking)
+    made, _ = ask(make_rollouts, store, items, k=2, **asking)
     assert made.manifest.rows == 1196
     assert made.manifest.rows_in == 1200
     assert sum(made.manifest.failed.values()) == 4
-    aside = made.dropped().to_pylist()
+    aside = made.dropped.table().to_pylist()
     assert [(r["question"], r["sample"], r["filter"], r["reason"]) for r in aside] == [
         ("[[7]]", 0, "failed", "HTTP 400: this one never works"),
         ("[[7]]", 1, "failed", "HTTP 400: this one never works"),
@@ -201,61 +219,69 @@ def test_failed_rows_stand_aside_with_their_error(
     ]
 
 
-def test_an_item_without_images_has_no_caption(store: Store, asking: dict[str, Any]) -> None:
+def test_an_item_without_images_has_no_caption(store: Workspace, asking: dict[str, Any]) -> None:
     rows = [item("[[1]]", images=["a"]), item("[[2]]"), item("[[3]]")]
-    made, _ = make_captions(store, dataset(store, "items", "item", rows), **asking)
+    made, _ = ask(make_captions, store, dataset(store, "items", "item", rows), **asking)
     assert made.manifest.rows == 1
     assert made.manifest.failed == {"the item has no image": 2}
 
 
 def test_rows_that_ask_the_same_are_asked_once(
-    store: Store, asking: dict[str, Any], stub: Stub
+    store: Workspace, asking: dict[str, Any], stub: Stub
 ) -> None:
     rows = [item(f"question {i}", images=["a"]) for i in range(300)]
     asking["prompt"] = Prompt(user="[[same]]")
-    made, _ = make_captions(store, dataset(store, "items", "item", rows), **asking)
+    made, _ = ask(make_captions, store, dataset(store, "items", "item", rows), **asking)
     assert stub.stats()["requests"] == 1
-    assert made.table().column("caption").to_pylist() == [response("same")] * 300
+    assert made.table().column("caption").to_pylist() == [text_of("same", 0, 60)[1]] * 300
+    # A request that rows share is paid for once.
+    assert (made.manifest.prompt_tokens, made.manifest.completion_tokens) == (300, 60)
 
 
 def test_a_failure_is_shared_by_rows_that_ask_the_same(
-    store: Store, asking: dict[str, Any], stub: Stub
+    store: Workspace, asking: dict[str, Any], stub: Stub
 ) -> None:
     stub.configure(always={"same": 400})
     rows = [item(f"question {i}", images=["a"]) for i in range(300)]
     asking["prompt"] = Prompt(user="[[same]]")
-    made, _ = make_captions(store, dataset(store, "items", "item", rows), **asking)
+    with pytest.raises(
+        UserError, match=r"none of 300 rows was answered \(HTTP 400: this one never"
+    ):
+        ask(make_captions, store, dataset(store, "items", "item", rows), **asking)
     assert stub.stats()["requests"] == 1
-    assert sum(made.manifest.failed.values()) == 300
+    assert not store.versions("captions")  # so a version of nothing is never the newest
 
 
 def test_reasoning_sees_the_caption_and_no_image(
-    store: Store, items: Dataset, asking: dict[str, Any], stub: Stub
+    store: Workspace, items: Dataset, asking: dict[str, Any], stub: Stub
 ) -> None:
-    captions, _ = make_captions(store, items, **asking)
+    captions, _ = ask(make_captions, store, items, **asking)
     stub.reset()
     asking["prompt"] = Prompt(user="{caption} {question}")
-    made, _ = make_reasoning(store, captions, k=2, **asking)
+    made, _ = ask(make_reasoning, store, captions, k=2, **asking)
     assert stub.stats()["requests"] == 600
     rows = made.table().to_pylist()
-    assert rows[0]["caption"] == response("0")
+    assert rows[0]["caption"] == text_of("0", 0, 60)[1]
     assert rows[1]["response"] == response("0", 1)
 
 
-def test_no_rows_is_an_empty_version(store: Store, asking: dict[str, Any]) -> None:
-    made, _ = make_captions(store, dataset(store, "items", "item", []), **asking)
+def test_no_rows_is_an_empty_version(store: Workspace, asking: dict[str, Any]) -> None:
+    made, _ = ask(make_captions, store, dataset(store, "items", "item", []), **asking)
     assert made.manifest.rows == made.manifest.rows_in == 0
 
 
-def test_more_samples_of_hard_rows(store: Store, asking: dict[str, Any], stub: Stub) -> None:
+def test_more_samples_of_hard_rows(store: Workspace, asking: dict[str, Any], stub: Stub) -> None:
     items = dataset(store, "choices", "item", [item(f"[[{i}]]", "A") for i in range(300)])
-    asking |= {"sampling": Sampling(seed=10), "k": 2, "until": UntilCorrect(2, 9)}
-    made, _ = make_rollouts(store, items, **asking)
+    asking |= {"sampling": Sampling(seed=10), "k": 2, "until_correct": 2, "max_samples": 9}
+    made, _ = ask(make_rollouts, store, items, **asking)
     by_row: dict[str, list[dict[str, Any]]] = {}
     for row in made.table().to_pylist():
         by_row.setdefault(row["question"], []).append(row)
+    key_of = key_maker({"name": "m", "revision": None}, Sampling(seed=10))
     for i in range(300):
-        right = [text_of(str(i), 10 + s, 60)[1] == "<answer>A</answer>" for s in range(9)]
+        key = key_of([{"role": "user", "content": f"[[{i}]]"}])
+        seeds = [seed_of(key, 10, s) or 0 for s in range(9)]
+        right = [text_of(str(i), seed, 60)[1] == "<answer>A</answer>" for seed in seeds]
         ends = [n for n in (2, 4, 6, 8) if sum(right[:n]) >= 2]
         rows = by_row[f"[[{i}]]"]
         assert [row["sample"] for row in rows] == list(range(min(ends, default=9)))
@@ -264,19 +290,19 @@ def test_more_samples_of_hard_rows(store: Store, asking: dict[str, Any], stub: S
     assert stub.stats()["choices"] == made.manifest.rows
     assert made.manifest.parameters["until_correct"] == 2
     asking["engine"] = never
-    again, existed = make_rollouts(store, items, **{**asking, "name": "again"})
+    again, existed = ask(make_rollouts, store, items, **{**asking, "name": "again"})
     assert not existed
     assert again.manifest.digest == made.manifest.digest
 
 
 def test_rows_that_fail_get_no_more_samples(
-    store: Store, asking: dict[str, Any], stub: Stub
+    store: Workspace, asking: dict[str, Any], stub: Stub
 ) -> None:
     items = dataset(store, "choices", "item", [item("[[x]]", "A"), item("[[y]]", "none")])
     stub.configure(always={"x": 400})
-    asking |= {"sampling": Sampling(seed=10), "k": 1, "until": UntilCorrect(1, 5)}
-    made, _ = make_rollouts(store, items, **asking)
+    asking |= {"sampling": Sampling(seed=10), "k": 1, "until_correct": 1, "max_samples": 5}
+    made, _ = ask(make_rollouts, store, items, **asking)
     assert stub.attempts() == {"x": 1, "y": 5}
     assert made.manifest.failed == {"HTTP 400": 1}
     with pytest.raises(UsageError, match="--max-samples 3 is less than"):
-        make_rollouts(store, items, **{**asking, "until": UntilCorrect(4, 3)})
+        ask(make_rollouts, store, items, **{**asking, "until_correct": 4, "max_samples": 3})

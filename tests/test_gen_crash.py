@@ -17,8 +17,8 @@ import pytest
 from tests.cli import run_vlt, vlt_error
 from tests.rows import dataset, item
 from tests.stub import Stub
-from vlt.journal import Journal
-from vlt.store import Dataset, Store
+from vlt.workspace.journal import Journal
+from vlt.workspace.store import Dataset, Store
 
 CONCURRENCY = 16
 
@@ -142,7 +142,7 @@ def test_a_full_disk(workspace: Path) -> None:
         words = vlt_error(*command(workspace, stub))
         assert "full" in words
         assert "run the same command again" in words
-        journal = Journal(store.journal)
+        journal = Journal(store.journal_file)
         arrived = journal.count()
         journal.close()
         assert 0 < arrived < rows
@@ -175,7 +175,7 @@ def test_a_row_that_always_fails(workspace: Path) -> None:
     assert "--dropped" in done.stderr
     made = store.open("samples")
     assert made.manifest.rows == 49
-    (aside,) = made.dropped().to_pylist()
+    (aside,) = made.dropped.table().to_pylist()
     with Stub() as stub:
         assert run_vlt(*command(workspace, stub)).returncode == 3
         assert run_vlt(*command(workspace, stub, "--retry-failed")).returncode == 0

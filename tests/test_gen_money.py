@@ -12,10 +12,10 @@ from tests.cli import run_vlt, vlt, vlt_error, vlt_json
 from tests.rows import dataset, item
 from tests.stub import Stub
 from tests.stub_server import SETTINGS
-from vlt.engine.money import Price, price_of
+from vlt.engine.budget import Price, price_of
 from vlt.errors import UserError
-from vlt.journal import Journal
-from vlt.store import Store
+from vlt.workspace.journal import Journal
+from vlt.workspace.store import Store
 
 ROWS = 40
 PRICES = "stub: {prompt: 10.0, completion: 100.0}\n"
@@ -96,7 +96,7 @@ def test_a_budget_is_not_passed(store: Store, stub: Stub, prices: Path) -> None:
     asked = stub.stats()["requests"]
     assert asked * EACH <= budget
     assert asked >= 10
-    journal = Journal(store.journal)
+    journal = Journal(store.journal_file)
     assert journal.count() == asked
     journal.close()
     done = run_vlt(*rollouts(store, stub, "--prices", prices, "--budget", 100))

@@ -17,11 +17,11 @@ from tests.cli import run_vlt, vlt, vlt_error
 from tests.hub_server import HubServer
 from tests.pictures import png
 from tests.rows import dataset, item, sample
-from vlt.images import ImageStore
-from vlt.schema import KINDS
-from vlt.stage import Stage
-from vlt.store import Dataset, Store
-from vlt.writer import Writer
+from vlt.images.store import ImageStore
+from vlt.workspace.manifest import Stage
+from vlt.workspace.schema import KINDS
+from vlt.workspace.store import Dataset, Store
+from vlt.workspace.writer import Writer
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def verified(store: Store, n: int = 6) -> Dataset:
     """items@v1 → sft@v1, some rows dropped, with pictures."""
     import pyarrow as pa
 
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         rows = [item(f"How many {i}?", str(i), images=[images.add(png(i))]) for i in range(n)]
     items = dataset(store, "items", "item", rows)
     answers = [
@@ -98,8 +98,10 @@ def test_push_load_pull(
     sha256 = made.table().to_pylist()[2]["images"][0]
     with ImageStore(other / "images") as images:
         assert images.read(sha256) == png(2)
-        assert images.read(made.dropped()["images"][0].as_py()[0]) == png(5), "no kept row has it"
-    assert pulled.dropped() == made.dropped()
+        assert images.read(made.dropped.table()["images"][0].as_py()[0]) == png(5), (
+            "no kept row has it"
+        )
+    assert pulled.dropped.table() == made.dropped.table()
     shown = [vlt("show", "sft", "--dropped", "--json", "-w", root) for root in (other, store.root)]
     assert shown[0] == shown[1]
     assert "600 words" in shown[0]
@@ -237,7 +239,7 @@ def test_two_splits_in_one_repository(
     made = verified(store)
     where = ("-w", store.root)
     vlt("push", "items", "me/both", *where, **environment)
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         held = [item(f"Held {i}?", "1", images=[images.add(png(50 + i))]) for i in range(3)]
     dataset(store, "heldout", "item", held)
     vlt("push", "heldout", "me/both", "--split", "test", *where, **environment)
@@ -261,15 +263,16 @@ def test_what_had_arrived_is_not_sent_again(
     """A connection that dies in the middle, in the uploads and at the commit; then once more."""
     program = (
         "import sys\n"
-        "from datagen import export, hub, hub_calls\n"
-        "from vlt.store import Store\n"
+        "from vlt.datagen.export import files\n"
+        "from vlt.datagen.hub import calls, push\n"
+        "from vlt.workspace.store import Store\n"
         "from vlt.errors import UserError\n"
         "import functools\n"
-        "hub.parquet_shards = functools.partial(export.parquet_shards, size=150_000)\n"
-        "hub_calls.WAIT, hub_calls.ATTEMPTS = 0.05, int(sys.argv[2])\n"
+        "push.parquet_shards = functools.partial(files.parquet_shards, size=150_000)\n"
+        "calls.WAIT, calls.ATTEMPTS = 0.05, int(sys.argv[2])\n"
         "store = Store(sys.argv[1])\n"
         "try:\n"
-        "    hub.push_dataset(store, store.open('sft'), 'me/data')\n"
+        "    push.push_dataset(store, store.open('sft'), 'me/data')\n"
         "except UserError as error:\n"
         "    print('gave up:', error)\n"
     )
@@ -353,7 +356,7 @@ def test_a_folder_of_images_on_the_hub(
     hub.make("dataset", "me/folder", files)
     vlt("import", "me/folder", "-w", store.root, **environment)
     rows = store.open("items").table().to_pylist()
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         assert [images.read(row["images"][0]) for row in rows] == [png(i) for i in range(3)]
 
 

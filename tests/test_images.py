@@ -18,8 +18,8 @@ from PIL import Image
 
 from tests.pictures import animation, bomb, encoded, picture, sixteen_bits, turned_jpeg
 from vlt.errors import UserError
-from vlt.image_check import distance
-from vlt.images import BadImage, ImageStore, inspect_image
+from vlt.images.inspect import distance
+from vlt.images.store import BadImage, ImageStore, inspect_image
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,8 +46,8 @@ def test_images_come_back_byte_for_byte(tmp_path: Path) -> None:
 
 
 def test_many_row_groups_and_packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vlt.images.GROUP_IMAGES", 7)
-    monkeypatch.setattr("vlt.images.PACK_BYTES", 40_000)
+    monkeypatch.setattr("vlt.images.store.GROUP_IMAGES", 7)
+    monkeypatch.setattr("vlt.images.store.PACK_BYTES", 40_000)
     images = [encoded(picture(i, (20 + i, 30))) for i in range(60)]
     with ImageStore(tmp_path) as store:
         keys = [store.add(data) for data in images]
@@ -99,7 +99,7 @@ def test_several_processes_add_at_once_and_a_kill_breaks_nothing(tmp_path: Path)
     program = (
         "import sys, time\n"
         "from tests.pictures import picture, encoded\n"
-        "from vlt.images import ImageStore\n"
+        "from vlt.images.store import ImageStore\n"
         "store = ImageStore(sys.argv[1])\n"
         "for i in range(int(sys.argv[2]), int(sys.argv[3])):\n"
         "    store.add(encoded(picture(i)))\n"

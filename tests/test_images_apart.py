@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from datagen.sources import make_items
+from tests.imported import make_items
 from tests.pictures import png
-from vlt import images_apart
-from vlt.image_check import BadImage, Inspected, inspect_image
-from vlt.images_apart import ImagesApart
-from vlt.store import Store
+from vlt.images import pool as images_apart
+from vlt.images.inspect import BadImage, Inspected, inspect_image
+from vlt.images.pool import ImagesApart
+from vlt.workspace.store import Store
 
 
 def named(*images: bytes) -> list[tuple[str, bytes]]:

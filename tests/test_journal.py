@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from vlt.errors import UserError
-from vlt.journal import Journal
 from vlt.request import Completion
+from vlt.workspace.journal import Journal
 
 
 def completion(key: int, sample: int = 0, response: str = "two") -> Completion:
@@ -59,7 +59,7 @@ def test_many_keys_are_found(path: Path) -> None:
 
 WRITER = """
 import sys, os
-from vlt.journal import Journal
+from vlt.workspace.journal import Journal
 from vlt.request import Completion
 journal = Journal(sys.argv[1])
 first = int(sys.argv[2])

@@ -13,10 +13,10 @@ import pytest
 from tests.tiny import PROMPT, item_rows, png, tiny_text, tiny_vlm
 from vlt.engine.local import LocalEngine
 from vlt.errors import UserError
-from vlt.images import ImageStore
+from vlt.images.store import ImageStore
 from vlt.prompts import render
 from vlt.request import Completion, Failure, Request, Sampling, request_key
-from vlt.store import Store
+from vlt.workspace.store import Store
 
 SAMPLING = Sampling(temperature=1.0, max_tokens=24, seed=7)
 
@@ -34,7 +34,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module")
 def images(store: Store) -> Iterator[ImageStore]:
-    with ImageStore(store.images) as opened:
+    with ImageStore(store.images_folder) as opened:
         yield opened
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from tests.cli import run_vlt, vlt, vlt_error, vlt_json
 from tests.rows import dataset, item, sample
-from vlt.schema import SAMPLE
-from vlt.stage import Stage
-from vlt.store import Store
-from vlt.writer import Writer
+from vlt.workspace.manifest import Stage
+from vlt.workspace.schema import SAMPLE
+from vlt.workspace.store import Store
+from vlt.workspace.writer import Writer
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import yaml
 
 from tests.cli import run_vlt, vlt, vlt_error, vlt_json
 from tests.small_recipe import write_small
-from vlt.store import Store
+from vlt.workspace.store import Store
 
 pytestmark = pytest.mark.slow
 
@@ -94,6 +94,22 @@ def test_again_is_nothing(done: tuple[Path, Path, Any]) -> None:
     assert "nothing to do" in again.stderr
     assert vlt_json("ls", "-w", workspace) == before
     assert journalled(workspace) == asked
+
+
+def test_a_dry_run_says_what_is_there_and_makes_nothing(
+    done: tuple[Path, Path, Any], tmp_path: Path
+) -> None:
+    recipe, workspace, _ = done
+    before = vlt_json("ls", "-w", workspace)
+    steps = vlt_json("run", recipe, "--dry-run", "-w", workspace)
+    assert all(step["version"] for step in steps)
+    assert {s["step"]: s["made_from"] for s in steps}["sft-model"] == ["sft@r2"]
+    edited = vlt_json("run", recipe, "--dry-run", "--set", "rounds.1.rollouts.k=3", "-w", workspace)
+    missing = [f"{s['step']}@r{s['round']}" for s in edited if not s["version"]]
+    assert missing[0] == "samples@r2" and "sft@r2" in missing and "sft@r1" not in missing
+    assert vlt_json("ls", "-w", workspace) == before
+    nowhere = vlt_json("run", recipe, "--dry-run", "-w", tmp_path / "nowhere")
+    assert not any(step["version"] for step in nowhere) and not (tmp_path / "nowhere").exists()
 
 
 def test_an_edited_filter_runs_what_depends_on_it(

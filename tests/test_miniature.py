@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from datagen.miniature import FAMILIES, records
-from datagen.miniature.questions import ask
-from datagen.miniature.traces import REFLECT_SHARE, scan, trace
-from datagen.miniature.world import Layout, caption, draw, sample_layout
+from vlt.datagen.miniature import FAMILIES, records
+from vlt.datagen.miniature.questions import ask
+from vlt.datagen.miniature.traces import REFLECT_SHARE, scan, trace
+from vlt.datagen.miniature.world import Layout, caption, draw, sample_layout
 
 WEIGHTS = Path(__file__).parent.parent / "recipes" / "miniature"
 
@@ -143,8 +143,8 @@ def test_the_shipped_weights_are_small():
 
 
 def test_the_shipped_captioner_captions(shipped):
-    from datagen.miniature.gates import generate
-    from datagen.miniature.models import CAPTION_PROMPT
+    from vlt.datagen.miniature.gates import generate
+    from vlt.datagen.miniature.tiny_models import CAPTION_PROMPT
 
     model, processor = shipped
     held = rows(49, "heldout", seed=5)
@@ -158,8 +158,8 @@ def test_the_shipped_reasoner_reasons_and_stops():
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from datagen.miniature.gates import answer_of, generate
-    from datagen.miniature.models import REASON_PROMPT
+    from vlt.datagen.miniature.gates import answer_of, generate
+    from vlt.datagen.miniature.tiny_models import REASON_PROMPT
 
     tokenizer = AutoTokenizer.from_pretrained(WEIGHTS / "reasoner")
     model = AutoModelForCausalLM.from_pretrained(WEIGHTS / "reasoner", dtype=torch.float32)

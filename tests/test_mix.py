@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from datagen.mix import make_mix
 from tests.rows import dataset, item
-from vlt.store import Store
+from vlt.datagen.mix import make_mix
+from vlt.workspace.store import Store
 
 
 def questions(n: int, start: int = 0) -> list[dict[str, object]]:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tests.tiny import tiny_text, tiny_vlm
-from vlt.engine.models import keep_video_settings, load_processor
+from vlt.engine.loading import keep_video_settings, load_processor
 
 VIDEO = "video_preprocessor_config.json"
 

@@ -11,8 +11,9 @@ from PIL import Image, ImageDraw
 
 from benchmarks.pictures import FAMILIES, encoded, scaled
 from benchmarks.pictures import copies as picture_copies
-from filters.make import make_filtered
-from filters.near_images import (
+from tests.rows import dataset, item
+from vlt.filters.apply import make_filtered
+from vlt.filters.duplicates.near_images import (
     ALL_PAIRS,
     BITS,
     BRIGHTNESS,
@@ -21,9 +22,8 @@ from filters.near_images import (
     near_pairs,
     same_pictures,
 )
-from tests.rows import dataset, item
-from vlt.images import ImageStore
-from vlt.store import Store
+from vlt.images.store import ImageStore
+from vlt.workspace.store import Store
 
 COLOURS = ("#4878a8", "#e08030", "#50a050", "#c04040", "#8060b0", "#a07050")
 
@@ -153,7 +153,7 @@ def test_candidates_are_those_of_a_plain_comparison(count: int) -> None:
 def test_items_about_copies_of_a_picture_are_duplicates(workspace: Path) -> None:
     store = Store(workspace)
     picture = chart([20, 50, 80])
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         names = [
             images.add(data)
             for data in (encoded(picture), *copies(picture)[:2], encoded(chart([20, 50, 85])))

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from datagen.miniature.world import records
 from tests.cli import vlt, vlt_error, vlt_json
 from tests.miniature_server import serving
-from vlt.recipe import BUNDLED, load_recipe
+from vlt.datagen.miniature.world import records
+from vlt.runs.recipe import BUNDLED, load_recipe
 
 MODELS = {"tiny-vlm": BUNDLED / "miniature" / "vlm", "tiny-r1": BUNDLED / "miniature" / "reasoner"}
 

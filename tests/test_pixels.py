@@ -12,11 +12,11 @@ from tests.cli import vlt, vlt_error
 from tests.rows import dataset, item
 from tests.stub import Stub
 from tests.tiny import png
-from vlt.engine.pixels import Pixels, sized, sizing
 from vlt.errors import UsageError, UserError
-from vlt.images import ImageStore
-from vlt.journal import Journal
-from vlt.store import Store
+from vlt.images.pixels import Pixels, sized, sizing
+from vlt.images.store import ImageStore
+from vlt.workspace.journal import Journal
+from vlt.workspace.store import Store
 
 
 def size(data: bytes) -> tuple[int, int]:
@@ -81,7 +81,7 @@ def test_ranges_that_make_no_sense(text: str) -> None:
 
 def test_the_range_is_part_of_what_is_asked(workspace: Path) -> None:
     store = Store(workspace)
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         sha = images.add(png((9, 9, 200), (640, 480)))
     rows = [item(f"[[{i}]]", images=[sha]) for i in range(5)] + [item("[[text]]")]
     dataset(store, "items", "item", rows)
@@ -98,13 +98,13 @@ def test_the_range_is_part_of_what_is_asked(workspace: Path) -> None:
     assert "pixels" not in plain.manifest.parameters
     assert shrunk.manifest.parameters["pixels"] == "3136:50176/28"
     assert shrunk.table().column("images").to_pylist() == [[sha]] * 5 + [[]]
-    journal = Journal(store.journal)
+    journal = Journal(store.journal_file)
     assert journal.count() == 11
     journal.close()
 
 
 def test_a_recipe_says_it_of_a_model() -> None:
-    from vlt.recipe import load_recipe
+    from vlt.runs.recipe import load_recipe
 
     text = {"models.captioner.pixels": "3136:50176"}
     assert load_recipe("miniature", text).models.captioner.pixels == "3136:50176/28"

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from vlt.errors import UsageError
-from vlt.recipe import BUNDLED, load_recipe
+from vlt.runs.recipe import BUNDLED, load_recipe
 
 MINIMAL = {
     "name": "mine",
@@ -98,7 +98,7 @@ def test_files_that_are_no_recipe(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", sorted(BUNDLED.glob("*.yaml")), ids=lambda f: f.stem)
 def test_bundled_recipes_load_and_have_a_plan(file: Path) -> None:
-    from vlt.loop import plan
+    from vlt.runs.loop import plan
 
     recipe = load_recipe(file.stem)
     assert recipe.name == file.stem
@@ -119,7 +119,7 @@ def test_bundled_recipes_load_and_have_a_plan(file: Path) -> None:
 
 
 def steps_of(recipe: str, number: int, changes: dict[str, object] | None = None) -> list[str]:
-    from vlt.loop import plan
+    from vlt.runs.loop import plan
 
     return [s.name for s in plan(load_recipe(recipe, changes)) if s.round == number]
 
@@ -162,7 +162,7 @@ def test_a_split_by_difficulty_of_ones_own_rollouts() -> None:
 
 
 def test_a_band_by_the_round_befores_pass_rates(tmp_path: Path) -> None:
-    from vlt.loop import plan
+    from vlt.runs.loop import plan
 
     rounds = [
         MINIMAL["rounds"][0],

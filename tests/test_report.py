@@ -17,7 +17,7 @@ from tests.rows import dataset, item
 from vlt.report import Found, find, report_html
 from vlt.report.numbers import by_stage, changes, costs, funnel, metrics, pass_at, per_verified
 from vlt.report.responses import bins, responses
-from vlt.store import Dataset, Store
+from vlt.workspace.store import Dataset, Store
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def page(run: Found) -> Page:
 
 def rows(version: Dataset, *, dropped: bool = True) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = version.table().to_pylist()
-    return found + (version.dropped().to_pylist() if dropped else [])
+    return found + (version.dropped.table().to_pylist() if dropped else [])
 
 
 def right(version: Dataset) -> set[str]:
@@ -79,7 +79,7 @@ def test_the_funnel_adds_up(run: Found, page: Page) -> None:
         assert steps[-1]["rows"] == sft.manifest.rows == len(rows(sft, dropped=False))
         for before, after in zip(steps[-5:-1], steps[-4:], strict=True):
             assert after["rows"] == before["rows"] - after["out"]
-        gone = sft.dropped().to_pylist()
+        gone = sft.dropped.table().to_pylist()
         for step in steps[-4:]:
             assert step["out"] == sum(row["filter"] == step["step"] for row in gone)
             for reason, count in step["reasons"].items():

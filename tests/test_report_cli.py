@@ -11,11 +11,11 @@ from tests.cli import vlt, vlt_error, vlt_json
 from tests.made_run import BASE, K, checkpoint, evaluation, filtered, made_run, write
 from tests.report_page import Page
 from tests.rows import dataset, item, sample
-from vlt.pulse import pulse
 from vlt.report import Found, find, report_html
-from vlt.run_record import RecordedRun
-from vlt.stage import Stage
-from vlt.store import Store
+from vlt.runs.record import RecordedRun
+from vlt.workspace.manifest import Stage
+from vlt.workspace.progress import pulse
+from vlt.workspace.store import Store
 
 
 @pytest.fixture(scope="module")

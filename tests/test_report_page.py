@@ -14,9 +14,9 @@ from tests.made_run import HELD_OUT, evaluation, made_run
 from tests.report_page import Page
 from tests.rows import dataset, item
 from tests.small_recipe import write_small
-from vlt.interval import wilson
+from vlt.evaluation.interval import wilson
 from vlt.report import find, report_html
-from vlt.store import Store
+from vlt.workspace.store import Store
 
 HOSTILE = (
     "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"

@@ -12,7 +12,7 @@ import yaml
 from tests.benchmark_files import copy_of
 from tests.cli import run_vlt, vlt_error, vlt_json
 from tests.small_recipe import write_small
-from vlt.store import Dataset, Store
+from vlt.workspace.store import Dataset, Store
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +50,7 @@ def test_held_out_items_are_kept_out(done: tuple[Path, Path, Any]) -> None:
     imported, items = opened(done, "items-all@r1"), opened(done, "items@r1")
     assert held < set(imported.table(["id"]).column("id").to_pylist())
     assert held.isdisjoint(items.table(["id"]).column("id").to_pylist())
-    dropped = items.dropped().to_pylist()
+    dropped = items.dropped.table().to_pylist()
     assert held <= {row["id"] for row in dropped}
     assert {row["filter"] for row in dropped} == {"decontaminate"}
     assert [parent.name for parent in items.manifest.parents] == [

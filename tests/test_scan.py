@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from datagen.scan import Group, batches, in_search, row_groups
 from tests.rows import dataset, item
-from vlt.store import Store
+from vlt.datagen.scan import Group, batches, in_search, row_groups
+from vlt.workspace.store import Store
 
 
 def groups(count: int) -> list[Group]:

@@ -18,10 +18,10 @@ from PIL import Image
 from tests.cli import vlt, vlt_json
 from tests.rows import dataset, item, sample
 from vlt.cli.preview import COLUMNS, ROWS, draw, preview_of
-from vlt.images import ImageStore
-from vlt.stage import Stage
-from vlt.store import Store
-from vlt.writer import Writer
+from vlt.images.store import ImageStore
+from vlt.workspace.manifest import Stage
+from vlt.workspace.store import Store
+from vlt.workspace.writer import Writer
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J \u009b31m \u202eevil\u2066 \x08\x7f \r gone\ttab\nnext"
 DRIVES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -37,7 +37,7 @@ def picture(width: int, height: int, colour: str = "red") -> bytes:
 def filled(workspace: Path) -> Path:
     """A sample whose every text is hostile, with an image that is there and one that is not."""
     store = Store(workspace)
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         sha256 = images.add(picture(80, 40))
     of = item(HOSTILE, HOSTILE, source=HOSTILE, images=[sha256, "0" * 64], choices=[HOSTILE])
     rows = [sample(HOSTILE, 0, of, predicted=HOSTILE, verdict="wrong", verdict_reason=HOSTILE)]

@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.tiny import PROMPT, items, samples, tiny_tokenizer
-from train.grpo import train_grpo
-from train.sft import train_sft
-from vlt.recipe import load_recipe
-from vlt.steps import training
-from vlt.store import Store
+from tests.tiny import PROMPT, items, samples, tiny_tokenizer, trained
+from vlt.runs.plan import training
+from vlt.runs.recipe import load_recipe
+from vlt.workspace.store import Store
 
 RECIPE = "qwen2.5-vl-3b-single-gpu"
 # Qwen2.5-VL-3B-Instruct's config.json with its numbers divided: eight query heads to a key head,
@@ -50,7 +48,7 @@ def shrunk_3b(folder: Path) -> Path:
     import torch
     from transformers import GenerationConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-    from datagen.miniature.models import make_processor, save
+    from vlt.datagen.miniature.tiny_models import make_processor, save
 
     tokenizer = tiny_tokenizer()
     ids = tokenizer.convert_tokens_to_ids
@@ -71,7 +69,7 @@ def shrunk_3b(folder: Path) -> Path:
 
 
 def test_each_setting_has_its_reason() -> None:
-    from vlt.recipe import find_recipe
+    from vlt.runs.recipe import find_recipe
 
     lines = find_recipe(RECIPE).read_text().splitlines()
     settings = lines[lines.index("sft:") : lines.index("rounds:")]
@@ -100,20 +98,18 @@ def test_its_trainings_run(tmp_path: Path) -> None:
     (phase,) = recipe.rounds[0].grpo
     store = Store(tmp_path / "workspace")
     model = shrunk_3b(tmp_path / "3b")
-    given = {**training(recipe.rounds[0].sft, recipe), "prompt": PROMPT}
+    given = {**vars(training(recipe.rounds[0].sft, recipe)), "prompt": PROMPT, "choose": None}
     given["settings"] = {**given["settings"], **ON_A_CPU, "gradient_accumulation_steps": 2}
-    sft, _ = train_sft(store, samples(store, 8), model=str(model), **given)
+    sft, _ = trained("sft", store, samples(store, 8), model=str(model), **given)
     assert sft.manifest.facts["trained"] < 0.5 * sft.manifest.facts["parameters"]
     assert set(load_file(sft.path / "model.safetensors")) == set(
         load_file(model / "model.safetensors")
     )
 
-    given = {**training(phase.train, recipe), "prompt": PROMPT}
+    given = {**vars(training(phase.train, recipe)), "prompt": PROMPT, "choose": None}
     short = {"gradient_accumulation_steps": 2, "max_completion_length": 16, "max_steps": 1}
     given["settings"] = {**given["settings"], **ON_A_CPU, **short}
-    grpo, _ = train_grpo(
-        store, items(store, 4), model="sft-model", reward=phase.train.reward, **given
-    )
+    grpo, _ = trained("grpo", store, items(store, 4), model="sft-model", **given)
     facts = grpo.manifest.facts
     assert facts["steps"] == 1
     adapter = json.loads((grpo.path / "adapter" / "adapter_config.json").read_text())

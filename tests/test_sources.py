@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from datagen.sources import make_items
 from tests.cli import run_vlt, vlt_error
+from tests.imported import make_items
 from tests.pictures import encoded, picture, png, turned_jpeg
 from vlt.errors import UsageError, UserError
-from vlt.images import ImageStore
-from vlt.store import Dataset, Store
+from vlt.images.store import ImageStore
+from vlt.workspace.store import Dataset, Store
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def rows(dataset: Dataset) -> list[dict[str, Any]]:
 
 
 def bytes_of(store: Store, dataset: Dataset) -> list[list[bytes]]:
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         return [[images.read(sha256) for sha256 in row["images"]] for row in rows(dataset)]
 
 
@@ -244,7 +244,7 @@ def test_images_that_are_shared_or_turned(store: Store, tmp_path: Path) -> None:
     made, _ = make_items(store, str(write_jsonl(tmp_path / "rows.jsonl", lines)))
     assert made.manifest.rows == 52
     assert made.manifest.facts["converted_images"] == 1
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         assert len(images) == 3
         assert images.info(rows(made)[50]["images"][1]).height == 120
         assert images.info(rows(made)[51]["images"][0]).format == "JPEG"
@@ -312,7 +312,7 @@ def test_a_link_is_followed_and_a_path_outside_is_not(store: Store, tmp_path: Pa
     absolute = write_jsonl(
         tmp_path / "abs.jsonl", [{**line, "image": str(tmp_path / "pool" / "x.png")}]
     )
-    assert make_items(store, str(absolute), folder=tmp_path / "pool")[0].manifest.rows == 1
+    assert make_items(store, str(absolute), image_root=tmp_path / "pool")[0].manifest.rows == 1
 
 
 def test_duplicates_are_dropped_and_counted(store: Store, tmp_path: Path) -> None:
@@ -334,15 +334,15 @@ def test_the_same_question_with_another_image_is_another_item(store: Store, tmp_
 
 def test_the_miniature(store: Store) -> None:
     settings = {"n": 12, "split": "heldout", "seed": 3}
-    made, _ = make_items(store, "miniature", source_settings=settings)
+    made, _ = make_items(store, "miniature", settings=settings)
     assert made.manifest.rows == 12
-    assert make_items(store, "miniature", source_settings=settings)[1]
+    assert make_items(store, "miniature", settings=settings)[1]
     with pytest.raises(UsageError, match="no setting"):
-        make_items(store, "miniature", source_settings={"m": 12})
+        make_items(store, "miniature", settings={"m": 12})
     with pytest.raises(UserError, match="n = 'abc'"):
-        make_items(store, "miniature", source_settings={"n": "abc"})
+        make_items(store, "miniature", settings={"n": "abc"})
     with pytest.raises(UserError, match="miniature"):
-        make_items(store, "miniature", source_settings={"families": ["no such"]})
+        make_items(store, "miniature", settings={"families": ["no such"]})
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -351,6 +351,7 @@ def test_the_command(tmp_path: Path) -> None:
         file.read_text() + '{"image": \n' + json.dumps({"problem": "x", "solution": "1"})
     )
     where = ("-w", tmp_path / "workspace")
+    where = (*where, "--images", "required")
     done = run_vlt("import", file, *where)
     assert done.returncode == 3
     assert done.stdout.startswith("items@v1: 4 items, 2 failed")
@@ -393,7 +394,7 @@ def test_wrong_usage_is_one_sentence(
 
 
 def test_a_pil_image_of_a_builder(tmp_path: Path) -> None:
-    from datagen.sources.record import read_record
+    from vlt.datagen.sources.record import read_record
 
     columns = {"question": "q", "answer": "a", "images": "i"}
     record = read_record({"q": "x", "a": "1", "i": picture(2)}, columns, tmp_path)
@@ -406,15 +407,15 @@ def test_kill_in_the_middle_then_again(tmp_path: Path) -> None:
     file = a_folder(tmp_path / "mine", 40)
     program = (
         "import os, signal, sys\n"
-        "import vlt.images\n"
-        "from datagen.sources import items\n"
-        "from vlt.store import Store\n"
-        "vlt.images.PACK_BYTES = 30_000\n"
-        "def killed(record, images, source, n=[0]):\n"
+        "import vlt.images.store\n"
+        "from vlt.datagen.sources import intake, items\n"
+        "from vlt.workspace.store import Store\n"
+        "vlt.images.store.PACK_BYTES = 30_000\n"
+        "def killed(record, images, source, counted, n=[0]):\n"
         "    n[0] += 1\n"
         "    if n[0] == 25: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return sound(record, images, source)\n"
-        "sound, items.sound_item = items.sound_item, killed\n"
+        "    return sound(record, images, source, counted)\n"
+        "sound, intake.sound_item = intake.sound_item, killed\n"
         "items.make_items(Store(sys.argv[1]), sys.argv[2])\n"
     )
     workspace = tmp_path / "workspace"
@@ -423,13 +424,13 @@ def test_kill_in_the_middle_then_again(tmp_path: Path) -> None:
     assert subprocess.run(command, cwd=root, check=False).returncode == -signal.SIGKILL
     store = Store(workspace)
     assert store.all() == []
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         assert 0 < len(images) < 25, "packs that were complete stay"
     made, existed = make_items(store, str(file))
     assert not existed
     assert (made.manifest.ref, made.manifest.rows) == ("items@v1", 40)
     assert bytes_of(store, made) == [[png(i)] for i in range(40)]
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         assert len(images) == 40
         assert sum(pq.read_metadata(pack).num_rows for pack in images.packs) == 40
     assert not list((workspace / "datasets" / "items").glob(".building*"))

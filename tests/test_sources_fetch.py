@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from datagen.sources import make_items
-from datagen.sources.fetch import fetch_image
-from datagen.sources.record import BadRow
+from tests.imported import make_items
 from tests.pictures import png
-from vlt.images import ImageStore
-from vlt.store import Store
+from vlt.datagen.sources.fetch import fetch_image
+from vlt.datagen.sources.record import BadRow
+from vlt.images.store import ImageStore
+from vlt.workspace.store import Store
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -105,7 +105,7 @@ def test_images_are_fetched(url: str) -> None:
 def test_what_cannot_be_fetched(
     url: str, path: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("datagen.sources.fetch.WHOLE", 3.0)
+    monkeypatch.setattr("vlt.datagen.sources.fetch.WHOLE", 3.0)
     started = time.monotonic()
     with pytest.raises(BadRow) as caught:
         fetch_image(url + path, private=True)
@@ -138,7 +138,9 @@ def test_a_redirect_to_a_private_address_is_not_followed(
 ) -> None:
     """The first host counts as public; where it sends us does not."""
     port = url.rsplit(":", 1)[1]
-    monkeypatch.setattr("datagen.sources.fetch._is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(
+        "vlt.datagen.sources.fetch._is_public", lambda address: address == "127.0.0.1"
+    )
     assert fetch_image(f"{url}/2.png") == png(2)
     with pytest.raises(BadRow, match="private address"):
         fetch_image(f"{url}/to/http://127.0.0.2:{port}/2.png")
@@ -153,7 +155,7 @@ def test_rows_with_urls(url: str, tmp_path: Path, workspace: Path) -> None:
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     store = Store(workspace)
     made, _ = make_items(store, str(file), private_urls=True)
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         got = [images.read(row["images"][0]) for row in made.table().to_pylist()]
     assert got == [png(1), png(2)]
     assert made.manifest.failed == {"image URL answers 404": 1}

@@ -13,15 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from datagen.benchmarks import BENCHMARKS
-from datagen.sources import make_items
-from datagen.sources.conversations import stated_answer, taken_apart
-from datagen.sources.known import KNOWN, ONEVISION, Known
 from tests.cli import vlt, vlt_error, vlt_json
 from tests.hub_server import HubServer
+from tests.imported import make_items
 from tests.pictures import png
-from vlt.images import ImageStore
-from vlt.store import Store
+from vlt.datagen.benchmarks import BENCHMARKS
+from vlt.datagen.sources.conversations import stated_answer, taken_apart
+from vlt.datagen.sources.known import KNOWN, ONEVISION, Known
+from vlt.images.store import ImageStore
+from vlt.workspace.store import Store
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 TURNS = pa.list_(pa.struct([("from", pa.string()), ("value", pa.string())]))
@@ -248,7 +248,7 @@ def test_each_source_from_a_copy(workspace: Path, tmp_path: Path, known: Known) 
     file = tmp_path / "copy" / config / "train-00000-of-00001.parquet"
     file.write_bytes(onevision(config, MATHV[config]))
     settings = {"path": str(tmp_path / "copy")}
-    made, _ = make_items(Store(workspace), known.name, source_settings=settings)
+    made, _ = make_items(Store(workspace), known.name, settings=settings)
     rows = made.table().to_pylist()
     assert [(r["question"], r["choices"], r["answer"]) for r in rows] == EXPECTED[config]
     assert not made.manifest.failed
@@ -267,7 +267,7 @@ def test_the_collection_of_the_paper(
     assert [(r["question"], r["choices"], r["answer"]) for r in rows] == EXPECTED[config]
     assert not made.manifest.failed
     assert {r["source"] for r in rows} == {config}, "the column data_source"
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         assert images.read(rows[0]["images"][0]) == png(0)
     m = made.manifest
     assert (m.parameters["hub"], m.parameters["config"]) == (ONEVISION, config)
@@ -306,9 +306,9 @@ def test_a_copy_on_this_machine(workspace: Path, tmp_path: Path) -> None:
     file = tmp_path / "copy" / config / "train-00000-of-00001.parquet"
     file.write_bytes(onevision(config, MATHV[config]))
     store = Store(workspace)
-    made, _ = make_items(store, "figureqa", source_settings={"path": str(tmp_path / "copy")})
+    made, _ = make_items(store, "figureqa", settings={"path": str(tmp_path / "copy")})
     assert [row["answer"] for row in made.table().to_pylist()] == ["B", "Dark Red"]
-    direct, _ = make_items(store, "figureqa", source_settings={"path": str(file)}, name="direct")
+    direct, _ = make_items(store, "figureqa", settings={"path": str(file)}, name="direct")
     assert direct.manifest.digest == made.manifest.digest
 
 

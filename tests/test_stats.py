@@ -12,12 +12,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from filters.make import make_filtered
-from filters.plot import svg
-from filters.stats import dataset_stats, distribution
 from tests.rows import dataset, item
 from tests.test_filters import store, thought
-from vlt.store import Store
+from vlt.filters.apply import make_filtered
+from vlt.filters.stats import dataset_stats, distribution
+from vlt.report.plot import svg
+from vlt.workspace.store import Store
 
 __all__ = ["store"]
 
@@ -32,7 +32,7 @@ def graded(store: Store) -> None:
             rows.append(thought(text.strip(), "2" if i < right else "3", i, of=of))
     rows.append(thought("a b", of=item("One?", source="c"), finish_reason="length"))
     samples = dataset(store, "samples", "sample", rows)
-    make_filtered(store, samples, chain=["verify"], name="graded")
+    make_filtered(store, samples, chain=["verify"], name="graded", keep_cut=True)
 
 
 def test_stats_of_graded_samples(store: Store) -> None:

@@ -14,27 +14,27 @@ from typing import Any
 
 import pytest
 
-from datagen.captions import make_captions
 from tests.cli import vlt, vlt_error, vlt_json
 from tests.rows import dataset, item
-from tests.scripted import Scripted
+from tests.scripted import Scripted, Through
+from vlt.datagen.captions import make_captions
 from vlt.errors import UserError
-from vlt.journal import Journal
-from vlt.pulse import LIVE, beat, pulse, pulses
 from vlt.request import Completion
-from vlt.run_record import RecordedRun, runs
-from vlt.stage import Stage
-from vlt.status import status
-from vlt.store import Store
-from vlt.writer import Writer
+from vlt.runs.record import RecordedRun, runs
+from vlt.runs.status import status
+from vlt.workspace.manifest import Stage
+from vlt.workspace.progress import LIVE, beat, pulse, pulses
+from vlt.workspace.store import Store
+from vlt.workspace.workspace import Workspace
+from vlt.workspace.writer import Writer
 
 PLAN = [(0, "heldout", "16 items", ""), (1, "items", "24 items", ""), (1, "samples", "k = 4", "")]
 
 RUNNING = """
 import sys, time
 from pathlib import Path
-from vlt import pulse as p
-from vlt.run_record import RecordedRun
+from vlt.workspace import progress as p
+from vlt.runs.record import RecordedRun
 p.SECONDS = 0
 root = Path(sys.argv[1])
 with RecordedRun(root, "small", [(0, "heldout", "", ""), (1, "samples", "", ""), (1, "sft", "", "")]) as run:
@@ -141,8 +141,8 @@ def test_interrupted_and_ended_by_the_recipe(workspace: Path) -> None:
 
 
 def test_a_stage_by_hand_beats_and_leaves_nothing(workspace: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("vlt.pulse.SECONDS", 0)
-    monkeypatch.setattr("datagen.tally.PROGRESS_SECONDS", 0)
+    monkeypatch.setattr("vlt.workspace.progress.SECONDS", 0)
+    monkeypatch.setattr("vlt.datagen.tally.PROGRESS_SECONDS", 0)
     store = Store(workspace)
     rows = [item(f"How many {n}?", images=[f"{n:064x}"]) for n in range(200)]
     items = dataset(store, "items", "item", rows)
@@ -154,9 +154,8 @@ def test_a_stage_by_hand_beats_and_leaves_nothing(workspace: Path, monkeypatch: 
                 looked.append(status(store.root))
                 yield Completion(request.key, 0, "a dog", "stop", 5, 2)
 
-    journal = Journal(store.journal)
-    make_captions(store, items, model="m", engine=lambda: Looking({}), journal=journal)
-    journal.close()
+    with Workspace(workspace) as opened:
+        make_captions(opened, items, Through("m", opens=lambda: Looking({})))
     stages = [stage for found in looked for stage in found["stages"]]
     assert len(stages) == 200
     assert {s["stage"] for s in stages} == {"gen captions"}
@@ -195,7 +194,7 @@ def test_looking_never_gets_in_a_writers_way(workspace: Path) -> None:
     with open(folder / "sft.lock", "a") as opened:
         fcntl.flock(opened, fcntl.LOCK_SH)
         code = (
-            "import sys; from pathlib import Path; from vlt.pulse import pulse\n"
+            "import sys; from pathlib import Path; from vlt.workspace.progress import pulse\n"
             "with pulse(Path(sys.argv[1]), 'sft', 'sample', 'filter'): print('in')"
         )
         child = subprocess.Popen(

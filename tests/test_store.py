@@ -15,10 +15,10 @@ import pytest
 
 from tests.rows import dataset, item
 from vlt.errors import UsageError, UserError
-from vlt.schema import ITEM
-from vlt.stage import Ledger, Stage, key_sum
-from vlt.store import FORMAT, Store
-from vlt.writer import ROW_GROUP, Writer
+from vlt.workspace.manifest import Ledger, Stage, key_sum
+from vlt.workspace.schema import ITEM
+from vlt.workspace.store import FORMAT, Store
+from vlt.workspace.writer import ROW_GROUP, Writer
 
 
 def items(n: int) -> list[dict[str, object]]:
@@ -90,7 +90,7 @@ def test_dropped_and_failed_rows_stay_with_their_reasons(workspace: Path) -> Non
         {"words": {"over 500 words": 2}},
         {"error 500": 1},
     )
-    gone = writer.dataset.dropped().to_pylist()
+    gone = writer.dataset.dropped.table().to_pylist()
     assert [r["filter"] for r in gone] == ["words", "words", "failed"]
     assert gone[2]["reason"] == "error 500: the server is on fire"
 
@@ -145,9 +145,9 @@ def test_nothing_of_a_version_stays_when_its_stage_fails(workspace: Path) -> Non
 
 WRITE_AND_WAIT = """
 import sys, time
-from vlt.store import Store
-from vlt.stage import Stage
-from vlt.writer import ROW_GROUP, Writer
+from vlt.workspace.store import Store
+from vlt.workspace.manifest import Stage
+from vlt.workspace.writer import ROW_GROUP, Writer
 with Writer(Store(sys.argv[1]), Stage("test", {}), "out", "item"):
     print("writing", flush=True)
     time.sleep(60)

@@ -1,4 +1,4 @@
-"""Training through `train_sft` and `train_grpo`: the same as TRL by hand, frozen, resumed, safe."""
+"""Training by SFT and by GRPO: the same as TRL by hand, frozen, resumed, safe."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tests.tiny import PROMPT, items, samples, tiny_vlm
-from train.export import write_trl
-from train.grpo import train_grpo
-from train.sft import train_sft
+from tests.processes import alive, child_of, wait_for
+from tests.tiny import PROMPT, items, samples, tiny_vlm, trained
 from vlt.errors import UserError
-from vlt.images import ImageStore
-from vlt.store import Dataset, Store
+from vlt.images.store import ImageStore
+from vlt.train.method import find_method
+from vlt.train.trl_rows import write_trl
+from vlt.workspace.store import Dataset, Store
 
 SFT: dict[str, Any] = {
     "per_device_train_batch_size": 8,
@@ -58,8 +57,8 @@ def data(store: Store) -> Dataset:
 
 @pytest.fixture(scope="module")
 def checkpoint(store: Store, model: str, data: Dataset) -> Dataset:
-    found, existed = train_sft(
-        store, data, model=model, prompt=PROMPT, settings=SFT, freeze=["vision_tower"], name="sft"
+    found, existed = trained(
+        "sft", store, data, model=model, settings=SFT, freeze=["vision_tower"], name="sft"
     )
     assert not existed
     return found
@@ -69,7 +68,7 @@ def checkpoint(store: Store, model: str, data: Dataset) -> Dataset:
 def student(store: Store, model: str, data: Dataset) -> str:
     """A model that has learnt the form and guesses the colour, so that its rewards differ."""
     settings = {**SFT, "max_steps": 50, "learning_rate": 3e-3}
-    found, _ = train_sft(store, data, model=model, prompt=PROMPT, settings=settings, name="student")
+    found, _ = trained("sft", store, data, model=model, settings=settings, name="student")
     return str(found.path)
 
 
@@ -82,9 +81,9 @@ def by_hand(store: Store, data: Dataset, folder: Path, columns: str) -> Any:
     """The rows and the processor's model, as a TRL user would have them."""
     from datasets import Dataset as Rows
 
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         file = folder / "rows.parquet"
-        write_trl(data, file, prompt=PROMPT, load_image=images.read, columns=columns)
+        write_trl(data, file, find_method(columns), prompt=PROMPT, load_image=images.read)
     return Rows.from_parquet(str(file), cache_dir=str(folder / "cache"))
 
 
@@ -93,7 +92,7 @@ def test_sft_losses_are_those_of_trl_by_hand(
 ) -> None:
     from trl import SFTConfig, SFTTrainer
 
-    ours, _ = train_sft(store, data, model=model, prompt=PROMPT, settings=SFT, name="equal")
+    ours, _ = trained("sft", store, data, model=model, settings=SFT, name="equal")
     cpu = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False}
     more = {"max_length": None, "report_to": "none", "logging_steps": 1}
     rows = by_hand(store, data, tmp_path, "sft").select_columns(["prompt", "completion", "images"])
@@ -135,8 +134,8 @@ def test_a_frozen_tower_gets_no_gradients_and_keeps_its_weights(
     from safetensors.torch import load_file
     from trl import SFTConfig, SFTTrainer
 
-    from train.freeze import part_of
-    from train.job import Job, load_model
+    from vlt.train.child import Job, load_model
+    from vlt.train.freeze import part_of
 
     before = load_file(Path(model) / "model.safetensors")
     after = load_file(checkpoint.path / "model.safetensors")
@@ -158,7 +157,7 @@ def test_a_frozen_tower_gets_no_gradients_and_keeps_its_weights(
 def test_a_checkpoint_is_a_version_with_parents_and_metrics(
     checkpoint: Dataset, store: Store, data: Dataset, model: str
 ) -> None:
-    from vlt.digest import model_digest
+    from vlt.workspace.digest import model_digest
 
     m = checkpoint.manifest
     assert (m.kind, m.stage, m.rows) == ("checkpoint", "train sft", 24)
@@ -169,8 +168,8 @@ def test_a_checkpoint_is_a_version_with_parents_and_metrics(
     assert m.parameters["settings"]["max_length"] is None
     assert str(store.root) not in json.dumps(m.parameters)
     assert not list((store.folder("checkpoint") / "sft").glob(".building*"))
-    again, existed = train_sft(
-        store, data, model=model, prompt=PROMPT, settings=SFT, freeze=["vision_tower"], name="sft"
+    again, existed = trained(
+        "sft", store, data, model=model, settings=SFT, freeze=["vision_tower"], name="sft"
     )
     assert existed
     assert again.path == checkpoint.path
@@ -179,11 +178,11 @@ def test_a_checkpoint_is_a_version_with_parents_and_metrics(
 def test_grpo_from_a_checkpoint_is_trl_by_hand(student: str, store: Store, tmp_path: Path) -> None:
     from trl import GRPOConfig, GRPOTrainer
 
-    from train.rewards import rewards
+    from vlt.train.rewards import rewards
 
     prompts = items(store, 12)
-    ours, _ = train_grpo(
-        store, prompts, model="student@v1", prompt=PROMPT, settings=GRPO, reward=REWARD, name="grpo"
+    ours, _ = trained(
+        "grpo", store, prompts, model="student@v1", settings=GRPO, reward=REWARD, name="grpo"
     )
     made = rewards(REWARD)
     cpu = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False}
@@ -218,17 +217,14 @@ def test_grpo_from_a_checkpoint_is_trl_by_hand(student: str, store: Store, tmp_p
 RUN = """
 import sys
 from pathlib import Path
-from tests.tiny import PROMPT
-from train.grpo import train_grpo
-from train.sft import train_sft
-from vlt.store import Store
+from tests.tiny import trained
+from vlt.workspace.store import Store
 
 kind, root, model, data, name = sys.argv[1:]
 settings = {settings}[kind]
 store = Store(Path(root))
-train = {{"sft": train_sft, "grpo": train_grpo}}[kind]
 more = {{"reward": {reward}}} if kind == "grpo" else {{}}
-train(store, store.open(data), model=model, prompt=PROMPT, settings=settings, name=name, **more)
+trained(kind, store, store.open(data), model=model, settings=settings, name=name, **more)
 """
 
 
@@ -243,9 +239,8 @@ def test_killed_and_resumed_is_the_same_curve(
         "grpo": {**GRPO, "max_steps": 10, "save_steps": 2},
     }
     more = {"reward": REWARD} if kind == "grpo" else {}
-    train = {"sft": train_sft, "grpo": train_grpo}[kind]
-    whole, _ = train(  # type: ignore[operator]
-        store, data, model=model, prompt=PROMPT, settings=long[kind], name=f"{kind}-whole", **more
+    whole, _ = trained(
+        kind, store, data, model=model, settings=long[kind], name=f"{kind}-whole", **more
     )
     name = f"{kind}-killed"
     script = RUN.format(settings=long, reward=REWARD)
@@ -253,14 +248,14 @@ def test_killed_and_resumed_is_the_same_curve(
     here = Path(__file__).parent.parent
     parent = subprocess.Popen(words, cwd=here, stderr=subprocess.DEVNULL)
     folder = store.folder("checkpoint") / name
-    _wait(lambda: list(folder.glob(".building*/run/checkpoint-*/trainer_state.json")))
-    child = _child(parent.pid)
+    wait_for(lambda: list(folder.glob(".building*/run/checkpoint-*/trainer_state.json")))
+    child = child_of(parent.pid)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    _wait(lambda: not _alive(child))
+    wait_for(lambda: not alive(child))
     assert not store.versions(name)
-    resumed, existed = train(  # type: ignore[operator]
-        store, data, model=model, prompt=PROMPT, settings=long[kind], name=name, **more
+    resumed, existed = trained(
+        kind, store, data, model=model, settings=long[kind], name=name, **more
     )
     assert not existed
     assert resumed.manifest.facts["resumed_at"] > 0
@@ -268,26 +263,6 @@ def test_killed_and_resumed_is_the_same_curve(
         assert len(curve(whole, metric)) == long[kind]["max_steps"]
         assert curve(resumed, metric) == pytest.approx(curve(whole, metric), abs=1e-5), metric
     assert resumed.manifest.digest == whole.manifest.digest
-
-
-def _child(pid: int) -> int:
-    import psutil
-
-    [child] = psutil.Process(pid).children()
-    return int(child.pid)
-
-
-def _alive(pid: int) -> bool:
-    import psutil
-
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-
-
-def _wait(ready: Any, seconds: float = 90) -> None:
-    end = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -305,27 +280,27 @@ def test_a_users_own_train_py_breaks_nothing(
     users_folder: Path, store: Store, model: str, data: Dataset
 ) -> None:
     settings = {**SFT, "max_steps": 1}
-    found, _ = train_sft(store, data, model=model, prompt=PROMPT, settings=settings, name="cwd")
+    found, _ = trained("sft", store, data, model=model, settings=settings, name="cwd")
     assert found.manifest.facts["steps"] == 1
     assert users_folder == Path.cwd()
 
 
 def test_a_childs_failure_is_one_sentence(store: Store, model: str, data: Dataset) -> None:
     with pytest.raises(UserError, match="TRL refuses the settings"):
-        train_sft(
+        trained(
+            "sft",
             store,
             data,
             model=model,
-            prompt=PROMPT,
             settings={**SFT, "lr_scheduler_type": "wavy"},
             name="refused",
         )
     with pytest.raises(UserError, match=r"the whole log is in '.*log.txt'"):
-        train_sft(
+        trained(
+            "sft",
             store,
             data,
             model=model,
-            prompt=PROMPT,
             settings={**SFT, "optim": "adamw_8bit"},
             name="failed",
         )
@@ -337,14 +312,14 @@ def test_a_text_model_has_no_tower_to_freeze(store: Store, tmp_path: Path) -> No
     text = samples(store, 8, images=False, name="text")
     folder = str(tiny_text(tmp_path / "text"))
     settings = {**SFT, "max_steps": 2}
-    found, _ = train_sft(store, text, model=folder, prompt=PROMPT, settings=settings, name="text-m")
+    found, _ = trained("sft", store, text, model=folder, settings=settings, name="text-m")
     assert found.manifest.facts["steps"] == 2
     with pytest.raises(UserError, match="vision_tower matches no parameter"):
-        train_sft(
+        trained(
+            "sft",
             store,
             text,
             model=folder,
-            prompt=PROMPT,
             settings=settings,
             freeze=["vision_tower"],
             name="text-f",
@@ -353,12 +328,12 @@ def test_a_text_model_has_no_tower_to_freeze(store: Store, tmp_path: Path) -> No
 
 def test_prompts_that_are_too_long_are_left_out(store: Store, model: str, data: Dataset) -> None:
     """Pictures of 84, 112 and 140 x 56 pixels make 6, 8 and 10 tokens, and each prompt the rest."""
-    from train.job import Job
-    from train.reader import load_reader, prompt_tokens
+    from vlt.train.child import Job
+    from vlt.train.processor import load_reader, prompt_tokens
 
     settings = {**SFT, "max_steps": 1}
     reader = load_reader(Job("sft", model, None, "", {}, [], None))
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         from PIL import Image
 
         lengths = []
@@ -369,11 +344,11 @@ def test_prompts_that_are_too_long_are_left_out(store: Store, model: str, data: 
     most = sorted(lengths)[10]
     kept = sum(n <= most for n in lengths)
     assert 0 < kept < 24
-    found, _ = train_sft(
+    found, _ = trained(
+        "sft",
         store,
         data,
         model=model,
-        prompt=PROMPT,
         settings=settings,
         max_prompt_tokens=most,
         name="short",

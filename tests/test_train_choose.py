@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.tiny import PROMPT, items, samples, tiny_vlm
-from train.choose import Chooser
-from train.sft import train_sft
-from vlt.digest import model_digest
-from vlt.store import Dataset, Store
+from tests.tiny import items, samples, tiny_vlm, trained
+from vlt.train.selection import Chooser
+from vlt.workspace.digest import model_digest
+from vlt.workspace.store import Dataset, Store
 
 pytestmark = pytest.mark.slow
 SETTINGS: dict[str, Any] = {
@@ -49,9 +48,7 @@ def test_the_best_goes_on_after_an_interruption(tmp_path: Path) -> None:
         return {"value": values[digests.index(digest)], "low": 0.0, "high": 1.0, "n": 4}
 
     def train(name: str, **more: Any) -> Dataset:
-        made, _ = train_sft(
-            store, data, model=model, prompt=PROMPT, settings=SETTINGS, name=name, **more
-        )
+        made, _ = trained("sft", store, data, model=model, settings=SETTINGS, name=name, **more)
         return made
 
     broken = [1, 2]
@@ -88,11 +85,11 @@ def test_adapters_are_merged_one_at_a_time(tmp_path: Path) -> None:
         digests.append(model_digest(folder))
         return {"value": 1 / len(digests), "low": 0.0, "high": 1.0, "n": 4}
 
-    made, _ = train_sft(
+    made, _ = trained(
+        "sft",
         store,
         samples(store, 16),
         model=str(model),
-        prompt=PROMPT,
         settings=SETTINGS,
         freeze=["vision_tower"],
         lora={"r": 4},

@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny import PROMPT, items, samples, tiny_vlm
-from train.freeze import part_of
-from train.grpo import train_grpo
-from train.lora import check_lora
-from train.sft import train_sft
+from tests.tiny import items, samples, tiny_vlm, trained
 from vlt.errors import UserError
-from vlt.store import Store
+from vlt.train.freeze import part_of
+from vlt.train.lora import check_lora
+from vlt.workspace.store import Store
 
 pytest.importorskip("peft")
 
@@ -24,11 +22,11 @@ def test_adapters_are_trained_and_merged(tmp_path: Path) -> None:
 
     store = Store(tmp_path / "workspace")
     model = tiny_vlm(tmp_path / "vlm")
-    sft, _ = train_sft(
+    sft, _ = trained(
+        "sft",
         store,
         samples(store, 16),
         model=str(model),
-        prompt=PROMPT,
         settings={"per_device_train_batch_size": 8, "learning_rate": 1e-2, "max_steps": 6},
         freeze=["vision_tower"],
         lora={"r": 4, "lora_alpha": 8},
@@ -42,11 +40,11 @@ def test_adapters_are_trained_and_merged(tmp_path: Path) -> None:
     linear = ("_proj.weight", "mlp.0.weight", "mlp.2.weight")
     assert moved == {n for n in after if n.endswith(linear) and part_of(n) != "vision_tower"}
     assert (sft.path / "adapter" / "adapter_config.json").is_file()
-    grpo, _ = train_grpo(
+    grpo, _ = trained(
+        "grpo",
         store,
         items(store, 8),
         model="sft-model",
-        prompt=PROMPT,
         settings={
             "per_device_train_batch_size": 8,
             "num_generations": 4,

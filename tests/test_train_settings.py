@@ -6,27 +6,31 @@ from typing import Any
 
 import pytest
 
-from train.explain import explain
-from train.fields import fields
-from train.freeze import part_of
-from train.launch import _launcher, environment
-from train.rewards import check_reward, is_bare, rewards
-from train.settings import check_freeze, check_pixels, identity, resolve
 from vlt.errors import UserError
+from vlt.train.explain import explain
+from vlt.train.freeze import part_of
+from vlt.train.launch import _launcher, environment
+from vlt.train.method import find_method
+from vlt.train.rewards import check_reward, is_bare, rewards
+from vlt.train.settings import check_freeze, check_pixels
+from vlt.train.trl_fields import fields
+from vlt.train.trl_settings import identity, resolve
 
 
 def test_fields_read_from_the_source_are_trls_own() -> None:
     import dataclasses
 
-    from trl import GRPOConfig, SFTConfig
+    from trl import DPOConfig, GRPOConfig, SFTConfig
 
-    for kind, config in (("sft", SFTConfig), ("grpo", GRPOConfig)):
+    for kind, config in (("sft", SFTConfig), ("grpo", GRPOConfig), ("dpo", DPOConfig)):
         real = {f.name: f for f in dataclasses.fields(config)}
-        read = fields(kind)
+        read = fields(find_method(kind).config)
         assert set(read) == set(real)
         for name in ("learning_rate", "beta", "loss_type", "max_length", "num_generations", "bf16"):
             if name in real:
-                assert read[name].default == real[name].default
+                made = real[name].default_factory
+                default = real[name].default if made is dataclasses.MISSING else made()
+                assert read[name].default == default
 
 
 @pytest.mark.parametrize(
@@ -47,16 +51,19 @@ def test_fields_read_from_the_source_are_trls_own() -> None:
 )
 def test_what_would_ruin_a_run_is_refused(kind: str, given: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
-        resolve(kind, given, images=True)
+        resolve(find_method(kind), given, images=True)
 
 
 def test_text_alone_may_be_cut_and_packed() -> None:
-    assert resolve("sft", {"max_length": 512, "packing": True}, images=False)["packing"] is True
-    assert resolve("sft", {}, images=True)["max_length"] is None
+    assert (
+        resolve(find_method("sft"), {"max_length": 512, "packing": True}, images=False)["packing"]
+        is True
+    )
+    assert resolve(find_method("sft"), {}, images=True)["max_length"] is None
 
 
 def test_numbers_as_yaml_gives_them() -> None:
-    found = resolve("grpo", {"learning_rate": "1e-6", "max_steps": 10.0}, images=True)
+    found = resolve(find_method("grpo"), {"learning_rate": "1e-6", "max_steps": 10.0}, images=True)
     assert found == {"learning_rate": 1e-6, "max_steps": 10}
     assert isinstance(found["max_steps"], int)
 
@@ -153,7 +160,9 @@ def test_rewards_that_mean_nothing_are_refused(bad: dict[str, Any]) -> None:
 
 
 def test_explain_sets_value_paper_and_default_side_by_side() -> None:
-    rows = {r["setting"]: r for r in explain("grpo", {"beta": 0.02, "num_generations": 5})}
+    rows = {
+        r["setting"]: r for r in explain(find_method("grpo"), {"beta": 0.02, "num_generations": 5})
+    }
     assert (rows["beta"]["value"], rows["beta"]["paper"], rows["beta"]["TRL"]) == (
         "0.02",
         "0.01",
@@ -162,11 +171,13 @@ def test_explain_sets_value_paper_and_default_side_by_side() -> None:
     assert rows["beta"]["set by"] == "you"
     assert rows["loss_type"]["value"] == rows["loss_type"]["TRL"]
     assert rows["loss_type"]["set by"] == "TRL"
-    assert {r["setting"]: r for r in explain("sft", {})}["max_length"]["set by"] == "vlt"
+    assert {r["setting"]: r for r in explain(find_method("sft"), {})}["max_length"][
+        "set by"
+    ] == "vlt"
 
 
 def test_how_processes_are_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    from train import launch
+    from vlt.train import launch
 
     assert _launcher(1, ()) == []
     words = _launcher(4, ["fsdp2"])

@@ -8,11 +8,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tests.tiny import PROMPT, items, samples, tiny_tokenizer, tiny_vlm
-from train.freeze import part_of
-from train.grpo import train_grpo
-from train.sft import train_sft
-from vlt.store import Dataset, Store
+from tests.tiny import items, samples, tiny_tokenizer, tiny_vlm, trained
+from vlt.train.freeze import part_of
+from vlt.workspace.store import Dataset, Store
 
 pytestmark = pytest.mark.slow
 
@@ -64,11 +62,11 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
     settings = {"per_device_train_batch_size": 4, "learning_rate": 1e-3, "max_steps": 6}
     made = {}
     for processes, accumulation in ((1, 2), (2, 1)):
-        made[processes], _ = train_sft(
+        made[processes], _ = trained(
+            "sft",
             store,
             data,
             model=model,
-            prompt=PROMPT,
             settings={**settings, "gradient_accumulation_steps": accumulation},
             freeze=["vision_tower"],
             name=f"of-{processes}",
@@ -84,7 +82,7 @@ def shrunk_7b(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import GenerationConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-    from datagen.miniature.models import make_processor, save
+    from vlt.datagen.miniature.tiny_models import make_processor, save
 
     tokenizer = tiny_tokenizer()
     ids = tokenizer.convert_tokens_to_ids
@@ -112,20 +110,20 @@ def test_the_7b_models_structure_trains(shrunk_7b: Path, tmp_path: Path, freeze:
 
     store = Store(tmp_path / "workspace")
     pixels = {"min": 40_000, "max": 60_000}  # several attention windows of 112 x 112
-    sft, _ = train_sft(
+    sft, _ = trained(
+        "sft",
         store,
         samples(store, 8),
         model=str(shrunk_7b),
-        prompt=PROMPT,
         settings={"per_device_train_batch_size": 4, "learning_rate": 1e-3, "max_steps": 2},
         freeze=freeze,
         pixels=pixels,
     )
-    grpo, _ = train_grpo(
+    grpo, _ = trained(
+        "grpo",
         store,
         items(store, 4),
         model="sft-model",
-        prompt=PROMPT,
         settings={
             "per_device_train_batch_size": 4,
             "num_generations": 4,

@@ -15,7 +15,7 @@ import pytest
 
 from tests.cli import vlt
 from tests.rows import dataset, item
-from vlt.store import Store
+from vlt.workspace.store import Store
 
 REASONER = Path(__file__).parent.parent / "recipes" / "miniature" / "reasoner"
 _OPEN = urllib.request.build_opener(urllib.request.ProxyHandler({})).open

@@ -12,11 +12,11 @@ import pytest
 from tests.rows import dataset, item, sample
 from tests.viewed import Site, serving
 from tests.watched import NARROW, UNFOLD, WIDE, Watched, watching
-from vlt.flags import Flag, Flags
-from vlt.schema import SAMPLE
-from vlt.stage import Stage
-from vlt.store import Store
-from vlt.writer import Writer
+from vlt.workspace.flags import Flag, Flags
+from vlt.workspace.manifest import Stage
+from vlt.workspace.schema import SAMPLE
+from vlt.workspace.store import Store
+from vlt.workspace.writer import Writer
 
 ATTACKS = (
     "<script>window.hit = 1</script>",

@@ -9,7 +9,7 @@ import pytest
 
 from tests.viewed import Site
 from tests.watched import NARROW, UNFOLD, WIDE, Watched, watching
-from vlt.flags import Flags
+from vlt.workspace.flags import Flags
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 from tests.cli import vlt_error
 from tests.rows import dataset, item
 from tests.viewed import Site, cards, fill, grid, rows_of, sentence, serving
-from vlt.stage import Manifest, Stage
-from vlt.store import Store
+from vlt.workspace.manifest import Manifest, Stage
+from vlt.workspace.store import Store
 
 
 def test_a_version_that_is_written_meanwhile(tmp_path: Path) -> None:
@@ -23,7 +23,7 @@ def test_a_version_that_is_written_meanwhile(tmp_path: Path) -> None:
     store = fill(workspace)
     with serving(workspace) as site:
         from tests.rows import KINDS, pa
-        from vlt.writer import Writer
+        from vlt.workspace.writer import Writer
 
         table = pa.Table.from_pylist([item("Which one?", "7")], schema=KINDS["item"])
         with Writer(store, Stage("test", {}), "fresh", "item") as writer:
@@ -76,7 +76,7 @@ def test_a_checkpoint_has_a_place_and_no_rows(tmp_path: Path) -> None:
 
 
 def _parent(manifest: Manifest) -> Any:
-    from vlt.stage import Parent
+    from vlt.workspace.manifest import Parent
 
     return Parent(manifest.name, manifest.version, str(manifest.digest))
 

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from tests.cli import vlt, vlt_error, vlt_json
 from tests.viewed import cards, fill, grid, sentence, serving, zebra
-from vlt.flags import Flag, Flags
-from vlt.store import Store
+from vlt.workspace.flags import Flag, Flags
+from vlt.workspace.store import Store
 
 
 def test_marks_are_kept_and_filtered_by(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_the_table_of_marks_reads_as_any_parquet(tmp_path: Path) -> None:
 
 def test_two_writers_of_marks_lose_none(tmp_path: Path) -> None:
     program = (
-        "import sys; from vlt.flags import Flag, Flags; who = sys.argv[2]\n"
+        "import sys; from vlt.workspace.flags import Flag, Flags; who = sys.argv[2]\n"
         "for n in range(15): Flags(sys.argv[1]).put(Flag(f'{who}{n}', None, None, 'flag'))"
     )
     command = [sys.executable, "-c", program, str(tmp_path)]

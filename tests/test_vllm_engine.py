@@ -17,7 +17,7 @@ from tests.test_gen_crash import check_whole, start
 from vlt.engine.vllm import VLLMEngine
 from vlt.errors import UserError
 from vlt.request import Completion, Request, Sampling, request_key
-from vlt.store import Store
+from vlt.workspace.store import Store
 
 FAKE = f"{sys.executable} {Path(__file__).with_name('fake_vllm.py')}"
 SAMPLING = Sampling(max_tokens=64)

@@ -11,12 +11,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from vlt.images import ImageStore
+from vlt.images.store import ImageStore
 from vlt.prompts import Prompt
-from vlt.schema import item_id
-from vlt.stage import Stage
-from vlt.store import Dataset, Store
-from vlt.writer import Writer
+from vlt.workspace.manifest import Stage
+from vlt.workspace.schema import item_id
+from vlt.workspace.store import Dataset, Store
+from vlt.workspace.writer import Writer
 
 PROMPT = Prompt("{question} Think first.")
 COLOURS = {"red": (220, 40, 40), "blue": (40, 40, 220), "green": (40, 160, 40)}
@@ -25,7 +25,7 @@ COLOURS = {"red": (220, 40, 40), "blue": (40, 40, 220), "green": (40, 160, 40)}
 @functools.cache
 def tiny_tokenizer() -> Any:
     """The miniature's tokenizer."""
-    from datagen.miniature.models import make_tokenizer
+    from vlt.datagen.miniature.tiny_models import make_tokenizer
 
     return make_tokenizer()
 
@@ -34,7 +34,7 @@ def tiny_vlm(folder: Path, seed: int = 0) -> Path:
     """A Qwen2.5-VL with random weights, as one folder."""
     import torch
 
-    from datagen.miniature.models import make_processor, make_vlm, save
+    from vlt.datagen.miniature.tiny_models import make_processor, make_vlm, save
 
     torch.manual_seed(seed)
     save(make_vlm(tiny_tokenizer()), make_processor(tiny_tokenizer()), folder)
@@ -45,7 +45,7 @@ def tiny_text(folder: Path, seed: int = 0) -> Path:
     """A Qwen3 with random weights, as one folder."""
     import torch
 
-    from datagen.miniature.models import make_reasoner, save
+    from vlt.datagen.miniature.tiny_models import make_reasoner, save
 
     torch.manual_seed(seed)
     save(make_reasoner(tiny_tokenizer()), tiny_tokenizer(), folder)
@@ -74,7 +74,7 @@ def item_rows(
     The pictures are of one colour, 84, 112 or 140 x 56 pixels, unless they are given.
     """
     rng, rows = random.Random(seed), []
-    with ImageStore(store.images) as kept:
+    with ImageStore(store.images_folder) as kept:
         for i in range(n):
             name = rng.choice(list(COLOURS))
             drawn = pictures[i] if pictures else png(COLOURS[name], (84 + 28 * (i % 3), 56))
@@ -117,8 +117,28 @@ def samples(
     return _write(store, "sample", name, rows)
 
 
+def trained(
+    method: str,
+    store: Store,
+    data: Dataset,
+    model: Any,
+    *,
+    name: str | None = None,
+    round: int | None = None,
+    **settings: Any,
+) -> tuple[Dataset, bool]:
+    """A training with PROMPT and these fields of the method's settings, and whether it was there."""
+    from vlt.train.method import find_method
+    from vlt.train.training import train
+    from vlt.workspace.workspace import Workspace
+
+    training = find_method(method).training(**{"prompt": PROMPT, **settings})
+    with Workspace(store.root) as workspace:
+        return train(workspace, method, data, model, training, name=name, round=round)
+
+
 def _write(store: Store, kind: str, name: str, rows: list[dict[str, Any]]) -> Dataset:
-    from vlt.schema import KINDS
+    from vlt.workspace.schema import KINDS
 
     table = pa.Table.from_pylist(rows, KINDS[kind])
     with Writer(store, Stage("test", {"rows": len(rows)}), name, kind) as writer:

@@ -20,11 +20,11 @@ import pyarrow as pa
 from tests.cli import vlt_json
 from tests.rows import dataset, item, sample
 from tests.tiny import png
-from vlt.images import ImageStore
-from vlt.schema import CAPTION, SAMPLE
-from vlt.stage import Stage
-from vlt.store import Store
-from vlt.writer import Writer
+from vlt.images.store import ImageStore
+from vlt.workspace.manifest import Stage
+from vlt.workspace.schema import CAPTION, SAMPLE
+from vlt.workspace.store import Store
+from vlt.workspace.writer import Writer
 
 
 @dataclass
@@ -121,7 +121,7 @@ def fill(workspace: Path) -> Store:
     Sample 0 is right and sample 1 wrong. The last item's question is about a zebra.
     """
     store = Store(workspace)
-    with ImageStore(store.images) as kept:
+    with ImageStore(store.images_folder) as kept:
         pictures = [kept.add(png((8 * n, 90, 200 - 5 * n), (640, 400))) for n in range(30)]
     questions = [
         item(

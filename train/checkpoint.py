@@ -6,7 +6,6 @@ checkpoint in it, and a changed setting starts anew in a folder of its own.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections import Counter
@@ -15,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vlt.digest import model_digest
-from vlt.errors import UsageError, UserError
-from vlt.pulse import pulse
-from vlt.stage import Manifest, Parent, Stage
-from vlt.store import Dataset, Store
-from vlt.writer import library_versions, now
+from vlt.errors import UserError
+from vlt.workspace.digest import model_digest
+from vlt.workspace.manifest import Manifest, Parent, Stage
+from vlt.workspace.progress import pulse
+from vlt.workspace.store import Dataset, Store
+from vlt.workspace.writer import library_versions, now
 
 LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets")
 
@@ -92,21 +91,6 @@ def make_checkpoint(
 
 def _rounded(seconds: float) -> float:
     return round(seconds, 3)
-
-
-def resolve_model(store: Store, model: str) -> str:
-    """The folder of the checkpoint that `model` names (name, name@v2); else `model` as it is."""
-    if os.path.isdir(model) or model.startswith((".", "/", "~")):
-        return model
-    name = model.partition("@")[0]
-    if "/" in name or not store.versions(name):
-        return model
-    found = store.open(model)
-    if found.kind != "checkpoint":
-        raise UsageError(
-            f"{found.ref} holds {found.kind}s and no model; `vlt ls` shows checkpoints"
-        )
-    return str(found.path)
 
 
 def copy_out(checkpoint: Dataset, to: Path) -> None:

@@ -13,7 +13,6 @@ PROJECTOR = re.compile(
     r"(^|\.)(merger|multi_modal_projector|connector|projector|aligner|mlp1)(\.|$)"
 )
 TOWER = re.compile(r"(^|\.)(visual|vision_tower|vision_model|vision_encoder|image_encoder)(\.|$)")
-PARTS = ("vision_tower", "projector")
 
 
 def part_of(parameter: str) -> str:

@@ -17,25 +17,27 @@ from pathlib import Path
 from typing import Any
 
 from vlt.errors import UserError
-from vlt.pulse import beat
+from vlt.workspace.progress import beat
 
 Progress = Callable[[str], None]
 """Told the state of the training, one line at a time; the newest replaces the one before."""
 
+CHILD = "vlt.train.child"
 NAMED = ("zero1", "zero2", "zero3", "fsdp1", "fsdp2")
 """Ways of spreading a model over GPUs for which TRL ships a configuration of accelerate."""
 
 
 def launch(
-    module: str,
     job: Mapping[str, Any],
     folder: Path,
     *,
+    what: str = "train",
+    goal: str | None = None,
     processes: int = 1,
     accelerate: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Run `python -m MODULE folder/job.json` to its end and return the facts that it leaves.
+    """Train as `job` says (vlt.train.child.Job) and return the facts that the child leaves.
 
     One process is started directly, since accelerate's launcher would only import torch once more;
     several, or any `accelerate` argument (one of NAMED, or the launcher's own), go through it.
@@ -50,14 +52,14 @@ def launch(
     state.write_bytes(b"")
     with open(log, "ab") as words:
         child = subprocess.Popen(
-            [sys.executable, *_launcher(processes, accelerate), "-m", module, str(config)],
+            [sys.executable, *_launcher(processes, accelerate), "-m", CHILD, str(config)],
             stdin=subprocess.PIPE,
             stdout=words,
             stderr=subprocess.STDOUT,
             env=environment(processes),
         )
         try:
-            _watch(child, state, module.rpartition(".")[2], progress or (lambda _: None))
+            _watch(child, state, what, goal, progress or (lambda _: None))
         finally:
             if child.poll() is None:  # we were interrupted
                 child.terminate()
@@ -130,12 +132,14 @@ def _has_gpu() -> bool:
     return any(os.path.exists(f"/dev/{device}") for device in ("nvidia0", "kfd"))
 
 
-def _watch(child: subprocess.Popen[bytes], state: Path, kind: str, progress: Progress) -> None:
+def _watch(
+    child: subprocess.Popen[bytes], state: Path, what: str, goal: str | None, progress: Progress
+) -> None:
     """Pass on the newest line of `state` until the child has ended."""
     seen, started = 0, time.monotonic()
     first: tuple[int, float] | None = None
     """The first step that is told, and when: the model is loaded by then."""
-    progress(f"train {kind}: starting")
+    progress(f"{what}: starting")
     while True:
         try:
             child.wait(timeout=0.25)
@@ -153,13 +157,13 @@ def _watch(child: subprocess.Popen[bytes], state: Path, kind: str, progress: Pro
             first = first or (step, now)
             speed = (step - first[0]) / (now - first[1]) if step > first[0] else 0
             beat(step, newest["total"], "steps", speed)
-            progress(_line(kind, newest, time.monotonic() - started))
+            progress(f"{what}: {_line(newest, goal, time.monotonic() - started)}")
 
 
-def _line(kind: str, state: Mapping[str, Any], seconds: float) -> str:
-    parts = [f"train {kind}: step {state['step']:,}/{state['total']:,}"]
-    for name in ("loss", "reward"):
-        if isinstance(state.get(name), int | float):
+def _line(state: Mapping[str, Any], goal: str | None, seconds: float) -> str:
+    parts = [f"step {state['step']:,}/{state['total']:,}"]
+    for name in ("loss", goal):
+        if name and isinstance(state.get(name), int | float):
             parts.append(f"{name} {state[name]:.3f}")
     return f"{' · '.join(parts)} · {seconds:.0f} s"
 

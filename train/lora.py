@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from train.freeze import part_of
 from vlt.errors import UserError
+from vlt.train.freeze import part_of
 
 FIELDS = {
     "r": int,

@@ -1,4 +1,4 @@
-"""Rewards for GRPO: the grader's verdict, and by choice format, length and repetition.
+"""Rewards for GRPO: the grader's verdict, and by choice format, length, repetition and one's own.
 
 A reward is a function of TRL's shape: completions and the rows' columns in, one number (or None:
 leave this sample out) for each completion out. Their weighted sum is the sample's reward.
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vlt.errors import UserError
+from vlt.segment import words
+from vlt.train.own_rewards import Missed, is_own, kept_to_its_word, load
 
 Reward = Callable[..., list[float | None]]
 
@@ -26,7 +28,13 @@ NUMBERS = {
     "max_tokens": "tokens from which on a response is too long",
     "repetition": "weight of -(share of word 4-grams that came before)",
 }
-"""Name -> what it is; `grader` (vlt or paper) is the one setting that is no number."""
+"""Name -> what it is; `grader` (see vlt.grade.graders) is the one setting that is no number."""
+
+WEIGHTS = ("accuracy", "format", "length", "repetition")
+COLUMNS = (
+    *("id", "source", "question", "images", "answer", "choices", "answer_type", "pass_rate"),
+)
+"""What of a row a reward of one's own may take: see vlt.train.methods.grpo.columns."""
 
 
 @dataclass(frozen=True)
@@ -38,29 +46,62 @@ class Rewards:
 
 
 def check_reward(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The reward settings, or accuracy alone; raises UserError for an unknown or useless one."""
+    """The reward settings, or accuracy alone, as they stand in a checkpoint's identity.
+
+    A function of one's own is known by its name and its source. Raises UserError for an unknown or
+    useless reward.
+    """
+    from vlt.grade.graders import grader_identity
+
     settings = dict(given or DEFAULT)
+    identity: dict[str, Any] = {}
     for name, value in settings.items():
         if name == "grader":
-            if value not in ("vlt", "paper"):
-                raise UserError(f"reward: grader {value!r} is not one; write vlt or paper")
-        elif name not in NUMBERS:
+            try:
+                identity[name] = grader_identity(value)
+            except UserError as error:
+                raise UserError(f"reward: {error}") from None
+            continue
+        if name not in NUMBERS and not is_own(name):
             raise UserError(
-                f"reward: {name!r} is not one; there are {', '.join(NUMBERS)} and grader"
+                f"reward: {name!r} is not one; there are {', '.join(NUMBERS)} and grader, or name a "
+                "function of your own: file.py:name"
             )
-        elif not isinstance(value, int | float) or isinstance(value, bool):
+        if not isinstance(value, int | float) or isinstance(value, bool):
             raise UserError(f"reward: {name}={value!r} should be a number")
-    if not any(settings.get(name) for name in ("accuracy", "format", "length", "repetition")):
+        if name in NUMBERS:
+            identity[name] = value
+            continue
+        plugin = load(name, COLUMNS)
+        if plugin.name in (*NUMBERS, "grader", *identity):
+            raise UserError(f"reward: two are called {plugin.name!r}; rename the one of {name!r}")
+        identity[plugin.name] = {"weight": value, **plugin.identity}
+    if not any(settings.get(name) for name in WEIGHTS) and not any(
+        map(settings.get, own(settings))
+    ):
         raise UserError(
             "reward: every weight is 0, so nothing would be learned; give accuracy a weight"
         )
     if settings.get("length") and not settings.get("max_tokens"):
         raise UserError("reward: length needs max_tokens, the length from which on it counts")
-    return settings
+    return identity
 
 
-def rewards(settings: Mapping[str, Any], record: Callable[..., None] | None = None) -> Rewards:
-    """The reward functions whose weight is not 0; `record` is told each sample's verdict."""
+def own(settings: Mapping[str, Any]) -> list[str]:
+    """The names that stand for functions of one's own."""
+    return [name for name in settings if name != "grader" and name not in NUMBERS]
+
+
+def rewards(
+    given: Mapping[str, Any],
+    record: Callable[..., None] | None = None,
+    missed: Missed | None = None,
+) -> Rewards:
+    """The reward functions whose weight is not 0.
+
+    `record` is told each sample's verdict; `missed` the samples that one of one's own raised for.
+    """
+    settings = given or DEFAULT
     made: dict[str, Reward] = {
         "accuracy": accuracy(
             penalty=float(settings.get("empty_answer_penalty", 0)),
@@ -71,6 +112,8 @@ def rewards(settings: Mapping[str, Any], record: Callable[..., None] | None = No
         "length": length(int(settings.get("max_tokens", 0))),
         "repetition": repetition,
     }
+    for name in own(settings):
+        made[name] = kept_to_its_word(load(name, COLUMNS), missed or Missed())
     used = [name for name in made if settings.get(name)]
     return Rewards([made[name] for name in used], [float(settings[name]) for name in used])
 
@@ -138,12 +181,15 @@ def length(max_tokens: int) -> Reward:
 
 
 def repetition(completions: Sequence[Any], **_: Any) -> list[float | None]:
-    """Minus the share of word 4-grams that repeat an earlier one of the same response."""
-    return [-_repeated(text_of(c).split()) for c in completions]
+    """Minus the share of word 4-grams that repeat an earlier one of the same response.
+
+    Words as in vlt.segment: characters, where the script puts no spaces.
+    """
+    return [-_repeated(words(text_of(c))) for c in completions]
 
 
-def _repeated(words: Sequence[str], n: int = 4) -> float:
-    grams = Counter(zip(*(words[i:] for i in range(n)), strict=False))
+def _repeated(said: Sequence[str], n: int = 4) -> float:
+    grams = Counter(zip(*(said[i:] for i in range(n)), strict=False))
     return 1 - len(grams) / grams.total() if grams else 0.0
 
 

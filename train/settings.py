@@ -1,144 +1,67 @@
-"""A training's settings: TRL's own fields by name, and the ones that would ruin a run refused."""
+"""What a training is told: one object, filled by the command line, by a recipe or in Python.
+
+A method adds settings of its own by a subclass beside it: see vlt.train.methods.grpo.
+"""
 
 from __future__ import annotations
 
-import difflib
-import importlib.util
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
-from train.fields import fields
+from annotated_types import Ge
+
 from vlt.errors import UserError
+from vlt.fields import FORBID, Option, check
+from vlt.prompts import Prompt
 
-ALWAYS: dict[str, dict[str, Any]] = {
-    # TRL's 1024 cuts image tokens out of a prompt, and the model then fails on the first such row.
-    "sft": {"max_length": None},
-    "grpo": {},
-}
-"""Settings that we change from TRL's default because of what they do to a VLM's rows."""
-
-EXECUTION: dict[str, Any] = {
-    "logging_steps": 1,
-    "report_to": "none",
-    "save_strategy": "steps",
-    "save_steps": 0.1,  # a tenth of the run: what kill -9 may cost
-    "save_total_limit": 2,
-    "disable_tqdm": True,
-}
-"""How a run is watched and saved: ours unless set, and never part of a checkpoint's identity."""
-
-NOT_IDENTITY = {
-    *EXECUTION,
-    "run_name",
-    "project",
-    "log_level",
-    "log_completions",
-    "log_multimodal",
-    "num_completions_to_print",
-    "log_unique_prompts",
-    "logging_strategy",
-    "logging_first_step",
-    "dataloader_num_workers",
-    "dataloader_prefetch_factor",
-    "dataloader_pin_memory",
-    "dataset_num_proc",
-    "use_cpu",
-    "vllm_server_base_url",
-    "vllm_server_host",
-    "vllm_server_port",
-    "vllm_server_timeout",
-    "vllm_group_port",
-    "vllm_gpu_memory_utilization",
-    "ddp_timeout",
-}
-"""Fields that say where, how fast and how loudly a run goes, not what comes out of it."""
-
-OURS = {
-    "output_dir": "a checkpoint goes into the workspace; copy it out with --output DIR",
-    "push_to_hub": "train first, then `vlt push` the checkpoint",
-    "resume_from_checkpoint": "a killed run resumes by itself when the same command is given again",
-}
-GONE = {
-    "warmup_ratio": "transformers 5 removed it; write warmup_steps={value} (below 1 is a ratio)",
-    "max_prompt_length": "TRL 1 removed it; drop long prompts with a filter, or limit pixels",
-    "tokenizer": "the model's own tokenizer is used",
-    "evaluation_strategy": "it is called eval_strategy",
-}
-PIXELS = {"min_pixels", "max_pixels"}
-REPORTERS = {
-    "tensorboard": ("tensorboard", "tensorboardX"),
-    "trackio": ("trackio",),
-    "wandb": ("wandb",),
-    "mlflow": ("mlflow",),
-}
-"""Of report_to -> packages of which one must be installed; the metrics table needs none of them."""
+PARTS = ("vision_tower", "projector")
+"""Of a model, that a training may leave as they are: see vlt.train.freeze."""
 
 
-def resolve(kind: str, given: Mapping[str, Any], *, images: bool) -> dict[str, Any]:
-    """`given` checked and typed, with what we always set; kind is "sft" or "grpo".
+@dataclass(frozen=True, kw_only=True)
+class Choose:
+    """Which of a training's models is kept: the one that is best on the validation items."""
 
-    Raises UserError for an unknown field and for one that would silently ruin the run; `images`
-    says whether any row has one.
-    """
-    known = fields(kind)
-    for name, value in given.items():
-        if name in GONE:
-            raise UserError(
-                f"setting {name}={value} cannot be taken: {GONE[name].format(value=value)}"
-            )
-        if OURS.get(name):
-            raise UserError(f"setting {name}={value} cannot be taken: {OURS[name]}")
-        if name in PIXELS:
-            raise UserError(
-                f"{name} is not a field of TRL's config; write pixels.{name[:3]}={value}"
-            )
-        if name not in known:
-            near = difflib.get_close_matches(name, [*known, *GONE], n=1)
-            hint = f"did you mean {near[0]}" if near else "`vlt train --explain` lists them"
-            raise UserError(f"TRL's {_config(kind)} has no field {name!r}; {hint}")
-    typed = {name: _typed(known[name].type, name, value) for name, value in given.items()}
-    settings = {**ALWAYS[kind], **typed}
-    _check_reporters(settings.get("report_to"))
-    if images:
-        _refuse_with_images(kind, settings)
-    return settings
+    __pydantic_config__ = FORBID
+
+    every: Annotated[int, Ge(1)]
+    """Optimizer steps from one model that is judged to the next; the last one always is."""
 
 
-def _check_reporters(given: Any) -> None:
-    """Raises UserError for one whose package is missing, before anything has been loaded."""
-    for name in [given] if isinstance(given, str) else given or []:
-        packages = REPORTERS.get(name, ())
-        if packages and not any(importlib.util.find_spec(package) for package in packages):
-            raise UserError(
-                f"report_to={name} needs a package that is not installed; `pip install {packages[0]}`, "
-                "or leave it out: the checkpoint's metrics.parquet holds the same numbers"
-            )
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How a model is trained: what every method takes."""
 
+    __pydantic_config__ = FORBID
 
-def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that change what comes out of a training."""
-    return {k: v for k, v in sorted(settings.items()) if k not in NOT_IDENTITY}
+    settings: Annotated[dict[str, Any], Option("--set", "KEY=VALUE")] = field(default_factory=dict)
+    """Fields of TRL's config; what is not given is TRL's default."""
+    freeze: list[Literal["vision_tower", "projector"]] = field(default_factory=list)
+    """Parts of the model that are left as they are: vision_tower, projector."""
+    pixels: Annotated[dict[Literal["min", "max"], int], Option(hidden=True)] = field(
+        default_factory=dict
+    )
+    """The range of pixels that an image is brought into: min and max."""
+    max_prompt_tokens: Annotated[int | None, Ge(1)] = None
+    """Leave out rows whose prompt is longer, image tokens included."""
+    lora: Annotated[dict[str, Any], Option(metavar="KEY=VALUE")] = field(default_factory=dict)
+    """Train adapters and not the weights: r, lora_alpha, ... (see vlt.train.lora)."""
+    prompt: Annotated[Prompt | None, Option(metavar="FILE")] = None
+    """What the trained model is asked with. [the paper's rollout prompt]"""
+    processes: Annotated[int, Ge(1)] = 1
+    """Processes (GPUs) of this machine, started by accelerate where there is more than one."""
+    accelerate: Annotated[list[str], Option(metavar="WORD")] = field(default_factory=list)
+    """zero2, zero3, fsdp2, or further arguments of accelerate's launcher."""
+    choose: Annotated[Choose | None, Option(hidden=True)] = None
+    """Keep the best of several steps' models, not the last; needs validation items."""
 
-
-def _refuse_with_images(kind: str, settings: Mapping[str, Any]) -> None:
-    if kind != "sft":
-        return
-    if settings.get("max_length") is not None:
-        raise UserError(
-            f"max_length={settings['max_length']} would cut image tokens out of the rows; leave it "
-            "out and drop long samples with `vlt filter --max-words`, or limit pixels"
-        )
-    for name in ("packing", "padding_free"):
-        if settings.get(name):
-            raise UserError(
-                f"{name}={settings[name]} does not work with images in TRL; leave it out"
-            )
+    def __post_init__(self) -> None:
+        check(self)
 
 
 def check_freeze(freeze: Iterable[str]) -> list[str]:
     """The parts to freeze, sorted; raises UserError for a part that we do not know."""
-    from train.freeze import PARTS
-
     parts = sorted(set(freeze))
     for part in parts:
         if part not in PARTS:
@@ -148,7 +71,7 @@ def check_freeze(freeze: Iterable[str]) -> list[str]:
     return parts
 
 
-def check_pixels(pixels: Mapping[str, int] | None) -> dict[str, int] | None:
+def check_pixels(pixels: Mapping[Any, int] | None) -> dict[str, int] | None:
     """{"min": ..., "max": ...} of whole pixels, or None; raises UserError for anything else."""
     if not pixels:
         return None
@@ -163,22 +86,3 @@ def check_pixels(pixels: Mapping[str, int] | None) -> dict[str, int] | None:
             f"pixels: min {found['min']} and max {found['max']} leave no size for an image"
         )
     return found
-
-
-def _config(kind: str) -> str:
-    return {"sft": "SFTConfig", "grpo": "GRPOConfig"}[kind]
-
-
-def _typed(annotation: str, name: str, value: Any) -> Any:
-    """YAML 1.1 and --set give some numbers as text or as floats."""
-    kinds = annotation.replace(" ", "").split("|")
-    if isinstance(value, str) and "str" not in kinds and ("float" in kinds or "int" in kinds):
-        try:
-            value = float(value)
-        except ValueError:
-            raise UserError(f"setting {name}={value!r} should be a number") from None
-    if isinstance(value, float) and "float" not in kinds and "int" in kinds:
-        if value != int(value):
-            raise UserError(f"setting {name}={value} should be a whole number")
-        return int(value)
-    return value

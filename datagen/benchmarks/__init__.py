@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from datagen.benchmarks.catalog import BENCHMARKS, BY_NAME, Benchmark, Published
-from datagen.sources.items import make_items
+from vlt.datagen.benchmarks.catalog import BENCHMARKS, BY_NAME, Benchmark, Published
+from vlt.datagen.import_settings import Import
+from vlt.datagen.sources.items import make_items
 from vlt.errors import UsageError, UserError
-from vlt.store import Dataset, Store
+from vlt.workspace.store import Dataset, Store
 
 __all__ = [
     "BENCHMARKS",
@@ -28,6 +29,7 @@ def prepare_benchmark(
     path: str | Path | None = None,
     *,
     revision: str | None = None,
+    image_root: Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[Dataset, bool]:
     """The benchmark's items as the dataset `name`, and whether it was there already.
@@ -45,9 +47,8 @@ def prepare_benchmark(
     if prepared and path is None and revision is None:
         return prepared[-1], True
     settings: dict[str, Any] = {} if path is None else {"path": str(path)}
-    return make_items(
-        store, name, name=name, revision=revision, source_settings=settings, progress=progress
-    )
+    what = Import(source=name, revision=revision, settings=settings, image_root=image_root)
+    return make_items(store, what, name=name, progress=progress)
 
 
 def check_prepared(store: Store, names: Iterable[str]) -> None:

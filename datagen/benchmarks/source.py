@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datagen.benchmarks.catalog import Benchmark
-from datagen.benchmarks.rows import item_row
-from datagen.sources.record import BadRow, Row, Unreadable, raw_text
+from vlt.datagen.benchmarks.catalog import Benchmark
+from vlt.datagen.benchmarks.items_of import item_row
+from vlt.datagen.sources.paths import Folders
+from vlt.datagen.sources.row import BadRow, Row, Unreadable, raw_text
 from vlt.errors import UsageError
 
 COLUMNS = ("source", "question", "choices", "answer", "images", "meta")
@@ -33,6 +34,7 @@ class BenchmarkSource:
         split: str | None = None,
         config: str | None = None,
         revision: str | None = None,
+        folder: Path | None = None,
     ):
         unknown = settings.keys() - {"path"}
         if unknown:
@@ -47,14 +49,17 @@ class BenchmarkSource:
                 + "; leave out --split and --config, or import the dataset by its Hub id"
             )
         self.benchmark, self.name = benchmark, benchmark.name
-        self.origin = _origin(benchmark, settings.get("path"), revision)
+        self.origin = _origin(benchmark, settings.get("path"), revision, folder)
         self.where = self.origin.where
-        self.folder: Path | None = self.origin.folder
+        self.folder: Folders | None = self.origin.folder
+        self.notes: list[str] = self.origin.notes
         self.description: dict[str, Any] = {
             "license": benchmark.license,
             "hub": benchmark.repo,
             "benchmark": benchmark.name,
         }
+
+    as_it_is = True
 
     def columns(self) -> list[str]:
         """Those of an item."""
@@ -101,18 +106,22 @@ def _key(record: Mapping[str, Any]) -> bytes:
     return digest.digest()
 
 
-def _origin(benchmark: Benchmark, path: str | None, revision: str | None) -> Any:
+def _origin(
+    benchmark: Benchmark, path: str | None, revision: str | None, folder: Path | None
+) -> Any:
     if path is None:
-        from datagen.sources.hub import HubSource
+        from vlt.datagen.sources.repository import HubSource
 
+        if folder:
+            raise UsageError(
+                f"benchmark {benchmark.name!r} has its images on the Hub; leave out --image-root, or "
+                "name a copy with --path"
+            )
         return HubSource(benchmark.repo, benchmark.split, benchmark.config, revision)
-    from datagen.sources.files import open_path
+    from vlt.datagen.sources.copies import open_copy
 
-    place = Path(path).expanduser()
-    if not place.exists():
-        raise UsageError(f"benchmark {benchmark.name!r}: path {path!r} is no file or folder")
     if revision:
         raise UsageError(f"{path!r} is a copy and has no revisions; leave out --revision")
-    if benchmark.config and (place / benchmark.config).is_dir():
-        place /= benchmark.config
-    return open_path(place, None if place.is_file() else benchmark.split, None)
+    return open_copy(
+        f"benchmark {benchmark.name!r}", path, benchmark.split, benchmark.config, folder
+    )

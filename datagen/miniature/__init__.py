@@ -5,7 +5,7 @@ two CPU cores in minutes. Only `records` is needed outside this package, and imp
 numpy and Pillow, not torch.
 """
 
-from datagen.miniature.questions import FAMILIES
-from datagen.miniature.world import records
+from vlt.datagen.miniature.questions import FAMILIES
+from vlt.datagen.miniature.world import records
 
 __all__ = ["FAMILIES", "records"]

@@ -1,6 +1,6 @@
 """What the tiny models can do on held-out layouts, checked before anything relies on them.
 
-    python -m datagen.miniature.gates recipes/miniature -n 400
+    python -m vlt.datagen.miniature.gates recipes/miniature -n 400
 
 Reads the saved folders as the loop does (AutoProcessor, AutoModelFor...), in float32. Prints one
 line per gate and exits with 1 when one is missed.
@@ -19,9 +19,9 @@ from typing import Any
 
 from PIL import Image
 
-from datagen.miniature import models
-from datagen.miniature.questions import FAMILIES
-from datagen.miniature.world import Layout, caption, records
+from vlt.datagen.miniature import tiny_models as models
+from vlt.datagen.miniature.questions import FAMILIES
+from vlt.datagen.miniature.world import Layout, caption, records
 
 CAPTIONS_AT_LEAST = 0.97
 PASS_1_BETWEEN = (0.45, 0.85)

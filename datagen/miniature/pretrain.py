@@ -1,7 +1,7 @@
 """Makes the miniature's weights: a tiny captioner/student VLM and a tiny text reasoner.
 
-    python -m datagen.miniature.pretrain --to recipes/miniature
-    python -m datagen.miniature.gates recipes/miniature -n 400
+    python -m vlt.datagen.miniature.pretrain --to recipes/miniature
+    python -m vlt.datagen.miniature.gates recipes/miniature -n 400
 
 The two models are trained side by side, each by one single-threaded process: 15-17 minutes on two
 otherwise idle cores. Plain PyTorch on examples drawn on the fly from the train split.
@@ -32,7 +32,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datagen.miniature.examples import (
+from vlt.datagen.miniature.questions import FAMILIES
+from vlt.datagen.miniature.training_rows import (
     IMAGE_AT,
     PICTURES,
     VISUAL_TOKENS,
@@ -42,8 +43,7 @@ from datagen.miniature.examples import (
     example,
     patches,
 )
-from datagen.miniature.questions import FAMILIES
-from datagen.miniature.world import Layout, sample_layout
+from vlt.datagen.miniature.world import Layout, sample_layout
 
 BATCH = {"vlm": 32, "reasoner": 64}
 EASY = {name: 1.0 for name, family in FAMILIES.items() if family.level == "easy"}
@@ -244,7 +244,7 @@ def pretrain(which: str, to: Path, seed: int) -> None:
     """One of the two models, from nothing to a folder under `to`."""
     import torch
 
-    from datagen.miniature import models
+    from vlt.datagen.miniature import tiny_models as models
 
     start = time.time()
 
@@ -279,7 +279,7 @@ def main() -> int:
     if args.only:
         pretrain(args.only, args.to, args.seed)
         return 0
-    command = [sys.executable, "-m", "datagen.miniature.pretrain", *sys.argv[1:], "--only"]
+    command = [sys.executable, "-m", "vlt.datagen.miniature.pretrain", *sys.argv[1:], "--only"]
     one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
     children = [subprocess.Popen([*command, name], env=one_thread) for name in ("vlm", "reasoner")]
     return max(child.wait() for child in children)

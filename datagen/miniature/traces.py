@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import random
 
-from datagen.miniature.questions import KEYS, Question
-from datagen.miniature.world import Layout, cell_words
+from vlt.datagen.miniature.questions import KEYS, Question
+from vlt.datagen.miniature.world import Layout, cell_words
 
 QUICK_RIGHT = {"easy": 0.35, "hard": 0.25}
 """How often a quick look is right, by level (yes/no questions: see `guess`)."""

@@ -1,6 +1,6 @@
 """The drawn world: pictures from layouts, their exact captions, and items for the loop.
 
-    from datagen.miniature import records
+    from vlt.datagen.miniature import records
     for row in records(1000, families=["shapes-count", "table-over"], split="train", seed=1): ...
 
 A layout is six small numbers, and everything else (pixels, caption, answers) is a function of it.
@@ -26,7 +26,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from datagen.miniature.questions import FAMILIES, ask
+from vlt.datagen.miniature.questions import FAMILIES, ask
 
 Split = Literal["train", "heldout"]
 

@@ -2,19 +2,25 @@
 
 Known forms: MathV360K (lines "Hint: ...", "Question: ...", "Choices:", "(A) ...", answered by "The
 answer is B"), the Cauldron ("Question: ...", "Choices:", "A. ...", "Answer with the letter.", answered
-by "Answer: B"), and chat messages whose answer stands in <answer> tags or a box.
+by "Answer: B"), and chat messages whose answer stands in <answer> tags or a box. Turns are objects
+(from and value, role and content, user and assistant) or pairs; content is text or OpenAI's parts.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from datagen.sources.record import Row, Unreadable, raw_text
+from vlt.datagen.sources.row import Row, Unreadable, raw_text
+from vlt.prompts import PLACEHOLDER
 
-USER, ASSISTANT = ("human", "user"), ("gpt", "assistant")
+USER, ASSISTANT = ("human", "user"), ("gpt", "assistant", "model", "bot", "chatgpt")
+COLUMNS = ("conversations", "messages", "conversation", "texts", "dialogue", "chat", "prompt")
+"""Names of columns that may hold a conversation, the likeliest first."""
 _HINT = re.compile(r"\A\s*Hint:[^\n]*(?:\n|\Z)")
 _QUESTION = re.compile(r"\A\s*Question:\s*", re.I)
 _CHOICES = re.compile(r"\n\s*(?:Choices|Options):[ \t]*", re.I)
@@ -27,37 +33,95 @@ _LETTER_PLEASE = re.compile(
     re.I,
 )
 _ANSWER = re.compile(r"\A\s*(?:the (?:correct )?answer is\b\s*:?|answer\s*:)\s*", re.I)
+_AT_AN_END = re.compile(r"\A(?:\s*<image>)+|(?:<image>\s*)+\Z")
+
+
+@dataclass
+class Turn:
+    """What one side said, with the images that its parts hold themselves."""
+
+    role: str
+    text: str
+    images: list[Any]
 
 
 def conversation_rows(row: Row) -> Iterator[Row | Unreadable]:
     """One row with question, choices and answer for each pair of turns; the images go with each."""
     column = "conversations" if "conversations" in row else "messages"
-    turns = row.get(column)
+    turns = turns_of(row.get(column))
     rest = {k: v for k, v in row.items() if k != column}
-    if not isinstance(turns, list) or not all(isinstance(turn, Mapping) for turn in turns):
+    if turns is None:
         yield Unreadable(raw_text(row), "no conversation")
         return
-    said = [(str(_of(turn, "from", "role")), _of(turn, "value", "content")) for turn in turns]
-    pairs = [
-        (asked, answered)
-        for (one, asked), (other, answered) in pairwise(said)
-        if one in USER and other in ASSISTANT
-    ]
+    pairs = _pairs(turns)
     if not pairs:
         yield Unreadable(raw_text(row), "conversation without a question and its answer")
     for asked, answered in pairs:
-        question, choices = taken_apart(str(asked))
+        question, choices = taken_apart(asked.text)
         yield {
             **rest,
             "question": question,
             "choices": choices,
-            "answer": stated_answer(str(answered)),
+            "answer": stated_answer(answered.text),
         }
 
 
-def taken_apart(text: str) -> tuple[str, list[str]]:
+def asked_rows(
+    row: Row, column: str, images: str | None, answer: str | None
+) -> Iterator[Row | Unreadable]:
+    """The same for data of any origin: each question with the images that it is about.
+
+    `images` and `answer` are the row's own columns of these, where it has them: then a conversation
+    may end with a question. What the assistant said stands in `response`. A turn with placeholders is
+    about its own images, one without about all that were shown before.
+    """
+    turns = turns_of(row.get(column))
+    rest = {k: v for k, v in row.items() if k not in (column, images)}
+    if turns is None:
+        yield Unreadable(raw_text(row), f"no conversation (in {column!r})")
+        return
+    given = row.get(images) if images else None
+    shown = _shown(turns, given if isinstance(given, list) else [] if given is None else [given])
+    rest |= {"system": turns[0].text} if turns and turns[0].role == "system" else {}
+    pairs = _pairs(turns)
+    if not pairs and answer and (last := [t for t in turns if t.role in USER][-1:]):
+        pairs = [(last[0], Turn("assistant", "", []))]
+    if not pairs:
+        yield Unreadable(raw_text(row), "conversation without a question and its answer")
+    for asked, answered in pairs:
+        question, choices = taken_apart(_markers_needed(asked.text), keep_markers=True)
+        made = {**rest, "question": question, "images": shown[id(asked)]}
+        made |= {"choices": choices} if choices or "choices" not in rest else {}
+        made |= {"answer": stated_answer(answered.text)} if answer is None else {}
+        yield made | ({"response": answered.text} if answered.text else {})
+
+
+def turns_of(value: Any) -> list[Turn] | None:
+    """The turns of a cell; None where it is no conversation."""
+    if isinstance(value, str) and value[:1] == "[":
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return None
+    if not isinstance(value, list) or not value:
+        return None
+    turns: list[Turn] = []
+    for turn in value:
+        if isinstance(turn, Mapping) and ("user" in turn and "assistant" in turn):
+            turns += [_turn("user", turn["user"]), _turn("assistant", turn["assistant"])]
+        elif isinstance(turn, Mapping):
+            role = str(_of(turn, "from", "role")).lower()
+            turns.append(_turn(role, _of(turn, "value", "content")))
+        elif isinstance(turn, list | tuple) and len(turn) == 2:
+            turns += [_turn("user", turn[0]), _turn("assistant", turn[1])]
+        else:
+            return None
+    return turns
+
+
+def taken_apart(text: str, *, keep_markers: bool = False) -> tuple[str, list[str]]:
     """(question, choices) of what the user said."""
-    text = text.replace("<image>", "").strip()
+    text = (text if keep_markers else text.replace(PLACEHOLDER, "")).strip()
     text = _QUESTION.sub("", _HINT.sub("", text), count=1)
     text = _LETTER_PLEASE.sub("", text).strip()
     head, *tail = _CHOICES.split(text, maxsplit=1)
@@ -73,6 +137,58 @@ def stated_answer(text: str) -> str:
     if re.fullmatch(r"\(?[A-Z]\)?\.", stated):
         return stated.strip("().")
     return stated[:-1] if stated.endswith(".") and not stated[:-1].count(".") else stated
+
+
+def _turn(role: str, content: Any) -> Turn:
+    """A turn of text, or of OpenAI's parts: an image among them leaves a placeholder."""
+    if not isinstance(content, list | tuple):
+        return Turn(role, str(content), [])
+    texts: list[str] = []
+    images: list[Any] = []
+    for part in content:
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, Mapping) and isinstance(part.get("text"), str):
+            texts.append(part["text"])
+        elif isinstance(part, Mapping) and "image" in str(part.get("type", "image")):
+            texts.append(PLACEHOLDER)
+            held = _of(part, "image_url", "image", "url", "path", "source", "data")
+            images += [held] if held != "" else []
+    return Turn(role, "".join(texts), images)
+
+
+def _shown(turns: list[Turn], given: list[Any]) -> dict[int, list[Any]]:
+    """The images of each turn (by its `id`): its own, else all that were shown before it."""
+    marked = sum(turn.text.count(PLACEHOLDER) for turn in turns)
+    held = sum(len(turn.images) for turn in turns)
+    each = bool(marked) and (marked == held or marked == len(given))
+    left, before = list(given), list[Any]()
+    found: dict[int, list[Any]] = {}
+    for turn in turns:
+        count = turn.text.count(PLACEHOLDER)
+        own = turn.images
+        if each and not held:
+            own, left = left[:count], left[count:]
+        before += own
+        found[id(turn)] = own if own else list(before)
+    if not each:
+        everything = [*given, *(image for turn in turns for image in turn.images)]
+        return dict.fromkeys(found, everything)
+    return found
+
+
+def _markers_needed(text: str) -> str:
+    """Without placeholders that only stand before or behind the text, where images go anyway."""
+    bare = _AT_AN_END.sub("", text).strip()
+    return text if PLACEHOLDER in bare else bare
+
+
+def _pairs(turns: list[Turn]) -> list[tuple[Turn, Turn]]:
+    return [
+        (one, other)
+        for one, other in pairwise(turns)
+        if one.role in USER and other.role in ASSISTANT
+    ]
 
 
 def _lettered(text: str) -> list[str]:

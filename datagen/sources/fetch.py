@@ -14,8 +14,8 @@ import time
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from datagen.sources.record import BadRow
-from vlt.image_check import MAX_BYTES
+from vlt.datagen.sources.record import BadRow
+from vlt.images.inspect import MAX_BYTES
 
 SILENCE, WHOLE = 15.0, 60.0
 """Seconds without a byte, and for the whole image."""

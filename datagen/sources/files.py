@@ -1,45 +1,51 @@
-"""Sources on this machine: JSONL, JSON, CSV, Parquet, and folders that hold one of them."""
+"""Sources on this machine: a file, files that a pattern matches, or a folder."""
 
 from __future__ import annotations
 
-import csv
+import glob
 import hashlib
-import io
-import json
-import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from datagen.sources.record import BadRow, ImageFile, Row, Unreadable, image_refs
+from vlt.datagen.sources.folders import Found, look_into
+from vlt.datagen.sources.formats import ENDINGS, Format, ending_of, format_of, stem_of
+from vlt.datagen.sources.formats.documents import document, json_rows
+from vlt.datagen.sources.formats.parquet import open_parquet
+from vlt.datagen.sources.images_of import image_refs
+from vlt.datagen.sources.paths import Folders, ImageFile
+from vlt.datagen.sources.record import images_cell
+from vlt.datagen.sources.row import BadRow, Row, Unreadable
+from vlt.datagen.sources.shards import in_order, missing_parts
 from vlt.errors import UsageError, UserError
 
-ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
-METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
-MAX_LINE = 64 << 20
 PEEK = 1_000
 """Rows looked at for the columns of a file without a schema."""
-BATCH_BYTES = 16 << 20
+ITEM_IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 
 
 class FileSource:
-    """Rows of one or several files of one kind; image paths are relative to `folder`."""
+    """Rows of one or several files of one kind."""
 
-    def __init__(self, name: str, files: Sequence[Path], folder: Path):
-        self.name, self.files = name, list(files)
-        self.folder: Path | None = folder
+    as_it_is = False
+
+    def __init__(self, name: str, files: Sequence[Path], folder: Folders, split: str | None = None):
+        self.name, self.files, self.split = name, list(files), split
+        self.folder: Folders | None = folder
         self.where = f"{str(self.files[0])!r}"
         self.description: dict[str, Any] = {}
+        missing = missing_parts(self.files)
+        self.notes = [f"{self.where}: {missing}"] if missing else []
+        if len(self.files) > 1:
+            self.notes.append(f"{len(self.files):,} files, {files[0].name} to {files[-1].name}")
 
     def columns(self) -> list[str]:
         """The names of the columns; raises UserError where nothing can be read."""
-        if self._ending == ".parquet":
-            return list(_open_parquet(self.files[0]).schema_arrow.names)
+        if told := self._format.columns:
+            return told(self.files[0])
         seen: dict[str, None] = {}
         first: Unreadable | None = None
         for _, row in zip(range(PEEK), self.rows(), strict=False):
@@ -56,227 +62,173 @@ class FileSource:
     def rows(self, leave_out: Sequence[str] = ()) -> Iterator[Row | Unreadable]:
         """The rows, in order; columns of Parquet that are in `leave_out` are not read."""
         for file in self.files:
-            if self._ending == ".parquet":
-                yield from _parquet_rows(file, leave_out)
-            elif self._ending == ".json":
-                yield from _json_rows(file)
-            elif self._ending in (".csv", ".tsv"):
-                yield from _csv_rows(file, "\t" if self._ending == ".tsv" else ",")
+            if self.split is not None:
+                yield from json_rows(file, self.split)
             else:
-                yield from _jsonl_rows(file)
+                format = format_of(file)
+                assert format is not None, "no file is taken that cannot be read"
+                yield from format.rows(file, leave_out)
 
-    def identity(self, columns: Mapping[str, str]) -> dict[str, Any]:
-        """The digest of the files, and of names, sizes and times of the images they refer to."""
+    def identity(
+        self, columns: Mapping[str, str], rows: Iterable[Row | Unreadable] | None = None
+    ) -> dict[str, Any]:
+        """The digest of the files, and of names, sizes and times of the images they refer to.
+
+        `rows` are the file's where a layout has changed them.
+        """
         digest = hashlib.sha256()
         for file in self.files:
             with open(file, "rb") as opened:
                 digest.update(hashlib.file_digest(opened, "sha256").digest())
-        for image in self._image_files(columns):
-            try:
-                stat = os.stat(image.path)
-                state = f"{stat.st_size}\0{stat.st_mtime_ns}"
-            except OSError:
-                state = "missing"
-            digest.update(f"{image.shown}\0{state}\n".encode(errors="replace"))
-        return {"digest": digest.hexdigest()}
+        for image in self._image_files(columns, self.rows() if rows is None else rows):
+            digest.update(f"{image.shown}\0{state_of(image)}\n".encode(errors="replace"))
+        part = {"split": self.split} if self.split is not None else {}
+        return {"digest": digest.hexdigest(), **part}
 
     @property
-    def _ending(self) -> str:
-        return self.files[0].suffix.lower()
+    def _format(self) -> Format:
+        format = format_of(self.files[0])
+        assert format is not None, "no file is taken that cannot be read"
+        return format
 
-    def _image_files(self, columns: Mapping[str, str]) -> Iterator[ImageFile]:
-        column = columns["images"]
-        if self._ending == ".parquet" and not _may_be_paths(
-            _open_parquet(self.files[0]).schema_arrow.field(column).type
-        ):
+    def _image_files(
+        self, columns: Mapping[str, str], rows: Iterable[Row | Unreadable]
+    ) -> Iterator[ImageFile]:
+        column = columns.get("images")
+        if column is None or ending_of(self.files[0]) == ".tar":
             return
-        for row in self.rows():
-            if isinstance(row, Unreadable) or row.get(column) is None:
+        if ending_of(self.files[0]) == ".parquet":
+            schema = open_parquet(self.files[0]).schema_arrow
+            if column in schema.names and not _may_be_paths(schema.field(column).type):
+                return
+        for row in rows:
+            if isinstance(row, Unreadable):
                 continue
             try:
-                found = image_refs(row[column], self.folder)
+                found = image_refs(images_cell(row, columns), self.folder)
             except BadRow:
                 continue
             yield from (image for image in found if isinstance(image, ImageFile))
 
 
-def open_path(path: Path, split: str | None, folder: Path | None) -> FileSource:
+class ItemFiles(FileSource):
+    """A folder in which each JSON file is one row; its image may lie beside it under its name."""
+
+    def columns(self) -> list[str]:
+        """The names of the columns that the files' objects have."""
+        return list(
+            dict.fromkeys(n for _, r in zip(range(PEEK), self._all(), strict=False) for n in r)
+        )
+
+    def rows(self, leave_out: Sequence[str] = ()) -> Iterator[Row | Unreadable]:  # noqa: ARG002
+        """A row for each file, in the order of their names; a broken file is Unreadable."""
+        for file in self.files:
+            try:
+                rows = document(file)
+            except UserError as error:
+                yield Unreadable(file.name, f"broken JSON ({file.name}: {error})")
+                continue
+            yield from (self._placed(file, row) for row in rows if isinstance(row, dict))
+
+    def _all(self) -> Iterator[Row]:
+        return (row for row in self.rows() if not isinstance(row, Unreadable))
+
+    def _placed(self, file: Path, row: dict[str, Any]) -> Row:
+        """The row with paths of images from the folder that all files lie in."""
+        assert self.folder is not None
+        below = os.path.relpath(file.parent, self.folder.roots[-1])
+        placed = {"id": stem_of(file) if below == "." else f"{below}/{stem_of(file)}", **row}
+        for name, value in row.items():
+            if isinstance(value, str) and len(value) < 500 and (file.parent / value).is_file():
+                placed[name] = os.path.normpath(os.path.join(below, value))
+        beside = [e for e in ITEM_IMAGES if file.with_name(stem_of(file) + e).is_file()]
+        if beside and "image" not in placed:
+            placed["image"] = os.path.normpath(os.path.join(below, stem_of(file) + beside[0]))
+        return placed
+
+
+def open_path(
+    path: Path,
+    split: str | None,
+    folder: Path | None,
+    config: str | None = None,
+    *,
+    above: Path | None = None,
+) -> FileSource:
     """The source that a file or a folder is; `folder` is where image paths begin, if elsewhere.
+
+    `above` is a folder around it, from which image paths may begin, too.
 
     Raises UserError and UsageError, one sentence each.
     """
-    files, base, name = ([path], path.parent, path.stem) if path.is_file() else _in(path, split)
-    if path.is_file() and split:
-        raise UsageError(f"{str(path)!r} is one file and has no splits; leave out --split")
-    ending = files[0].suffix.lower()
-    if ending not in ENDINGS:
-        raise UsageError(
-            f"{str(path)!r} is none of {', '.join(ENDINGS)}; convert it to one of them"
-        )
+    if path.is_file():
+        return _one_file(path, split, folder, config)
+    found = look_into(path, split, config)
+    return _source(path.absolute().name, found, path, folder, above=above)
+
+
+def open_pattern(pattern: str, split: str | None, folder: Path | None) -> FileSource | None:
+    """The files that a pattern (`data/*.jsonl`) matches, as one source; None where it matches none."""
+    matched = [Path(p) for p in glob.glob(pattern, recursive=True)]
+    files = in_order([p for p in matched if p.is_file() and not p.name.startswith(".")])
+    if not files:
+        return None
+    if split:
+        raise UsageError(f"{pattern!r} is a pattern and has no splits; leave out --split")
     for file in files:
+        if format_of(file) is None or ending_of(file) != ending_of(files[0]):
+            raise UsageError(
+                f"{pattern!r} matches {str(file)!r} beside {str(files[0])!r}; a pattern must match "
+                f"files of one kind of {', '.join(ENDINGS)}"
+            )
+    base = Path(os.path.commonpath([file.parent.absolute() for file in files]))
+    name = Path(pattern.split("*")[0].split("?")[0].rstrip("/-_.") or ".").absolute().name
+    return _source(name, Found(files, base), base, folder)
+
+
+def _one_file(path: Path, split: str | None, folder: Path | None, config: str | None) -> FileSource:
+    if config:
+        raise UsageError(f"{str(path)!r} is one file; leave out --config")
+    if format_of(path) is None:
+        raise UsageError(
+            f"{str(path)!r} is none of {', '.join(ENDINGS)} (also .gz, .bz2, .xz, .zst); convert "
+            "it to one of them"
+        )
+    if split and ending_of(path) != ".json":
+        raise UsageError(f"{str(path)!r} is one file and has no splits; leave out --split")
+    found = Found([path], path.parent)
+    return _source(stem_of(path), found, path.parent, folder, split)
+
+
+def _source(
+    name: str,
+    found: Found,
+    named: Path,
+    folder: Path | None,
+    split: str | None = None,
+    *,
+    above: Path | None = None,
+) -> FileSource:
+    for file in found.files:
         if not file.stat().st_size:
             raise UserError(f"{str(file)!r} is empty; there is nothing to import")
-    return FileSource(name, files, (folder or base).absolute())
+    beside = found.files[0].parent if len({f.parent for f in found.files}) == 1 else None
+    folders = Folders.of(folder, found.base, beside, named if named.is_dir() else None, above)
+    if found.one_item_each:
+        return ItemFiles(name, found.files, Folders.of(folder, found.base))
+    return FileSource(name, found.files, folders, split)
 
 
-def _in(path: Path, split: str | None) -> tuple[list[Path], Path, str]:
-    """(files, where image paths begin, name) of a folder: image folder, Parquet shards or one file."""
-    name = path.absolute().name
-    for place in (path / split, path) if split else (path, path / "train"):
-        for metadata in METADATA:
-            if (place / metadata).is_file() and (place != path or not split):
-                return [place / metadata], place, name
-    shards = sorted(path.glob("*.parquet")) or sorted(path.rglob("*.parquet"))
-    if shards:
-        return _of_split(shards, path, split), path, name
-    found = [f for ending in ENDINGS for f in sorted(path.glob(f"*{ending}"))]
-    if split:
-        found = [f for f in found if f.stem == split]
-    if len(found) == 1:
-        return found, path, name
-    if found:
-        raise UsageError(
-            f"folder {str(path)!r} holds several files of rows ({', '.join(f.name for f in found)}); "
-            "name one of them"
-        )
-    raise UserError(
-        f"folder {str(path)!r} has no metadata.jsonl, metadata.csv or Parquet files"
-        + (f" of split {split!r}" if split else "")
-        + "; an image folder needs a metadata file with file_name, question and answer"
-    )
-
-
-def _of_split(shards: list[Path], path: Path, split: str | None) -> list[Path]:
-    """The shards of one split, whose names start with it as the Hub has them (train-00000-of-2)."""
-    splits: dict[str, list[Path]] = {}
-    for shard in shards:
-        inner = shard.relative_to(path).parts
-        named = shard.stem.split("-")[0]
-        known = [p for p in inner[:-1] if p in ("train", "test", "validation")]
-        splits.setdefault(known[0] if known else named, []).append(shard)
-    if split is None and len(splits) == 1:
-        return shards
-    wanted = split or "train"
-    if wanted not in splits:
-        raise UsageError(
-            f"folder {str(path)!r} has the splits {', '.join(splits)}; name one: --split"
-        )
-    return splits[wanted]
-
-
-def _jsonl_rows(file: Path) -> Iterator[Row | Unreadable]:
-    with open(file, "rb") as opened:
-        number = 0
-        while line := opened.readline(MAX_LINE):
-            number += 1
-            if not line.endswith(b"\n") and len(line) == MAX_LINE:
-                start = line[:200]
-                while (more := opened.readline(MAX_LINE)) and not more.endswith(b"\n"):
-                    pass
-                reason = f"line is too long (line {number}, more than {MAX_LINE:,} bytes)"
-                yield Unreadable(start.decode(errors="replace"), reason)
-                continue
-            if number == 1:
-                line = line.removeprefix(b"\xef\xbb\xbf")
-            if line.strip():
-                yield _json_row(line, number)
-
-
-def _json_row(line: bytes, number: int) -> Row | Unreadable:
-    try:
-        row = orjson.loads(line)
-    except ValueError as error:
+def state_of(image: ImageFile) -> str:
+    """Size and time of the file, wherever it is found."""
+    for path in (image.path, None):
+        path = path or image.elsewhere()
         try:
-            text = line.decode()
-        except UnicodeDecodeError:
-            return Unreadable(line[:4000].decode(errors="replace"), f"not UTF-8 (line {number})")
-        try:
-            row = json.loads(text)  # takes the NaN that Python writes
-        except (ValueError, RecursionError):
-            words = str(error).split(":")[0]
-            return Unreadable(text[:4000], f"broken JSON (line {number}: {words})")
-    if not isinstance(row, dict):
-        reason = f"no JSON object (line {number} is a {type(row).__name__})"
-        return Unreadable(line[:4000].decode(errors="replace"), reason)
-    return row
-
-
-def _json_rows(file: Path) -> Iterator[Row | Unreadable]:
-    """A list of objects in one file, as LLaVA-like data have it; or JSONL under another name."""
-    with open(file, "rb") as opened:
-        start = opened.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    if start != b"[":
-        yield from _jsonl_rows(file)
-        return
-    try:
-        rows = json.loads(file.read_bytes())
-    except UnicodeDecodeError:
-        raise UserError(f"{str(file)!r} is not UTF-8; save it as UTF-8") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(
-            f"{str(file)!r} is broken JSON ({error}); mend it, or write JSONL"
-        ) from None
-    for number, row in enumerate(rows, 1):
-        if isinstance(row, dict):
-            yield row
-        else:
-            yield Unreadable(str(row)[:4000], f"no JSON object (number {number})")
-
-
-def _csv_rows(file: Path, delimiter: str) -> Iterator[Row | Unreadable]:
-    csv.field_size_limit(MAX_LINE)
-    with open(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as opened:
-        reader = csv.reader(opened, delimiter=delimiter)
-        header = next(reader, [])
-        if len(set(header)) != len(header) or not any(header):
-            raise UserError(f"the first line of {str(file)!r} does not name its columns, each once")
-        while True:
-            try:
-                cells = next(reader, None)
-            except csv.Error as error:
-                yield Unreadable("", f"broken CSV (line {reader.line_num}: {error})")
-                continue
-            if cells is None:
-                return
-            if cells:
-                yield _csv_row(header, cells, reader.line_num)
-
-
-def _csv_row(header: list[str], cells: list[str], line: int) -> Row | Unreadable:
-    text = io.StringIO()
-    if len(cells) != len(header):
-        csv.writer(text).writerow(cells)
-        shown = text.getvalue().encode(errors="replace").decode()[:4000]
-        return Unreadable(shown, f"wrong number of cells (line {line}: {len(cells)})")
-    try:
-        "".join(cells).encode()
-    except UnicodeEncodeError:
-        shown = ",".join(cells)[:4000].encode(errors="replace").decode()
-        return Unreadable(shown, f"not UTF-8 (line {line})")
-    return {name: cell or None for name, cell in zip(header, cells, strict=True)}
-
-
-def _open_parquet(file: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(file, buffer_size=1 << 20)
-    except (pa.ArrowException, OSError) as error:
-        words = str(error).split("\n")[0]
-        raise UserError(f"{str(file)!r} is no Parquet file ({words})") from None
-
-
-def _parquet_rows(file: Path, leave_out: Sequence[str]) -> Iterator[Row | Unreadable]:
-    with _open_parquet(file) as opened:
-        columns = [n for n in opened.schema_arrow.names if n not in leave_out]
-        meta = opened.metadata
-        size = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
-        rows = max(1, min(1_000, math.floor(BATCH_BYTES / max(1, size / max(1, meta.num_rows)))))
-        try:
-            for group in range(meta.num_row_groups):  # all at once, Arrow would hold on to many
-                for batch in opened.iter_batches(rows, row_groups=[group], columns=columns):
-                    yield from batch.to_pylist()
-        except (pa.ArrowException, OSError) as error:
-            words = str(error).split("\n")[0]
-            raise UserError(f"{str(file)!r} is damaged ({words}); fetch it again") from None
+            stat = os.stat(path or "")
+        except OSError:
+            continue
+        return f"{stat.st_size}\0{stat.st_mtime_ns}"
+    return "missing"
 
 
 def _may_be_paths(type: pa.DataType) -> bool:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datagen.sources.conversations import conversation_rows
-from datagen.sources.record import Row, Unreadable
+from vlt.datagen.sources.conversations import conversation_rows
+from vlt.datagen.sources.row import Row, Unreadable
 from vlt.errors import UsageError
 
 ONEVISION = "lmms-lab/LLaVA-OneVision-Data"
@@ -112,6 +112,7 @@ class KnownSource:
         split: str | None = None,
         config: str | None = None,
         revision: str | None = None,
+        folder: Path | None = None,
     ):
         unknown = settings.keys() - {"path"}
         if unknown:
@@ -121,43 +122,57 @@ class KnownSource:
         self.known = known
         self.name = known.name
         self.description: dict[str, Any] = {"license": known.license, "hub": known.repo}
-        self.origin = self._origin(settings.get("path"), split, config, revision)
+        self.origin = self._origin(settings.get("path"), split, config, revision, folder)
         self.where, self.folder = self.origin.where, self.origin.folder
+        self.notes = self.origin.notes
+        self._there: list[str] = self.origin.columns()
+        self.as_it_is = self.known.layout == "columns" or self._has_conversations
+        """False for a copy in its first authors' layout, which is read as any other file."""
+
+    @property
+    def _has_conversations(self) -> bool:
+        return bool({"conversations", "messages"} & set(self._there))
 
     def columns(self) -> list[str]:
         """Those of an item where conversations are taken apart, else the dataset's own."""
-        found: list[str] = self.origin.columns()
-        if self.known.layout == "columns":
+        found = self._there
+        if self.known.layout == "columns" or not self._has_conversations:
             return found
         kept = [c for c in found if c not in ("conversations", "messages")]
         return [*kept, "question", "choices", "answer"]
 
     def rows(self, leave_out: Sequence[str] = ()) -> Iterator[Row | Unreadable]:
         """The rows; one for each question of a conversation."""
+        taken_apart = self.known.layout != "columns" and self._has_conversations
         for row in self.origin.rows(leave_out):
-            if isinstance(row, Unreadable) or self.known.layout == "columns":
+            if isinstance(row, Unreadable) or not taken_apart:
                 yield row
             else:
                 yield from conversation_rows(row)
 
     def identity(self, columns: Mapping[str, str]) -> dict[str, Any]:
         """Where it is from, and the version of the rules that take a conversation apart."""
-        layout = {} if self.known.layout == "columns" else {"conversations": 1}
+        apart = self.known.layout != "columns" and self._has_conversations
+        layout = {"conversations": 1} if apart else {}
         return {**self.origin.identity(columns), **layout}
 
     def _origin(
-        self, path: str | None, split: str | None, config: str | None, revision: str | None
+        self,
+        path: str | None,
+        split: str | None,
+        config: str | None,
+        revision: str | None,
+        folder: Path | None,
     ) -> Any:
         split, config = split or self.known.split, config or self.known.config
         if path is None:
-            from datagen.sources.hub import HubSource
+            from vlt.datagen.sources.repository import HubSource
 
+            if folder:
+                raise UsageError(
+                    f"source {self.name!r} has its images on the Hub; leave out --image-root"
+                )
             return HubSource(self.known.repo, split, config, revision)
-        from datagen.sources.files import open_path
+        from vlt.datagen.sources.copies import open_copy
 
-        if not Path(path).exists():
-            raise UsageError(f"source {self.name!r}: --set path={path} is no file or folder")
-        place = Path(path)
-        if config and (place / config).is_dir():
-            place /= config
-        return open_path(place, None if place.is_file() else split, None)
+        return open_copy(f"source {self.name!r}", path, split, config, folder)

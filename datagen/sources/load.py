@@ -9,11 +9,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from datagen.sources.fetch import fetch_image
-from datagen.sources.record import BadRow, ImageFile, ImageRef, Record, Row, Unreadable
-from vlt.image_check import MAX_BYTES
-from vlt.images import BadImage, ImageStore, Inspected
-from vlt.images_apart import CORES, ImagesApart
+from vlt.datagen.sources.fetch import fetch_image
+from vlt.datagen.sources.formats.opened import LFS
+from vlt.datagen.sources.images_of import ImageRef
+from vlt.datagen.sources.paths import ImageFile
+from vlt.datagen.sources.record import BadRow, Record, Row, Unreadable
+from vlt.images.inspect import MAX_BYTES
+from vlt.images.pool import CORES, ImagesApart
+from vlt.images.store import BadImage, ImageStore, Inspected
 
 BATCH_ROWS, BATCH_BYTES = 32, 4 << 20
 """Rows whose images are inspected together; what is told to another process costs time by the message."""
@@ -111,14 +114,27 @@ def _read(ref: ImageFile | str, private: bool) -> bytes:
     if isinstance(ref, str):
         return fetch_image(ref, private=private)
     try:
-        # A pipe would be waited for and a device read for ever: look before opening.
-        found = os.stat(ref.path)
-        if not stat.S_ISREG(found.st_mode):
-            raise BadRow(f"image is no file: {ref.shown}")
-        with open(ref.path, "rb", buffering=0) as opened:
-            # One byte more than may be: then it is too big, whatever the file system says.
-            return opened.read(min(found.st_size, MAX_BYTES) + 1)
+        return _read_file(ref.path, ref.shown)
     except FileNotFoundError:
-        raise BadRow(f"image file not found: {ref.shown}") from None
+        found = ref.elsewhere()
     except OSError as error:
         raise BadRow(f"image file cannot be read: {error.strerror} {ref.shown}") from None
+    if found is None:
+        raise BadRow(f"image file not found: {ref.shown}")
+    try:
+        return _read_file(found, ref.shown)
+    except OSError as error:
+        raise BadRow(f"image file cannot be read: {error.strerror} {ref.shown}") from None
+
+
+def _read_file(path: str, shown: str) -> bytes:
+    # A pipe would be waited for and a device read for ever: look before opening.
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise BadRow(f"image is no file: {shown}")
+    with open(path, "rb", buffering=0) as opened:
+        # One byte more than may be: then it is too big, whatever the file system says.
+        data = opened.read(min(found.st_size, MAX_BYTES) + 1)
+    if data.startswith(LFS):
+        raise BadRow(f"image is a Git LFS pointer (fetch it with `git lfs pull`): {shown}")
+    return data

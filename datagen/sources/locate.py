@@ -7,9 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from datagen.sources.files import ENDINGS, open_path
-from datagen.sources.record import Row, Unreadable
+from vlt.datagen.sources.files import open_path, open_pattern
+from vlt.datagen.sources.formats import ENDINGS
+from vlt.datagen.sources.function import FunctionSource
+from vlt.datagen.sources.paths import Folders
+from vlt.datagen.sources.row import Row, Unreadable
 from vlt.errors import UsageError, UserError
+from vlt.plugins import entry_points, is_path, resolve
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -21,8 +25,12 @@ class Source(Protocol):
     """What stands in the column `source` of rows that do not say it themselves."""
     where: str
     """How messages call it."""
-    folder: Path | None
+    folder: Folders | None
     """Where image paths begin; None where there are none."""
+    notes: list[str]
+    """What the user should know of what was found: files that are missing, a guess."""
+    as_it_is: bool
+    """Whether the rows are exactly an item's already, so that no layout is looked for in them."""
     description: dict[str, Any]
     """Beside identity, what is worth a line in the manifest: licence, where the facts are from."""
 
@@ -49,26 +57,32 @@ def open_source(
     settings: Mapping[str, Any] | None = None,
 ) -> Source:
     """What `source` names; raises UserError or UsageError with one sentence."""
-    from datagen.sources.named import NAMED
+    from vlt.datagen.sources.named import NAMED
 
     path = Path(source).expanduser()
-    hub_only = [name for name, v in (("--config", config), ("--revision", revision)) if v]
     if source in NAMED:
         where = {"split": split, "config": config, "revision": revision}
-        return NAMED[source](dict(settings or {}), **where)
+        return NAMED[source](dict(settings or {}), folder=folder, **where)
+    if is_path(source) or source in entry_points("source"):
+        given = [n for n, v in (("split", split), ("config", config), ("revision", revision)) if v]
+        if given:
+            raise UsageError(f"{source!r} takes no --{given[0]}; give its settings with --set")
+        return FunctionSource(resolve(source, "source"), settings or {}, folder)
     if settings:
         raise UsageError(
             f"source {source!r} takes no settings; only sources with a name do (see `vlt sources`)"
         )
     if path.exists():
-        if hub_only:
-            raise UsageError(f"{source!r} is here and not on the Hub; leave out {hub_only[0]}")
-        return open_path(path, split, folder)
+        if revision:
+            raise UsageError(f"{source!r} is here and not on the Hub; leave out --revision")
+        return open_path(path, split, folder, config)
+    if any(sign in source for sign in "*?[") and (found := open_pattern(str(path), split, folder)):
+        return found
     if HUB_ID.fullmatch(source) and path.suffix.lower() not in ENDINGS:
-        from datagen.sources.hub import HubSource
+        from vlt.datagen.sources.repository import HubSource
 
         return HubSource(source, split, config, revision)
     raise UserError(
-        f"no source {source!r}: it is no file or folder, no Hub id (user/name) and no name that "
-        "`vlt sources` lists"
+        f"no source {source!r}: it is no file, folder or pattern, no function (file.py:name), no Hub "
+        "id (user/name) and no name that `vlt sources` lists"
     )

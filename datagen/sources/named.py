@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datagen.benchmarks.catalog import BENCHMARKS, Benchmark
-from datagen.benchmarks.source import BenchmarkSource
-from datagen.sources.known import KNOWN, Known, KnownSource
-from datagen.sources.record import Row, Unreadable
+from vlt.datagen.benchmarks.catalog import BENCHMARKS, Benchmark
+from vlt.datagen.benchmarks.source import BenchmarkSource
+from vlt.datagen.sources.known import KNOWN, Known, KnownSource
+from vlt.datagen.sources.paths import Folders
+from vlt.datagen.sources.row import Row, Unreadable
 from vlt.errors import UsageError, UserError
 
 
@@ -17,7 +18,8 @@ class Miniature:
     """The drawn world of the demo: n pictures with questions of certain families."""
 
     name = where = "miniature"
-    folder: Path | None = None
+    folder: Folders | None = None
+    as_it_is = True
     DEFAULTS: Mapping[str, Any] = {"n": 256, "families": None, "split": "train", "seed": 0}
 
     def __init__(self, settings: Mapping[str, Any]):
@@ -35,12 +37,13 @@ class Miniature:
                     f"source 'miniature': {number} = {value!r} is not right; give a whole number"
                 )
         if self.settings["families"] is None:
-            from datagen.miniature.questions import FAMILIES
+            from vlt.datagen.miniature.questions import FAMILIES
 
             self.settings["families"] = list(FAMILIES)
         elif isinstance(self.settings["families"], str):
             self.settings["families"] = self.settings["families"].split(",")
         self.description: dict[str, Any] = {}
+        self.notes: list[str] = []
 
     def columns(self) -> list[str]:
         """The names of a record's fields."""
@@ -48,7 +51,7 @@ class Miniature:
 
     def rows(self, leave_out: Sequence[str] = ()) -> Iterator[Row | Unreadable]:
         """The world's records; they are drawn anew each time, and the same."""
-        from datagen.miniature.world import records
+        from vlt.datagen.miniature.world import records
 
         settings = dict(self.settings)
         n, seed = int(settings.pop("n")), int(settings.pop("seed"))
@@ -65,7 +68,9 @@ class Miniature:
 
         program = hashlib.sha256()
         for file in ("world.py", "questions.py"):
-            program.update((files("datagen.miniature") / file).read_bytes())
+            written = (files("vlt.datagen.miniature") / file).read_bytes()
+            # Where the package lies changes nothing that is drawn: 0.1 had it at the top.
+            program.update(written.replace(b"vlt.datagen", b"datagen"))
         return {"settings": self.settings, "program": program.hexdigest()}
 
 
@@ -77,12 +82,16 @@ def _benchmark(benchmark: Benchmark) -> Callable[..., BenchmarkSource]:
     return lambda settings, **where: BenchmarkSource(benchmark, settings, **where)
 
 
-def _miniature(settings: Mapping[str, Any], **where: str | None) -> Miniature:
+def _miniature(
+    settings: Mapping[str, Any], *, folder: Path | None = None, **where: str | None
+) -> Miniature:
     given = [name for name, value in where.items() if value]
     if given:
         raise UsageError(
             f"source 'miniature' takes no --{given[0]}; its split is --set split=heldout"
         )
+    if folder:
+        raise UsageError("source 'miniature' draws its images; leave out --image-root")
     return Miniature(settings)
 
 

@@ -2,55 +2,24 @@
 
 from __future__ import annotations
 
-import ast
-import base64
-import binascii
 import json
 import math
-import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from datagen.sources.columns import LETTERED
+from vlt.datagen.sources.choices import are_numbers, choices_of, in_columns, question_and_choices
+from vlt.datagen.sources.columns import IN_COLUMNS, LETTERED, NUMBERED, NUMBERED_NAMES
+from vlt.datagen.sources.images_of import ImageRef, image_refs
+from vlt.datagen.sources.paths import Folders
+from vlt.datagen.sources.row import MAX_TEXT, BadRow, Row, Unreadable, plain, raw_text
 from vlt.grade import extract
 
-Row = Mapping[str, Any]
-MAX_TEXT = 100_000
-"""Characters of a question, an answer or a choice; more is no question."""
+__all__ = ["BadRow", "Record", "Row", "Unreadable", "raw_text", "read_record"]
+
 MAX_META = 20_000
 """Characters of what is kept of one other column."""
-
-
-class BadRow(Exception):
-    """The row makes no item; `reason` says why, with what differs from row to row behind a colon."""
-
-    def __init__(self, reason: str):
-        super().__init__(reason)
-        self.reason = reason
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """Stands in for a row that could not even be read from its source."""
-
-    raw: str
-    reason: str
-
-
-class ImageFile(NamedTuple):
-    """An image's file."""
-
-    path: str
-    shown: str
-    """As the row has it, which is what messages say."""
-
-
-ImageRef = bytes | ImageFile | str
-"""The image's bytes, its file, or its URL."""
 
 
 @dataclass
@@ -66,51 +35,77 @@ class Record:
     counted: bool = False
     """Whether the choices are numbers: then a number as the answer is one of them, not a place."""
     meta: dict[str, Any] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)
+    """What the row says of a caption or a sample: caption, response, model, ... (see own.py)."""
 
 
-def read_record(row: Row, columns: Mapping[str, str], folder: Path | None) -> Record:
-    """The row's record; image paths lie under `folder`. Raises BadRow for what has the wrong type."""
+def read_record(
+    row: Row,
+    columns: Mapping[str, str],
+    folder: Folders | Path | None,
+    *,
+    as_it_is: bool = False,
+    more: tuple[str, ...] = (),
+) -> Record:
+    """The row's record; image paths lie under `folder`. Raises BadRow for what has the wrong type.
+
+    `as_it_is` leaves options in the question's text, where a benchmark's own prompt has them; `more`
+    are names of columns beside an item's.
+    """
 
     def cell(target: str) -> Any:
-        value = row.get(columns[target]) if target in columns else None
+        value = cell_of(row, columns[target]) if target in columns else None
         return None if isinstance(value, float) and math.isnan(value) else value
 
-    source, answer_type = cell("source"), cell("answer_type")
+    source, answer_type = _name(cell("source"), "source"), _name(cell("answer_type"), "answer type")
     meta = _meta(row, columns, cell("meta"))
     answer = cell("answer")
     if isinstance(answer, str) and ("<answer>" in answer or "\\boxed" in answer):
         meta["solution"], answer = answer[:MAX_META], extract(answer)
+    question = _text(cell("question"), "question")
+    lettered = columns.get("choices") == IN_COLUMNS
+    choices = in_columns(row, LETTERED) if lettered else choices_of(cell("choices"))
+    if not choices and not as_it_is and isinstance(answer, str):
+        question, choices = question_and_choices(question, answer)
     return Record(
-        question=_text(cell("question"), "question"),
-        choices=_lettered(row)
-        if columns.get("choices") == "A,B,..."
-        else _choices(cell("choices")),
+        question=question,
+        choices=choices,
         answer=answer,
-        answer_type=answer_type if isinstance(answer_type, str) and answer_type else None,
-        images=image_refs(cell("images"), folder),
-        source=source if isinstance(source, str) and source else None,
-        counted=_are_numbers(cell("choices")),
+        answer_type=answer_type,
+        images=image_refs(images_cell(row, columns), folder),
+        source=source,
+        counted=are_numbers(cell("choices")),
         meta=meta,
+        more={name: cell(name) for name in more},
     )
 
 
-def raw_text(row: Row | Unreadable, length: int = 2_000) -> str:
-    """The row as JSON for the meta of one that failed: bytes as their count, cut at `length`."""
-    if isinstance(row, Unreadable):
-        return row.raw[:length]
-    return json.dumps({k: _short(v, length) for k, v in row.items()}, ensure_ascii=True)[:length]
+def images_cell(row: Row, columns: Mapping[str, str]) -> Any:
+    """What the row says of its images: in their column, or in another that is known for them."""
+    column = columns.get("images")
+    if column is None:
+        return None
+    if column == NUMBERED:
+        return [row[name] for name in NUMBERED_NAMES if not _is_nothing(row.get(name))]
+    value = cell_of(row, column)
+    if not _is_nothing(value):
+        return value
+    also = columns.get("images too", "")
+    return next((row[n] for n in also.split(",") if n and not _is_nothing(row.get(n))), None)
 
 
-def _short(value: Any, length: int) -> Any:
-    if isinstance(value, bytes):
-        return f"<{len(value)} bytes>"
-    if isinstance(value, str):
-        return value[:length]
-    if isinstance(value, Mapping):
-        return {str(k): _short(v, length) for k, v in list(value.items())[:50]}
-    if isinstance(value, list | tuple):
-        return [_short(v, length) for v in value[:50]]
-    return value if isinstance(value, bool | int | float | None) else str(value)[:length]
+def cell_of(row: Row, column: str) -> Any:
+    """The value of a column; `a.b` is what stands under b in the object a."""
+    value = row.get(column)
+    if value is None and "." in column:
+        value = row
+        for part in column.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _text(value: Any, what: str) -> str:
@@ -122,133 +117,26 @@ def _text(value: Any, what: str) -> str:
         raise BadRow(f"{what} is empty")
     if len(value) > MAX_TEXT:
         raise BadRow(f"{what} is too long ({len(value):,} characters, at most {MAX_TEXT:,})")
+    return _valid(value, what).strip()
+
+
+def _name(value: Any, what: str) -> str | None:
+    return _valid(value, what) if isinstance(value, str) and value else None
+
+
+def _valid(text: str, what: str) -> str:
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError:
         raise BadRow(f"{what} is not valid Unicode") from None
-    return value.strip()
-
-
-def _choices(value: Any) -> list[str]:
-    """A list; a text that holds one (JSON or Python); {"A": ..., "B": ...}; {"text": [...]}."""
-    if isinstance(value, str) and value.strip()[:1] in ("[", "{", "("):
-        value = _literal(value.strip())
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return []
-    if isinstance(value, Mapping):
-        if "text" in value and isinstance(value["text"], list):
-            value = value["text"]
-        else:
-            value = [v for k, v in sorted(value.items()) if v is not None]
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
-        raise BadRow(f"choices are no list: {str(value)[:80]}")
-    return [_choice(choice) for choice in value]
-
-
-def _are_numbers(value: Any) -> bool:
-    return (
-        isinstance(value, list) and bool(value) and all(isinstance(v, int | float) for v in value)
-    )
-
-
-def _choice(value: Any) -> str:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    if isinstance(value, bytes | Mapping):
-        raise BadRow("choices are images")
-    return _text(value, "choice")
-
-
-def _lettered(row: Row) -> list[str]:
-    found = []
-    for letter in LETTERED:
-        value = row.get(letter)
-        if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
-            break
-        found.append(_choice(value))
-    return found
-
-
-def _literal(text: str) -> Any:
-    if len(text) > MAX_TEXT:
-        raise BadRow(f"choices are too long ({len(text):,} characters)")
-    for parse in (json.loads, ast.literal_eval):  # literal_eval builds values and runs nothing
-        try:
-            return parse(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-    raise BadRow(f"choices cannot be read: {text[:80]}")
-
-
-def image_refs(value: Any, folder: Path | None) -> list[ImageRef]:
-    """The images that a cell holds or names; raises BadRow for what can be no image."""
-    if value is None:
-        return []
-    if isinstance(value, str) and value.startswith("["):
-        value = _literal(value)
-    if isinstance(value, list | tuple):
-        return [_image(v, folder) for v in value if v is not None]
-    return [_image(value, folder)]
-
-
-def _image(value: Any, folder: Path | None) -> ImageRef:
-    if isinstance(value, Mapping):
-        value = value.get("bytes") or value.get("path") or value.get("url")
-    if isinstance(value, str) and value:
-        if value[:4].lower() == "http" and re.match(r"https?://", value, re.I):
-            return value
-        if value.startswith("data:"):
-            return _base64(value.partition(",")[2])
-        return _base64(value) if len(value) > 1000 else _file(value, folder)
-    if isinstance(value, bytes | bytearray):
-        return bytes(value)
-    if hasattr(value, "tobytes") and hasattr(
-        value, "save"
-    ):  # a PIL image from a builder of its own
-        return _encoded(value)
-    raise BadRow(f"image is no file, no bytes and no URL: {type(value).__name__}")
-
-
-def _file(value: str, folder: Path | None) -> ImageFile:
-    """The file under `folder`; links in it may lead elsewhere, the text of a path may not."""
-    if folder is None:
-        raise BadRow(f"image is a path where there is no folder: {value[:200]}")
-    if "\0" in value:
-        raise BadRow("image path holds a null character")
-    root = _normal(folder)
-    if value[0] == os.sep or ".." in value:
-        path = os.path.normpath(os.path.join(root, value))
-        if not path.startswith(root.rstrip(os.sep) + os.sep) and path != root:
-            raise BadRow(f"image path leads out of the folder: {value[:200]}")
-    else:
-        path = f"{root}{os.sep}{value}"
-    return ImageFile(path, value[:200])
-
-
-@lru_cache(maxsize=16)
-def _normal(folder: Path) -> str:
-    return os.path.normpath(folder)
-
-
-def _base64(text: str) -> bytes:
-    try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError):
-        raise BadRow("image text is no base64") from None
-
-
-def _encoded(image: Any) -> bytes:
-    import io
-
-    out = io.BytesIO()
-    image.save(out, "PNG")
-    return out.getvalue()
+    return text
 
 
 def _meta(row: Row, columns: Mapping[str, str], given: Any) -> dict[str, Any]:
     """All that the row says beside what an item holds, with `id` and the source's own meta in it."""
     used = {c for t, c in columns.items() if t not in ("id",)}
-    used |= set(LETTERED) if columns.get("choices") == "A,B,..." else set()
+    used |= set(LETTERED) if columns.get("choices") == IN_COLUMNS else set()
+    used |= set(NUMBERED_NAMES) if columns.get("images") == NUMBERED else set()
     meta = dict(given) if isinstance(given, Mapping) else {}
     if isinstance(given, str) and given:
         try:
@@ -259,7 +147,7 @@ def _meta(row: Row, columns: Mapping[str, str], given: Any) -> dict[str, Any]:
     for name, value in row.items():
         if name in used or value is None or isinstance(value, bytes):
             continue
-        value = _short(value, MAX_META)
+        value = plain(value, MAX_META)
         if len(json.dumps(value)) <= MAX_META:
             meta.setdefault(name, value)
     return meta

@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 
-from datagen.sources.check import gold
-from datagen.sources.locate import Source
-from datagen.sources.record import BadRow, Unreadable, read_record
+from vlt.datagen.sources.choices import choices_of, in_columns
+from vlt.datagen.sources.columns import IN_COLUMNS, LETTERED, NUMBERED, NUMBERED_NAMES
+from vlt.datagen.sources.gold import Counted, gold, how_counted, whole
+from vlt.datagen.sources.locate import Source
+from vlt.datagen.sources.record import cell_of, read_record
+from vlt.datagen.sources.row import BadRow, Row, Unreadable
 from vlt.errors import UsageError
 from vlt.grade import answer_type_of
 
 BATCH = 2_000
+LOOK, LOOK_FURTHER = 50, 1_000
+"""Rows by which it is told what whole numbers are; further where the first ones have any."""
 _ROWS = pa.schema(
     [
         ("place", pa.int64()),
@@ -31,32 +37,82 @@ _ROWS = pa.schema(
 
 
 def selected_places(
-    source: Source, columns: Mapping[str, str], where: str | None, sample: int | None, seed: int
+    source: Source,
+    columns: Mapping[str, str],
+    where: str | None,
+    sample: int | None,
+    seed: int,
+    counted: Counted = Counted.unknown,
 ) -> set[int]:
     """The places (from 0) of the wanted rows; the source is read without its images.
 
     With `where`, rows that cannot be read do not match. Raises UsageError for a broken condition.
     """
     if where:
-        places = [place for batch in _batches(source, columns) for place in _matching(batch, where)]
+        batches = _batches(source, columns, counted)
+        places = [place for batch in batches for place in _matching(batch, where)]
     else:
-        places = list(range(sum(1 for _ in source.rows(leave_out=[columns["images"]]))))
+        places = list(range(sum(1 for _ in source.rows(leave_out=image_columns(columns)))))
     if sample is not None and sample < len(places):
         places = random.Random(seed).sample(places, sample)
     return set(places)
 
 
-def _batches(source: Source, columns: Mapping[str, str]) -> Iterator[list[dict[str, Any]]]:
-    texts = {target: column for target, column in columns.items() if target != "images"}
+def image_columns(columns: Mapping[str, str]) -> list[str]:
+    """The columns that hold images."""
+    if columns.get("images") == NUMBERED:
+        return list(NUMBERED_NAMES)
+    return [columns[name] for name in ("images", "images too") if name in columns]
+
+
+def whole_numbers(source: Source, columns: Mapping[str, str]) -> Counted:
+    """What whole numbers are in the source's golds: places of choices from 0 or from 1, or texts."""
+    if "choices" not in columns or source.as_it_is:
+        return Counted.unknown
+    pairs = _golds(source, columns)
+    first = list(islice(pairs, LOOK))
+    if not any(whole(value) is not None for value, _ in first):
+        return Counted.unknown
+    return how_counted([*first, *islice(pairs, LOOK_FURTHER - LOOK)])
+
+
+def _golds(source: Source, columns: Mapping[str, str]) -> Iterator[tuple[Any, list[str]]]:
+    """Gold and choices of each row, where the choices are not numbers themselves."""
+    for row in source.rows(leave_out=image_columns(columns)):
+        if isinstance(row, Unreadable):
+            continue
+        try:
+            choices = _choices(row, columns["choices"])
+        except BadRow:
+            continue
+        yield cell_of(row, columns["answer"]), choices
+
+
+def _choices(row: Row, column: str) -> list[str]:
+    if column == IN_COLUMNS:
+        return in_columns(row, LETTERED)
+    value = cell_of(row, column)
+    numbers = isinstance(value, list) and all(isinstance(v, int | float) for v in value)
+    return [] if numbers else choices_of(value)
+
+
+def _batches(
+    source: Source, columns: Mapping[str, str], counted: Counted
+) -> Iterator[list[dict[str, Any]]]:
+    held = image_columns(columns)
+    texts = {t: column for t, column in columns.items() if t not in ("images", "images too")}
     batch: list[dict[str, Any]] = []
-    for place, row in enumerate(source.rows(leave_out=[columns["images"]])):
+    for place, row in enumerate(source.rows(leave_out=held)):
         if isinstance(row, Unreadable):
             continue
         try:
             record = read_record(
-                {k: v for k, v in row.items() if k != columns["images"]}, texts, source.folder
+                {k: v for k, v in row.items() if k not in held},
+                texts,
+                source.folder,
+                as_it_is=source.as_it_is,
             )
-            answer = gold(record.answer, record.choices, counted=record.counted)
+            answer = gold(record.answer, record.choices, counted=record.counted, places=counted)
         except BadRow:
             continue
         batch.append(

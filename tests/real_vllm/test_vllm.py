@@ -17,9 +17,9 @@ from tests.real_vllm.environment import command
 from tests.real_vllm.server import ARGUMENTS, ENVIRONMENT, MINIATURE, Server
 from tests.rows import dataset, item
 from tests.test_gen_crash import start
-from vlt.images import ImageInfo, ImageStore, Inspected
-from vlt.journal import Journal
-from vlt.store import Store
+from vlt.images.store import ImageInfo, ImageStore, Inspected
+from vlt.workspace.journal import Journal
+from vlt.workspace.store import Store
 
 BROKEN = b"\x89PNG\r\n\x1a\n" + bytes(range(200))
 
@@ -41,7 +41,7 @@ def reasoner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def trained(tmp_path: Path) -> Path:
     """The miniature's VLM as training saves it: weights, what reads its prompts, and no more."""
-    from vlt.engine.models import keep_video_settings, load_model
+    from vlt.engine.loading import keep_video_settings, load_model
 
     model, processor = load_model(str(MINIATURE / "vlm"), None, "float32")
     folder = tmp_path / "trained"
@@ -72,7 +72,7 @@ def until(true: Callable[[], bool], child: subprocess.Popen[str], seconds: float
 
 
 def arrived(store: Store) -> int:
-    journal = Journal(store.journal)
+    journal = Journal(store.journal_file)
     try:
         return journal.count()
     finally:
@@ -92,7 +92,7 @@ def test_captions_though_the_engine_dies(workspace: Path, trained: Path) -> None
     vlt("import", "miniature", "-w", workspace, "--limit", rows, "--as", "good")
     store = Store(workspace)
     sha = hashlib.sha256(BROKEN).hexdigest()
-    with ImageStore(store.images) as images:
+    with ImageStore(store.images_folder) as images:
         info = ImageInfo(84, 56, "PNG", len(BROKEN), 0)
         images.add_new(Inspected(sha, BROKEN, info, converted=False))
     good = store.open("good").table().to_pylist()
@@ -108,7 +108,7 @@ def test_captions_though_the_engine_dies(workspace: Path, trained: Path) -> None
     assert child.returncode == 3, words
     made = store.open("captions")
     assert made.manifest.failed == {"HTTP 400": 1}
-    assert "Failed to load image" in made.dropped().to_pylist()[0]["reason"]
+    assert "Failed to load image" in made.dropped.table().to_pylist()[0]["reason"]
     found = made.table().to_pylist()
     assert [row["id"] for row in found] == [row["id"] for row in good]
     assert {row["caption"].split(":")[0] for row in found} == {"Shapes", "Bars", "Table"}
@@ -165,7 +165,7 @@ def test_a_server_that_is_stopped_and_started_again(workspace: Path, reasoner: S
     assert child.returncode == 3, words
     samples = store.open("samples")
     assert samples.manifest.failed == {"HTTP 400": k}
-    assert "maximum context length" in samples.dropped().to_pylist()[0]["reason"]
+    assert "maximum context length" in samples.dropped.table().to_pylist()[0]["reason"]
     assert samples.manifest.rows == arrived(store) == k * (rows - 1)
     assert stopped < k * (rows - 1)
     found = samples.table().to_pylist()

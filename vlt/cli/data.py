@@ -3,87 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlt.cli.options import WORKSPACE, As, Json, Limit, Workspace, open_store, parse_settings
+from vlt.cli.derived import derived
+from vlt.cli.options import WORKSPACE, As, Json, Workspace, open_store, parse_settings
 from vlt.cli.output import SOME_ROWS_FAILED, describe, exit_code, print_json, say
 from vlt.cli.progress import Progress
+from vlt.datagen.import_settings import Import
 from vlt.errors import UsageError
+from vlt.train.method import BUILT_IN, is_method
 
 if TYPE_CHECKING:
     from vlt.prompts import Prompt
-    from vlt.store import Dataset
+    from vlt.workspace.store import Dataset
 
 SourceArgument = Annotated[
     str,
     typer.Argument(
-        metavar="SOURCE", help="JSONL, CSV, Parquet, a folder, a Hub id (user/name), or miniature."
+        metavar="SOURCE",
+        help="A file (JSONL, JSON, CSV, Parquet, Arrow, WebDataset), a pattern, a folder, a Hub id "
+        "(user/name), or a name of `vlt sources`.",
     ),
 ]
 
 
+@derived(what=Import(source=""))
 def import_(
     source: SourceArgument,
-    workspace: Workspace = WORKSPACE,
+    *,
+    what: Import,
     name: As = None,
     map_: Annotated[
         str | None,
         typer.Option("--map", help="Columns that cannot be guessed: question=problem,image=pic"),
     ] = None,
-    limit: Limit = None,
-    sample: Annotated[
-        int | None, typer.Option(min=1, help="Take N rows at random.", show_default=False)
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of --sample.")] = 0,
-    where: Annotated[
+    path: Annotated[
         str | None,
         typer.Option(
-            help="SQL on question, choices, answer, answer_type, source and meta (other columns): "
-            "\"meta->>'grade' = '3'\"."
+            metavar="COPY", help="Of a source with a name: a copy of it, and not the Hub."
         ),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Split of a Hub dataset or a folder.")] = None,
-    config: Annotated[str | None, typer.Option(help="Configuration of a Hub dataset.")] = None,
-    revision: Annotated[str | None, typer.Option(help="Revision of a Hub dataset.")] = None,
-    image_root: Annotated[
-        Path | None,
-        typer.Option(help="Where image paths begin, if not in the file's own folder."),
-    ] = None,
-    private_urls: Annotated[
-        bool, typer.Option(help="Fetch images by URL from addresses of your own network, too.")
-    ] = False,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value of a named source, e.g. n=500.")
+        list[str] | None,
+        typer.Option("--set", help="key=value of a source with a name, or of a function: n=500."),
     ] = None,
+    workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
     """Import images with questions and gold answers; every row is checked as it enters."""
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
-    from datagen.benchmarks import BY_NAME
-    from datagen.sources import make_items
-    from datagen.sources.columns import parse_map
+    from vlt.datagen.benchmarks import BY_NAME
+    from vlt.datagen.sources import make_items
+    from vlt.datagen.sources.columns import parse_map
 
     progress = Progress()
+    what = replace(
+        what,
+        source=source,
+        map=parse_map(map_),
+        settings=parse_settings(settings or []) | ({"path": path} if path else {}),
+    )
     dataset, existed = make_items(
         open_store(workspace),
-        source,
-        mapping=parse_map(map_),
-        limit=limit,
-        sample=sample,
-        seed=seed,
-        where=where,
-        split=split,
-        config=config,
-        revision=revision,
-        folder=image_root,
-        name=name or (source if source in BY_NAME else "items"),
-        source_settings=parse_settings(settings or []),
-        private_urls=private_urls,
+        what,
+        name=name or (source if source in BY_NAME else None),
         chosen=_say_columns,
         progress=progress,
     )
@@ -100,10 +87,10 @@ def sources(as_json: Json = False) -> None:
     """List the sources that `vlt import` knows by name, with where their layouts are from."""
     from dataclasses import asdict
 
-    from datagen.benchmarks import BENCHMARKS
-    from datagen.benchmarks.catalog import Benchmark
-    from datagen.sources.known import KNOWN, Known
     from vlt.cli.output import print_table
+    from vlt.datagen.benchmarks import BENCHMARKS
+    from vlt.datagen.benchmarks.catalog import Benchmark
+    from vlt.datagen.sources.known import KNOWN, Known
 
     listed: list[Known | Benchmark] = [*KNOWN, *BENCHMARKS]
     rows = [
@@ -125,64 +112,70 @@ def sources(as_json: Json = False) -> None:
     say("licences and where each fact is from: `vlt sources --json`")
 
 
-class Format(StrEnum):
-    """What `vlt export` writes."""
-
-    parquet = "parquet"
-    jsonl = "jsonl"
-    trl = "trl"
-    sharegpt = "sharegpt"
-    easyr1 = "easyr1"
+FORMATS = ("parquet", "jsonl", "trl", "sharegpt", "easyr1")
+"""What `vlt export` writes, beside the rows of any training method."""
 
 
 def export(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="name, name@v3 or name@r2.")],
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder to write into.")],
     format: Annotated[
-        Format,
+        str,
         typer.Option(
+            metavar=f"[{'|'.join((*FORMATS, *BUILT_IN))}]",
             help="parquet: all columns, images inside, for datasets.load_dataset; jsonl: with a "
-            "folder of images; trl: prompt and completion, or prompt and answer; sharegpt: for "
-            "LLaMA-Factory; easyr1: for EasyR1 and verl."
+            "folder of images; sharegpt: for LLaMA-Factory; easyr1: for EasyR1 and verl; sft, grpo, "
+            "dpo: what TRL's trainer of that name reads; trl: sft of samples, grpo of items.",
         ),
-    ] = Format.parquet,
+    ] = "parquet",
     prompt: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="User text of trl and sharegpt, with {question}."),
+        typer.Option(metavar="FILE", help="User text of TRL's rows and sharegpt, with {question}."),
     ] = None,
-    system: Annotated[str | None, typer.Option(help="System text of trl and sharegpt.")] = None,
+    system: Annotated[
+        str | None, typer.Option(help="System text of TRL's rows and sharegpt.")
+    ] = None,
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
     """Write a version for another program; images stand in the rows or in a folder beside."""
-    from datagen.export import parquet_shards, with_rows, write_jsonl
-    from datagen.export_trainers import write_easyr1, write_sharegpt
-    from vlt.images import ImageStore
+    from vlt.datagen.export.files import parquet_shards, with_rows, write_jsonl
+    from vlt.datagen.export.trainers import write_easyr1, write_sharegpt
+    from vlt.images.store import ImageStore
 
     store = open_store(workspace)
     version = with_rows(store.open(dataset))
-    if (prompt or system is not None) and format not in (Format.trl, Format.sharegpt):
+    if format not in FORMATS and not is_method(format):
+        raise UsageError(
+            f"--format {format!r} is none; there are {', '.join((*FORMATS, *BUILT_IN))}, or a "
+            "training method of your own"
+        )
+    if (prompt or system is not None) and format in ("parquet", "jsonl", "easyr1"):
         raise UsageError(f"--format {format} holds questions and no prompts; leave out --prompt")
     if to.exists() and not to.is_dir():
         raise UsageError(f"--to {str(to)!r} is a file; name a folder")
     left_out: dict[str, int] = {}
-    with ImageStore(store.images) as images:
-        if format is Format.parquet:
+    with ImageStore(store.images_folder) as images:
+        if format == "parquet":
             files = list(parquet_shards(version, images, to))
-        elif format is Format.jsonl:
+        elif format == "jsonl":
             files = [write_jsonl(version, images, to)]
-        elif format is Format.sharegpt:
+        elif format == "sharegpt":
             files = [write_sharegpt(version, images, to, _rollout(prompt, system))]
-        elif format is Format.easyr1:
+        elif format == "easyr1":
             files = [write_easyr1(version, images, to)]
         else:
-            from train.export import write_trl
+            from vlt.train.training import rows_for
+            from vlt.train.trl_rows import write_trl
 
+            method, rows = rows_for(store, version, None if format == "trl" else format)
             made = write_trl(
                 version,
                 to / "train.parquet",
+                method,
                 prompt=_rollout(prompt, system),
                 load_image=images.read,
+                rows=rows,
             )
             files, left_out = [made.file], dict(made.failed)
     if as_json:
@@ -204,17 +197,19 @@ def export(
 
 def _rollout(file: Path | None, system: str | None) -> Prompt:
     """The prompt that a model is trained and asked with, unless a file gives another."""
-    from datagen.prompts import ROLLOUT
-    from vlt.prompts import Prompt
+    from dataclasses import replace
 
-    if file and not file.is_file():
-        raise UsageError(f"--prompt {str(file)!r} is not a file; write the user text into one")
-    user = file.read_text().strip() if file else ROLLOUT.user
-    return Prompt(user=user, system=ROLLOUT.system if system is None else system)
+    from vlt.datagen.paper_prompts import ROLLOUT
+    from vlt.prompts import load_prompt
+
+    kept = ROLLOUT.system if system is None else system
+    return load_prompt(str(file), kept) if file else replace(ROLLOUT, system=kept)
 
 
 def say_what_failed(dataset: Dataset) -> None:
     """The reasons with their counts, most frequent first, and how to see the rows."""
+    for note in dataset.manifest.facts.get("notes", []):
+        say(f"  {note}")
     counts = dict(dataset.manifest.failed)
     for reasons in dataset.manifest.dropped.values():
         for reason, count in reasons.items():

@@ -13,7 +13,8 @@ from vlt.cli.output import describe, exit_code, print_json, print_table
 from vlt.errors import UsageError
 
 if TYPE_CHECKING:
-    from vlt.store import Dataset, Store
+    from vlt.workspace.store import Dataset
+    from vlt.workspace.workspace import Workspace as Opened
 
 PRINTED, SHOWN = 10, 60
 """Pairs that are printed, and letters of a question."""
@@ -112,8 +113,8 @@ def decontaminate(
     as_json: Json = False,
 ) -> None:
     """Take out what benchmarks ask, by words and by image; prints pairs for a person to judge."""
-    from datagen.benchmarks import check_prepared
-    from filters.pairs import pairs_of, write_pairs
+    from vlt.datagen.benchmarks import check_prepared
+    from vlt.filters.duplicates.pairs import pairs_of, write_pairs
 
     names = (name.strip().partition("@")[0] for each in against for name in each.split(","))
     store = open_store(workspace)
@@ -164,9 +165,9 @@ def _filtered(
 
 
 def _made(
-    store: Store, data: str, chain: list[Any], name: str | None, memory: str
+    store: Opened, data: str, chain: list[Any], name: str | None, memory: str
 ) -> tuple[Dataset, bool]:
-    from filters.make import make_filtered
+    from vlt.filters.apply import make_filtered
 
     parent = store.open(data)
     return make_filtered(
@@ -190,8 +191,8 @@ def _dedup_file(
     import tempfile
     from dataclasses import asdict
 
-    from filters.database import Scratch
-    from filters.dedup_file import dedup_file
+    from vlt.filters.duckdb_scratch import Scratch
+    from vlt.filters.duplicates.file import dedup_file
 
     with tempfile.TemporaryDirectory(prefix="vlt-") as folder:
         done = dedup_file(

@@ -22,7 +22,7 @@ def diff(
     as_json: Json = False,
 ) -> None:
     """Compare two versions: rows, verdicts that flipped, distributions, parameters."""
-    from vlt.diff import diff as compare
+    from vlt.workspace.diff import diff as compare
 
     store = open_store(workspace)
     found = compare(store.open(a), store.open(b), examples=n)

@@ -4,42 +4,28 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vlt.cli.ask_options import (
-    BaseUrl,
-    Concurrency,
-    Engine,
-    Extra,
-    K,
-    MaxTokens,
-    PixelRange,
-    RetryFailed,
-    Revision,
-    Seed,
-    System,
-    Temperature,
-    Timeout,
-    TopK,
-    TopP,
-    VllmArgs,
-    VllmCommand,
-)
-from vlt.cli.asking import ask_model, common
-from vlt.cli.options import WORKSPACE, As, Json, Limit, Workspace, open_store
+from vlt.cli.asking import ask_model, open_workspace
+from vlt.cli.derived import SYSTEM, derived, prompt_of
+from vlt.cli.options import WORKSPACE, As, Json, Workspace
 from vlt.cli.output import SOME_ROWS_FAILED, describe, say
 from vlt.cli.progress import Progress
+from vlt.datagen.asking import EVALUATION, Asking
+from vlt.engine.model import Model
 from vlt.errors import UsageError
+from vlt.plugins import is_path
 
 if TYPE_CHECKING:
-    from vlt.llm_judge import LLMJudge
+    from vlt.evaluation.judge import LLMJudge
     from vlt.prompts import Prompt
-    from vlt.store import Dataset, Store
+    from vlt.workspace.store import Dataset
+    from vlt.workspace.workspace import Workspace as Opened
 
 Models = Annotated[
     list[str] | None,
@@ -61,6 +47,14 @@ PromptName = Annotated[
 _OWN_URL = re.compile(r"(?P<model>.+?)@(?P<urls>https?://.+)")
 
 
+NOT_HERE = (
+    "model",  # --model may be given several times
+    *("until_correct", "max_samples", "prompt"),  # --prompt takes names, too
+    *("batch", "rpm", "tpm", "budget", "prices"),
+)
+
+
+@derived(leave_out=NOT_HERE, reached=Model(""), asking=EVALUATION)
 def eval_(
     dataset: Annotated[
         str | None,
@@ -71,42 +65,31 @@ def eval_(
         ),
     ] = None,
     models: Models = None,
+    *,
     list_: Annotated[bool, typer.Option("--list", help="List the benchmarks, and end.")] = False,
     path: Annotated[
         str | None,
         typer.Option(metavar="COPY", help="A benchmark's copy on this machine, not from the Hub."),
     ] = None,
-    k: K = 1,
     grader: Annotated[
         str,
         typer.Option(
             help="vlt; paper: upstream's rule; llm: vlt, and a judge for what rules leave open (in "
-            "MathVerse, whose answers are free in form: all that they do not find right)."
+            "MathVerse, whose answers are free in form: all that they do not find right); or your "
+            "own: file.py:name."
         ),
     ] = "vlt",
     judge_model: Annotated[str | None, typer.Option(help="With --grader llm: who judges.")] = None,
     judge_base_url: Annotated[
         list[str] | None, typer.Option(help="The judge's server. [OPENAI_BASE_URL]")
     ] = None,
-    engine: Engine = None,
-    base_url: BaseUrl = None,
-    revision: Revision = None,
-    temperature: Temperature = 0.0,
-    top_p: TopP = 1.0,
-    top_k: TopK = None,
-    max_tokens: MaxTokens = 2048,
-    seed: Seed = None,
-    extra: Extra = None,
     prompt: PromptName = None,
-    system: System = None,
-    pixels: PixelRange = None,
-    limit: Limit = None,
+    system: Annotated[
+        str | None, typer.Option(metavar="TEXT", help=SYSTEM, show_default=False)
+    ] = None,
+    reached: Model,
+    asking: Asking,
     name: As = None,
-    concurrency: Concurrency = None,
-    timeout: Timeout = None,
-    vllm_command: VllmCommand = None,
-    vllm_args: VllmArgs = None,
-    retry_failed: RetryFailed = False,
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -124,38 +107,36 @@ def eval_(
         raise UsageError(
             "name a benchmark or a dataset of items; `vlt eval --list` lists the first"
         )
-    store = open_store(workspace)
-    items = find_items(store, dataset, path)
-    options = common({**locals(), "prompt": None})
-    with opened_judge(store, grader, judge_model, judge_base_url or [], timeout) as judge:
+    with open_workspace(workspace) as opened:
+        items = find_items(opened, dataset, path)
+        judge = find_judge(opened, grader, judge_model, judge_base_url or [], reached.timeout)
         if items.kind == "sample":
-            made = [_graded_again(store, items, models, grader, judge, name, retry_failed)]
+            again = asking.retry_failed
+            made = [_graded_again(opened, items, models, grader, judge, name, again)]
         else:
+            asking = replace(asking, prompt=_prompt(items, prompt, system))
             made = []
-            for model in _several(models):
-                model, urls = own_urls(model, base_url)
+            for named in _several(models):
+                model, urls = own_urls(named, reached.base_url)
                 asked = ask_model(
-                    _evaluation(grader, judge),
-                    items.ref,
-                    ("item", "vlt import SOURCE"),
-                    name or _name(items),
-                    _prompt(items, prompt),
-                    {"k": k},
-                    **{**options, "model": model, "base_url": urls, "report": False},
+                    _evaluation(grader, judge, name or _name(items)),
+                    opened,
+                    items,
+                    replace(reached, model=model, base_url=urls),
+                    asking,
                 )
-                assert asked is not None, "only a dry run makes nothing"
                 made.append((model, *asked))
-    report(store, items, made, as_json)
+        report(opened, items, made, as_json)
     if any(version.manifest.failed for _, version, _ in made):
         raise typer.Exit(SOME_ROWS_FAILED)
 
 
-def find_items(store: Store, dataset: str, path: str | None) -> Dataset:
+def find_items(store: Opened, dataset: str, path: str | None) -> Dataset:
     """The benchmark, prepared if it is not yet, or the dataset of the workspace.
 
     A dataset that the user has made under a benchmark's name is that dataset.
     """
-    from datagen.benchmarks import BY_NAME, prepare_benchmark
+    from vlt.datagen.benchmarks import BY_NAME, prepare_benchmark
 
     versions = store.versions(dataset) if dataset in BY_NAME else []
     own = versions and not any(v.manifest.facts.get("benchmark") for v in versions)
@@ -178,47 +159,33 @@ def find_items(store: Store, dataset: str, path: str | None) -> Dataset:
     return found
 
 
-def own_urls(model: str, base_url: list[str] | None) -> tuple[str, list[str] | None]:
+def own_urls(model: str, base_url: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     """(model, its servers): those in MODEL@URL[,URL], else the ones that all models share."""
     found = _OWN_URL.fullmatch(model)
-    return (found["model"], found["urls"].split(",")) if found else (model, base_url)
+    return (found["model"], tuple(found["urls"].split(","))) if found else (model, base_url)
 
 
-@contextmanager
-def opened_judge(
-    store: Store, grader: str, name: str | None, urls: list[str], timeout: float | None
-) -> Iterator[LLMJudge | None]:
-    """The judge of --grader llm, with a connection to the journal of its own; else None."""
-    from vlt.evaluate import GRADERS
+def find_judge(
+    workspace: Opened, grader: str, name: str | None, urls: list[str], timeout: float | None
+) -> LLMJudge | None:
+    """The judge of --grader llm; None for another grader."""
+    from vlt.evaluation.evaluate import LLM
+    from vlt.grade.graders import find_grader
 
-    if grader not in GRADERS:
-        raise UsageError(f"--grader {grader!r} is not one of {', '.join(GRADERS)}")
-    if (grader == "llm") != bool(name):
+    find_grader(grader, [LLM])
+    if (grader == LLM) != bool(name):
         raise UsageError("--grader llm and --judge-model go together; give both or none")
     if not name:
-        yield None
-        return
-    from train.checkpoint import resolve_model
-    from vlt.engine.choose import open_engine
-    from vlt.images import ImageStore
-    from vlt.journal import Journal
-    from vlt.llm_judge import LLMJudge
+        return None
+    from vlt.evaluation.judge import LLMJudge
 
-    model = resolve_model(store, name)
-    if not (urls or os.path.isdir(model) or os.environ.get("OPENAI_BASE_URL")):
+    judge = LLMJudge(workspace, Model(name, base_url=tuple(urls), timeout=timeout))
+    if not (judge.model.urls or os.path.isdir(judge.model.model)):
         raise UsageError(
             f"nothing says who answers for the judge {name!r}; give --judge-base-url of a server "
             "that serves it"
         )
-    with closing(ImageStore(store.images)) as images, closing(Journal(store.journal)) as journal:
-        progress = Progress()
-        yield LLMJudge(
-            model,
-            lambda: open_engine(model, base_urls=urls, timeout=timeout, load_image=images.read),
-            journal,
-            tell=progress,
-        )
-        progress.done()
+    return judge
 
 
 def _several(models: list[str] | None) -> list[str]:
@@ -232,17 +199,14 @@ def _several(models: list[str] | None) -> list[str]:
     return models
 
 
-def _evaluation(grader: str, judge: LLMJudge | None) -> Any:
-    def evaluate(store: Store, rows: Dataset, **ask: Any) -> tuple[Dataset, bool]:
-        from vlt.evaluate import make_evaluation
+def _evaluation(grader: str, judge: LLMJudge | None, name: str) -> Any:
+    from vlt.evaluation.evaluate import make_evaluation
 
-        return make_evaluation(store, rows, grader=grader, judge=judge, **ask)
-
-    return evaluate
+    return partial(make_evaluation, grader=grader, judge=judge, name=name)
 
 
 def _graded_again(
-    store: Store,
+    store: Opened,
     answers: Dataset,
     models: list[str] | None,
     grader: str,
@@ -250,8 +214,8 @@ def _graded_again(
     name: str | None,
     retry_failed: bool,
 ) -> tuple[str, Dataset, bool]:
-    from datagen.benchmarks import benchmark_of
-    from vlt.evaluate import make_verdicts
+    from vlt.datagen.benchmarks import benchmark_of
+    from vlt.evaluation.evaluate import make_verdicts
 
     if models:
         raise UsageError(
@@ -280,18 +244,17 @@ def _name(items: Dataset) -> str:
     return f"eval-{benchmark}" if benchmark else "eval"
 
 
-def _prompt(items: Dataset, given: str | None) -> Prompt:
-    from datagen.benchmarks.prompts import BOXED, NAMED
-    from datagen.prompts import ROLLOUT
-    from vlt.prompts import Prompt
+def _prompt(items: Dataset, given: str | None, system: str | None) -> Prompt:
+    from vlt.datagen.benchmarks.wording import BOXED, NAMED
+    from vlt.datagen.paper_prompts import ROLLOUT
 
-    if given is None:
-        return BOXED if items.manifest.facts.get("benchmark") else ROLLOUT
+    benchmark = items.manifest.facts.get("benchmark")
+    default = BOXED if benchmark else ROLLOUT
     if given in NAMED:
-        return NAMED[given]
-    if not Path(given).is_file():
+        return prompt_of(NAMED[given], None, system)
+    if given is not None and not is_path(given) and not Path(given).is_file():
         raise UsageError(
             f"--prompt {given!r} is neither a file nor one of {', '.join(NAMED)}; write the user "
             "text into a file"
         )
-    return Prompt(Path(given).read_text().strip())
+    return prompt_of(default, Path(given) if given else None, system)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vlt.cli.output import describe, percent, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from vlt.store import Dataset, Store
+    from vlt.workspace.store import Dataset, Store
 
 Made = tuple[str, "Dataset", bool]
 """(model as it was given, its evaluation, whether that was there already)"""
@@ -18,7 +18,7 @@ def print_benchmarks(as_json: bool) -> None:
     """The benchmarks by name, with where they lie."""
     from dataclasses import asdict
 
-    from datagen.benchmarks import BENCHMARKS
+    from vlt.datagen.benchmarks import BENCHMARKS
 
     if as_json:
         print_json([asdict(benchmark) for benchmark in BENCHMARKS])
@@ -42,7 +42,7 @@ def print_benchmarks(as_json: bool) -> None:
 
 def report(store: Store, items: Dataset, made: Sequence[Made], as_json: bool) -> None:
     """Everything that came of it; with several models, each but the first against the first."""
-    from vlt.compare import compare
+    from vlt.evaluation.compare import compare
 
     comparisons = [
         {"model": model, "against": made[0][0], **compare(store, made[0][1], version)}

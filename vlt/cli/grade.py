@@ -42,7 +42,7 @@ def grade(
     ],
     grader: Annotated[
         list[str] | None,
-        typer.Option(help="vlt, paper or math-verify; given twice, they are compared."),
+        typer.Option(help="vlt, paper, math-verify, or your own: file.py:name; two are compared."),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -56,14 +56,12 @@ def grade(
     as_json: Json = False,
 ) -> None:
     """Count verdicts, and show where two graders disagree."""
-    from vlt.grade import GRADERS, grade_many
+    from vlt.grade import grade_many
+    from vlt.grade.graders import find_grader
 
     names = list(dict.fromkeys(grader or ["vlt"]))
     for name in names:
-        if name not in GRADERS:
-            raise UsageError(
-                f"{name!r} is not a grader; write {', '.join(GRADERS[:-1])} or {GRADERS[-1]}"
-            )
+        find_grader(name)
     options = _options(settings or [])
     rows = read_rows(responses, workspace)[:limit]
     graded: dict[str, list[Grade]] = {}
@@ -96,7 +94,7 @@ def read_rows(source: str, workspace: Path) -> list[dict[str, Any]]:
     """response, answer, question, choices, answer_type and id of a JSONL file's or dataset's rows."""
     if source.endswith((".jsonl", ".json")) or Path(source).is_file():
         return _from_file(Path(source))
-    from vlt.query import rows_of
+    from vlt.workspace.query import rows_of
 
     dataset = open_store(workspace).open(source)
     if dataset.kind != "sample":

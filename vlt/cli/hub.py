@@ -30,8 +30,8 @@ def push(
     as_json: Json = False,
 ) -> None:
     """Push to the Hub, with a card; a push that broke off goes on when it is run again."""
-    from datagen.hub import push_dataset
-    from datagen.hub_model import push_model
+    from vlt.datagen.hub.model import push_model
+    from vlt.datagen.hub.push import push_dataset
 
     store = open_store(workspace)
     if (Path(dataset) / "config.json").is_file():
@@ -53,7 +53,7 @@ def push(
                 say=_progress,
             )
         else:
-            from filters.stats import dataset_stats
+            from vlt.filters.stats import dataset_stats
 
             url = push_dataset(
                 store,
@@ -80,7 +80,7 @@ def pull(
     as_json: Json = False,
 ) -> None:
     """Bring back a version that `vlt push` sent: rows, images, manifest and lineage."""
-    from datagen.hub_pull import pull_dataset
+    from vlt.datagen.hub.pull import pull_dataset
 
     store = open_store(workspace)
     dataset, existed = pull_dataset(

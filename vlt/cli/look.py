@@ -66,8 +66,8 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Print rows of a version, or trace one row back to where it came from."""
-    from vlt.lineage import trace
-    from vlt.query import rows_of
+    from vlt.workspace.lineage import trace
+    from vlt.workspace.query import rows_of
 
     store = open_store(workspace)
     version = store.open(dataset)
@@ -84,7 +84,7 @@ def show(
         return
     room = _columns() - INDENT if sys.stdout.isatty() else None
     with ExitStack() as stack:
-        shown = _Images(store.images, stack, images)
+        shown = _Images(store.images_folder, stack, images)
         for number, row in enumerate(rows):
             print(
                 f"{chr(10) if number else ''}-- {row.get('version', version.ref)}, row {number + 1}"
@@ -117,7 +117,7 @@ class _Images:
 
         for number, sha256 in enumerate(hashes or []):
             if self.store is None:
-                from vlt.images import ImageStore
+                from vlt.images.store import ImageStore
 
                 self.store = self.stack.enter_context(ImageStore(self.root))
             head = f"{'images' if number == 0 else '':>17}  {plain(sha256)[:12]}"
@@ -140,7 +140,7 @@ def log(
     mermaid: Annotated[bool, typer.Option("--mermaid", help="As a Mermaid flowchart.")] = False,
 ) -> None:
     """Show what a version or a checkpoint was made from, back to the sources."""
-    from vlt.lineage import ancestors
+    from vlt.workspace.lineage import ancestors
 
     store = open_store(workspace)
     versions = list(ancestors(store, store.open(dataset)))

@@ -15,7 +15,8 @@ import typer
 from vlt.errors import UsageError
 
 if TYPE_CHECKING:
-    from vlt.store import Dataset, Store
+    from vlt.workspace.store import Dataset, Store
+    from vlt.workspace.workspace import Workspace as Opened
 
 Workspace = Annotated[
     Path,
@@ -35,11 +36,11 @@ Limit = Annotated[
 ]
 
 
-def open_store(workspace: Path) -> Store:
+def open_store(workspace: Path) -> Opened:
     """The workspace's store; raises UserError where the folder is not a workspace."""
-    from vlt.store import Store
+    from vlt.workspace.workspace import Workspace
 
-    return Store(workspace)
+    return Workspace(workspace)
 
 
 def dataset_or_newest(store: Store, ref: str | None, kind: str, command: str) -> Dataset:
@@ -52,7 +53,7 @@ def dataset_or_newest(store: Store, ref: str | None, kind: str, command: str) ->
     return dataset
 
 
-def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+def parse_settings(settings: Sequence[str], option: str = "--set") -> dict[str, Any]:
     """["learning_rate=1e-6", ...] as a dict; values are read as YAML, so 1e-6 and true mean that."""
     import yaml
 
@@ -61,7 +62,7 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
         key, equals, value = setting.partition("=")
         if not equals or not key.strip():
             raise UsageError(
-                f"--set {setting!r} is not key=value; write e.g. --set learning_rate=1e-6"
+                f"{option} {setting!r} is not key=value; write e.g. {option} learning_rate=1e-6"
             )
         parsed[key.strip()] = number(yaml.safe_load(value))
     return parsed

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vlt.cli.options import WORKSPACE, Json, Workspace, open_store, parse_settings
+from vlt.cli.asking import clear, open_workspace
+from vlt.cli.options import WORKSPACE, Json, Workspace, parse_settings
 from vlt.cli.output import SOME_ROWS_FAILED, describe, percent, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from vlt.recipe import Recipe
-    from vlt.steps import Run, Step
+    from vlt.runs.recipe import Recipe
+    from vlt.runs.step import Run, Step
 
 Settings = Annotated[
     list[str] | None,
@@ -49,11 +50,11 @@ def run(
     With --from, what comes before that step is not looked into: its newest versions of the round
     are taken as they are, whatever the recipe says of them by now.
     """
-    from vlt.recipe import load_recipe
+    from vlt.runs.recipe import load_recipe
 
     loaded = load_recipe(recipe, parse_settings(settings or []))
     if dry_run:
-        _print_plan(loaded, rounds, start, until, as_json)
+        _print_plan(loaded, workspace, rounds, start, until, as_json)
         return
     done = _carry_out(loaded, workspace, rounds, start, until)
     _print_result(done, as_json)
@@ -69,7 +70,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Run the miniature: two rounds of the whole loop, for real, on two CPU cores in minutes."""
-    from vlt.recipe import load_recipe
+    from vlt.runs.recipe import load_recipe
 
     say("vlt demo: tiny models that come with vlt, every stage for real; ctrl-C and go on at will")
     done = _carry_out(
@@ -85,23 +86,20 @@ def demo(
 
 
 def _carry_out(
-    recipe: Recipe, workspace: Path, rounds: int | None, start: str | None, until: str | None
+    recipe: Recipe, root: Path, rounds: int | None, start: str | None, until: str | None
 ) -> Run:
-    from vlt.cli.progress import Progress
-    from vlt.loop import carry_out, plan
-    from vlt.run_record import RecordedRun
+    from vlt.runs.loop import carry_out, plan
+    from vlt.runs.record import RecordedRun
 
     steps = plan(recipe, rounds=rounds, start=start, until=until)
-    store = open_store(workspace)
+    workspace = open_workspace(root)
     started = time.monotonic()
     made = 0
     place = 0
 
-    progress = Progress()
-
     def on_step(step: Step, dataset: Any, existed: bool) -> None:
         nonlocal made, place
-        progress.done()
+        clear(workspace)
         head = f"[{place + 1:>2}/{len(steps)}] " + (f"round {step.round} " if step.round else "")
         if dataset is None:
             recorded.begin(*step.key)
@@ -120,8 +118,8 @@ def _carry_out(
         say(f"        {describe(dataset, existed=existed)}{_accuracy(dataset)}")
 
     plan_of = [(step.round, step.name, step.what, step.settings) for step in steps]
-    with RecordedRun(store.root, recipe.name, plan_of) as recorded:
-        done = carry_out(store, recipe, steps, progress=progress, on_step=on_step)
+    with RecordedRun(workspace.root, recipe.name, plan_of) as recorded:
+        done = carry_out(workspace, recipe, steps, on_step=on_step)
         if done.stopped:
             recorded.stop(done.stopped)
     seconds = time.monotonic() - started
@@ -145,7 +143,7 @@ def _accuracy(dataset: Any) -> str:
 
 
 def _print_result(done: Run, as_json: bool) -> None:
-    from vlt.rounds import base_accuracy, rounds
+    from vlt.runs.rounds import base_accuracy, rounds
 
     table = rounds(done)
     base = base_accuracy(done)
@@ -184,11 +182,18 @@ def _print_result(done: Run, as_json: bool) -> None:
 
 
 def _print_plan(
-    recipe: Recipe, rounds: int | None, start: str | None, until: str | None, as_json: bool
+    recipe: Recipe,
+    root: Path,
+    rounds: int | None,
+    start: str | None,
+    until: str | None,
+    as_json: bool,
 ) -> None:
-    from vlt.loop import plan
+    from vlt.runs.loop import plan
+    from vlt.runs.preview import preview
 
     steps = plan(recipe, rounds=rounds, start=start, until=until)
+    there = preview(root, recipe, steps)
     if as_json:
         print_json(
             [
@@ -198,6 +203,8 @@ def _print_plan(
                     "what": s.what,
                     "settings": s.settings,
                     "earlier": s.earlier,
+                    "made_from": [f"{name}@r{n}" if n else name for n, name in s.stage.inputs],
+                    "version": there[s.key].ref if s.key in there else None,
                 }
                 for s in steps
             ]
@@ -212,7 +219,8 @@ def _print_plan(
         if step.earlier:
             print(f"  {step.name:<{width}} (taken as it is)")
             continue
-        print(f"  {step.name:<{width}} {step.what}")
+        version = f" [{there[step.key].ref} is there]" if step.key in there else ""
+        print(f"  {step.name:<{width}} {step.what}{version}")
         for line in textwrap.wrap(step.settings, 100):
             print(f"  {'':<{width + 2}} {line}")
     if recipe.stop:
@@ -221,6 +229,8 @@ def _print_plan(
             f"\nIt ends after a round whose GRPO model does not gain at least {recipe.stop.min_gain:g} "
             f"points{significant}, on the held-out items."
         )
+    to_make = sum(step.key not in there for step in steps)
     print(
-        "\nNothing was done. Without --dry-run this runs, and can be stopped and run again at will."
+        f"\n{len(steps) - to_make} of {len(steps)} steps are there already. Nothing was done: without "
+        f"--dry-run the other {to_make} are made, and a run that is stopped goes on where it was."
     )

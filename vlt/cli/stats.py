@@ -22,7 +22,7 @@ def stats(
     as_json: Json = False,
 ) -> None:
     """Rows, tokens, reasoning lengths, pass@k by source, verdicts, reflection words, duplicates."""
-    from filters.stats import dataset_stats
+    from vlt.filters.stats import dataset_stats
 
     version = open_store(workspace).open(dataset)
     if version.kind == "checkpoint":
@@ -33,7 +33,7 @@ def stats(
         raise UsageError(f"--plot {str(plot)!r} is not an SVG file; write --plot {plot.stem}.svg")
     found = dataset_stats(version)
     if plot:
-        from filters.plot import svg
+        from vlt.report.plot import svg
 
         plot.write_text(svg(found))
         say(f"figure written to {plot}")

@@ -9,7 +9,7 @@ import typer
 
 from vlt.cli.options import WORKSPACE, Json, Workspace, open_store
 from vlt.cli.output import plain, print_json, print_table
-from vlt.pulse import duration
+from vlt.workspace.progress import duration
 
 SILENT = 60
 """Seconds without a beat after which that is told: a model is loading, or a server hangs."""
@@ -24,7 +24,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show each step of a run (done, running, waiting, failed) and what else is being written."""
-    from vlt.status import status as look
+    from vlt.runs.status import status as look
 
     found = look(open_store(workspace).root, run)
     if as_json:

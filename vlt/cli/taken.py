@@ -2,46 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from vlt.errors import UsageError
 
 if TYPE_CHECKING:
-    from vlt.prompts import Prompt
-    from vlt.recipe import Train
+    from vlt.train.method import Method
 
 
+@dataclass(frozen=True)
 class Taken:
     """What a recipe says of one training."""
 
-    def __init__(
-        self,
-        train: Train,
-        prompt: Prompt,
-        seed: int,
-        model: str | None,
-        difficulty: tuple[float, float] | None,
-    ):
-        self.train, self.prompt, self.seed = train, prompt, seed
-        self.model, self.difficulty = model, difficulty
+    training: Any
+    """The method's settings: vlt.train.settings.Training."""
+    model: str | None
+    """The model to start from, where the recipe names it."""
 
 
-def take(kind: str, recipe: str | None, number: int, phase: int) -> Taken | None:
+def take(method: Method, recipe: str | None, number: int, phase: int) -> Taken | None:
+    """A round's SFT, or its n-th training by another method; None without a recipe."""
     if recipe is None:
         return None
-    from vlt.recipe import load_recipe
+    from vlt.runs.plan import of_phase, training
+    from vlt.runs.recipe import load_recipe
 
     found = load_recipe(recipe)
     if number > len(found.rounds):
         raise UsageError(f"--round {number}: recipe {found.name!r} has {len(found.rounds)} rounds")
     settings = found.rounds[number - 1]
-    prompt = found.prompts.rollout.prompt()
-    if kind == "sft":
-        return Taken(settings.sft, prompt, found.seed, found.models.base.model, None)
-    if phase > len(settings.grpo):
+    if method.name == "sft":
+        return Taken(training(settings.sft, found), found.models.base.model)
+    phases = settings.grpo if method.name == "grpo" else settings.of_method(method)
+    if phase > len(phases):
         raise UsageError(
-            f"--phase {phase}: round {number} of recipe {found.name!r} has "
-            f"{len(settings.grpo)} GRPO trainings"
+            f"--phase {phase}: round {number} of recipe {found.name!r} has {len(phases)} "
+            f"{method.name.upper()} trainings"
         )
-    chosen = settings.grpo[phase - 1]
-    return Taken(chosen.train, prompt, found.seed, None, chosen.difficulty)
+    return Taken(of_phase(phases[phase - 1], found), None)

@@ -1,24 +1,30 @@
-"""vlt train sft | grpo: TRL on a dataset of the workspace, into a checkpoint of the workspace."""
+"""vlt train METHOD: TRL on a dataset of the workspace, into a checkpoint of the workspace.
+
+There is one command for each training method (vlt.train.method); its options are the fields of the
+method's settings. A method of one's own is file.py:NAME.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from vlt.cli.options import WORKSPACE, Json, Workspace, open_store, parse_settings
+from vlt.cli.options import WORKSPACE, Json, Workspace
 from vlt.cli.output import describe, print_json, print_table, say
+from vlt.cli.overrides import changes, options, parameter
 from vlt.cli.progress import Progress
 from vlt.cli.taken import Taken, take
 from vlt.errors import UsageError
+from vlt.train.method import BUILT_IN, Method, find_method
 
 if TYPE_CHECKING:
-    from vlt.prompts import Prompt
-    from vlt.store import Dataset, Store
-
-app = typer.Typer(no_args_is_help=True, help="Train a model with TRL: SFT, then GRPO.")
+    from vlt.workspace.store import Dataset
 
 Data = Annotated[str | None, typer.Option(help="The dataset. [the newest that fits]")]
 Model = Annotated[
@@ -29,243 +35,152 @@ RecipeName = Annotated[
     str | None, typer.Option("--recipe", help="Take settings, freeze, pixels and prompt from it.")
 ]
 RoundOfRecipe = Annotated[int, typer.Option("--round", min=1, help="With --recipe: which round.")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="A field of TRL's config; repeatable."),
+PhaseOfRecipe = Annotated[
+    int, typer.Option("--phase", min=1, help="With --recipe: which training of the round.")
 ]
-Freeze = Annotated[list[str] | None, typer.Option(help="vision_tower or projector; repeatable.")]
 MaxPixels = Annotated[int | None, typer.Option(min=1, help="Most pixels of an image.")]
 MinPixels = Annotated[int, typer.Option(min=0, help="Least pixels, with --max-pixels.")]
-MaxPromptTokens = Annotated[
-    int | None,
-    typer.Option(min=1, help="Leave out rows whose prompt is longer, image tokens included."),
-]
-Lora = Annotated[
-    list[str] | None,
-    typer.Option(metavar="KEY=VALUE", help="Train adapters: r=16, lora_alpha=32, quantize=true."),
-]
-PromptFile = Annotated[
-    Path | None,
-    typer.Option("--prompt", metavar="FILE", help="The user text, with the slot {question}."),
-]
-System = Annotated[str | None, typer.Option(metavar="TEXT", help="The system text. [none]")]
-Processes = Annotated[int | None, typer.Option(min=1, help="Processes (GPUs) of this machine.")]
-Accelerate = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="WORD", help="zero2, zero3, fsdp2, or an argument of accelerate's launcher."
-    ),
-]
 Output = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Copy the checkpoint there as well.")
 ]
-As = Annotated[str, typer.Option("--as", metavar="NAME", help="Name of the new checkpoint.")]
+As = typer.Option("--as", metavar="NAME", help="Name of the new checkpoint.")
 Explain = Annotated[
     bool, typer.Option("--explain", help="Print the settings beside TRL's defaults, and stop.")
 ]
 
 
-@app.command()
-def sft(
-    data: Data = None,
-    model: Model = None,
-    recipe: RecipeName = None,
-    round_: RoundOfRecipe = 1,
-    settings: Set = None,
-    freeze: Freeze = None,
-    max_pixels: MaxPixels = None,
-    min_pixels: MinPixels = 0,
-    max_prompt_tokens: MaxPromptTokens = None,
-    lora: Lora = None,
-    prompt: PromptFile = None,
-    system: System = None,
-    revision: Revision = None,
-    processes: Processes = None,
-    accelerate: Accelerate = None,
-    output: Output = None,
-    name: As = "sft-model",
-    explain: Explain = False,
-    workspace: Workspace = WORKSPACE,
-    as_json: Json = False,
-) -> None:
-    """Fine-tune a model on verified samples."""
-    from train.sft import train_sft
+class Methods(TyperGroup):
+    """The methods as commands; those of the user's own and of installed packages, too."""
 
-    taken = take("sft", recipe, round_, 1)
-    _train(
-        "sft",
-        train_sft,
-        taken,
-        ("sample",),
-        "vlt filter --verify",
-        _options(locals()),
-        {},
-    )
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The method's command, made when it is asked for where it is none of vlt's."""
+        found = super().get_command(ctx, cmd_name)
+        if found:
+            return found
+        own = typer.Typer(add_completion=False, rich_markup_mode=None)
+        method = find_method(cmd_name)
+        own.command(cmd_name, help=method.about)(command(method))
+        return typer.main.get_command(own)
 
 
-@app.command()
-def grpo(
-    data: Data = None,
-    model: Model = None,
-    recipe: RecipeName = None,
-    round_: RoundOfRecipe = 1,
-    phase: Annotated[
-        int, typer.Option(min=1, help="With --recipe: which GRPO training of the round.")
-    ] = 1,
-    settings: Set = None,
-    reward: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="Weights: accuracy=1 format=0.1; repeatable."),
-    ] = None,
-    difficulty: Annotated[
-        str | None, typer.Option(metavar="LOW:HIGH", help="Items by pass rate, e.g. 0.2:0.8.")
-    ] = None,
-    freeze: Freeze = None,
-    max_pixels: MaxPixels = None,
-    min_pixels: MinPixels = 0,
-    max_prompt_tokens: MaxPromptTokens = None,
-    lora: Lora = None,
-    prompt: PromptFile = None,
-    system: System = None,
-    revision: Revision = None,
-    processes: Processes = None,
-    accelerate: Accelerate = None,
-    output: Output = None,
-    name: As = "grpo-model",
-    explain: Explain = False,
-    workspace: Workspace = WORKSPACE,
-    as_json: Json = False,
-) -> None:
-    """Improve a model by reinforcement on the answers that the grader finds right."""
-    from train.grpo import train_grpo
-
-    taken = take("grpo", recipe, round_, phase)
-    rewarded = {**(taken.train.reward if taken else {}), **parse_settings(reward or [])}
-    band = _band(difficulty) if difficulty else taken.difficulty if taken else None
-    _train(
-        "grpo",
-        train_grpo,
-        taken,
-        ("item", "sample"),
-        "vlt import SOURCE",
-        _options(locals()),
-        {"reward": rewarded, "difficulty": band},
-    )
+app = typer.Typer(
+    cls=Methods,
+    no_args_is_help=True,
+    help="Train a model with TRL: SFT, then GRPO or DPO, or a method of your own (file.py:NAME).",
+)
 
 
-OPTIONS = (
-    "data model settings freeze max_pixels min_pixels max_prompt_tokens lora prompt system revision "
-    "processes accelerate output name explain workspace as_json"
-).split()
+def command(method: Method) -> Callable[..., None]:
+    """The method's command: the options that all have, and those of its settings."""
+
+    def called(
+        *,
+        data: Data = None,
+        model: Model = None,
+        recipe: RecipeName = None,
+        round_: RoundOfRecipe = 1,
+        phase: PhaseOfRecipe = 1,
+        max_pixels: MaxPixels = None,
+        min_pixels: MinPixels = 0,
+        revision: Revision = None,
+        output: Output = None,
+        name: str,
+        explain: Explain = False,
+        workspace: Workspace = WORKSPACE,
+        as_json: Json = False,
+        **given: Any,
+    ) -> None:
+        taken = take(method, recipe, round_, phase)
+        training = _training(method, taken, given)
+        if max_pixels is not None:
+            training = replace(training, pixels={"min": min_pixels, "max": max_pixels})
+        if explain:
+            _explain(method, training, as_json)
+            return
+        start = model or (taken.model if taken else None)
+        if start is None:
+            raise UsageError(
+                f"nothing says which model to train; write vlt train {method.name} --model MODEL"
+            )
+        made = _train(workspace, method, data, (start, revision), training, name)
+        _told(made, output, as_json)
+
+    own = inspect.signature(called, eval_str=True).parameters
+    ordered = [own[name] for name in ("data", "model", "recipe", "round_")]
+    ordered += [] if method.name == "sft" else [own["phase"]]
+    ordered += options(method.training)
+    ordered += [own[name] for name in ("max_pixels", "min_pixels", "revision", "output")]
+    ordered += [parameter("name", str, As, default=f"{method.name}-model")]
+    ordered += [own[name] for name in ("explain", "workspace", "as_json")]
+    called.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
+    called.__annotations__ = {p.name: p.annotation for p in ordered}
+    return called
 
 
-def _options(values: dict[str, Any]) -> dict[str, Any]:
-    return {option: values[option] for option in OPTIONS}
+for built_in in map(find_method, BUILT_IN):
+    app.command(built_in.name, help=built_in.about)(command(built_in))
+
+
+def _training(method: Method, taken: Taken | None, given: dict[str, Any]) -> Any:
+    """The recipe's settings, or the method's own, with the options that are given."""
+    from vlt.datagen.paper_prompts import ROLLOUT
+
+    base = taken.training if taken else method.filled(None)
+    base = replace(base, prompt=base.prompt or ROLLOUT)
+    return replace(base, **changes(method.training, base, given))
 
 
 def _train(
-    kind: str,
-    train: Callable[..., tuple[Dataset, bool]],
-    taken: Taken | None,
-    kinds: Sequence[str],
-    made_by: str,
-    options: dict[str, Any],
-    more: dict[str, Any],
-) -> None:
-    """Put recipe and options together (options win), train, say what came of it."""
-    from train.checkpoint import copy_out
+    root: Path,
+    method: Method,
+    data: str | None,
+    start: tuple[str, str | None],
+    training: Any,
+    name: str,
+) -> tuple[Dataset, bool]:
+    """Train the model that `start` names, with its revision, on `data` or the newest that fits."""
+    from vlt.engine.model import Model
+    from vlt.train.training import train
+    from vlt.workspace.workspace import Workspace
 
-    train_settings = _settings(taken, options["settings"])
-    if options["explain"]:
-        _explain(kind, train_settings, _processes(taken, options), options["as_json"])
-        return
-    store = open_store(options["workspace"])
-    model = options["model"] or (taken.model if taken else None)
-    if model is None:
-        raise UsageError(f"nothing says which model to train; write vlt train {kind} --model MODEL")
-    if taken and taken.train.choose:
+    if training.choose:
         say(
             "the recipe's `choose` needs its validation items; `vlt run` does it, this keeps the last step"
         )
+        training = replace(training, choose=None)
     progress = Progress()
-    checkpoint, existed = train(
-        store,
-        _data(store, options["data"], kinds, made_by),
-        model=model,
-        prompt=_prompt(taken, options["prompt"], options["system"]),
-        settings=train_settings,
-        freeze=options["freeze"] or (taken.train.freeze if taken else []),
-        pixels=_pixels(taken, options["min_pixels"], options["max_pixels"]),
-        max_prompt_tokens=options["max_prompt_tokens"]
-        or (taken.train.max_prompt_tokens if taken else None),
-        lora={**(taken.train.lora if taken else {}), **parse_settings(options["lora"] or [])},
-        name=options["name"],
-        revision=options["revision"],
-        processes=_processes(taken, options),
-        accelerate=options["accelerate"] or (taken.train.accelerate if taken else []),
-        progress=progress,
-        **more,
-    )
-    progress.done()
-    if options["output"]:
-        copy_out(checkpoint, options["output"])
-    if options["as_json"]:
+    with Workspace(root, progress) as workspace:
+        rows = workspace.open(data) if data else workspace.newest(method.takes[0], method.made_by)
+        model = Model(start[0], revision=start[1])
+        try:
+            return train(workspace, method, rows, model, training, name=name)
+        finally:
+            progress.done()
+
+
+def _told(made: tuple[Dataset, bool], output: Path | None, as_json: bool) -> None:
+    """Say what came of it, and copy it out."""
+    from vlt.train.checkpoint import copy_out
+
+    checkpoint, existed = made
+    if output:
+        copy_out(checkpoint, output)
+    if as_json:
         print_json(_result(checkpoint, existed))
     else:
         print(describe(checkpoint, existed=existed))
         print(f"  {checkpoint.path}")
     for reason, count in checkpoint.manifest.failed.items():
         say(f"  {count:,} rows left out: {reason}")
+    for reward, errors in checkpoint.manifest.facts.get("reward_errors", {}).items():
+        for error, count in errors.items():
+            say(f"  {count:,} samples without the reward {reward}: {error}")
 
 
-def _settings(taken: Taken | None, given: list[str] | None) -> dict[str, Any]:
-    recipe = {"seed": taken.seed, **taken.train.settings} if taken else {}
-    return {**recipe, **parse_settings(given or [])}
+def _explain(method: Method, training: Any, as_json: bool) -> None:
+    from vlt.train.explain import explain
 
-
-def _data(store: Store, ref: str | None, kinds: Sequence[str], made_by: str) -> Dataset:
-    if ref:
-        return store.open(ref)
-    return store.newest(kinds[0], made_by)
-
-
-def _prompt(taken: Taken | None, file: Path | None, system: str | None) -> Prompt:
-    from datagen.prompts import ROLLOUT
-    from vlt.prompts import Prompt
-
-    chosen = taken.prompt if taken else ROLLOUT
-    user = chosen.user
-    if file:
-        if not file.is_file():
-            raise UsageError(f"--prompt {str(file)!r} is not a file; write the user text into one")
-        user = file.read_text().strip()
-    return Prompt(user=user, system=chosen.system if system is None else system)
-
-
-def _pixels(taken: Taken | None, least: int, most: int | None) -> dict[str, int] | None:
-    if most is not None:
-        return {"min": least, "max": most}
-    return {str(k): v for k, v in taken.train.pixels.items()} or None if taken else None
-
-
-def _band(text: str) -> tuple[float, float]:
-    low, colon, high = text.partition(":")
-    try:
-        if colon:
-            return float(low), float(high)
-    except ValueError:
-        pass
-    raise UsageError(f"--difficulty {text!r} is not LOW:HIGH, e.g. 0.2:0.8")
-
-
-def _processes(taken: Taken | None, options: dict[str, Any]) -> int:
-    return int(options["processes"] or (taken.train.processes if taken else 1))
-
-
-def _explain(kind: str, settings: dict[str, Any], processes: int, as_json: bool) -> None:
-    from train.explain import explain
-
-    rows = explain(kind, settings, processes)
+    rows = explain(method, training.settings, training.processes)
     if as_json:
         print_json(rows)
     else:

@@ -20,9 +20,9 @@ import orjson
 
 from vlt.engine import LoadImage
 from vlt.engine.body import body, prefix
-from vlt.engine.reply import Refused, Reply, TryAgain, read_reply
+from vlt.engine.reply import Choice, Refused, Reply, TryAgain, read_reply
 from vlt.errors import UserError
-from vlt.request import Completion, Failure, Request
+from vlt.request import Completion, Failure, Request, seed_of
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -50,7 +50,7 @@ class OpenBatch:
 
 
 class BatchLedger(Protocol):
-    """Where batches under way are written down; vlt.journal.Journal is one."""
+    """Where batches under way are written down; vlt.workspace.journal.Journal is one."""
 
     def open_batch(self, token: str, server: str, samples: Iterable[Sample]) -> None:
         """About to be created."""
@@ -127,7 +127,7 @@ class BatchEngine:
         return self._opened
 
     def _body(self, request: Request, samples: tuple[int, ...]) -> bytes:
-        seed = None if request.sampling.seed is None else request.sampling.seed + samples[0]
+        seed = seed_of(request.key, request.sampling.seed, samples[0])
         head = prefix(self.model, request.sampling)
         return body(head, request.messages, len(samples), seed, self._load_image)
 
@@ -207,8 +207,13 @@ class BatchEngine:
                         yield Failure(key, failed, error.reason)
                         left -= {(key, s) for s in failed}
                     continue
+                prompts = 1
                 for sample, choice in zip(samples, reply.choices, strict=False):
-                    yield Completion(key, sample, *choice)
+                    if isinstance(choice, Choice):
+                        yield Completion(key, sample, *choice, prompts)
+                        prompts = 0
+                    elif (key, sample) in left:
+                        yield Failure(key, (sample,), choice.reason)
                     left -= {(key, sample)}
         why = f"the batch {ended.status} without an answer"
         if ended.errors and ended.errors.data:

@@ -16,15 +16,15 @@ from itertools import islice
 from typing import Any
 
 from vlt.engine import LoadImage
-from vlt.engine.models import (
+from vlt.engine.loading import (
     cache_bytes,
     cache_room,
     checked,
     load_model,
-    open_image,
     token_sets,
 )
 from vlt.errors import UserError
+from vlt.images.decode import open_image
 from vlt.request import Completion, Failure, Message, Request, Sampling
 
 WINDOW = 2048

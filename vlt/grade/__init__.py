@@ -60,14 +60,20 @@ is given to eval, exec, sympify or parse_expr. Everything before the worker is p
 standard library, linear or bounded, and holds no state but caches of pure functions.
 
 math-verify is no tier: it drops units and hedges, and its parser has no bounds. It is a grader to
-compare with, as is upstream's rule: `grade_many(..., grader="paper" | "math-verify")`.
+compare with, as is upstream's rule: `grade_many(..., grader="paper" | "math-verify")`, and a grader
+of one's own: `vlt/grade/graders.py`.
 """
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+from typing import Any
+
 from vlt.grade.extract import extract, split_reasoning
 from vlt.grade.grader import answer_type_of, grade
-from vlt.grade.many import GRADERS, grade_many
+from vlt.grade.graders import GRADERS
+from vlt.grade.many import grade_many
 from vlt.grade.verdict import Grade, Options
 
 __all__ = [
@@ -80,3 +86,13 @@ __all__ = [
     "grade_many",
     "split_reasoning",
 ]
+
+
+class _Callable(ModuleType):
+    """`vlt.grade(response, gold)` and `import vlt.grade` are one name: the package can be called."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Grade:
+        return grade(*arguments, **options)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -73,13 +73,20 @@ def _percent(
     got: Quantity, gold: Quantity, got_percent: bool, asked: bool, options: Options
 ) -> tuple[bool | None, str]:
     """One side has a percent sign."""
+    if options.percent == "sign":
+        return False, "a percent sign differs"
     if (got.unit and not got_percent) or (gold.unit and got_percent):
         return False, "another unit"
     if (not got_percent or asked) and same_number(got, gold, options):
         return True, "percent sign is optional"
+    if options.percent == "loose" and same_number(got, gold, options):
+        return True, "percent as the same number"
     share = Fraction(1, 100)
     if got.value is None or gold.value is None:
         return False, "a percent sign differs"
+    if options.percent == "loose":
+        shares = [x.value * share if x.unit == PERCENT else x.value for x in (got, gold) if x.value]
+        return len(set(shares)) < 2, "percent as a share"
     if got_percent:
         return got.value * share == gold.value and not asked, "a percent sign differs"
     return got.value == gold.value * share and not asked, "a percent sign differs"

@@ -13,9 +13,9 @@ from typing import Any
 
 from vlt.grade.extract import split_reasoning
 from vlt.grade.grader import grade
+from vlt.grade.graders import Grader, find_grader, options_of, own_grades
 from vlt.grade.verdict import STRICT, Grade, Options
 
-GRADERS = ("vlt", "paper", "math-verify")
 CHUNK = 1000
 PARALLEL_FROM = 20_000
 """Fewer rows than this are graded here: starting processes takes longer than grading them."""
@@ -31,24 +31,30 @@ def grade_many(
     questions: Sequence[str | None] | None = None,
     choices: Sequence[Sequence[str] | None] | None = None,
     answer_types: Sequence[str | None] | None = None,
-    grader: str = "vlt",
+    grader: Grader = "vlt",
     options: Options = STRICT,
     workers: int | None = None,
 ) -> list[Grade]:
     """`grade` for every row of equally long columns, in order.
 
-    `grader` is vlt, paper (upstream's rule, see `vlt/grade/paper.py`) or math-verify (to compare
-    with). `workers` is how many processes may be used; None means all cores, and 1 or few rows
-    mean this process alone.
+    `grader` is vlt, paper (upstream's rule, see `vlt/grade/paper.py`), math-verify (to compare with) or
+    one's own (see `vlt/grade/graders.py`), which grades in this process. `workers` is how many processes
+    may be used; None means all cores, and 1 or few rows mean this process alone.
     """
-    if grader not in GRADERS:
-        raise ValueError(f"no grader is called {grader!r}; take one of {', '.join(GRADERS)}")
     columns: list[Sequence[Any] | None] = [responses, answers, questions, choices, answer_types]
     for name, column in zip(
         ("answers", "questions", "choices", "answer_types"), columns[1:], strict=True
     ):
         if column is not None and len(column) != len(responses):
             raise ValueError(f"{len(column)} {name} for {len(responses)} responses")
+    grader, given_options = options_of(grader)
+    options = given_options or options
+    plugin = find_grader(grader)
+    if plugin.identity:
+        given = {"question": questions, "choices": choices, "answer_type": answer_types}
+        nothing = [None] * len(responses)
+        return own_grades(plugin, responses, answers, {k: v or nothing for k, v in given.items()})
+    grader = plugin.name
     rows = [
         tuple(column[i] if column is not None else None for column in columns)
         for i in range(len(responses))

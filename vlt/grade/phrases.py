@@ -79,7 +79,7 @@ RETRACTION = re.compile(
 
 @lru_cache(maxsize=16)
 def _pattern(languages: str) -> re.Pattern[str]:
-    names = LANGUAGES if languages == "all" else tuple(languages.split(","))
+    names = LANGUAGES if "all" in languages else tuple(re.split(r"[,+]", languages))
     parts = []
     for name in names:
         for phrase in PHRASES[name]:

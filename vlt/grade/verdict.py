@@ -5,6 +5,7 @@ Nothing here knows how a verdict is found; see `vlt/grade/__init__.py` for the r
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple
 
@@ -49,6 +50,57 @@ class Options:
     deadline: float = 1.0
     """Seconds of wall time that the symbolic tier has for one row."""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a value that a convention does not take."""
+        from vlt.grade.phrases import LANGUAGES
+
+        for name, allowed in _ALLOWED.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} is not one of {', '.join(allowed)}"
+                )
+        for name in ("relative_tolerance", "deadline"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:
+                raise ValueError(f"{name}={value!r} should be a number from 0 on")
+        unknown = {*re.split(r"[,+]", self.languages)} - {"all", *LANGUAGES}
+        if unknown:
+            raise ValueError(
+                f"languages={self.languages!r}: {', '.join(sorted(unknown))} is not known; take all or some "
+                f"of {', '.join(LANGUAGES)}, joined by +"
+            )
+
+    @classmethod
+    def read(cls, text: str) -> Options:
+        """The conventions of `relative_tolerance=0.05,percent=loose`; raises ValueError."""
+        defaults = {field.name: field.default for field in fields(cls)}
+        values: dict[str, Any] = {}
+        for part in text.split(","):
+            name, sign, value = (piece.strip() for piece in part.partition("="))
+            if name not in defaults or not sign:
+                raise ValueError(f"{name!r} is no convention; there are {', '.join(defaults)}")
+            default = defaults[name]
+            if isinstance(default, bool):
+                if value not in ("true", "false"):
+                    raise ValueError(f"{name}={value} should be true or false")
+                values[name] = value == "true"
+            elif isinstance(default, float):
+                try:
+                    values[name] = float(value)
+                except ValueError:
+                    raise ValueError(f"{name}={value} should be a number") from None
+            else:
+                values[name] = value
+        return cls(**values)
+
+    def __str__(self) -> str:
+        """As a grader is named: vlt, or vlt:KEY=VALUE with what differs from the defaults."""
+        said = ",".join(
+            f"{name}={str(value).lower() if isinstance(value, bool) else value}".replace(",", "+")
+            for name, value in self.as_json().items()
+        )
+        return f"vlt:{said}" if said else "vlt"
+
     def as_json(self) -> dict[str, Any]:
         """What differs from the defaults; {} for none, so that old identities stay."""
         return {
@@ -58,4 +110,8 @@ class Options:
         }
 
 
+_ALLOWED = {
+    "percent": ("share", "sign", "loose"),
+    "prose": ("off", "last_line", "last_number"),
+}
 STRICT = Options()

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vlt.compare import pass_rates
 from vlt.errors import UserError
-from vlt.images import ImageStore
-from vlt.query import rows_of
+from vlt.evaluation.compare import pass_rates
+from vlt.images.store import ImageStore
 from vlt.report.found import Evaluation, Found, Round
 from vlt.report.numbers import GENERATES, consecutive
-from vlt.store import Dataset
+from vlt.workspace.query import rows_of
+from vlt.workspace.store import Dataset
 
 SOLVED, LOST, TYPICAL, DROPPED = 3, 2, 3, 2
 SIDE = 320
@@ -38,7 +38,7 @@ def examples(found: Found) -> list[dict[str, Any]]:
     if last:
         shown += _typical(last)
         shown += _dropped(last)
-    _add_images(found.store.images, shown)
+    _add_images(found.store.images_folder, shown)
     return shown
 
 

@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from filters.text import Ints
-from vlt.charts import Axis, Bar, Figure, Line, Point, grouped_bars, lines, outlines, row_bars
-from vlt.charts.letters import short
+from vlt.filters.text import Ints
+from vlt.report.charts import (
+    Axis,
+    Bar,
+    Figure,
+    Line,
+    Point,
+    grouped_bars,
+    lines,
+    outlines,
+    row_bars,
+)
+from vlt.report.charts.letters import short
 from vlt.report.found import Evaluation, Round
 from vlt.report.numbers import thinned
 from vlt.report.responses import bins

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from filters.stats import pass_at_by_source
-from vlt.charts.figure import drawable
-from vlt.compare import compare
 from vlt.errors import UserError
+from vlt.evaluation.compare import compare
+from vlt.filters.stats import pass_at_by_source
+from vlt.report.charts.figure import drawable
 from vlt.report.found import Evaluation, Found, Round
-from vlt.store import Dataset
+from vlt.workspace.store import Dataset
 
 GENERATES = ("gen captions", "gen reasoning", "gen rollouts")
 IN_ORDER = (
@@ -82,7 +82,7 @@ def _in_chain_order(
 def verified(samples: Dataset) -> int:
     """Samples that were found right, kept or dropped later on."""
     count = 0
-    for file in [*samples.files, *samples.dropped_files]:
+    for file in [*samples.files, *samples.dropped.files]:
         with pq.ParquetFile(file, pre_buffer=False) as opened:
             for batch in opened.iter_batches(columns=["verdict"]):
                 count += pc.sum(pc.equal(batch.column("verdict"), "correct")).as_py() or 0

@@ -6,12 +6,12 @@ from importlib.resources import files
 from typing import Any
 
 from vlt import __version__
-from vlt.charts import STYLE, Figure
 from vlt.report import figures, numbers, shown
+from vlt.report.charts import STYLE, Figure
 from vlt.report.examples import examples
 from vlt.report.found import Found, Round
 from vlt.report.responses import Responses, responses
-from vlt.store import Dataset
+from vlt.workspace.store import Dataset
 
 
 def report_html(found: Found) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from filters.reflection import KEYWORDS, count_keywords
-from filters.stats import bin_edges
-from filters.text import Ints, count_words, reasoning
-from vlt.store import Dataset
+from vlt.filters.rules.reflection import KEYWORDS, count_keywords
+from vlt.filters.stats import bin_edges
+from vlt.filters.text import Ints, count_words, reasoning
+from vlt.workspace.store import Dataset
 
 READ = ("response", "reasoning", "finish_reason", "completion_tokens")
 BATCH = 1_000

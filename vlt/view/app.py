@@ -18,14 +18,14 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from vlt.errors import UsageError, UserError
-from vlt.flags import MARKS, Flag, Flags
-from vlt.store import Dataset, Store
 from vlt.view import text
 from vlt.view.guard import BODY, Guard, Refused, Token
 from vlt.view.pages import Pages
 from vlt.view.pictures import Pictures
 from vlt.view.rows import Rows
 from vlt.view.state import number
+from vlt.workspace.flags import MARKS, Flag, Flags
+from vlt.workspace.store import Dataset, Store
 
 HERE = Path(__file__).parent
 FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
@@ -37,7 +37,7 @@ NOTE = 2_000
 
 def make_app(root: Path, first: str | None, port: int) -> Starlette:
     """The application over the workspace at `root`; `first` is the dataset that it opens with."""
-    store, token, pictures = Store(root), Token(), Pictures(Store(root).images)
+    store, token, pictures = Store(root), Token(), Pictures(Store(root).images_folder)
     templates = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined
     )

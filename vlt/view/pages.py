@@ -12,13 +12,13 @@ from urllib.parse import quote, urlencode
 from jinja2 import Environment
 
 from vlt.errors import UsageError, UserError
-from vlt.flags import Flags
-from vlt.store import Dataset, Store
 from vlt.view import text
 from vlt.view.guard import Token
 from vlt.view.paths import steps
 from vlt.view.rows import Place, Rows
 from vlt.view.state import PAGE, State, number
+from vlt.workspace.flags import Flags
+from vlt.workspace.store import Dataset, Store
 
 SHORT = (
     *("id", "source", "question", "answer", "images", "sample", "predicted", "verdict", "model"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vlt.lineage import parent_of
-from vlt.store import Dataset, Store
 from vlt.view.rows import Rows
+from vlt.workspace.lineage import parent_of
+from vlt.workspace.store import Dataset, Store
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 from vlt.errors import UserError
-from vlt.images import ImageStore
+from vlt.images.store import ImageStore
 
 THUMB = 360
 """Pixels of a small image's longer side."""

@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlt.errors import UsageError, UserError
-from vlt.schema import dropped as dropped_schema
-from vlt.store import Dataset
 from vlt.view.state import NONE, State
+from vlt.workspace.schema import dropped as dropped_schema
+from vlt.workspace.store import Dataset
 
 MEMORY = "160MB"
 SECONDS = 30.0
@@ -52,7 +52,7 @@ class Rows:
 
     def __init__(self, dataset: Dataset, *, dropped: bool = False):
         self.dataset = dataset
-        self.files = [str(f) for f in (dataset.dropped_files if dropped else dataset.files)]
+        self.files = [str(file) for file in (dataset.dropped if dropped else dataset).files]
         schema = dropped_schema(dataset.schema) if dropped else dataset.schema
         self.columns = list(schema.names)
         self.scalars = [f.name for f in schema if not pa.types.is_list(f.type)]

@@ -1,0 +1,83 @@
+"""What a generation stage takes beside its rows and the model: the one object for all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Annotated, Any
+
+from annotated_types import Ge
+
+from vlt.datagen.paper_prompts import CAPTION, REASONING, ROLLOUT
+from vlt.engine.limits import Limits
+from vlt.errors import UsageError
+from vlt.fields import FORBID, Option
+from vlt.prompts import Prompt
+from vlt.request import Sampling
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draw(Sampling):
+    """How samples are drawn, and how many of each row."""
+
+    __pydantic_config__ = FORBID
+
+    k: Annotated[int, Ge(1), Option("-k")] = 1
+    """Samples of each row."""
+    until_correct: Annotated[int | None, Ge(1)] = None
+    """Draw k more as long as fewer samples of a row are right."""
+    max_samples: Annotated[int | None, Ge(1)] = None
+    """With --until-correct: at most so many of a row. [4 k]"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.until_correct is None:
+            if self.max_samples is not None:
+                raise UsageError("--max-samples goes with --until-correct; else -k says how many")
+            return
+        if self.max_samples is None:
+            object.__setattr__(self, "max_samples", 4 * self.k)
+        if (self.max_samples or 0) < max(self.k, self.until_correct):
+            raise UsageError(
+                f"--max-samples {self.max_samples} is less than -k {self.k} or --until-correct "
+                f"{self.until_correct}"
+            )
+
+    @property
+    def sampling(self) -> Sampling:
+        """What of it a request says."""
+        return Sampling(**{f.name: getattr(self, f.name) for f in fields(Sampling)})
+
+    def parameters(self) -> dict[str, Any]:
+        """What of it belongs to a stage's identity."""
+        until: dict[str, Any] = {}
+        if self.until_correct:
+            until = {"until_correct": self.until_correct, "max_samples": self.max_samples}
+        return {"sampling": self.sampling.as_json(), "k": self.k, **until}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking(Draw, Limits):
+    """What is asked of every row, how often, and what it may cost."""
+
+    prompt: Annotated[Prompt, Option(metavar="FILE")]
+    """The user text, with the slots {question} and {caption}."""
+    limit: Annotated[int | None, Ge(1)] = None
+    """Take only the first N rows."""
+    retry_failed: bool = False
+    """Ask again for the rows that failed, as a new version."""
+    probe: Annotated[int | None, Option(hidden=True)] = None
+    """Ask only so many requests, count the others and raise Planned: a dry run."""
+
+    def parameters(self) -> dict[str, Any]:
+        """What of it belongs to a stage's identity."""
+        return {**super().parameters(), "limit": self.limit, "prompt": self.prompt.as_json()}
+
+
+CAPTIONS = Asking(prompt=CAPTION, temperature=0.0, max_tokens=1024)
+"""How captions are asked for unless somebody says otherwise."""
+REASONS = Asking(prompt=REASONING, k=4, temperature=0.6, top_p=0.95, max_tokens=8192)
+"""k as in the paper; the rest as DeepSeek advises for the R1 distillations."""
+ROLLOUTS = Asking(prompt=ROLLOUT, k=4, temperature=1.0, top_p=0.99, max_tokens=2048)
+"""Paper, table 8: the rollouts of GRPO."""
+EVALUATION = Asking(prompt=ROLLOUT, temperature=0.0)
+"""An evaluation asks greedily, with the prompt that GRPO trains with."""

@@ -1,0 +1,84 @@
+"""What a generation stage would ask, counted without asking, or after asking a few rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from vlt.datagen.tally import Tally
+from vlt.engine.budget import Price
+from vlt.workspace.progress import duration
+
+
+@dataclass
+class Plan:
+    """Counts of a dry run. `probed` is what a few real requests came to; they are in the journal."""
+
+    requests: int
+    """New ones, the probed not among them; a server that ignores n gets one for each sample."""
+    samples: int
+    """New ones, the probed not among them."""
+    seconds: float
+    """What the probe took."""
+    tally: Tally
+
+    def summary(self, price: Price | None) -> dict[str, Any]:
+        """As `--dry-run --json` prints it; `expected` is null without a probe."""
+        tally = self.tally
+        found: dict[str, Any] = {
+            "samples": tally.total,
+            "in_journal": tally.had,
+            "probed": tally.arrived,
+            "cannot_be_asked": tally.failed,
+            "new_samples": self.samples,
+            "new_requests": self.requests,
+            "expected": None,
+        }
+        if tally.arrived and not tally.uncounted:
+            each = self.samples / tally.arrived
+            prompt, completion = tally.prompt_tokens * each, tally.tokens * each
+            found["expected"] = {
+                "prompt_tokens": round(prompt),
+                "completion_tokens": round(completion),
+                "seconds": round(self.seconds * each, 1),
+                "money": round(price.of(prompt, completion), 4) if price else None,
+            }
+        return found
+
+    def lines(self, price: Price | None) -> list[str]:
+        """For people."""
+        found = self.summary(price)
+        there = f"; {found['in_journal']:,} are in the journal" if found["in_journal"] else ""
+        lines = [
+            f"{found['new_samples']:,} of {found['samples']:,} samples would be asked for, in "
+            f"{found['new_requests']:,} requests{there}"
+        ]
+        if found["probed"]:
+            lines.append(
+                f"{found['probed']:,} samples were asked for as a probe, and are there now"
+            )
+        if found["cannot_be_asked"]:
+            lines.append(f"{found['cannot_be_asked']:,} samples failed or cannot be asked for")
+        if expected := found["expected"]:
+            money = expected["money"]
+            cost = f", ${money:,.2f}" if money is not None else " (no price is known: --prices)"
+            lines.append(
+                f"expected: {expected['prompt_tokens']:,} prompt and "
+                f"{expected['completion_tokens']:,} completion tokens{cost}, at most "
+                f"{duration(expected['seconds'])} (the probe's speed)"
+            )
+        elif self.tally.uncounted:
+            lines.append(
+                "the server does not say what tokens they took, so no cost can be expected"
+            )
+        elif found["new_samples"]:
+            lines.append("--probe 20 asks 20 rows and tells what the rest will take and cost")
+        return lines
+
+
+class Planned(Exception):
+    """Ends a dry run before anything is written."""
+
+    def __init__(self, plan: Plan):
+        super().__init__("a dry run")
+        self.plan = plan

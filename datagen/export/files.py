@@ -1,0 +1,226 @@
+"""Versions as files of their own: Parquet with the images inside, or JSONL with images beside it.
+
+    for shard in parquet_shards(dataset, images, folder): ...     # train-00000-of-00003.parquet, ...
+
+Shards are cut by size before the first is written, so the same version always gives the same files:
+a push that broke off finds again what it has sent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vlt.errors import UsageError
+from vlt.images.store import ImageStore
+from vlt.workspace.features import IMAGES, embedded
+from vlt.workspace.store import Dataset
+
+SHARD_BYTES = 400 << 20
+GROUP_ROWS, GROUP_BYTES = 200, 32 << 20
+"""Of a row group: the Hub's viewer reads whole ones, and they decide how much memory is used."""
+BATCH = 2_000
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Rows [start, start + rows) of a version."""
+
+    number: int
+    start: int
+    rows: int
+
+
+def with_rows(dataset: Dataset) -> Dataset:
+    """The dataset, if it has rows to write; raises UsageError for a checkpoint or an empty one."""
+    if dataset.kind == "checkpoint":
+        raise UsageError(f"{dataset.ref} is a checkpoint and has no rows; name a dataset")
+    if not dataset.manifest.rows:
+        raise UsageError(
+            f"{dataset.ref} has no rows to write; see `vlt show {dataset.ref} --dropped`"
+        )
+    return dataset
+
+
+def plan_shards(dataset: Dataset, images: ImageStore, size: int = SHARD_BYTES) -> list[Shard]:
+    """The version cut into shards of about `size` bytes of images, by the images' known sizes."""
+    shards: list[Shard] = []
+    start = place = held = 0
+    for batch in dataset.batches(columns=["images"], size=BATCH):
+        for hashes in batch.column("images").to_pylist():
+            weight = sum(images.info(sha256).bytes for sha256 in hashes) + 2_000
+            if held and held + weight > size:
+                shards.append(Shard(len(shards), start, place - start))
+                start, held = place, 0
+            held += weight
+            place += 1
+    return [*shards, Shard(len(shards), start, place - start)]
+
+
+def parquet_shards(
+    dataset: Dataset,
+    images: ImageStore,
+    folder: Path,
+    *,
+    split: str = "train",
+    size: int = SHARD_BYTES,
+) -> Iterator[Path]:
+    """Write `<split>-00000-of-0000N.parquet`, ... one after the other, and yield each when it is whole.
+
+    Memory is bounded by a row group. Who does not need a shard any more may delete it.
+    """
+    shards = plan_shards(dataset, images, size)
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob(f"{split}-?????-of-?????.parquet"):
+        if not stale.stem.endswith(f"-of-{len(shards):05d}"):
+            stale.unlink()  # of an earlier, longer or shorter one: a reader would mix them
+    groups = _row_groups(dataset, images, [shard.rows for shard in shards])
+    for shard in shards:
+        file = folder / f"{split}-{shard.number:05d}-of-{len(shards):05d}.parquet"
+        part = file.with_suffix(".part")
+        with _parquet_writer(part, embedded(dataset.schema)) as writer:
+            written = 0
+            while written < shard.rows:
+                group = next(groups)
+                writer.write_table(group, row_group_size=group.num_rows)
+                written += group.num_rows
+        part.replace(file)
+        yield file
+
+
+def embed(rows: pa.RecordBatch, images: ImageStore, schema: pa.Schema) -> pa.Table:
+    """The rows in `schema` (see `embedded`): hashes replaced by the images' bytes."""
+    pictures = [
+        [image_cell(images, sha256) for sha256 in hashes]
+        for hashes in rows.column("images").to_pylist()
+    ]
+    columns = [
+        pa.array(pictures, IMAGES) if f.name == "images" else rows.column(f.name) for f in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def image_cell(images: ImageStore, sha256: str) -> dict[str, Any]:
+    """{"bytes": ..., "path": <sha256>.<ending>}"""
+    return {"bytes": images.read(sha256), "path": image_name(images, sha256)}
+
+
+def image_name(images: ImageStore, sha256: str) -> str:
+    """A file's name for the image."""
+    return f"{sha256}.{images.info(sha256).format.lower().replace('jpeg', 'jpg')}"
+
+
+def image_file(images: ImageStore, sha256: str, folder: Path) -> str:
+    """Write the image under `folder`/images, unless it is there, and return its path in `folder`."""
+    path = folder / "images" / image_name(images, sha256)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        part.write_bytes(images.read(sha256))
+        part.replace(path)
+    return f"images/{path.name}"
+
+
+def write_jsonl(dataset: Dataset, images: ImageStore, folder: Path) -> Path:
+    """Write rows.jsonl and the folder images/ that its paths lie in; `vlt import` reads it back."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file, part = folder / "rows.jsonl", folder / "rows.part"
+    with open(part, "w", encoding="utf-8") as out:
+        for row in plain_rows(dataset):
+            row["images"] = [image_file(images, sha256, folder) for sha256 in row["images"]]
+            row["meta"] = json.loads(row["meta"]) if row["meta"] else {}
+            out.write(json.dumps(row, ensure_ascii=False) + "\n")
+    part.replace(file)
+    return file
+
+
+def plain_rows(dataset: Dataset, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The rows as Python values, in order."""
+    for batch in dataset.batches(columns=columns, size=BATCH):
+        yield from batch.to_pylist()
+
+
+def write_parquet_rows(
+    file: Path, rows: Iterator[Mapping[str, Any]], schema: pa.Schema, group: int = GROUP_ROWS
+) -> int:
+    """Write Python rows as one Parquet file in groups of `group`; returns how many there were."""
+    count = 0
+    part = file.with_suffix(".part")
+    with _parquet_writer(part, schema) as writer:
+        held: list[Mapping[str, Any]] = []
+        for row in rows:
+            held.append(row)
+            count += 1
+            if len(held) == group:
+                writer.write_table(pa.Table.from_pylist(held, schema))
+                held = []
+        if held or not count:
+            writer.write_table(pa.Table.from_pylist(held, schema))
+    part.replace(file)
+    return count
+
+
+def _row_groups(dataset: Dataset, images: ImageStore, shards: list[int]) -> Iterator[pa.Table]:
+    """The rows with their images, in groups that never reach over the end of a shard."""
+    schema = embedded(dataset.schema)
+    ends = iter(shards)
+    left = next(ends)
+    for batch in dataset.batches(size=BATCH):
+        weights = [
+            sum(images.info(sha256).bytes for sha256 in hashes)
+            for hashes in batch.column("images").to_pylist()
+        ]
+        start = 0
+        while start < batch.num_rows:
+            if not left:
+                left = next(ends)
+            rows = _fitting(weights[start : start + min(GROUP_ROWS, left)])
+            yield embed(batch.slice(start, rows), images, schema)
+            start, left = start + rows, left - rows
+
+
+def _fitting(weights: list[int]) -> int:
+    """How many of these rows go into one group: at least one."""
+    held = 0
+    for place, weight in enumerate(weights):
+        held += weight
+        if place and held > GROUP_BYTES:
+            return place
+    return len(weights)
+
+
+def _parquet_writer(file: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Text is compressed; images are already, and are left as they are."""
+    pictures = "images.list.element.bytes"
+    columns = {name: "zstd" for name in _leaves(schema) if name != pictures}
+    return pq.ParquetWriter(
+        file,
+        schema,
+        compression={**columns, pictures: "NONE"} if "images" in schema.names else "zstd",
+        use_dictionary=[n for n in ("source", "answer_type", "verdict") if n in schema.names],
+        write_page_index=True,
+    )
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    """The columns as Parquet names them."""
+    found: list[str] = []
+
+    def walk(name: str, type: pa.DataType) -> None:
+        if pa.types.is_list(type):
+            walk(f"{name}.list.element", type.value_type)
+        elif pa.types.is_struct(type):
+            for child in type:
+                walk(f"{name}.{child.name}", child.type)
+        else:
+            found.append(name)
+
+    for f in schema:
+        walk(f.name, f.type)
+    return found

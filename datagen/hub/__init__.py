@@ -1,0 +1,1 @@
+"""Datasets and models to and from the Hugging Face Hub."""

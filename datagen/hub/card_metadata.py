@@ -1,0 +1,76 @@
+"""The YAML at the head of a dataset's card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow.compute as pc
+
+from vlt.images.store import ImageStore
+from vlt.workspace.features import embedded
+from vlt.workspace.store import Dataset
+
+SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+def yaml_metadata(
+    dataset: Dataset,
+    images: ImageStore,
+    split: str,
+    others: Sequence[str],
+    license: str | None,
+) -> str:
+    """The card's head as the Hub reads it: task, size, where each split lies, the features."""
+    rows = dataset.manifest.rows
+    size = next((name for limit, name in SIZES if rows < limit), "1M<n<10M")
+    features = json.loads(embedded(dataset.schema).metadata[b"huggingface"])["info"]["features"]
+    hashes = {sha for batch in dataset.batches(["images"]) for sha in _flat(batch.column("images"))}
+    metadata: dict[str, Any] = {
+        "task_categories": ["visual-question-answering", "image-text-to-text"],
+        "tags": ["vlt", dataset.kind, "reasoning"]
+        if dataset.kind == "sample"
+        else ["vlt", dataset.kind],
+        "size_categories": [size],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [{"split": s, "path": f"data/{s}-*"} for s in (split, *others)],
+            }
+        ],
+        "dataset_info": {
+            "features": [_yaml_feature(name, f) for name, f in features.items()],
+            "splits": [
+                {
+                    "name": split,
+                    "num_examples": rows,
+                    "num_bytes": sum(images.info(sha).bytes for sha in hashes),
+                }
+            ],
+        },
+    }
+    if others:  # of those we know no numbers, and a list that is not whole would be refused
+        del metadata["dataset_info"]["splits"]
+    return _yaml({"license": license, **metadata} if license else metadata)
+
+
+def _flat(column: Any) -> list[str]:
+    flat: list[str] = pc.list_flatten(column).to_pylist()
+    return flat
+
+
+def _yaml_feature(name: str, feature: Mapping[str, Any]) -> dict[str, Any]:
+    """A feature in the shorter form that the Hub's YAML has."""
+    if feature["_type"] == "Value":
+        return {"name": name, "dtype": feature["dtype"]}
+    if feature["_type"] == "Image":
+        return {"name": name, "dtype": "image"}
+    inner = feature["feature"]
+    return {"name": name, "list": "image" if inner["_type"] == "Image" else inner["dtype"]}
+
+
+def _yaml(metadata: Mapping[str, Any]) -> str:
+    import yaml
+
+    return yaml.safe_dump(dict(metadata), sort_keys=False, allow_unicode=True).strip()

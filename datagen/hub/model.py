@@ -1,0 +1,120 @@
+"""Pushes a model directory or a checkpoint to the Hub, with a model card from its manifest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vlt.datagen.hub.calls import Say, check_repo, open_repo, persistently
+from vlt.datagen.hub.card import lineage
+from vlt.datagen.hub.markdown import markdown_table, parameter_leaves
+from vlt.datagen.hub.push import manifests
+from vlt.workspace.digest import model_digest, model_files
+from vlt.workspace.store import Dataset, Store
+
+LEFT_HERE = ("optimizer", "scheduler", "rng_state", "training_args", "global_step", ".")
+"""Beginnings of what a trainer keeps to go on, which is no part of the model."""
+
+
+def push_model(
+    store: Store,
+    folder: Path,
+    repo: str,
+    *,
+    checkpoint: Dataset | None = None,
+    private: bool = False,
+    license: str | None = None,
+    say: Say = lambda _: None,
+) -> str:
+    """Push a model's files and return the URL of the commit.
+
+    `checkpoint` is the version whose folder it is, which the card then describes. What had arrived
+    before a connection broke is not sent again. Raises UserError where it is no model.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi
+
+    check_repo(repo)
+    model_files(folder)  # or it is no model
+    api = HfApi()
+    open_repo(api, repo, "model", private=private, say=say)
+    operations = []
+    for file in sorted(folder.iterdir()):
+        if not file.is_file() or file.name.startswith(LEFT_HERE) or file.name == "manifest.json":
+            continue
+        if file.name == "README.md":
+            continue
+        add = CommitOperationAdd(file.name, str(file))
+
+        def send(add: Any = add) -> None:
+            api.preupload_lfs_files(repo, [add])
+
+        persistently(send, repo, say)
+        say(f"{file.name} ({file.stat().st_size / 1e6:,.0f} MB)")
+        operations.append(add)
+    texts = {"README.md": model_card(store, folder, repo, checkpoint, license).encode()}
+    if checkpoint:
+        texts |= manifests(store, checkpoint, "model")
+    operations += [CommitOperationAdd(path, data) for path, data in texts.items()]
+    message = checkpoint.ref if checkpoint else folder.name
+    commit = persistently(
+        lambda: api.create_commit(repo, operations, commit_message=f"{message} with vlt"), repo, say
+    )
+    return str(commit.commit_url)
+
+
+def model_card(
+    store: Store, folder: Path, repo: str, checkpoint: Dataset | None, license: str | None
+) -> str:
+    """README.md of a model: what it is, what it was trained on and how, and what was measured."""
+    config = json.loads((folder / "config.json").read_text())
+    metadata = ["---", *([f"license: {license}"] if license else []), "library_name: transformers"]
+    if "vision_config" in config:
+        metadata.append("pipeline_tag: image-text-to-text")
+    lines = [
+        *metadata,
+        "tags:",
+        "- vlt",
+        "---",
+        "",
+        f"# {repo.split('/')[-1]}",
+        "",
+        f"A model of the kind `{config.get('model_type', 'unknown')}`; digest of its files: "
+        f"`{model_digest(folder)}`.",
+        "",
+    ]
+    if checkpoint is None:
+        return "\n".join(lines)
+    m = checkpoint.manifest
+    lines += [
+        f"Version {m.ref} of a vlt workspace, made by `vlt {m.stage}`.",
+        "",
+        "## Training",
+        "",
+    ]
+    lines += [_parameters(m.parameters), ""]
+    if m.facts:
+        lines += ["## Measured", "", _parameters(m.facts), ""]
+    lines += ["## Lineage", ""]
+    stages = [*reversed(lineage(store, checkpoint)), checkpoint]
+    cells = [
+        [
+            s.ref,
+            s.manifest.stage,
+            ", ".join(p.ref for p in s.manifest.parents),
+            "" if s.kind == "checkpoint" else f"{s.manifest.rows:,}",
+            f"`{s.manifest.digest[:16]}`",
+        ]
+        for s in stages
+    ]
+    lines += [markdown_table(["version", "stage", "made from", "rows", "digest"], cells), ""]
+    return "\n".join(lines)
+
+
+def _parameters(values: Mapping[str, Any]) -> str:
+    rows = [
+        [name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)]
+        for name, value in parameter_leaves("", values)
+    ]
+    return markdown_table(["", ""], [[name, text[:500]] for name, text in rows])

@@ -1,0 +1,145 @@
+"""Brings back from the Hub what `vlt push` sent: rows, images, manifest and lineage.
+
+pull_dataset(store, "user/repo")
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vlt.datagen.hub.calls import Say, check_repo, persistently
+from vlt.datagen.hub.dropped import check_conserved, dropped_path, take_dropped
+from vlt.datagen.hub.push import SHARD, lineage_path, manifest_path
+from vlt.errors import UserError
+from vlt.images.pool import ImagesApart
+from vlt.images.store import BadImage, ImageStore
+from vlt.workspace.lineage import LINEAGE as LINEAGE_FOLDER
+from vlt.workspace.manifest import Manifest, Stage
+from vlt.workspace.store import Dataset, Store, fresh_folder
+from vlt.workspace.writer import Writer
+
+
+def pull_dataset(
+    store: Store,
+    repo: str,
+    *,
+    name: str | None = None,
+    revision: str | None = None,
+    split: str = "train",
+    say: Say = lambda _: None,
+) -> tuple[Dataset, bool]:
+    """(the version, whether it was here already). Raises UserError for what is no version of vlt's."""
+    from huggingface_hub import HfApi
+
+    check_repo(repo)
+    api = HfApi()
+    info = persistently(lambda: api.dataset_info(repo, revision=revision), repo, say)
+    paths = [sibling.rfilename for sibling in info.siblings or []]
+    if manifest_path(split) not in paths:
+        raise UserError(
+            f"{repo!r} has no split {split!r} that vlt pushed; take its rows with `vlt import {repo}`"
+        )
+    folder = fresh_folder(store.root / ".pull" / str(info.sha)[:16])
+
+    def fetch(path: str) -> Path:
+        def once() -> str:
+            return api.hf_hub_download(
+                repo, path, repo_type="dataset", revision=info.sha, local_dir=folder
+            )
+
+        return Path(persistently(once, repo, say))
+
+    try:
+        manifest = Manifest.read(fetch(manifest_path(split)))
+        name = name or manifest.name
+        if found := _here(store, name, manifest):
+            return found, True
+        shards = sorted(p for p in paths if (m := SHARD.fullmatch(p)) and m["split"] == split)
+        stage = Stage(manifest.stage, manifest.parameters)
+        with Writer(store, stage, name, manifest.kind) as writer:
+            writer.received = manifest
+            for path in paths:
+                if path.startswith(lineage_path(split)):
+                    target = writer.provenance / LINEAGE_FOLDER / Path(path).name
+                    target.parent.mkdir(exist_ok=True)
+                    shutil.copyfile(fetch(path), target)
+            beside = sorted(p for p in paths if Path(p).suffix == ".parquet")
+            taken_out = [p for p in beside if p.startswith(dropped_path(split, "dropped-"))]
+            with ImageStore(store.images_folder) as images, ImagesApart() as apart:
+                for path in shards:
+                    shard = fetch(path)
+                    say(path)
+                    for rows in _rows(shard, images, apart, repo):
+                        writer.expect(rows)
+                        writer.keep(rows)
+                    shard.unlink()
+                for path in (p for p in beside if p.startswith(dropped_path(split, "images-"))):
+                    _take_pictures(fetch(path), images, apart, repo)
+                    say(path)
+            for path in taken_out:
+                take_dropped(writer, fetch(path))
+                say(path)
+            if taken_out or not (manifest.dropped or manifest.failed):
+                check_conserved(writer, repo)
+            else:  # pushed by a vlt that left them at home
+                say(f"the rows that were taken out of {manifest.ref} are not in {repo!r}")
+        return writer.dataset, False
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _here(store: Store, name: str, manifest: Manifest) -> Dataset | None:
+    for version in reversed(store.versions(name)):
+        m = version.manifest
+        if (m.identity, m.digest) == (manifest.identity, manifest.digest):
+            return version
+    return None
+
+
+def _rows(shard: Path, images: ImageStore, apart: ImagesApart, repo: str) -> Iterator[pa.Table]:
+    """The shard's rows with their images put into the store, and their hashes in the rows."""
+    with pq.ParquetFile(shard, buffer_size=1 << 20) as opened:
+        place = opened.schema_arrow.get_field_index("images")
+        for group in range(opened.num_row_groups):  # one after the other: they were cut for this
+            table = opened.read_row_group(group)
+            rows = table.column("images").to_pylist()
+            _add([cell for cells in rows for cell in cells], images, apart, repo)
+            hashes = pa.array([list(map(_name, cells)) for cells in rows], pa.list_(pa.string()))
+            yield table.set_column(place, "images", hashes)
+
+
+def _take_pictures(shard: Path, images: ImageStore, apart: ImagesApart, repo: str) -> None:
+    """Put images that only dropped rows have into the store."""
+    with pq.ParquetFile(shard, buffer_size=1 << 20) as opened:
+        for group in range(opened.num_row_groups):
+            cells = opened.read_row_group(group, columns=["image"])["image"].to_pylist()
+            _add(cells, images, apart, repo)
+    shard.unlink()
+
+
+def _add(cells: list[dict[str, Any]], images: ImageStore, apart: ImagesApart, repo: str) -> None:
+    """Keep the images that are new here; each must be the one that its name says."""
+    new: dict[str, bytes] = {}
+    for cell in cells:
+        sha256 = hashlib.sha256(cell["bytes"]).hexdigest()
+        if sha256 != _name(cell):
+            raise UserError(f"{repo!r} holds another image under the name {_name(cell)}")
+        if sha256 not in images:
+            new[sha256] = cell["bytes"]
+    for sha256, image in zip(new, apart.inspect_all(list(new.items())), strict=True):
+        if isinstance(image, BadImage):
+            raise UserError(f"{repo!r} holds a broken image ({sha256}: {image.reason})")
+        if image.converted:
+            raise UserError(f"{repo!r} holds an image that no push of vlt's holds ({sha256})")
+        images.add_new(image)
+
+
+def _name(cell: dict[str, Any]) -> str:
+    return str(cell["path"]).split(".")[0]

@@ -1,0 +1,115 @@
+"""Opens a file of rows: unpacked where it is compressed, in UTF-8 whatever it was saved in."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+from pathlib import Path
+from typing import IO, Any, cast
+
+import pyarrow as pa
+
+from vlt.errors import UserError
+
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".tgz")
+LFS = b"version https://git-lfs.github.com/spec/"
+"""How a file begins that stands for another, which a clone without Git LFS did not fetch."""
+READ_ERRORS = (OSError, EOFError, lzma.LZMAError, pa.ArrowException)
+"""What reading from a file may raise, compressed or not."""
+
+
+def open_binary(file: Path) -> IO[bytes]:
+    """The file's bytes, unpacked; raises UserError for a Git LFS pointer."""
+    with open(file, "rb") as raw:
+        if raw.read(len(LFS)) == LFS:
+            raise UserError(
+                f"{str(file)!r} is a Git LFS pointer and not the file itself; fetch it with "
+                "`git lfs pull` in its repository"
+            )
+    ending = file.suffix.lower()
+    if ending in (".gz", ".tgz"):
+        return cast(IO[bytes], gzip.open(file, "rb"))
+    if ending == ".bz2":
+        return cast(IO[bytes], bz2.open(file, "rb"))
+    if ending == ".xz":
+        return cast(IO[bytes], lzma.open(file, "rb"))
+    if ending in (".zst", ".lz4"):
+        unpacked = pa.CompressedInputStream(
+            pa.OSFile(str(file)), "zstd" if ending == ".zst" else "lz4"
+        )
+        return cast(IO[bytes], io.BufferedReader(_Raw(unpacked), 1 << 20))
+    return open(file, "rb")
+
+
+def open_text(file: Path) -> IO[bytes]:
+    """The file's text as UTF-8 without a byte order mark; UTF-16 and UTF-32 are told by theirs."""
+    opened = open_binary(file)
+    if not isinstance(opened, io.BufferedReader | io.BufferedRandom):
+        opened = cast(IO[bytes], io.BufferedReader(cast(Any, opened), 1 << 20))
+    head = cast(io.BufferedReader, opened).peek(8)[:8]
+    if head.startswith(b"\xef\xbb\xbf"):
+        opened.read(3)
+    elif encoding := _wide(head):
+        return cast(IO[bytes], io.BufferedReader(_Recoded(opened, encoding), 1 << 20))
+    return opened
+
+
+def unreadable(file: Path, error: Exception) -> UserError:
+    """One sentence for a file that breaks off or is damaged."""
+    words = str(error).split("\n")[0]
+    return UserError(f"{str(file)!r} is damaged ({words}); fetch it again")
+
+
+def _wide(head: bytes) -> str | None:
+    """UTF-16 or UTF-32, by the mark, or by the zeros that plain letters have in them."""
+    if head.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        return "utf-32"
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    odd, even = head[1::2], head[::2]
+    if len(head) >= 8 and not any(odd) and all(even):
+        return "utf-16-le"
+    if len(head) >= 8 and not any(even) and all(odd):
+        return "utf-16-be"
+    return None
+
+
+class _Raw(io.RawIOBase):
+    """Arrow's stream as one that BufferedReader takes."""
+
+    def __init__(self, stream: pa.NativeFile):
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+class _Recoded(io.RawIOBase):
+    """Text of another encoding as UTF-8."""
+
+    def __init__(self, stream: IO[bytes], encoding: str):
+        self._text = io.TextIOWrapper(cast(Any, stream), encoding, errors="replace", newline="")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        # A character takes at most four bytes of UTF-8.
+        data = self._text.read(max(1, len(buffer) // 4)).encode(errors="replace")
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._text.close()
+        super().close()

@@ -1,0 +1,167 @@
+"""The gold answer as text, consistent with the choices; what cannot be decided is not guessed.
+
+A whole number beside choices may be the place of one (from 0 or from 1) or the text of one. A single
+row does not always tell, the column does: see `how_counted`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections.abc import Iterable
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from vlt.datagen.sources.row import MAX_TEXT, BadRow, number_text
+from vlt.prompts import LETTERS
+
+_LETTER = re.compile(
+    r"(?:(?:option|choice|answer)\s*:?\s*)?[(\[（]?([A-Za-z])[)\]）]?[.:：、]?", re.I
+)
+_LETTER_AND_TEXT = re.compile(r"[(\[（]?([A-Za-z])(?:[)\]）][.:]?|[.:：．、])\s*(.+)", re.S)
+ENOUGH = 5
+"""Rows with whole numbers that must all fit before places are taken to count from 1."""
+
+
+class Counted(StrEnum):
+    """What a whole number beside choices is, in a source's column."""
+
+    unknown = "unknown"
+    """The place of a choice from 0, unless that is also another's text: then the row fails."""
+    from_0 = "from 0"
+    from_1 = "from 1"
+    texts = "texts"
+    """The text of a choice, and no place."""
+
+
+def gold(
+    value: Any,
+    choices: list[str],
+    *,
+    counted: bool = False,
+    places: Counted = Counted.unknown,
+) -> str:
+    """The gold answer as text. Raises BadRow with the reason where there is none.
+
+    `counted` says that the choices are numbers themselves, so that a number is one of them; `places`
+    what a whole number is in this source.
+    """
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if value is None or (isinstance(value, float | Decimal) and math.isnan(value)):
+        raise BadRow("no answer")
+    if isinstance(value, bool):
+        value = "yes" if value else "no"
+    elif isinstance(value, int):
+        value = str(value) if counted or not choices else _letter_at(value, choices, places)
+    elif isinstance(value, float | Decimal):
+        if math.isinf(value):
+            raise BadRow("answer is infinite")
+        value = number_text(value)
+    elif isinstance(value, datetime.date | datetime.time):
+        value = str(value)
+    elif not isinstance(value, str):
+        raise BadRow(f"answer is not text: {type(value).__name__}")
+    text = value.strip()
+    if not text:
+        raise BadRow("answer is empty")
+    if len(text) > MAX_TEXT // 10:
+        raise BadRow(f"answer is too long ({len(text):,} characters)")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadRow("answer is not valid Unicode") from None
+    return _among(text, choices, places) if choices else text
+
+
+def how_counted(rows: Iterable[tuple[Any, list[str]]]) -> Counted:
+    """What whole numbers are in a column, from pairs of gold and choices: what fits all of them."""
+    seen = typed = 0
+    fits = dict.fromkeys((Counted.from_0, Counted.from_1, Counted.texts), True)
+    for value, choices in rows:
+        number = whole(value)
+        if number is None or not choices:
+            continue
+        seen += 1
+        typed += not isinstance(value, str)
+        fits[Counted.from_0] &= 0 <= number < len(choices)
+        fits[Counted.from_1] &= 1 <= number <= len(choices)
+        fits[Counted.texts] &= any(_same_number(one, str(number)) for one in choices)
+    if typed and fits[Counted.texts] and not fits[Counted.from_0] and not fits[Counted.from_1]:
+        return Counted.texts
+    if seen and fits[Counted.from_0] and not fits[Counted.texts]:
+        return Counted.from_0
+    one = fits[Counted.from_1] and not fits[Counted.from_0] and not fits[Counted.texts]
+    return Counted.from_1 if one and seen >= ENOUGH else Counted.unknown
+
+
+def whole(value: Any) -> int | None:
+    """The whole number that a gold is, also as text (a CSV's)."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and re.fullmatch(r"\s*\d{1,3}\s*", value):
+        return int(value)
+    return value if isinstance(value, int) else None
+
+
+def is_letter(text: str) -> bool:
+    """Whether a gold is the letter of an option and nothing else."""
+    return re.fullmatch(r"\(?[A-H]\)?\.?", text) is not None
+
+
+def _letter_at(index: int, choices: list[str], places: Counted) -> str:
+    if places is Counted.texts:
+        if str(index) not in choices:
+            raise BadRow(f"answer is the text of none of the choices: {index}")
+        return str(index)
+    if places is Counted.from_1:
+        index -= 1
+    if not 0 <= index < len(choices):
+        if str(index) in choices and places is not Counted.from_1:
+            return str(index)
+        raise BadRow(f"answer is the place of none of the choices: {index} of {len(choices)}")
+    if places is Counted.unknown and str(index) in choices and choices[index] != str(index):
+        raise BadRow(f"answer is the place of one choice and the text of another: {index}")
+    return LETTERS[index]
+
+
+def _among(text: str, choices: list[str], places: Counted) -> str:
+    """The letter or the text of one choice."""
+    plain = [choice.casefold() for choice in choices]
+    letter = _LETTER.fullmatch(text)
+    at = LETTERS.find(letter[1].upper()) if letter else -1
+    if text.casefold() in plain:
+        place = plain.index(text.casefold())
+        if 0 <= at < len(choices) and at != place and len(text) == 1:
+            raise BadRow(f"answer is the letter of one choice and the text of another: {text}")
+        if plain.count(text.casefold()) > 1:
+            raise BadRow(f"answer is the text of several choices: {text[:80]}")
+        return text
+    if 0 <= at < len(choices):
+        return LETTERS[at]
+    same = [place for place, choice in enumerate(choices) if _same_number(choice, text)]
+    if len(same) == 1:
+        return choices[same[0]]
+    both = _LETTER_AND_TEXT.fullmatch(text)
+    if both and (place := LETTERS.find(both[1].upper())) < len(choices):
+        said = both[2].strip().casefold()
+        if said == plain[place]:
+            return both[1].upper()
+    number = whole(text)
+    if number is not None and places in (Counted.from_0, Counted.from_1):
+        return _letter_at(number, choices, places)
+    raise BadRow(f"answer is none of the choices: {text[:80]}")
+
+
+def _same_number(a: str, b: str) -> bool:
+    """48 and 48.0."""
+    try:
+        return float(a) == float(b)
+    except ValueError:
+        return False

@@ -1,0 +1,153 @@
+"""Gathers kept, dropped and failed rows and hands them to the writer in batches, in order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from vlt.datagen.import_settings import Import
+from vlt.datagen.sources.check import sound_item
+from vlt.datagen.sources.gold import Counted, is_letter
+from vlt.datagen.sources.load import Loaded
+from vlt.datagen.sources.own import Numbered
+from vlt.datagen.sources.record import BadRow, Record, Row, Unreadable, raw_text
+from vlt.images.store import ImageStore, Inspected
+from vlt.workspace.schema import KINDS
+from vlt.workspace.writer import Writer
+
+BATCH = 1_000
+
+
+class Intake:
+    """What becomes of the rows of one import."""
+
+    def __init__(
+        self,
+        source: str,
+        what: Import,
+        writer: Writer,
+        images: ImageStore,
+        counted: Counted,
+        progress: Callable[[str], None],
+    ):
+        self.source, self.writer, self.images, self.progress = source, writer, images, progress
+        self.kind, self.counted = what.row_kind, counted
+        self.images_required = what.images == "required"
+        self.converted = self.without_image = self.bare_letters = 0
+        self.first_reason = ""
+        self._schema = KINDS[self.kind]
+        self._numbered = Numbered()
+        self._kept: list[dict[str, Any]] = []
+        self._twice: list[dict[str, Any]] = []
+        self._failed: list[dict[str, Any]] = []
+        self._reasons: list[str] = []
+        self._seen: set[bytes] = set()
+
+    def take(
+        self, place: int, row: Row | Unreadable, record: Record | BadRow, loaded: list[Loaded]
+    ) -> None:
+        """One row of the source."""
+        try:
+            rows = self._rows(record, loaded)
+        except BadRow as error:
+            self.first_reason = self.first_reason or error.reason
+            self._reasons.append(error.reason)
+            self._failed.append(_failed_row(self.source, place, row, record))
+        else:
+            for image in loaded:
+                if isinstance(image, Inspected):
+                    self.converted += image.converted
+                    self.images.add_new(image)
+            for made in rows:
+                self._keep(made)
+        if len(self._kept) + len(self._twice) + len(self._failed) >= BATCH:
+            self.finish()
+
+    def finish(self) -> None:
+        """Write what is held."""
+        for rows in (self._kept, self._twice, self._failed):
+            if rows:
+                self.writer.expect(self._table(rows))
+        self.writer.keep(self._table(self._kept))
+        if self._twice:
+            reasons = ["same question, answer and images as a row before it"] * len(self._twice)
+            self.writer.drop(self._table(self._twice), "duplicate", reasons)
+        if self._failed:
+            self.writer.fail(self._table(self._failed), self._reasons)
+        self._kept, self._twice, self._failed, self._reasons = [], [], [], []
+        counts = self.writer.ledger
+        failed = counts.failed.total()
+        self.progress(f"{counts.kept:,} {self.kind}s" + (f", {failed:,} failed" if failed else ""))
+
+    def notes(self, columns: Mapping[str, str]) -> list[str]:
+        """What the user should know of the rows that were kept."""
+        found = []
+        if self.without_image and "images" not in columns:
+            found.append("no column holds images: all rows are text only (--map images=COLUMN)")
+        elif self.without_image:
+            found.append(
+                f"{self.without_image:,} rows have no image and are text only (--images required "
+                "fails them)"
+            )
+        if self.bare_letters:
+            found.append(
+                f"{self.bare_letters:,} golds are letters of options, and neither a column nor the "
+                "question holds the options (--map choices=COLUMN)"
+            )
+        return found
+
+    def _rows(self, record: Record | BadRow, loaded: list[Loaded]) -> list[dict[str, Any]]:
+        if isinstance(record, BadRow):
+            raise record
+        bad = next((image for image in loaded if isinstance(image, BadRow)), None)
+        if bad:
+            raise bad
+        if not loaded and self.images_required:
+            raise BadRow("no image")
+        hashes = [
+            i if isinstance(i, str) else i.sha256 for i in loaded if not isinstance(i, BadRow)
+        ]
+        item = sound_item(record, hashes, self.source, self.counted)
+        return self._numbered.rows(self.kind, item, record.more)
+
+    def _keep(self, made: dict[str, Any]) -> None:
+        key = bytes.fromhex(made["id"])
+        if self.kind != "sample" and key in self._seen:
+            self._twice.append(made)
+            return
+        if key not in self._seen:
+            self.without_image += not made["images"]
+            self.bare_letters += not made["choices"] and is_letter(made["answer"])
+        self._kept.append(made)
+        self._seen.add(key)
+
+    def _table(self, rows: list[dict[str, Any]]) -> pa.Table:
+        return pa.Table.from_pylist(rows, self._schema)
+
+
+def _failed_row(
+    source: str, place: int, row: Row | Unreadable, record: Record | BadRow
+) -> dict[str, Any]:
+    """What there is of a row that makes no item; its id is made of its place."""
+    raw = raw_text(row)
+    known = record if isinstance(record, Record) else None
+    text = f"failed\0{source}\0{place}\0{raw}"
+    return {
+        "id": hashlib.blake2b(text.encode(errors="replace"), digest_size=16).hexdigest(),
+        "source": (known and known.source) or source,
+        "question": known.question if known else None,
+        "choices": known.choices if known else [],
+        "answer": _shown(known.answer) if known else None,
+        "answer_type": None,
+        "images": [],
+        "meta": json.dumps({"row": place + 1, "raw": raw}, ensure_ascii=True),
+        "sample": 0,
+    }
+
+
+def _shown(answer: Any) -> str | None:
+    return answer.encode(errors="replace").decode() if isinstance(answer, str) else None

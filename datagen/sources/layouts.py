@@ -1,0 +1,246 @@
+"""Sources whose rows must be put in order before their columns say what an item is.
+
+Each layout is a source around another one: it sees the rows as they stand, and gives rows with the
+columns of an item. `laid_out` looks at the first rows and says which layout it is, if any.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from vlt.datagen.sources.columns import NAMES, Mapping_
+from vlt.datagen.sources.conversations import COLUMNS, asked_rows, turns_of
+from vlt.datagen.sources.files import ITEM_IMAGES, FileSource
+from vlt.datagen.sources.function import FunctionSource
+from vlt.datagen.sources.images_of import is_base64, looks_like_image
+from vlt.datagen.sources.locate import Source
+from vlt.datagen.sources.paths import Folders
+from vlt.datagen.sources.row import Row, Unreadable
+
+LOOK = 20
+"""Rows by which a layout is told."""
+VERL = "reward_model"
+"""The column in which verl's data have the gold, as `ground_truth`."""
+
+
+class LaidOut:
+    """A source with its rows changed; what a layout is not about goes through."""
+
+    as_it_is = False
+
+    def __init__(self, origin: Any):
+        self.origin = origin
+        self.name, self.where, self.folder = origin.name, origin.where, origin.folder
+        self.description, self.notes = origin.description, list(origin.notes)
+
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        found: list[str] = self.origin.columns()
+        return found
+
+    def rows(self, leave_out: Sequence[str] = ()) -> Iterator[Row | Unreadable]:
+        """The rows; of what a layout changes, nothing can be left out."""
+        for row in self.origin.rows():
+            if isinstance(row, Unreadable):
+                yield row
+            else:
+                for made in self.changed(row):
+                    yield (
+                        made
+                        if isinstance(made, Unreadable) or not leave_out
+                        else {k: v for k, v in made.items() if k not in leave_out}
+                    )
+
+    def changed(self, row: Row) -> Iterator[Row | Unreadable]:
+        """What becomes of a row."""
+        yield row
+
+    def identity(
+        self, columns: Mapping[str, str], rows: Iterable[Row | Unreadable] | None = None
+    ) -> dict[str, Any]:
+        """The origin's, with the images of the rows as they are here."""
+        if isinstance(self.origin, FileSource | FunctionSource | LaidOut):
+            return self.origin.identity(columns, self.rows() if rows is None else rows)
+        found: dict[str, Any] = self.origin.identity(columns)
+        return found
+
+
+class Conversations(LaidOut):
+    """A question and its answer for each pair of turns of a conversation."""
+
+    def __init__(self, origin: Any, column: str, *, own_answer: bool = False):
+        super().__init__(origin)
+        self.column, self.own_answer = column, own_answer
+        there = origin.columns()
+        lowered = {name.lower(): name for name in reversed(there)}
+        self.images = next((lowered[n] for n in NAMES["images"] if n in lowered), None)
+        own = [n for n in NAMES["answer"] if n in lowered and lowered[n] != column]
+        self.answer = VERL if VERL in there else lowered[own[0]] if own else None
+
+    def columns(self) -> list[str]:
+        """Those of the rows that are made."""
+        kept = [c for c in self.origin.columns() if c not in (self.column, self.images)]
+        made = ["question", "choices", "images", "response"]
+        if self.answer == VERL or not (self.answer or self.own_answer):
+            made.append("answer")
+        return list(dict.fromkeys([*kept, *made]))
+
+    def changed(self, row: Row) -> Iterator[Row | Unreadable]:
+        """The questions of the row's conversation."""
+        for made in asked_rows(row, self.column, self.images, self.answer):
+            reward = made.get(VERL) if not isinstance(made, Unreadable) else None
+            if isinstance(made, Unreadable) or not isinstance(reward, Mapping):
+                yield made
+            else:
+                yield {**made, "answer": reward.get("ground_truth")}
+
+    def identity(
+        self, columns: Mapping[str, str], rows: Iterable[Row | Unreadable] | None = None
+    ) -> dict[str, Any]:
+        """With the version of the rules that take a conversation apart."""
+        return {**super().identity(columns, rows), "conversations": 2}
+
+
+class Evaluation(LaidOut):
+    """VLMEvalKit's TSV: an image may be the index of the row that holds it; a hint is asked before."""
+
+    def __init__(self, origin: Any):
+        super().__init__(origin)
+        self._held: dict[str, Any] | None = None
+
+    def changed(self, row: Row) -> Iterator[Row | Unreadable]:
+        """The row with the image that it refers to, and its hint before the question."""
+        held = self._images()
+        hint, question = row.get("hint"), row.get("question")
+        yield {
+            **row,
+            "image": held.get(str(row.get("image")), row.get("image")),
+            "question": f"{hint}\n{question}" if hint and question else question,
+        }
+
+    def _images(self) -> dict[str, Any]:
+        """The images that rows refer to, by the index of their row."""
+        if self._held is None:
+            rows = [lambda: self.origin.rows()] * 2
+            named = {str(r["image"]) for r in _readable(rows[0]()) if _is_index(r.get("image"))}
+            self._held = {
+                str(row["index"]): row["image"]
+                for row in (_readable(rows[1]()) if named else ())
+                if str(row.get("index")) in named and not _is_index(row.get("image"))
+            }
+        return self._held
+
+
+class Placed(LaidOut):
+    """Images that lie where the row's id says: `tables/12.png`, `images/train/12/image.png`."""
+
+    def __init__(self, origin: Any, column: str, pattern: str):
+        super().__init__(origin)
+        self.column, self.pattern = column, pattern
+
+    def columns(self) -> list[str]:
+        """With one for the image."""
+        return list(dict.fromkeys([*self.origin.columns(), self.column]))
+
+    def changed(self, row: Row) -> Iterator[Row | Unreadable]:
+        """The row with the path of its image."""
+        name = row.get(self.column)
+        if name is None and "{name}" in self.pattern:
+            yield row
+        else:
+            yield {**row, self.column: _filled(self.pattern, row, name)}
+
+
+def laid_out(source: Source, mapping: Mapping_ | None, *, own_answer: bool = False) -> Source:
+    """The source, in a layout if its first rows have one; what `mapping` names is left alone.
+
+    `own_answer` takes no gold from what the assistant said: there it is the response to be judged.
+    """
+    mapping = mapping or {}
+    there = source.columns()
+    if source.as_it_is:
+        return source
+    if {"index", "question", "image", "A", "B"} <= set(there) and "images" not in mapping:
+        return Evaluation(source)
+    lowered = {name.strip().lower(): name for name in reversed(there)}
+    asked = mapping.get("question")
+    names = [asked] if asked else [lowered[name] for name in COLUMNS if name in lowered]
+    plain = [lowered[n] for n in NAMES["question"] if n in lowered and lowered[n] not in names]
+    for column in names:
+        if (asked or not plain) and _holds_turns(source, column):
+            return Conversations(source, column, own_answer=own_answer)
+    return source
+
+
+def like_images(source: Source, taken: Sequence[str]) -> list[str]:
+    """Columns whose cells look like images, for where no name says which they are."""
+    rows = list(islice(_readable(source.rows()), LOOK))
+    names = dict.fromkeys(name for row in rows for name in row if name not in taken)
+    filled = {name: [r[name] for r in rows if r.get(name) is not None] for name in names}
+    return [name for name, cells in filled.items() if cells and all(map(looks_like_image, cells))]
+
+
+def placed(source: Source, columns: Mapping[str, str]) -> tuple[Source, dict[str, str]]:
+    """The source with images found by the rows' ids, where they lie so and no path says it."""
+    found = dict(columns)
+    folders = source.folder
+    if not isinstance(folders, Folders) or source.as_it_is:
+        return source, found
+    column = columns.get("images", "image")
+    rows = [r for r in islice(_readable(source.rows()), LOOK) if r.get("id") is not None]
+    named = [row for row in rows if row.get(column) is not None]
+    if "images" in columns and not (named and all(_is_name(row[column]) for row in named)):
+        return source, found
+    looked_at = named if "images" in columns else rows
+    for root in folders.roots:
+        for pattern in _patterns(Path(root), with_name="images" in columns):
+            if looked_at and all(_lies(root, pattern, row, row.get(column)) for row in looked_at):
+                if pattern == "{name}":
+                    return source, found
+                return Placed(source, column, pattern), {**found, "images": column}
+    return source, found
+
+
+def _patterns(root: Path, *, with_name: bool) -> Iterator[str]:
+    if with_name:
+        yield "{name}"
+    below = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    for folder in ["", *(f"{name}/" for name in below[:50] if "{" not in name)]:
+        if with_name:
+            yield from (folder + p for p in ("{name}", "{id}/{name}", "{split}/{id}/{name}"))
+        else:
+            yield from (f"{folder}{{id}}{ending}" for ending in ITEM_IMAGES)
+
+
+def _lies(root: str, pattern: str, row: Row, name: Any) -> bool:
+    return os.path.isfile(os.path.join(root, _filled(pattern, row, name)))
+
+
+def _filled(pattern: str, row: Row, name: Any) -> str:
+    for key, value in (("id", row.get("id")), ("split", row.get("split")), ("name", name)):
+        pattern = pattern.replace("{" + key + "}", str(value))
+    return pattern
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and len(value) < 300 and "/" not in value and not is_base64(value)
+
+
+def _is_index(value: Any) -> bool:
+    return isinstance(value, str | int) and str(value).strip().isdigit() and len(str(value)) < 20
+
+
+def _holds_turns(source: Source, column: str) -> bool:
+    """Whether the first cells of a column are conversations."""
+    cells = [row.get(column) for row in islice(_readable(source.rows()), LOOK)]
+    filled = [cell for cell in cells if cell is not None]
+    turns = [turns_of(cell) for cell in filled]
+    return bool(turns) and any(turn is not None and any(t.role for t in turn) for turn in turns)
+
+
+def _readable(rows: Iterator[Row | Unreadable]) -> Iterator[Row]:
+    return (row for row in rows if not isinstance(row, Unreadable))

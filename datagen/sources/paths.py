@@ -1,0 +1,136 @@
+"""Finds an image's file by the path in its row: where it says, or where the same file must lie.
+
+Rows travel: their paths are written on Windows, as file:// URLs, with another form of the same letters,
+or from a folder above. Nothing outside the allowed folders is opened, whatever a path says.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from vlt.datagen.sources.row import BadRow
+
+_DRIVE = re.compile(r"\A[A-Za-z]:[\\/]")
+_FILE_URL = re.compile(r"\Afile:(?://(?:localhost(?=/))?)?", re.I)
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where paths of images begin, the first before the others; links in them may lead elsewhere."""
+
+    roots: tuple[str, ...]
+
+    @staticmethod
+    def of(*folders: Path | None) -> Folders:
+        """Of these folders, without repetition."""
+        found = [os.path.normpath(folder.absolute()) for folder in folders if folder is not None]
+        return Folders(tuple(dict.fromkeys(found)))
+
+    def hold(self, path: str) -> bool:
+        """Whether a normalised path lies in one of them."""
+        return any(path == r or path.startswith(r.rstrip(os.sep) + os.sep) for r in self.roots)
+
+
+class ImageFile(NamedTuple):
+    """An image's file."""
+
+    path: str
+    """Where it is looked for first."""
+    written: str
+    """As the row has it."""
+    folders: Folders
+
+    @property
+    def shown(self) -> str:
+        """What messages say."""
+        return self.written[:200]
+
+    def elsewhere(self) -> str | None:
+        """Another place at which the file is, where it is not at `path`."""
+        return next((p for p in _places(self.written, self.folders) if os.path.lexists(p)), None)
+
+
+def image_file(value: str, folders: Folders) -> ImageFile:
+    """The file that `value` names. Raises BadRow for a path that leads out of the folders."""
+    if "\0" in value:
+        raise BadRow("image path holds a null character")
+    root = folders.roots[0]
+    if value[0] not in "/\\" and ".." not in value and ":" not in value[:6]:
+        return ImageFile(f"{root}{os.sep}{value}", value, folders)
+    for path in _places(value, folders):
+        if os.path.lexists(path):
+            return ImageFile(path, value, folders)
+    text = _readings(value)[-1]
+    path = os.path.normpath(os.path.join(root, text))
+    if not folders.hold(path) or _DRIVE.match(value):
+        raise BadRow(
+            "image path leads out of the folder (say where image paths begin with --image-root "
+            f"FOLDER): {value[:200]}"
+        )
+    return ImageFile(path, value, folders)
+
+
+def _readings(value: str) -> list[str]:
+    """The path as it is written, and as what it may mean here."""
+    found = [value]
+    if url := _FILE_URL.match(value):
+        found.append(unquote(value[url.end() :]))
+    if "\\" in found[-1]:
+        found.append(found[-1].replace("\\", "/"))
+    if _DRIVE.match(found[-1]):
+        found.append(found[-1][2:])
+    return found
+
+
+def _places(value: str, folders: Folders) -> Iterator[str]:
+    """Where the file may be, likeliest first; all of them inside the folders."""
+    for text in _readings(value):
+        for root in folders.roots:
+            path = os.path.normpath(os.path.join(root, text))
+            if folders.hold(path):
+                yield path
+                if not text.isascii() and (same := _same_letters(path, root)):
+                    yield same
+            yield from _overlapping(text, root)
+
+
+def _overlapping(text: str, root: str) -> Iterator[str]:
+    """`set/pictures/1.png` and `/elsewhere/set/pictures/1.png` in a folder that is called `set`."""
+    parts = [part for part in text.split("/") if part not in ("", ".")]
+    own = root.split(os.sep)
+    if ".." in parts:
+        return
+    for at in range(len(parts) - 2, -1, -1) if text.startswith("/") else [0]:
+        for length in range(min(len(parts) - 1 - at, len(own)), 0, -1):
+            if parts[at : at + length] == own[-length:]:
+                yield os.path.join(root, *parts[at + length :])
+
+
+def _same_letters(path: str, root: str) -> str | None:
+    """The file whose name has the same letters in another Unicode form (é as one sign or as two)."""
+    at = root
+    for part in os.path.relpath(path, root).split(os.sep):
+        if os.path.lexists(os.path.join(at, part)):
+            at = os.path.join(at, part)
+            continue
+        named = _names(at).get(unicodedata.normalize("NFKC", part))
+        if named is None:
+            return None
+        at = os.path.join(at, named)
+    return at
+
+
+@lru_cache(maxsize=64)
+def _names(folder: str) -> dict[str, str]:
+    try:
+        return {unicodedata.normalize("NFKC", name): name for name in sorted(os.listdir(folder))}
+    except OSError:
+        return {}

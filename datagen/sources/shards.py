@@ -1,0 +1,105 @@
+"""What the names of files say: which split they are of, and which are parts of one whole."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from vlt.datagen.sources.formats import ENDINGS, ending_of, format_of, stem_of
+from vlt.errors import UsageError
+
+ALIKE = (
+    ("train", "training"),
+    ("test", "testing"),
+    ("validation", "valid", "val", "dev"),
+)
+"""Names of splits, those of one line for the same."""
+SPLITS = frozenset(name for names in ALIKE for name in names) | {"eval", "evaluation", "testmini"}
+_OF = re.compile(r"\A(.*?)[-_.](\d+)[-_.]of[-_.](\d+)(?:[-_.][0-9a-f]{8,})?\Z")
+_SPARK = re.compile(r"\Apart-\d+-[0-9a-f-]{36}.*\Z")
+_NUMBER = re.compile(r"\A(.*?)[-_.]?(\d+)\Z")
+NO_ROWS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
+"""Files of `datasets` that describe rows and hold none."""
+
+
+def is_rows(file: Path) -> bool:
+    """Whether a file of a folder may hold rows: by its ending, and not hidden or a description."""
+    hidden = file.name.startswith((".", "_"))
+    return not hidden and file.name not in NO_ROWS and format_of(file) is not None
+
+
+def in_order(files: Sequence[Path]) -> list[Path]:
+    """Sorted by name, numbers by their value: part-2 before part-10."""
+
+    def key(file: Path) -> list[tuple[int, int, str]]:
+        pieces = re.split(r"(\d+)", str(file))
+        return [(1, int(p), p) if p.isdigit() else (0, 0, p) for p in pieces]
+
+    return sorted(files, key=key)
+
+
+def by_split(files: Sequence[Path], base: Path) -> dict[str, list[Path]]:
+    """Split -> its files, by the folders they lie in and by their names.
+
+    `train-00000-of-00002` is of train; `part-0`, `0001` and `chunk1` are parts of one whole; of names
+    that hold a split's (`problems_train`), that is it. Of one split in several formats, one is taken.
+    """
+    named: dict[str, list[Path]] = {}
+    for file in in_order(files):
+        folders = [p for p in file.relative_to(base).parts[:-1] if p.lower() in SPLITS]
+        named.setdefault(folders[0] if folders else _whole(stem_of(file)), []).append(file)
+    splits: dict[str, list[Path]] = {}
+    for name, found in named.items():
+        words = [word for word in re.split(r"[-_. ]", name.lower()) if word in SPLITS]
+        short = words[0] if len(words) == 1 and words[0] not in named else name
+        splits.setdefault(short if short not in splits else name, []).extend(found)
+    return {name: _one_format(found) for name, found in splits.items()}
+
+
+def pick_split(splits: dict[str, list[Path]], split: str | None, path: Path) -> list[Path]:
+    """The files of the split that is wanted: the only one, or train. Raises UsageError."""
+    if split is None and len(splits) == 1:
+        return next(iter(splits.values()))
+    wanted = [split] if split else ["train", "training"]
+    if split:
+        wanted += [name for names in ALIKE if split in names for name in names]
+    for name in wanted:
+        if name in splits:
+            return splits[name]
+    raise UsageError(
+        f"folder {str(path)!r} has the splits {', '.join(splits)}; name one: --split"
+        + ("" if split else f", or all of them with a pattern in quotes: {str(path / '*')!r}")
+    )
+
+
+def missing_parts(files: Sequence[Path]) -> str | None:
+    """A sentence where names say that there are more parts (train-00000-of-00003) than are here."""
+    whole: dict[tuple[str, int], set[int]] = {}
+    for file in files:
+        if of := _OF.match(stem_of(file)):
+            whole.setdefault((of[1], int(of[3])), set()).add(int(of[2]))
+    for (name, count), there in whole.items():
+        if len(there) < count:
+            return f"only {len(there)} of the {count} parts of {name!r} are here"
+    return None
+
+
+def _whole(stem: str) -> str:
+    """The name that a part's name is made of."""
+    if of := _OF.match(stem):
+        return of[1]
+    if _SPARK.match(stem):
+        return "part"
+    while number := _NUMBER.match(stem):
+        stem = number[1]
+    return stem
+
+
+def _one_format(files: list[Path]) -> list[Path]:
+    endings = sorted({ending_of(file) for file in files}, key=_preferred)
+    return [file for file in files if ending_of(file) == endings[0]]
+
+
+def _preferred(ending: str) -> int:
+    return -1 if ending == ".parquet" else ENDINGS.index(ending)

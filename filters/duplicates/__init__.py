@@ -1,0 +1,1 @@
+"""Finding duplicates: of texts and of images, exact and near."""

@@ -1,0 +1,128 @@
+"""From sketches to clusters: candidate pairs, those that are near enough, connected components."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from vlt.filters.duplicates.hashing import Hashes, mixed
+from vlt.filters.duplicates.minhash import SHORT, Sketches
+from vlt.filters.text import Ints
+
+PAIRS_AT_ONCE = 5_000
+MARGIN = 0.05
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def near_clusters(
+    sketches: Sketches,
+    threshold: float,
+    *,
+    apart: Hashes | None = None,
+    numbers: bool = True,
+) -> Ints:
+    """[n] for each text the number of the first text of its cluster.
+
+    Args:
+        threshold: Least Jaccard of two texts that are duplicates; clusters are the connected ones.
+        apart: [n] keys of what else must be the same (the images).
+        numbers: Whether texts must agree in their digits.
+    """
+    keys = np.zeros(len(sketches), np.uint64) if apart is None else mixed(apart)
+    if numbers:
+        keys = mixed(keys + sketches.numbers)
+    first, second = candidates(sketches.bands, keys)
+    near = alike(sketches, first, second, threshold)
+    return components(first[near], second[near], len(sketches))
+
+
+def candidates(bands: np.ndarray[Any, np.dtype[np.uint32]], keys: Hashes) -> tuple[Ints, Ints]:
+    """Pairs (first < second) of rows that share a band and their key: each row of a bucket with
+    the bucket's first row, and with the one before it."""
+    rows = np.arange(len(bands), dtype=np.uint64)
+    low = np.uint64(0xFFFFFFFF)
+    pairs = [np.zeros(0, np.uint64)]
+    for band in bands.T:
+        bucket = mixed(band.astype(np.uint64) + keys) & ~low
+        order = np.sort(bucket | rows)
+        bucket, row = order >> np.uint64(32), order & low
+        same = np.flatnonzero(bucket[1:] == bucket[:-1]) + 1
+        if not len(same):
+            continue
+        starts = np.flatnonzero(np.concatenate([[True], bucket[1:] != bucket[:-1]]))
+        head = row[starts[np.searchsorted(starts, same, side="right") - 1]]
+        pairs.append((head << np.uint64(32)) | row[same])
+        pairs.append((row[same - 1] << np.uint64(32)) | row[same])
+    every = np.unique(np.concatenate(pairs))
+    first, second = (every >> np.uint64(32)).astype(np.int64), (every & low).astype(np.int64)
+    agree = keys[first] == keys[second]
+    return first[agree], second[agree]
+
+
+def alike(sketches: Sketches, first: Ints, second: Ints, threshold: float) -> Mask:
+    """[pairs] Whether the Jaccard of the texts' grams reaches the threshold.
+
+    Exact where both are short, else an estimate with an error of 0.035: there MARGIN is allowed,
+    so that pairs at the threshold are found.
+    """
+    out = np.zeros(len(first), bool)
+    exact = np.maximum(sketches.counts[first], sketches.counts[second]) <= SHORT
+    exact &= np.minimum(sketches.counts[first], sketches.counts[second]) > 0
+    for how, which, least in (
+        (_exact, np.flatnonzero(exact), threshold),
+        (_estimated, np.flatnonzero(~exact), threshold - MARGIN),
+    ):
+        for start in range(0, len(which), PAIRS_AT_ONCE):
+            here = which[start : start + PAIRS_AT_ONCE]
+            out[here] = how(sketches, first[here], second[here]) >= least
+    return out
+
+
+def _estimated(sketches: Sketches, first: Ints, second: Ints) -> Floats:
+    """The share of bins that agree, less those that do by chance (one of 256 that differ).
+
+    A text without words is like nothing.
+    """
+    share = (sketches.bins[first] == sketches.bins[second]).mean(axis=1)
+    share = (256 * share - 1) / 255
+    some = np.minimum(sketches.counts[first], sketches.counts[second]) > 0
+    return np.where(some, share, 0.0)
+
+
+def _exact(sketches: Sketches, first: Ints, second: Ints) -> Floats:
+    pairs = len(first)
+    keys = []
+    for rows in (first, second):
+        size = sketches.offsets[rows + 1] - sketches.offsets[rows]
+        pair = np.repeat(np.arange(pairs), size)
+        place = np.arange(len(pair)) + np.repeat(
+            sketches.offsets[rows] - (np.cumsum(size) - size), size
+        )
+        grams = sketches.grams[place].astype(np.uint64)
+        keys.append(np.unique((pair.astype(np.uint64) << np.uint64(32)) | grams))
+    every = np.sort(np.concatenate(keys))
+    twice = every[1:] == every[:-1]
+    pair = (every >> np.uint64(32)).astype(np.int64)
+    both = np.bincount(pair[1:][twice], minlength=pairs)
+    total = np.bincount(pair, minlength=pairs) - both
+    share: Floats = both / np.maximum(total, 1)
+    return share
+
+
+def components(first: Ints, second: Ints, rows: int) -> Ints:
+    """[rows] the lowest row of each row's connected component."""
+    label = np.arange(rows)
+    while len(first):
+        low = np.minimum(label[first], label[second])
+        np.minimum.at(label, label[first], low)
+        np.minimum.at(label, label[second], low)
+        while True:  # follow the labels to their ends
+            further = label[label]
+            if (further == label).all():
+                break
+            label = further
+        apart = label[first] != label[second]
+        first, second = first[apart], second[apart]
+    return label

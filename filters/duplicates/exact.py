@@ -1,0 +1,124 @@
+"""Take out duplicates.
+
+An item is a duplicate where question, choices *and* images are the same: the same template question
+on another picture is not (the joins on question text that published datasets suffer from). All
+samples of an item go with it, and samples of one item are no duplicates of each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vlt.errors import UsageError
+from vlt.filters.duckdb_scratch import Scratch
+from vlt.filters.protocol import Judgement
+from vlt.filters.text import normalised
+from vlt.workspace.reason import Reason
+from vlt.workspace.schema import ITEM
+
+KEEP = {
+    "first": "min_by(id, place)",
+    "shortest": "min_by(id, (length, place))",
+    "best": "min_by(id, (verdict, length, place))",
+}
+"""Which item of a cluster stays: the first, that of the shortest response, or that of the best
+verdict (correct, unjudged, wrong) and among those the shortest."""
+_VERDICTS = pa.array(["correct", "unjudged", None, "wrong"])
+_KEYS = ("0123456789abcdef", "fedcba9876543210")
+
+
+def joined(rows: pa.RecordBatch, columns: tuple[str, ...]) -> pa.Array:
+    """[n] one text of these columns: normalised words; lists in their order; images as they are."""
+    parts = []
+    for name in columns:
+        column = rows.column(name)
+        if pa.types.is_list(column.type):
+            flat = column.flatten()
+            flat = flat if name == "images" else normalised(flat)
+            sizes = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+            offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+            column = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), flat), "\x1f")
+        elif pa.types.is_string(column.type):
+            column = normalised(column)
+        else:
+            column = pc.fill_null(column.cast(pa.string()), "")
+        parts.append(column)
+    return pc.binary_join_element_wise(*parts, "\x1e")
+
+
+def hashed(texts: pa.Array) -> list[pa.Array]:
+    """Two independent 64-bit hashes of each text, the same on every machine."""
+    import pandas as pd
+
+    values = texts.to_numpy(zero_copy_only=False)
+    return [pa.array(pd.util.hash_array(values, hash_key=k, categorize=False)) for k in _KEYS]
+
+
+@dataclass(frozen=True)
+class Dedup:
+    """Keeps one item of each cluster of the same normalised text and the same images."""
+
+    name: ClassVar[str] = "dedup"
+    columns: ClassVar[tuple[str, ...]] = ("id",)
+    of_items: ClassVar[bool] = True
+
+    on: tuple[str, ...] = ("question", "choices", "images")
+    keep: str = "first"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "on", tuple(self.on))
+        if self.keep not in KEEP:
+            raise UsageError(f"dedup: keep {self.keep!r} is not known; write {', '.join(KEEP)}")
+        for column in self.on:
+            if column not in ITEM.names:
+                raise UsageError(
+                    f"dedup: {column!r} is not a column of an item; write {', '.join(ITEM.names)}"
+                )
+
+    def view(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """id, the two halves of the key, and what `keep` needs."""
+        first, second = hashed(joined(rows, self.on))
+        columns = {"id": rows.column("id"), "first": first, "second": second}
+        return pa.RecordBatch.from_pydict({**columns, **keep_columns(rows, self.keep)})
+
+    def decide(self, view: pa.Table, scratch: Scratch) -> Judgement:
+        """The reason names the item that stays, and the cluster by its key."""
+        return kept_items(view, self.keep, f"same {', '.join(self.on)}", scratch)
+
+
+def keep_columns(rows: pa.RecordBatch, keep: str) -> dict[str, pa.Array]:
+    """What the policy `keep` chooses by: the response's length and the verdict's rank."""
+    if keep == "first" or "response" not in rows.schema.names:
+        return {}
+    length = pc.utf8_length(pc.fill_null(rows.column("response"), ""))
+    return {"length": length, "verdict": pc.index_in(rows.column("verdict"), _VERDICTS)}
+
+
+def kept_items(view: pa.Table, keep: str, reason: str, scratch: Scratch) -> Judgement:
+    """Of each cluster (rows of the same `first` and, if there is one, `second`) one item stays.
+
+    The reason names that item and the cluster.
+    """
+    policy = KEEP[keep] if "length" in view.schema.names else KEEP["first"]
+    keys = "first, second" if "second" in view.schema.names else "first"
+    out = scratch.query(
+        f"""
+        with clusters as (
+            select {keys}, {policy} as kept from rows group by {keys} having min(id) != max(id)
+        )
+        select place, kept, format('{{:016x}}', first) as cluster
+        from rows join clusters using ({keys}) where id != kept order by place
+        """,
+        rows=view.append_column("place", pa.array(np.arange(len(view)))),
+    )
+    keep_mask = np.ones(len(view), bool)
+    keep_mask[out["place"].to_numpy()] = False
+    pairs = zip(out["kept"].to_pylist(), out["cluster"].to_pylist(), strict=True)
+    return Judgement(
+        keep_mask, [Reason(reason, f"as {kept}, cluster {name}") for kept, name in pairs]
+    )

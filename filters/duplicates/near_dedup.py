@@ -1,0 +1,216 @@
+"""Take out near-duplicate items: nearly the same words about the same images.
+
+The unit is the item: its question and choices. The images must be the same ones, since a template's
+question about another picture is another item; and so must the gold answers, since questions that differ
+in a word ("the longest side", "the shortest side") differ in what is asked. How near is near: see minhash.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from string import ascii_uppercase
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vlt.errors import UsageError
+from vlt.filters.duckdb_scratch import Scratch
+from vlt.filters.duplicates.clusters import near_clusters
+from vlt.filters.duplicates.exact import KEEP, hashed, joined, keep_columns, kept_items
+from vlt.filters.duplicates.minhash import (
+    SAMPLED,
+    Common,
+    Sketches,
+    common_grams,
+    concatenated,
+    sketched,
+)
+from vlt.filters.duplicates.near_images import same_pictures
+from vlt.filters.protocol import NEVER, Judgement, Once, with_found
+from vlt.filters.text import normalised
+from vlt.images.store import ImageStore
+from vlt.workspace.store import Dataset
+from vlt.workspace.workspace import Workspace
+
+IMAGES = ("same", "near")
+NUMBER = re.compile(r"([+-]?)0*(\d*)(?:\.(\d*?)0*)?")
+SKETCH = pa.struct(
+    [
+        ("bands", pa.list_(pa.uint32(), 21)),
+        ("bins", pa.list_(pa.uint8(), 126)),
+        ("grams", pa.list_(pa.uint32())),
+        ("count", pa.int32()),
+        ("numbers", pa.uint64()),
+    ]
+)
+
+
+def as_column(sketches: Sketches) -> pa.StructArray:
+    """[n] sketches as one Arrow column."""
+    flat = [pa.array(part.ravel()) for part in (sketches.bands, sketches.bins)]
+    grams = pa.ListArray.from_arrays(pa.array(sketches.offsets.astype(np.int32)), sketches.grams)
+    columns = [
+        pa.FixedSizeListArray.from_arrays(flat[0], 21),
+        pa.FixedSizeListArray.from_arrays(flat[1], 126),
+        grams,
+        pa.array(sketches.counts),
+        pa.array(sketches.numbers),
+    ]
+    return pa.StructArray.from_arrays(columns, fields=list(SKETCH))
+
+
+def from_column(column: pa.ChunkedArray) -> Sketches:
+    """The sketches that `as_column` made."""
+    parts = []
+    for chunk in column.chunks:
+        bands, bins, grams, counts, numbers = chunk.flatten()
+        sizes = grams.value_lengths().to_numpy()
+        parts.append(
+            Sketches(
+                bands.flatten().to_numpy().reshape(-1, 21),
+                bins.flatten().to_numpy().reshape(-1, 126),
+                grams.flatten().to_numpy(),
+                np.concatenate([[0], np.cumsum(sizes)]),
+                counts.to_numpy(),
+                numbers.to_numpy(),
+            )
+        )
+    return concatenated(parts)
+
+
+@dataclass(frozen=True)
+class NearDedup:
+    """Keeps one item of each cluster."""
+
+    name: ClassVar[str] = "near_dedup"
+    columns: ClassVar[tuple[str, ...]] = ("id", "question", "choices", "answer", "images")
+    of_items: ClassVar[bool] = True
+
+    threshold: float = 0.8
+    """Least Jaccard of word 5-grams."""
+    keep: str = "first"
+    """The item that stays: first, shortest or best (see dedup.py)."""
+    numbers: bool = True
+    """Whether items whose digits differ are never duplicates."""
+    answers: bool = True
+    """Whether items whose gold answers differ are never duplicates."""
+    images: str = "same"
+    """same, or near: also copies of an image, rescaled or encoded again (see near_images.py)."""
+    pictures: Once[Mapping[str, str] | None] = field(
+        default=NEVER, init=False, repr=False, compare=False
+    )
+    """sha256 -> the image that stands for it, where copies count; found by `prepared`."""
+    common: Once[Common] = field(default=NEVER, init=False, repr=False, compare=False)
+    """The grams of templates; found by `prepared`."""
+
+    def __post_init__(self) -> None:
+        if not 0.3 <= self.threshold <= 1:
+            raise UsageError(
+                f"near_dedup: a threshold of {self.threshold} cannot be; give one from 0.3 to 1"
+            )
+        if self.images not in IMAGES:
+            raise UsageError(
+                f"near_dedup: images {self.images!r} is not known; write {' or '.join(IMAGES)}"
+            )
+        if self.keep not in KEEP:
+            raise UsageError(
+                f"near_dedup: keep {self.keep!r} is not known; write {', '.join(KEEP)}"
+            )
+
+    def prepared(self, workspace: Workspace, parents: Sequence[Dataset]) -> NearDedup:
+        """With the common grams of the rows' questions, and the images that show the same."""
+
+        def pictures() -> Mapping[str, str] | None:
+            if self.images == "same":
+                return None
+            with ImageStore(workspace.images_folder) as images:
+                return same_pictures(images, images_of(parents))
+
+        common = Once(lambda: common_grams(sampled_questions(parents)))
+        return with_found(self, common=common, pictures=Once(pictures))
+
+    def view(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """id, key of the images and of the gold, sketch of the text, and what `keep` needs."""
+        texts = joined(rows, ("question", "choices"))
+        columns = {
+            "id": rows.column("id"),
+            "apart": hashed(self._apart(rows))[0],
+            "sketch": as_column(sketched(texts, self.common())),
+        }
+        return pa.RecordBatch.from_pydict({**columns, **keep_columns(rows, self.keep)})
+
+    def _apart(self, rows: pa.RecordBatch) -> pa.Array:
+        """[n] what must be the same beside the text."""
+        images = self._images(rows)
+        return pc.binary_join_element_wise(images, golds(rows), "\x1d") if self.answers else images
+
+    def _images(self, rows: pa.RecordBatch) -> pa.Array:
+        names = joined(rows, ("images",))
+        if (pictures := self.pictures()) is None:
+            return names
+        each = [[pictures[name] for name in row] for row in rows.column("images").to_pylist()]
+        return pa.array(["\x1f".join(row) for row in each], pa.string())
+
+    def decide(self, view: pa.Table, scratch: Scratch) -> Judgement:
+        """Rows are clustered by text; their items follow."""
+        label = near_clusters(
+            from_column(view["sketch"]),
+            self.threshold,
+            apart=view["apart"].to_numpy(),
+            numbers=self.numbers,
+        )
+        rows = view.drop_columns(["sketch", "apart"]).append_column("first", pa.array(label))
+        return kept_items(rows, self.keep, "near-duplicate", scratch)
+
+
+def golds(rows: pa.RecordBatch) -> pa.Array:
+    """[n] the gold answers, alike where they are written differently: the text of the choice that a
+    letter names, in lower case, numbers in one form; nothing where there is none."""
+    answers = rows.column("answer")
+    choices = rows.column("choices")
+    sizes = pc.fill_null(pc.list_value_length(choices), 0).to_numpy(zero_copy_only=False)
+    starts = np.cumsum(sizes) - sizes
+    place = pc.index_in(
+        pc.utf8_trim_whitespace(answers), pa.array(list(ascii_uppercase))
+    ).fill_null(-1)
+    place = place.to_numpy(zero_copy_only=False)
+    # Where a letter names no choice, null: the answer stays.
+    named = np.where((place >= 0) & (place < sizes), starts + place, -1)
+    texts = choices.flatten().take(pa.array(named, mask=named < 0))
+    plain = normalised(pc.coalesce(texts, answers)).dictionary_encode()
+    each = pa.array([_number(text) for text in plain.dictionary.to_pylist()], pa.string())
+    return each.take(plain.indices)
+
+
+def _number(text: str) -> str:
+    """A number without what says nothing (12.0, +12 and 12 are one); other texts as they are."""
+    found = NUMBER.fullmatch(text)
+    if not found or not any(letter.isdigit() for letter in text):
+        return text
+    sign, whole, part = found.groups()
+    return f"{sign.strip('+')}{whole or '0'}{'.' if part else ''}{part or ''}"
+
+
+def images_of(datasets: Sequence[Dataset]) -> list[str]:
+    """Every image of the rows once, in their order."""
+    names: dict[str, None] = {}
+    for dataset in datasets:
+        for batch in dataset.batches(["images"]):
+            names.update(dict.fromkeys(batch.column("images").flatten().to_pylist()))
+    return list(names)
+
+
+def sampled_questions(parents: Sequence[Dataset]) -> Iterator[pa.Array]:
+    """About SAMPLED questions, each item's once, spread over the parents."""
+    for parent in parents:
+        step = max(1, parent.manifest.rows * len(parents) // SAMPLED)
+        for batch in parent.batches(["id", "question", "choices"]):
+            ids = batch.column("id")
+            fresh = np.ones(len(ids), bool)
+            fresh[1:] = np.asarray(ids[1:]) != np.asarray(ids[:-1])
+            rows = np.flatnonzero(fresh)[:: max(1, step)]
+            yield joined(batch.take(pa.array(rows)), ("question", "choices"))

@@ -1,0 +1,157 @@
+"""How often does a model solve an item? The one pass rate: of filter, command line, recipe and GRPO.
+
+An item's pass rate is the share of its samples that are correct. Samples that the grader could not
+judge do not count; one that was cut at its length limit counts as not correct even where nobody
+graded it. The samples that filters took out count as well: verification takes out the wrong ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vlt.errors import UsageError, UserError
+from vlt.filters.protocol import Mask
+from vlt.workspace.schema import ITEM
+from vlt.workspace.store import Dataset
+from vlt.workspace.writer import FAILED
+
+READS = ("id", "verdict", "finish_reason")
+COUNTED = pa.schema([("id", pa.string()), ("solved", pa.bool_()), ("counts", pa.bool_())])
+JUDGED = pa.array(["correct", "wrong"])
+CLOSE = 1e-6
+"""A rate so near an end of a band lies in it: 4 of 5 is 0.8, also as a 32-bit number."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """Pass rates from `low` to `high`, ends included; None is no limit."""
+
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        low, high = self._ends()
+        if not 0 <= low <= high <= 1:
+            raise UsageError(f"{self} is not a band of pass rates; write LOW:HIGH, e.g. 0.2:0.8")
+
+    def __str__(self) -> str:
+        return ":".join("" if end is None else f"{end:g}" for end in (self.low, self.high))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From LOW:HIGH; raises UsageError where the text is none."""
+        try:
+            low, high = (float(end) for end in text.split(":"))
+            return cls(low, high)
+        except (ValueError, UsageError):
+            raise UsageError(
+                f"{text!r} is not a band of pass rates; write LOW:HIGH, e.g. 0.2:0.8"
+            ) from None
+
+    def holds(self, rates: pa.Array | pa.ChunkedArray) -> Mask:
+        """[n] which of the rates lie in it; an unknown one (null) only where there are no limits."""
+        low, high = self._ends()
+        values = pc.cast(rates, pa.float64())
+        if self.low is None and self.high is None:
+            return np.ones(len(values), bool)
+        inside = pc.and_(pc.greater_equal(values, low - CLOSE), pc.less_equal(values, high + CLOSE))
+        mask: Mask = np.asarray(pc.fill_null(inside, False))
+        return mask
+
+    def _ends(self) -> tuple[float, float]:
+        return 0.0 if self.low is None else self.low, 1.0 if self.high is None else self.high
+
+
+Rows = TypeVar("Rows", pa.RecordBatch, pa.Table)
+
+
+def counted(rows: Rows) -> Rows:
+    """id, whether a sample is right, and whether it counts (see COUNTED) of rows with READS."""
+    verdict = rows.column("verdict")
+    cut = pc.equal(pc.fill_null(rows.column("finish_reason"), ""), "length")
+    columns = [
+        rows.column("id"),
+        pc.fill_null(pc.equal(verdict, "correct"), False),
+        pc.or_(pc.is_in(verdict, JUDGED), pc.and_(pc.is_null(verdict), cut)),
+    ]
+    return type(rows).from_arrays(columns, schema=COUNTED)
+
+
+def rates_of(samples: pa.Table) -> pa.Table:
+    """id, n, correct, pass_rate of each item of these samples (see `counted`), in their order."""
+    view = samples.filter(samples["counts"])
+    table = pa.table({"id": view["id"], "solved": view["solved"].cast(pa.int32())})
+    # In one thread the groups come in the order of their first rows.
+    found = table.group_by("id", use_threads=False).aggregate(
+        [("solved", "count"), ("solved", "sum")]
+    )
+    n, correct = (found[name].cast(pa.int32()) for name in ("solved_count", "solved_sum"))
+    rate = pc.divide(correct.cast(pa.float64()), n.cast(pa.float64()))
+    return pa.table({"id": found["id"], "n": n, "correct": correct, "pass_rate": rate})
+
+
+def of_batches(batches: Iterable[pa.RecordBatch]) -> pa.Table:
+    """The pass rates (see `rates_of`) of rows with READS."""
+    return rates_of(pa.Table.from_batches([counted(batch) for batch in batches], COUNTED))
+
+
+def pass_rates(samples: Dataset) -> pa.Table:
+    """The pass rates (see `rates_of`) of a dataset of graded samples, those taken out included.
+
+    Raises UserError where nothing has been graded.
+    """
+    if samples.kind != "sample":
+        raise UsageError(
+            f"{samples.ref} holds {samples.kind}s; pass rates are counted over samples"
+        )
+    rates = of_batches(with_dropped(samples, READS))
+    if not rates.num_rows and samples.manifest.rows:
+        raise UserError(
+            f"{samples.ref} has no verdicts; write them with `vlt filter {samples.ref} --verify`"
+        )
+    return rates
+
+
+def with_dropped(samples: Dataset, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The rows that were kept, then those that were not."""
+    yield from samples.batches(columns)
+    yield from samples.dropped.batches(columns)
+
+
+def rated_items(samples: Dataset, of_items: Iterable[str], fair: int | None = None) -> pa.Table:
+    """The distinct items of a dataset of graded samples: ITEM's columns and pass_rate (float32).
+
+    An item none of whose samples was kept is there too, since a wrong, cut or long response says
+    nothing against its question: unless a filter of `of_items` took it out, those that judge whole
+    items (see vlt.filters.registry.of_items). Samples that could not be had bring no item.
+
+    Args:
+        fair: Only samples below this number count (see vlt.workspace.lineage.fair_samples).
+    """
+    columns = [*ITEM.names, "sample", "verdict", "finish_reason"]
+    kept, gone = samples.table(columns), samples.dropped.table([*columns, "filter"])
+    out = gone.filter(pc.is_in(gone["filter"], pa.array([*of_items], pa.string())))
+    here = gone.filter(pc.not_equal(gone["filter"], FAILED))
+    here = here.filter(pc.invert(pc.is_in(here["id"], out["id"])))
+    items = pa.concat_tables([kept.select(ITEM.names), here.select(ITEM.names)])
+    first: dict[str, int] = {}
+    for place, row_id in enumerate(items["id"].to_pylist()):
+        first.setdefault(row_id, place)
+    items = items.take(pa.array(list(first.values()), pa.int64()))
+    every = pa.concat_tables([kept, gone.select(columns)])
+    if fair is not None:
+        every = every.filter(pc.less(every["sample"], fair))
+    return items.append_column("pass_rate", rate_of_each(counted(every), items["id"]))
+
+
+def rate_of_each(samples: pa.Table, ids: Any) -> pa.Array:
+    """[n] the pass rate (float32) of each of these items by these samples (see `counted`)."""
+    rates = rates_of(samples)
+    at = pc.index_in(ids, value_set=rates["id"].combine_chunks())
+    return pc.take(rates["pass_rate"].combine_chunks(), at).cast(pa.float32(), safe=False)

@@ -1,0 +1,1 @@
+"""Filters that judge rows: one file each."""

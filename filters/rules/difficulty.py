@@ -1,0 +1,67 @@
+"""Only items that the model solves now and then: all right or all wrong teaches GRPO nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import pyarrow as pa
+
+from vlt.errors import UsageError
+from vlt.fields import Option
+from vlt.filters.duckdb_scratch import Scratch
+from vlt.filters.pass_rate import READS, Band, counted, rate_of_each
+from vlt.filters.protocol import Judgement
+from vlt.workspace.lineage import fair_samples
+from vlt.workspace.reason import Reason
+from vlt.workspace.store import Dataset
+from vlt.workspace.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """Keeps the items whose pass rate lies in the band, ends included. Stands after `grade`."""
+
+    name: ClassVar[str] = "difficulty"
+    columns: ClassVar[tuple[str, ...]] = READS
+    of_items: ClassVar[bool] = True
+
+    band: Annotated[str, Option("--difficulty", metavar="LOW:HIGH")] = "0.2:0.8"
+    """Items whose pass rate lies in this band, ends included, e.g. 0.2:0.8."""
+
+    def __post_init__(self) -> None:
+        try:
+            Band.parse(self.band)
+        except UsageError as error:
+            raise UsageError(f"difficulty: {error}") from None
+
+    def prepared(self, workspace: Workspace, parents: Sequence[Dataset]) -> Difficulty:
+        """Raises UsageError where pass rates would be those of items drawn again if wrong."""
+        for parent in parents:
+            if fair_samples(workspace, parent) is not None:
+                raise UsageError(
+                    f"{parent.ref} was sampled with --until-correct, which biases the pass rates "
+                    "that difficulty goes by; sample without it, or use `vlt train grpo "
+                    "--difficulty`, which counts the first k samples alone"
+                )
+        return self
+
+    def view(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """id, solved, counts."""
+        return counted(rows)
+
+    def decide(self, view: pa.Table, scratch: Scratch) -> Judgement:  # noqa: ARG002
+        """An item none of whose samples was judged is outside."""
+        rates = rate_of_each(view, view["id"])
+        keep = Band.parse(self.band).holds(rates)
+        outside = "pass rate outside the band"
+        return Judgement(
+            keep,
+            [
+                Reason("no graded sample")
+                if rate is None
+                else Reason(outside, f"{rate:.2f} not in {self.band}")
+                for rate in rates.filter(pa.array(~keep)).to_pylist()
+            ],
+        )

@@ -1,0 +1,58 @@
+"""Did the model fall into another script? (Reasoning models drift into Chinese now and then.)"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vlt.filters.protocol import Judgement, everything
+from vlt.workspace.reason import Reason
+
+SCRIPTS = (
+    "Han Hiragana Katakana Hangul Cyrillic Arabic Hebrew Thai Devanagari Bengali Tamil Telugu "
+    "Georgian Armenian Khmer Ethiopic"
+).split()
+_OTHER = "[" + "".join(rf"\p{{{script}}}" for script in SCRIPTS) + "]"
+
+
+@dataclass(frozen=True)
+class Language:
+    """Drops responses with letters of another script than Latin (and the Greek of formulae).
+
+    Where question, choices or answer hold such letters themselves, nothing is dropped.
+    """
+
+    name: ClassVar[str] = "language"
+    columns: ClassVar[tuple[str, ...]] = ("response", "question", "choices", "answer")
+    threads: ClassVar[bool] = True
+
+    share: float = 0.01
+    """Largest share of such letters among the characters."""
+
+    def judge(self, rows: pa.RecordBatch) -> Judgement:
+        """Only texts that are not ASCII are looked at."""
+        response = pc.fill_null(rows.column("response"), "")
+        keep = everything(rows)
+        odd = np.flatnonzero(~pc.string_is_ascii(response).to_numpy(zero_copy_only=False))
+        if not len(odd):
+            return Judgement(keep)
+        rows, response = rows.take(pa.array(odd)), response.take(pa.array(odd))
+        letters = pc.count_substring_regex(response, _OTHER).to_numpy()
+        shares = letters / np.maximum(pc.utf8_length(response).to_numpy(), 1)
+        asked = pc.binary_join_element_wise(
+            rows.column("question"),
+            pc.binary_join(rows.column("choices"), " "),
+            rows.column("answer"),
+            " ",
+            null_handling="replace",
+        )
+        own = pc.match_substring_regex(asked, _OTHER).to_numpy(zero_copy_only=False)
+        out = (shares > self.share) & ~own
+        keep[odd[out]] = False
+        return Judgement(
+            keep, [Reason("another script", f"{share:.0%} of it") for share in shares[out]]
+        )

@@ -1,0 +1,112 @@
+"""Is the response of the form that the loop trains on, and does it say one thing?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vlt.errors import UsageError
+from vlt.filters.protocol import Judgement, Mask, everything
+from vlt.grade import extract, grade_many
+from vlt.workspace.reason import Reason
+
+ANSWERS = ("tag", "boxed")
+_ORDER = {
+    "tag": r"(?s)\A\s*<think>.*\S.*</think>\s*<answer>\s*\S.*</answer>\s*\z",
+    "boxed": r"(?s)\A\s*<think>.*\S.*</think>.*\\boxed\{.*\}.*\z",
+}
+
+
+@dataclass(frozen=True)
+class Format:
+    """Keeps `<think> ... </think> <answer> ... </answer>`: each tag once, in this order, not empty."""
+
+    name: ClassVar[str] = "format"
+    columns: ClassVar[tuple[str, ...]] = ("response",)
+    threads: ClassVar[bool] = True
+
+    answer: str = "tag"
+    """tag, or boxed: \\boxed{...} somewhere behind the reasoning."""
+
+    def __post_init__(self) -> None:
+        if self.answer not in ANSWERS:
+            raise UsageError(f"format: {self.answer!r} is not known; write {' or '.join(ANSWERS)}")
+
+    def judge(self, rows: pa.RecordBatch) -> Judgement:
+        """The reason names the first tag that is missing or repeated."""
+        response = pc.fill_null(rows.column("response"), "")
+        tags = ["<think>", "</think>", *(["<answer>", "</answer>"] if self.answer == "tag" else [])]
+        wrong = np.full(rows.num_rows, len(tags) + 1)
+        order = pc.match_substring_regex(response, _ORDER[self.answer])
+        wrong[~order.to_numpy(zero_copy_only=False)] = len(tags)
+        for place, tag in reversed(list(enumerate(tags))):
+            counts = pc.count_substring(response, tag).to_numpy()
+            wrong[counts != 1] = place
+        out = wrong[wrong <= len(tags)]
+        reasons = [
+            Reason(f"not one {tags[place]}" if place < len(tags) else "not think, then answer")
+            for place in out.tolist()
+        ]
+        return Judgement(wrong > len(tags), reasons)
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """Drops responses whose reasoning ends with another answer than the one they give."""
+
+    name: ClassVar[str] = "disagreement"
+    columns: ClassVar[tuple[str, ...]] = (
+        "reasoning",
+        "response",
+        "predicted",
+        "question",
+        "choices",
+        "answer_type",
+    )
+    threads: ClassVar[bool] = False
+
+    end: int = 400
+    """Characters at the end of the reasoning in which its answer is looked for."""
+
+    def judge(self, rows: pa.RecordBatch) -> Judgement:
+        """Only where the reasoning says "the answer is" or boxes one."""
+        thoughts = rows.column("reasoning").to_pylist()
+        said = [_conclusion(thought or "", self.end) for thought in thoughts]
+        given = [
+            predicted if predicted is not None else extract(response or "")
+            for predicted, response in zip(
+                rows.column("predicted").to_pylist(),
+                rows.column("response").to_pylist(),
+                strict=True,
+            )
+        ]
+        both = [i for i, pair in enumerate(zip(said, given, strict=True)) if all(pair)]
+        columns = [
+            rows.column(c).take(pa.array(both, pa.int64())).to_pylist() for c in self.columns[3:]
+        ]
+        grades = grade_many(
+            [f"<answer>{said[i]}</answer>" for i in both],
+            [given[i] or "" for i in both],
+            questions=columns[0],
+            choices=columns[1],
+            answer_types=columns[2],
+        )
+        keep: Mask = everything(rows)
+        reasons = []
+        for i, grade in zip(both, grades, strict=True):
+            if grade.verdict == "wrong":
+                keep[i] = False
+                reasons.append(Reason("reasoning and answer differ", f"{said[i]} and {given[i]}"))
+        return Judgement(keep, reasons)
+
+
+def _conclusion(thought: str, end: int) -> str | None:
+    """What the end of the reasoning commits itself to, where it says so in so many words."""
+    last = thought[-end:]
+    if "answer" not in last.lower() and "\\boxed" not in last:
+        return None
+    return extract(last)

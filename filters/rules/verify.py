@@ -1,0 +1,117 @@
+"""Is the answer right? (paper, section 4.1.)
+
+`grade` writes the verdict down, `correct` takes out what is not right, `verify` does both. Three
+names because a pass rate (see difficulty.py) must be counted while the wrong ones are still there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vlt.fields import Option
+from vlt.filters.protocol import Judgement, everything
+from vlt.grade import grade_many
+from vlt.grade.graders import Grader, columns_of, find_grader, grader_identity, own_grades
+from vlt.workspace.reason import Reason
+
+READS = ("response", "answer", "question", "choices", "answer_type")
+
+
+def graded(rows: pa.RecordBatch, grader: Grader) -> dict[str, pa.Array]:
+    """The columns verdict, verdict_reason and predicted of these samples."""
+    responses, answers, questions, choices, types = (rows.column(c).to_pylist() for c in READS)
+    responses = [response or "" for response in responses]
+    answers = [answer or "" for answer in answers]
+    plugin = find_grader(grader)
+    if plugin.identity:
+        names = columns_of(plugin, rows.schema.names)
+        columns = {name: rows.column(name).to_pylist() for name in names}
+        grades = own_grades(plugin, responses, answers, columns)
+    else:
+        grades = grade_many(
+            responses,
+            answers,
+            questions=questions,
+            choices=choices,
+            answer_types=types,
+            grader=grader,
+        )
+    return {
+        "verdict": pa.array([grade.verdict for grade in grades], pa.string()),
+        "verdict_reason": pa.array([grade.reason for grade in grades], pa.string()),
+        "predicted": pa.array([grade.predicted for grade in grades], pa.string()),
+    }
+
+
+def incorrect(verdicts: pa.Array, reasons: pa.Array) -> tuple[np.ndarray, list[Reason]]:
+    """(which samples are correct [n], why each of the others is not)."""
+    right = pc.fill_null(pc.equal(verdicts, "correct"), False).to_numpy(zero_copy_only=False)
+    wrong = pa.array(~right)
+    pairs = zip(verdicts.filter(wrong).to_pylist(), reasons.filter(wrong).to_pylist(), strict=True)
+    return right, [Reason(verdict or "no verdict", reason or "") for verdict, reason in pairs]
+
+
+@dataclass(frozen=True)
+class Grade:
+    """Writes the verdict down and keeps every row."""
+
+    name: ClassVar[str] = "grade"
+    columns: ClassVar[tuple[str, ...]] = READS
+    threads: ClassVar[bool] = False
+
+    grader: Annotated[Grader, Option("--grader", metavar="G")] = "vlt"
+    """vlt [this], paper (upstream's rule), math-verify, or your own: file.py:name."""
+
+    def __post_init__(self) -> None:
+        find_grader(self.grader)
+
+    def identity(self) -> dict[str, Any]:
+        """A grader of one's own is known by its source."""
+        return {"grader": grader_identity(self.grader)}
+
+    def judge(self, rows: pa.RecordBatch) -> Judgement:
+        """Fills verdict, verdict_reason and predicted."""
+        return Judgement(everything(rows), columns=graded(rows, self.grader))
+
+
+@dataclass(frozen=True)
+class Correct:
+    """Takes out what has no verdict `correct`; grades nothing."""
+
+    name: ClassVar[str] = "correct"
+    columns: ClassVar[tuple[str, ...]] = ("verdict", "verdict_reason")
+    threads: ClassVar[bool] = True
+
+    def judge(self, rows: pa.RecordBatch) -> Judgement:
+        """By the column verdict."""
+        return Judgement(*incorrect(rows.column("verdict"), rows.column("verdict_reason")))
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Grades and takes out what is not correct."""
+
+    name: ClassVar[str] = "verify"
+    columns: ClassVar[tuple[str, ...]] = READS
+    threads: ClassVar[bool] = False
+
+    grader: Annotated[Grader, Option("--grader", metavar="G")] = "vlt"
+    """vlt [this], paper (upstream's rule), math-verify, or your own: file.py:name."""
+
+    def __post_init__(self) -> None:
+        find_grader(self.grader)
+
+    def identity(self) -> dict[str, Any]:
+        """A grader of one's own is known by its source."""
+        return {"grader": grader_identity(self.grader)}
+
+    def judge(self, rows: pa.RecordBatch) -> Judgement:
+        """The rows taken out keep their verdict, so pass rates can be counted from them later."""
+        columns = graded(rows, self.grader)
+        right, reasons = incorrect(columns["verdict"], columns["verdict_reason"])
+        return Judgement(right, reasons, columns)

@@ -1,0 +1,49 @@
+"""Identities of filter stages as the release before wrote them: its versions are found again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from vlt.filters.protocol import settings
+from vlt.filters.registry import parse_chain
+from vlt.workspace.manifest import Stage
+
+
+@pytest.mark.parametrize(
+    ("chain", "identity"),
+    [
+        (["verify"], "93c87d422475ed48"),
+        (["grade", {"difficulty": "0.2:0.8"}, "correct"], "00ea8a0ec7446397"),
+        ([{"verify": {"grader": "paper"}}, "truncate_reflections"], "cd4865bb45889fb8"),
+        (
+            [
+                "finish_reason",
+                {"max_words": 500},
+                "repetition",
+                {"leakage": "rewrite"},
+                "format",
+                "disagreement",
+                "language",
+            ],
+            "9e28af7df07ba8ac",
+        ),
+        (
+            [
+                {"select": {"policy": "longest-but-one"}},
+                {"select": {"policy": "distinct", "cap": 3}},
+            ],
+            "9d70d7622e9dd32f",
+        ),
+        ([{"mixture": {"clevr": 10}}], "f8daed779c0e7e17"),
+        (["dedup", {"near_dedup": {"keep": "best", "images": "near"}}], "64f6456ce5e51907"),
+        ([{"decontaminate": {"against": "a,b"}}], "7c53fdc7ae4a1c7f"),
+        ([{"filter": "max_tokens", "tokens": 100, "model": "some/model"}], "739bf61fa32fa95c"),
+        (["flagged"], "8a13c6b64b88b9fa"),
+    ],
+)
+def test_a_chain_is_known_as_before(chain: list[Any], identity: str) -> None:
+    """Of vlt 0.1.0, for a parent whose digest is 64 zeros."""
+    stage = Stage("filter", {"chain": [settings(filter) for filter in parse_chain(chain)]})
+    assert stage.identity(["0" * 64])[:16] == identity

@@ -1,0 +1,349 @@
+"""The child's side of a training: what the methods share around TRL's trainers.
+
+python -m vlt.train.child JOB.json
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vlt.engine.loading import keep_video_settings
+from vlt.errors import UserError
+from vlt.train.method import Method, find_method
+from vlt.train.processor import load_reader, load_rows, set_pixels
+
+
+@dataclass
+class Job:
+    """What the child is told, through a file."""
+
+    method: str
+    """A training method's name: see vlt.train.method."""
+    model: str
+    """A directory or a name that from_pretrained takes."""
+    revision: str | None
+    data: str
+    """The Parquet file that vlt.train.trl_rows wrote."""
+    settings: dict[str, Any]
+    """TRL's fields."""
+    freeze: list[str]
+    pixels: dict[str, int] | None
+    max_prompt_tokens: int | None = None
+    lora: dict[str, Any] | None = None
+    own: dict[str, Any] = field(default_factory=dict)
+    """The method's own settings."""
+    identity: dict[str, Any] | None = None
+    """What of them is part of the checkpoint's identity."""
+    candidates: int | None = None
+    """Put the model aside after each so many steps: see vlt.train.selection."""
+    folder: str = ""
+    """The build folder."""
+    logs: str | None = None
+    """Where TensorBoard's files go: the build folder does not outlive the training."""
+
+    @property
+    def path(self) -> Path:
+        """The build folder."""
+        return Path(self.folder)
+
+
+@dataclass
+class Given:
+    """What a method builds its trainer of."""
+
+    job: Job
+    training: Any
+    """The method's own settings: an instance of Method.training."""
+    config: Any
+    """TRL's."""
+    processor: Any
+    """The model's, or its tokenizer."""
+    rows: Any
+    """The export as a `datasets.Dataset`, images decoded."""
+    model: Any
+
+    def arguments(self, without: Sequence[str] = ()) -> dict[str, Any]:
+        """What every trainer of TRL takes; `without` are columns that it should not see."""
+        return {
+            "model": self.model,
+            "peft_config": lora_config(self.job, self.model),
+            "args": self.config,
+            "train_dataset": self.rows.remove_columns(list(without)),
+            "processing_class": self.processor,
+        }
+
+
+def main() -> None:
+    """Carry out the job file that the command line names; facts go to result.json.
+
+    A mistake of the user's goes to failure.json as one sentence; anything else is a traceback in
+    the log.
+    """
+    job = Job(**json.loads(Path(sys.argv[1]).read_text()))
+    _end_with_parent()
+    with _alone(job.path):
+        try:
+            facts = train(find_method(job.method), job)
+        except UserError as error:
+            (job.path / "failure.json").write_text(json.dumps({"sentence": str(error)}))
+            raise SystemExit(1) from None
+    if int(os.environ.get("RANK", 0)) == 0:
+        part = job.path / "result.part"
+        part.write_text(json.dumps(facts))
+        part.replace(job.path / "result.json")
+
+
+def train(method: Method, job: Job) -> dict[str, Any]:
+    """Load what the job names, train as the method does, leave model/ and return the facts."""
+    import trl
+
+    training = method.training(**job.own)
+    now = json.loads(json.dumps(method.parameters(training)))
+    if job.identity is not None and now != job.identity:
+        raise UserError("a file was edited while the training started; run the command again")
+    config = trainer_config(getattr(trl, method.config[-1]), job)
+    processor = load_reader(job, **method.processor)
+    rows, left_out = load_rows(job, processor)
+    model = load_model(job, config)
+    trainer = method.trainer(Given(job, training, config, processor, rows, model))
+    found = carry_out(trainer, job, method.curves)
+    more = method.finish(job, trainer.state.global_step)
+    return {**found, **more, "left_out": left_out}
+
+
+def _end_with_parent() -> None:
+    """End at once when the parent is gone: standard input is a pipe that it holds open."""
+    if sys.stdin is None or sys.stdin.isatty():
+        return
+
+    def wait() -> None:
+        while os.read(0, 1024):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until a killed run's child, which may still be ending, has let go of the folder."""
+    with open(folder / ".running", "a") as opened:
+        fcntl.flock(opened, fcntl.LOCK_SH if "RANK" in os.environ else fcntl.LOCK_EX)
+        yield
+
+
+def trainer_config(cls: Any, job: Job) -> Any:
+    """TRL's config; without a GPU, what a CPU cannot do is turned off unless it was set."""
+    import torch
+
+    settings = dict(job.settings)
+    if not torch.cuda.is_available() and not torch.backends.mps.is_available():
+        for name, value in {
+            "use_cpu": True,
+            "bf16": False,
+            "gradient_checkpointing": False,
+        }.items():
+            settings.setdefault(name, value)
+        print("no GPU: use_cpu=True, bf16=False, gradient_checkpointing=False unless set")
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+    if job.logs:
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", job.logs)
+    try:
+        return cls(output_dir=str(job.path / "run"), **settings)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"TRL refuses the settings: {error}") from error
+
+
+def load_model(job: Job, config: Any) -> Any:
+    """The model as TRL would load it (float32 unless model_init_kwargs says), parts frozen."""
+    from trl.trainer.utils import create_model_from_path
+
+    from vlt.train.freeze import freeze
+
+    kwargs = dict(config.model_init_kwargs or {})
+    # TRL loads a reference model by the same name; of the model's kwargs it needs this one.
+    config.model_init_kwargs = {"revision": job.revision} if job.revision else None
+    if job.lora and job.lora.get("quantize"):
+        from vlt.train.lora import in_four_bits
+
+        kwargs["quantization_config"] = in_four_bits()
+    if job.revision:
+        kwargs["revision"] = job.revision
+    if config.distributed_state.distributed_type in ("MULTI_GPU", "DEEPSPEED"):
+        kwargs["device_map"] = None
+    last = last_checkpoint(job.path / "run")
+    if last and (last / "config.json").is_file():
+        # transformers 5.23 resumes a Qwen2.5-VL from no weights at all: the names in the file are
+        # the published ones, those in memory are others, and it loads what matches, unasked.
+        model = create_model_from_path(str(last), **{**kwargs, "revision": None})
+        model.config._name_or_path = job.model  # where GRPO takes its reference model from
+    else:
+        model = create_model_from_path(job.model, **kwargs)
+    for part, numbers in freeze(model, job.freeze).items():
+        print(f"frozen: {part}, {numbers:,} parameters")
+    return model
+
+
+def lora_config(job: Job, model: Any) -> Any:
+    """What TRL needs to put adapters on the model, or None where its own weights are trained."""
+    if not job.lora:
+        return None
+    from vlt.train.lora import peft_config
+
+    return peft_config(model, job.lora, job.freeze)
+
+
+def carry_out(trainer: Any, job: Job, curves: Sequence[str]) -> dict[str, Any]:
+    """Train from the last whole checkpoint, if there is one; leave model/ and return the facts."""
+    trainer.add_callback(_progress(job.path / "progress.jsonl"))
+    if job.candidates:
+        trainer.add_callback(_putting_aside(trainer, job.path, job.candidates))
+    last = last_checkpoint(job.path / "run")
+    started, cpu, resumed = time.monotonic(), time.process_time(), _step(last) if last else 0
+    if last:
+        print(f"resuming from {last}")
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    seconds, cpu = time.monotonic() - started, time.process_time() - cpu
+    final = job.path / "model"
+    if job.pixels:  # the range that the model has been trained on is the one to ask it with
+        set_pixels(trainer.processing_class, job.pixels["min"], job.pixels["max"])
+    trainer.save_model(str(final / "adapter" if job.lora else final))
+    if trainer.is_world_process_zero():
+        if job.lora:
+            from vlt.train.lora import save_merged
+
+            given = job.settings.get("model_init_kwargs") or {}
+            dtype = str(given.get("dtype", "float32"))
+            save_merged(final / "adapter", job.model, job.revision, dtype, final)
+            trainer.processing_class.save_pretrained(final)
+            for file in ("training_args.bin", "README.md"):
+                (final / "adapter" / file).unlink(missing_ok=True)
+        keep_video_settings(job.model, job.revision, final)
+        (final / "training_args.bin").unlink(missing_ok=True)  # paths of this machine, no model
+        write_metrics(trainer.state.log_history, final / "metrics.parquet")
+        return {**facts(trainer, curves, seconds, resumed), "train_cpu_seconds": round(cpu, 3)}
+    return {}
+
+
+def facts(trainer: Any, curves: Sequence[str], seconds: float, resumed: int) -> dict[str, Any]:
+    """What the manifest keeps: the training's size, its time, its curves' beginnings and ends."""
+    import torch
+
+    history = trainer.state.log_history
+    steps = trainer.state.global_step
+    found: dict[str, Any] = {
+        "steps": steps,
+        "epochs": round(trainer.state.epoch or 0, 3),
+        "trained": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+        "parameters": sum(p.numel() for p in trainer.model.parameters()),
+        "train_seconds": round(seconds, 3),
+        "steps_per_second": round((steps - resumed) / seconds, 4) if steps > resumed else None,
+        "device": str(trainer.args.device),
+        "processes": trainer.args.world_size,
+    }
+    if resumed:
+        found["resumed_at"] = resumed
+    if torch.cuda.is_available():
+        found["peak_gpu_bytes"] = torch.cuda.max_memory_allocated()
+    for name in curves:
+        values = [log[name] for log in history if isinstance(log.get(name), int | float)]
+        if values:
+            tenth = max(1, len(values) // 10)
+            found[name] = {
+                "first": sum(values[:tenth]) / tenth,
+                "last": sum(values[-tenth:]) / tenth,
+            }
+    return found
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest of TRL's checkpoints to go on from: whole, as its trainer_state.json comes last.
+
+    Not that of the last step: transformers would train one step more than was asked for.
+    """
+    found = sorted(folder.glob("checkpoint-*"), key=_step, reverse=True)
+    for checkpoint in found:
+        try:
+            state = json.loads((checkpoint / "trainer_state.json").read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            continue
+        if state["global_step"] < state["max_steps"]:
+            return checkpoint
+    return None
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def write_metrics(history: list[dict[str, Any]], file: Path) -> None:
+    """The log history as a long table: step, name, value."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [
+        (log["step"], name, float(value))
+        for log in history
+        for name, value in log.items()
+        if name != "step" and isinstance(value, int | float)
+    ]
+    columns = list(zip(*rows, strict=True)) or [(), (), ()]
+    types = [("step", pa.int64()), ("name", pa.string()), ("value", pa.float64())]
+    arrays = [pa.array(c, t) for c, (_, t) in zip(columns, types, strict=True)]
+    pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(types)), file)
+
+
+def _progress(file: Path) -> Any:
+    """A callback that writes each log as one line of JSON."""
+    from transformers import TrainerCallback
+
+    class WriteProgress(TrainerCallback):  # type: ignore[misc]
+        def on_log(self, _args: Any, state: Any, _control: Any, **more: Any) -> None:
+            logs = more.get("logs")
+            if state.is_world_process_zero:
+                line = {"step": state.global_step, "total": state.max_steps, **(logs or {})}
+                with open(file, "a") as opened:
+                    opened.write(json.dumps(line, default=str) + "\n")
+
+    return WriteProgress()
+
+
+def _putting_aside(trainer: Any, folder: Path, every: int) -> Any:
+    """A callback that saves the model of each `every`-th step, before that step's checkpoint.
+
+    So a run that resumes from a checkpoint has all the models up to it.
+    """
+    from transformers import TrainerCallback
+
+    from vlt.train.selection import candidate_folder
+
+    class PutAside(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+            step = state.global_step
+            if step % every or step >= state.max_steps:
+                return
+            to = candidate_folder(folder, step)
+            part = to.with_name(f".{to.name}")
+            trainer.save_model(str(part))
+            if state.is_world_process_zero:
+                for file in ("training_args.bin", "README.md"):
+                    (part / file).unlink(missing_ok=True)
+                shutil.rmtree(to, ignore_errors=True)
+                part.rename(to)
+
+    return PutAside()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""Reinforcement learning on verifiable answers, by TRL's GRPOTrainer and the grader.
+
+vlt train grpo --data items --model sft-model --set num_generations=8
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+
+from vlt.errors import UserError
+from vlt.fields import Option
+from vlt.train.method import Method, Row
+from vlt.train.settings import Training
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from vlt.train.child import Given, Job
+    from vlt.workspace.store import Dataset, Store
+
+VERDICTS, MISSED = "verdicts", "reward-errors"
+"""In the build folder: what the rewards have said, and where they raised."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrpoTraining(Training):
+    """With what is rewarded, and which items are trained on."""
+
+    reward: Annotated[dict[Any, float | str], Option(metavar="KEY=VALUE")] = field(
+        default_factory=dict
+    )
+    """Weights: accuracy, format, length, ... (see vlt.train.rewards), and functions of one's own:
+    ./mine.py:polite. [accuracy: 1]"""
+    difficulty: Annotated[tuple[float | None, float | None] | None, Option(metavar="LOW:HIGH")] = (
+        None
+    )
+    """Only items whose pass rate lies in this band, ends included."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if all(isinstance(reward, str) for reward in self.reward):
+            return
+        from vlt.train.own_rewards import name_of
+
+        named = {name_of(reward): weight for reward, weight in self.reward.items()}
+        object.__setattr__(self, "reward", named)
+
+
+def parameters(settings: GrpoTraining) -> dict[str, Any]:
+    """The reward and the band, as they stand in the checkpoint's identity."""
+    from vlt.train.rewards import check_reward
+
+    return {
+        "reward": check_reward(settings.reward),
+        "difficulty": list(settings.difficulty) if settings.difficulty else None,
+    }
+
+
+def columns() -> pa.Schema:
+    """One row is an item: the prompt, and what a reward needs to judge a completion."""
+    import pyarrow as pa
+
+    from vlt.train.trl_rows import MESSAGES
+
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            ("source", pa.string()),
+            ("question", pa.string()),
+            ("prompt", MESSAGES),
+            ("images", pa.list_(pa.string())),
+            ("answer", pa.string()),
+            ("choices", pa.list_(pa.string())),
+            ("answer_type", pa.string()),
+            ("pass_rate", pa.float32()),  # null where the item was never sampled
+        ]
+    )
+
+
+def rows(store: Store, data: Dataset, settings: GrpoTraining) -> pa.Table | None:
+    """The distinct items of samples, within the band."""
+    if data.kind != "sample":
+        return None
+    from vlt.workspace.lineage import fair_samples
+
+    items = items_of_samples(data, fair_samples(store, data))
+    if settings.difficulty:
+        low, high = settings.difficulty
+        items = band(items, low, high)
+        if not items.num_rows:
+            raise UserError(
+                f"{data.ref} has no item with a pass rate from {low} to {high}; widen the "
+                "difficulty band"
+            )
+    return items
+
+
+def items_of_samples(data: Dataset, fair: int | None = None) -> pa.Table:
+    """The distinct items of a dataset of graded samples, with the column pass_rate.
+
+    Items none of whose samples was kept are there as well, unless a filter took out the item itself
+    (see vlt.filters.pass_rate). `fair`: only samples below this number count.
+    """
+    from vlt.filters.pass_rate import rated_items
+    from vlt.filters.registry import of_items
+
+    return rated_items(data, of_items(), fair)
+
+
+def band(items: pa.Table, low: float | None, high: float | None) -> pa.Table:
+    """The items whose pass rate lies in [low, high]; where it is not known, it does not."""
+    import pyarrow as pa
+
+    from vlt.filters.pass_rate import Band
+
+    return items.filter(pa.array(Band(low, high).holds(items["pass_rate"])))
+
+
+def example(row: Row) -> Row | str:
+    """Nothing is graded without a gold answer."""
+    return {} if row.get("answer") else "no gold answer"
+
+
+def trainer(given: Given) -> Any:
+    """TRL's trainer with our rewards, whose verdicts it keeps."""
+    from trl import GRPOTrainer
+
+    from vlt.train.own_rewards import Missed
+    from vlt.train.rewards import rewards
+    from vlt.train.verdicts import Verdicts
+
+    folder = given.job.path
+    made = rewards(
+        given.training.reward, Verdicts(folder / VERDICTS).record, Missed(folder / MISSED)
+    )
+    if given.config.reward_weights is None:
+        given.config.reward_weights = made.weights
+    return GRPOTrainer(**given.arguments(), reward_funcs=list(made.functions))
+
+
+def finish(job: Job, steps: int) -> dict[str, Any]:
+    """What was sampled, and how it was judged, stands beside the model."""
+    from vlt.train.own_rewards import Missed
+    from vlt.train.verdicts import Verdicts
+
+    Verdicts(job.path / VERDICTS).merge(job.path / "model" / "rollouts.parquet", steps)
+    missed = Missed(job.path / MISSED).total(steps)
+    return {"reward_errors": missed} if missed else {}
+
+
+METHOD = Method(
+    name="grpo",
+    about="Improve a model by reinforcement on the answers that the grader finds right.",
+    takes=("item", "sample", "caption"),
+    made_by="vlt import SOURCE",
+    config=("trl", "trainer/grpo_config.py", "GRPOConfig"),
+    training=GrpoTraining,
+    parameters=parameters,
+    columns=columns,
+    rows=rows,
+    example=example,
+    trainer=trainer,
+    finish=finish,
+    processor={"truncation_side": "left", "padding_side": "left"},
+    paper={
+        "learning_rate": (1e-6, "table 8"),
+        "lr_scheduler_type": ("constant", "EasyR1's default"),
+        "weight_decay": (1e-2, "table 8"),
+        "beta": (1e-2, "upstream, kl_coef with low_var_kl"),
+        "epsilon": (0.2, "EasyR1's clip_ratio_low"),
+        "epsilon_high": (0.3, "EasyR1's clip_ratio_high"),
+        "delta": (3.0, "EasyR1's clip_ratio_dual"),
+        "loss_type": ("bnpo", "EasyR1 averages over the batch's tokens"),
+        "num_generations": (5, "upstream, rollout.n"),
+        "generation_batch_size": (2560, "512 prompts x 5"),
+        "effective batch": (640, "128 prompts x 5"),
+        "temperature": (1.0, "upstream, easyr1 config.yaml"),
+        "top_p": (0.99, "upstream, easyr1 config.yaml"),
+        "max_completion_length": (2048, "upstream, max_response_length"),
+        "scale_rewards": ("group", "GRPO"),
+        "bf16": (True, "upstream, easyr1 config.yaml"),
+    },
+    shown=("per_device_train_batch_size", "gradient_accumulation_steps", "max_steps", "seed"),
+    goal="reward",
+    curves=("loss", "reward", "completions/mean_length"),
+)

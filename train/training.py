@@ -1,0 +1,236 @@
+"""From a dataset version to a checkpoint: identity, export, the child process, the manifest."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from vlt.engine.model import Model
+from vlt.errors import UserError
+from vlt.images.pixels import Pixels
+from vlt.prompts import Prompt
+from vlt.train.checkpoint import Built, make_checkpoint
+from vlt.train.launch import launch
+from vlt.train.lora import check_lora
+from vlt.train.method import Method, find_method
+from vlt.train.selection import CHOSEN, Chooser, choose
+from vlt.train.settings import Training, check_freeze, check_pixels
+from vlt.train.trl_rows import Exported, write_trl
+from vlt.train.trl_settings import EXECUTION, identity, resolve
+from vlt.workspace.manifest import Stage
+from vlt.workspace.store import Dataset, Store
+from vlt.workspace.workspace import Workspace
+
+
+def train(
+    workspace: Workspace,
+    method: Method | str,
+    data: Dataset,
+    model: Model | Dataset | str,
+    training: Training | None = None,
+    *,
+    name: str | None = None,
+    round: int | None = None,
+) -> tuple[Dataset, bool]:
+    """Train `model` on a dataset; returns (checkpoint, whether it was there already).
+
+    method: sft, grpo, dpo, ... (see vlt.train.method). model: a checkpoint of the workspace, a
+    directory or a name on the Hub; how to ask it plays no part. training: the method's settings.
+    name: of the checkpoint, by default sft-model, grpo-model, ... Raises UserError.
+    """
+    method = find_method(method) if isinstance(method, str) else method
+    name = name or f"{method.name}-model"
+    training = method.filled(training)
+    check_takes(method, data)
+    start = Model(str(model.path)) if isinstance(model, Dataset) else Model.of(model)
+    start = replace(start, model=workspace.resolve_model(start.model))
+    plan = _Plan(workspace, method, data, start, training)
+    parents = [data, *([parent] if (parent := workspace.checkpoint_at(start.model)) else [])]
+    chooser = training.choose
+    if chooser:
+        if not isinstance(chooser, Chooser):
+            raise UserError("choose needs items to choose by; `vlt run` takes the recipe's own")
+        parents.append(chooser.items)
+    stage = Stage(f"train {method.name}", plan.parameters())
+
+    def build(folder: Path) -> Built:
+        exported = plan.export(folder)
+        job = plan.job(folder, exported, name)
+        facts = launch(
+            job,
+            folder,
+            what=stage.name,
+            goal=method.goal,
+            processes=training.processes,
+            accelerate=training.accelerate,
+            progress=workspace.progress,
+        )
+        failed = exported.failed.copy()
+        if left_out := facts.pop("left_out"):
+            failed["prompt too long"] += left_out
+        built = Built(facts, exported.rows_in, exported.rows - left_out, failed)
+        if isinstance(chooser, Chooser):
+            facts["chosen"] = choose(folder, chooser, job, facts["steps"])
+            built.model = CHOSEN
+        return built
+
+    return make_checkpoint(workspace, stage, parents, build, name=name, round=round)
+
+
+def check_takes(method: Method, data: Dataset) -> None:
+    """Raises UserError where the method is not trained on such rows."""
+    if data.kind not in method.takes:
+        raise UserError(
+            f"train {method.name} takes {' or '.join(method.takes)}s and {data.ref} holds "
+            f"{data.kind}s"
+        )
+
+
+def rows_for(
+    store: Store, data: Dataset, method: str | None = None
+) -> tuple[Method, pa.Table | None]:
+    """The method (by default SFT for samples, else GRPO) and its rows (see Method.rows), to export.
+
+    The method's own settings are its defaults, save that a dataset is exported as it is unless the
+    method is named.
+    """
+    if method is None:
+        return find_method("sft" if data.kind == "sample" else "grpo"), None
+    found = find_method(method)
+    check_takes(found, data)
+    return found, found.rows(store, data, found.filled(None))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is trained, on what and how: its identity, its rows, and the child's job."""
+
+    workspace: Workspace
+    method: Method
+    data: Dataset
+    model: Model
+    """A directory, or a name on the Hub."""
+    training: Training
+
+    @cached_property
+    def prompt(self) -> Prompt:
+        if self.training.prompt is None:
+            raise UserError("nothing says what the model is asked with; give a prompt")
+        return self.training.prompt
+
+    def parameters(self) -> dict[str, Any]:
+        """All that decides the weights beside the rows; raises UserError for what cannot be."""
+        training, chooser = self.training, self.training.choose
+        images = any(any(batch["images"].to_pylist()) for batch in self.data.batches(["images"]))
+        found = {
+            "model": self.model.identity(),
+            "settings": identity(resolve(self.method, training.settings, images=images)),
+            "freeze": check_freeze(training.freeze),
+            "pixels": check_pixels(training.pixels),
+            "max_prompt_tokens": training.max_prompt_tokens,
+            "lora": check_lora(training.lora),
+            "prompt": self.prompt.as_json(),
+            # A batch is per_device_train_batch_size x processes x accumulation.
+            "processes": training.processes,
+            **self.method.parameters(training),
+        }
+        if self.method.identity:
+            found["method"] = dict(self.method.identity)
+        if taken_out := self.method.taken_out(self.workspace, self.data):
+            found["taken_out"] = [version.manifest.identity for version in taken_out]
+        if isinstance(chooser, Chooser):
+            found["choose"] = chooser.parameters()
+        return found
+
+    def export(self, folder: Path) -> Exported:
+        """The rows as TRL reads them, in the build folder; a killed run's export is used again."""
+        file, note = folder / "rows.parquet", folder / "rows.json"
+        if file.exists() and note.exists():
+            found = json.loads(note.read_text())
+            return Exported(
+                file, found["rows_in"], found["rows"], Counter(found["failed"]), found["images"]
+            )
+        limits = check_pixels(self.training.pixels)
+        factor = pixel_factor(self.model.model) if limits else 0
+        pixels = Pixels(limits["min"], limits["max"], factor) if limits else None
+        exported = write_trl(
+            self.data,
+            file,
+            self.method,
+            prompt=self.prompt,
+            load_image=self.workspace.images.read,
+            pixels=pixels,
+            rows=self.method.rows(self.workspace, self.data, self.training),
+        )
+        if not exported.rows:
+            why = f": {exported.failed.most_common(1)[0][0]}" if exported.failed else ""
+            raise UserError(
+                f"{self.data.ref} leaves no row to train on{why}; see `vlt stats {self.data.ref}`"
+            )
+        note.write_text(
+            json.dumps(
+                {
+                    "rows_in": exported.rows_in,
+                    "rows": exported.rows,
+                    "failed": exported.failed,
+                    "images": exported.images,
+                }
+            )
+        )
+        return exported
+
+    def job(self, folder: Path, exported: Exported, name: str) -> dict[str, Any]:
+        """What the child is told: see vlt.train.child.Job."""
+        training, chooser = self.training, self.training.choose
+        given = resolve(self.method, training.settings, images=exported.images)
+        return {
+            "method": self.method.reference or self.method.name,
+            "model": self.model.model,
+            "revision": self.model.revision,
+            "data": str(exported.file),
+            "settings": {**EXECUTION, "run_name": name, **given},
+            "freeze": check_freeze(training.freeze),
+            "pixels": check_pixels(training.pixels),
+            "max_prompt_tokens": training.max_prompt_tokens,
+            "lora": check_lora(training.lora),
+            "own": self.method.own(training),
+            "identity": self.method.parameters(training),
+            "candidates": chooser.every if chooser else None,
+            "folder": str(folder),
+            "logs": str(self.workspace.logs / f"{name}-{folder.name[-16:-8]}"),
+        }
+
+
+def pixel_factor(model: str, default: int = 28) -> int:
+    """What image sides must be multiples of: the processor's patch size x merge size.
+
+    28 (Qwen2-VL and 2.5-VL) where the model's files do not say.
+    """
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        file = _model_file(model, name)
+        if file is None:
+            continue
+        config = json.loads(file.read_text())
+        config = config.get("image_processor", config)
+        if "patch_size" in config and "merge_size" in config:
+            return int(config["patch_size"]) * int(config["merge_size"])
+    return default
+
+
+def _model_file(model: str, name: str) -> Path | None:
+    """A small file of a model directory or of a repository of the Hub."""
+    if (folder := Path(model)).is_dir():
+        return folder / name if (folder / name).is_file() else None
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(model, name))
+    except EntryNotFoundError:
+        return None

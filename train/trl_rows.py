@@ -1,0 +1,204 @@
+"""What TRL reads, as Parquet: rows with their images inside, resized once to the training's pixels.
+
+`datasets.load_dataset("parquet", ...)` reads the files back with the images decoded. Images are
+resized here and not by the processor alone, because vLLM inside TRL never sees a pixel limit that
+is set in memory, and a difference of one image token crashes the run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vlt.images.pixels import Pixels, fitted
+from vlt.prompts import CannotAsk, Prompt, render
+from vlt.train.method import Method, Row
+from vlt.workspace.store import Dataset
+
+LoadImage = Callable[[str], bytes]
+
+ROWS_A_GROUP = 128
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+IMAGE = pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+
+
+@dataclass
+class Exported:
+    """What became of the rows."""
+
+    file: Path
+    rows_in: int = 0
+    rows: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    """reason -> rows that were left out."""
+    images: bool = False
+    """Whether any row has one."""
+
+
+def write_trl(
+    dataset: Dataset,
+    to: Path,
+    method: Method,
+    *,
+    prompt: Prompt,
+    load_image: LoadImage,
+    pixels: Pixels | None = None,
+    rows: pa.Table | None = None,
+) -> Exported:
+    """Write the file `to` of a dataset's rows as the method takes them.
+
+    `rows` stands in for the dataset's own (see Method.rows). A row that cannot be used (no response, no
+    gold answer, a broken image) is left out and counted, never fatal.
+    """
+    shape = _shape(prompt, _rows(dataset, rows))
+    exported = Exported(to, images=shape.images)
+    arrow = _arrow_schema(method.columns(), shape)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    part = to.with_suffix(".part")
+    with (
+        ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as threads,
+        pq.ParquetWriter(part, arrow, compression="zstd", compression_level=1) as writer,
+    ):
+        source = iter(_rows(dataset, rows))
+        while group := list(islice(source, ROWS_A_GROUP)):
+            exported.rows_in += len(group)
+            made = threads.map(
+                lambda row: _example(row, method, prompt, load_image, pixels, shape), group
+            )
+            good = []
+            for example in made:
+                if isinstance(example, str):
+                    exported.failed[example] += 1
+                else:
+                    good.append(example)
+            writer.write_table(pa.Table.from_pylist(good, arrow))
+            exported.rows += len(good)
+    part.replace(to)
+    return exported
+
+
+def _rows(dataset: Dataset, rows: pa.Table | None) -> Iterator[Row]:
+    batches = dataset.batches(size=1000) if rows is None else rows.to_batches(max_chunksize=1000)
+    for batch in batches:
+        yield from batch.to_pylist()
+
+
+@dataclass(frozen=True)
+class _Shape:
+    images: bool
+    """Some row has an image, so there is a column for them."""
+    blocks: bool
+    """Some image stands inside the text: contents are blocks and not strings."""
+
+
+def _shape(prompt: Prompt, rows: Iterator[Row]) -> _Shape:
+    """TRL puts images before a string's text; where one stands elsewhere, blocks must say so."""
+    images = blocks = False
+    for row in rows:
+        if row["images"]:
+            images = True
+            try:
+                messages = render(prompt, row, images=True)
+            except CannotAsk:  # told when the row is written
+                continue
+            if _leading(messages) is None or any(type(m["content"]) is list for m in messages[:-1]):
+                blocks = True
+                break
+    return _Shape(images, blocks)
+
+
+def _leading(messages: Sequence[Mapping[str, Any]]) -> str | None:
+    """The text of a user message whose images all come first and which is one piece, else None."""
+    content = messages[-1]["content"]
+    if isinstance(content, str):
+        return content
+    texts = [block for block in content if block["type"] == "text"]
+    return texts[0]["text"] if len(texts) == 1 and content[-1] is texts[0] else None
+
+
+def _example(
+    row: Row,
+    method: Method,
+    prompt: Prompt,
+    load_image: LoadImage,
+    pixels: Pixels | None,
+    shape: _Shape,
+) -> Row | str:
+    """One row as TRL reads it, or the reason why it cannot be used."""
+    own = method.example(row)
+    if isinstance(own, str):
+        return own
+    said = {name: _messages(value, shape) for name, value in own.items() if _is_messages(value)}
+    try:
+        asked = {"prompt": _messages(render(prompt, row, images=True), shape)}
+    except CannotAsk as error:
+        return str(error)
+    example: Row = {**row, **own, **asked, **said}
+    if shape.images:
+        try:
+            example["images"] = [
+                {"bytes": fitted(load_image(sha), pixels), "path": None} for sha in row["images"]
+            ]
+        except (
+            OSError,
+            ValueError,
+            SyntaxError,
+        ):  # all that Pillow raises for bytes it cannot read
+            return "broken image"
+    return example
+
+
+def _messages(messages: Sequence[Mapping[str, Any]], shape: _Shape) -> list[Row]:
+    if not shape.blocks:
+        return [{"role": m["role"], "content": _leading([m]) or ""} for m in messages]
+    return [{"role": m["role"], "content": _blocks(m["content"])} for m in messages]
+
+
+def _is_messages(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(m, dict) and "role" in m for m in value)
+
+
+def _blocks(content: Any) -> list[Row]:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    return [{"type": block["type"], "text": block.get("text")} for block in content]
+
+
+def _arrow_schema(schema: pa.Schema, shape: _Shape) -> pa.Schema:
+    """`schema` with the images' bytes in it, and what `datasets` needs to decode them."""
+    content = pa.string()
+    if shape.blocks:
+        content = pa.list_(pa.struct([("type", pa.string()), ("text", pa.string())]))
+    messages = pa.list_(pa.struct([("role", pa.string()), ("content", content)]))
+    fields = []
+    for f in schema:
+        if f.type == MESSAGES:
+            fields.append(pa.field(f.name, messages))
+        elif f.name != "images":
+            fields.append(f)
+        elif shape.images:
+            fields.append(pa.field("images", IMAGE))
+    features = {f.name: _feature(f.type) for f in fields}
+    return pa.schema(fields, {"huggingface": json.dumps({"info": {"features": features}})})
+
+
+def _feature(type: pa.DataType) -> Any:
+    """A column's type in the words of `datasets`."""
+    if type == IMAGE.value_type:
+        return {"_type": "Image"}
+    if pa.types.is_list(type):
+        return {"feature": _feature(type.value_type), "_type": "List"}
+    if pa.types.is_struct(type):
+        return {child.name: _feature(child.type) for child in type}
+    names = {"float": "float32", "double": "float64"}
+    return {"dtype": names.get(str(type), str(type)), "_type": "Value"}

@@ -1,0 +1,6 @@
+"""`python -m vlt` is the command `vlt`."""
+
+from vlt.cli.main import main
+
+if __name__ == "__main__":
+    main()

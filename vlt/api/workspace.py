@@ -1,0 +1,260 @@
+"""`vlt.Workspace`: every stage as a method, with the command's defaults.
+
+A method makes a version or finds it: the same rows, parameters and models give the same version,
+whether Python or the command line asks. Mistakes raise `vlt.UserError` with one sentence.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from vlt.datagen.asking import CAPTIONS, EVALUATION, REASONS, ROLLOUTS, Asking
+from vlt.engine.model import Model
+from vlt.errors import UsageError
+from vlt.plugins import is_path
+from vlt.prompts import Prompt, own_prompt
+from vlt.workspace import workspace as core
+from vlt.workspace.store import Dataset
+from vlt.workspace.workspace import Tell
+
+AnyModel = Model | Dataset | str | Path
+"""A model, a checkpoint of the workspace, or a model's name or directory."""
+AnyData = Dataset | str
+"""A version, or its name: sft, sft@v2, sft@r1."""
+
+
+class Workspace(core.Workspace):
+    """A folder of dataset versions, checkpoints, images and the journal.
+
+    The first version creates the folder. `progress` is told the state of a stage, one line at a
+    time; by default a terminal and a notebook show it, and a script is silent.
+    """
+
+    def __init__(self, root: Path | str = "workspace", progress: Tell | None = None):
+        super().__init__(root, progress or _progress())
+
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.root)!r})"
+
+    def datasets(self) -> list[Dataset]:
+        """Every complete version of datasets and checkpoints, oldest first."""
+        return self.all()
+
+    def __getitem__(self, ref: str) -> Dataset:
+        """The version that `name`, `name@v3` or `name@r2` means."""
+        return self.open(ref)
+
+    def import_items(
+        self, source: str | Path, *, name: str | None = None, **settings: Any
+    ) -> Dataset:
+        """Items (questions, images, gold answers) from a file, a folder or a dataset on the Hub.
+
+        `settings` are the fields of vlt.Import: map={"question": "problem"}, kind, limit, where, ...
+        Rows that are no items stand among the dropped ones.
+        """
+        from vlt.datagen.sources import Import, make_items
+
+        what = Import(source=str(source), **settings)
+        return make_items(self, what, name=name, images=self.images)[0]
+
+    def caption(
+        self, items: AnyData, model: AnyModel, *, name: str = "captions", **asking: Any
+    ) -> Dataset:
+        """Describe each item's images in words. `asking`: fields of vlt.Asking."""
+        from vlt.datagen.captions import make_captions
+
+        return make_captions(
+            self, self._data(items), self._model(model), _asking(CAPTIONS, asking), name=name
+        )[0]
+
+    def reason(
+        self, captions: AnyData, model: AnyModel, *, name: str = "samples", **asking: Any
+    ) -> Dataset:
+        """Reason over each caption k times, with a model that reads only text."""
+        from vlt.datagen.reasoning import make_reasoning
+
+        return make_reasoning(
+            self, self._data(captions), self._model(model), _asking(REASONS, asking), name=name
+        )[0]
+
+    def rollout(
+        self, items: AnyData, model: AnyModel, *, name: str = "samples", **asking: Any
+    ) -> Dataset:
+        """Answer each item k times, with a model that sees its images."""
+        from vlt.datagen.rollouts import make_rollouts
+
+        return make_rollouts(
+            self, self._data(items), self._model(model), _asking(ROLLOUTS, asking), name=name
+        )[0]
+
+    def filter(
+        self,
+        samples: AnyData | Sequence[AnyData],
+        filters: Sequence[Any],
+        *,
+        name: str = "sft",
+        keep_cut: bool = False,
+    ) -> Dataset:
+        """Keep the rows that every filter keeps; the others stand in `.dropped` with the reason.
+
+        A filter is its name ("verify"), a mapping of its settings ({"max_words": 500}), a function
+        of a row, or "file.py:function". Responses that were cut at their limit of tokens go as well,
+        unless `keep_cut`.
+        """
+        from vlt.filters.apply import make_filtered
+
+        several = [samples] if isinstance(samples, Dataset | str) else samples
+        found = [self._data(d) for d in several]
+        return make_filtered(self, found, chain=filters, name=name, keep_cut=keep_cut)[0]
+
+    def dedup(self, data: AnyData, *, name: str | None = None, **settings: Any) -> Dataset:
+        """Drop near duplicates; `settings` are those of the filter near_dedup."""
+        from vlt.filters.apply import make_filtered
+
+        found = self._data(data)
+        chain = [{"filter": "near_dedup", **settings}]
+        return make_filtered(self, found, chain=chain, name=name or found.manifest.name)[0]
+
+    def decontaminate(
+        self, data: AnyData, against: Sequence[str], *, name: str | None = None, **settings: Any
+    ) -> Dataset:
+        """Drop what the benchmarks `against` (datasets of the workspace) ask."""
+        from vlt.filters.apply import make_filtered
+
+        found = self._data(data)
+        chain = [{"filter": "decontaminate", "against": list(against), **settings}]
+        return make_filtered(self, found, chain=chain, name=name or found.manifest.name)[0]
+
+    def mix(
+        self,
+        parts: Sequence[AnyData],
+        *,
+        sample: int | None = None,
+        seed: int = 0,
+        name: str = "items",
+    ) -> Dataset:
+        """The items of several versions together, or `sample` of them."""
+        from vlt.datagen.mix import make_mix
+
+        return make_mix(
+            self, [self._data(part) for part in parts], sample=sample, seed=seed, name=name
+        )[0]
+
+    def train(
+        self,
+        method: str,
+        data: AnyData,
+        model: AnyModel,
+        *,
+        name: str | None = None,
+        **settings: Any,
+    ) -> Dataset:
+        """Train a model on a version: "sft", "grpo", "dpo", or a method of one's own.
+
+        `settings`: fields of the method's settings (freeze, pixels, lora, reward, difficulty, ...);
+        all others are fields of TRL's config: learning_rate=1e-6. Returns the checkpoint.
+        """
+        from vlt.train.method import find_method
+        from vlt.train.training import train
+
+        found = find_method(method)
+        own = {f.name for f in fields(found.training)} - {"settings"}
+        told = {key: value for key, value in settings.items() if key in own}
+        trl = {key: value for key, value in settings.items() if key not in own}
+        training = found.training(**{"prompt": ROLLOUTS.prompt, **told, "settings": trl})
+        start = model if isinstance(model, Dataset) else Model.of(model)
+        return train(self, found, self._data(data), start, training, name=name)[0]
+
+    def evaluate(
+        self,
+        items: AnyData,
+        model: AnyModel,
+        *,
+        grader: str = "vlt",
+        name: str = "eval",
+        **asking: Any,
+    ) -> Dataset:
+        """A model's answers to items, graded; `.manifest.facts["accuracy"]` holds value, low, high, n."""
+        from vlt.evaluation.evaluate import make_evaluation
+
+        return make_evaluation(
+            self,
+            self._data(items),
+            self._model(model),
+            _asking(EVALUATION, asking),
+            grader=grader,
+            name=name,
+        )[0]
+
+    def push(self, data: AnyData, repo: str, *, private: bool = False) -> str:
+        """Push a version, or a checkpoint's model, to the Hub; returns the repository's address."""
+        found = self._data(data)
+        if found.kind == "checkpoint":
+            from vlt.datagen.hub.model import push_model
+
+            return push_model(self, found.path, repo, checkpoint=found, private=private)
+        from vlt.datagen.hub.push import push_dataset
+
+        return push_dataset(self, found, repo, private=private)
+
+    def run(self, recipe: str | Path, **changes: Any) -> dict[str, Dataset]:
+        """Carry a recipe out; what is there already is not made again.
+
+        `changes` are keys of the recipe (seed=1; dotted ones in a dict: **{"rounds.0.sft": ...}).
+        Returns the versions by step and round: "sft@r1", "grpo-model@r2", "heldout".
+        """
+        from vlt.runs.loop import carry_out, plan
+        from vlt.runs.recipe import load_recipe
+
+        loaded = load_recipe(str(recipe), changes)
+        made = carry_out(self, loaded, plan(loaded)).made
+        return {f"{name}@r{n}" if n else name: version for (n, name), version in made.items()}
+
+    def _data(self, data: AnyData) -> Dataset:
+        return data if isinstance(data, Dataset) else self.open(data)
+
+    def _model(self, model: AnyModel) -> Model:
+        return Model(str(model.path)) if isinstance(model, Dataset) else Model.of(model)
+
+
+def load(ref: str) -> Dataset:
+    """The version at "WORKSPACE/name", "WORKSPACE/name@v3" or "WORKSPACE/name@r2"."""
+    folder, _, name = ref.rpartition("/")
+    root = Path(folder or ".")
+    if not root.is_dir():
+        raise UsageError(
+            f"{ref!r} names no version: there is no workspace {str(root)!r}; write e.g. "
+            "workspace/sft@r2"
+        )
+    return core.Workspace(root).open(name)
+
+
+def _asking(defaults: Asking, given: dict[str, Any]) -> Asking:
+    """`defaults` with what was given; `prompt` may be a text, and `system` goes with it."""
+    known = [f.name for f in fields(Asking)]
+    for name in given:
+        if name not in (*known, "system"):
+            raise UsageError(f"{name!r} is no setting of asking; there are {', '.join(known)}")
+    given = dict(given)
+    prompt = given.pop("prompt", defaults.prompt)
+    if callable(prompt) or (isinstance(prompt, str) and is_path(prompt)):
+        prompt = own_prompt(prompt)
+    elif isinstance(prompt, str):
+        prompt = Prompt(user=prompt, system=defaults.prompt.system)
+    if "system" in given:
+        prompt = replace(prompt, system=given.pop("system"))
+    return replace(defaults, prompt=prompt, **given)
+
+
+def _progress() -> Tell | None:
+    """A line that is written over, in a notebook or on a terminal; None for a script."""
+    if "ipykernel" not in sys.modules and not sys.stderr.isatty():
+        return None
+    from tqdm.auto import tqdm
+
+    show: Callable[[str], None] = tqdm(bar_format="{desc}", leave=False).set_description_str
+    return show

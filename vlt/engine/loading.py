@@ -1,0 +1,111 @@
+"""Models and pictures as the local engine and training read them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from vlt.errors import UserError
+from vlt.request import Sampling
+
+TAG = re.compile(r"</?\w+>")
+"""A token such as <think>, which belongs to the text even where the tokenizer calls it special."""
+CPU_CACHE_BYTES = 2 << 30
+GPU_CACHE_SHARE = 0.4
+"""Of the memory that is free once the model is loaded: what a batch's keys and values may take."""
+
+
+def sees_images(model: str, revision: str | None = None) -> bool:
+    """Whether the model (a directory or a name) is a vision-language model, by its config."""
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+    config = AutoConfig.from_pretrained(model, revision=revision)
+    return config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+
+def load_processor(model: str, revision: str | None = None, **options: Any) -> Any:
+    """A vision-language model's processor, or a text model's tokenizer."""
+    from transformers import AutoProcessor, AutoTokenizer
+
+    auto = AutoProcessor if sees_images(model, revision) else AutoTokenizer
+    return auto.from_pretrained(model, revision=revision, **options)
+
+
+def keep_video_settings(model: str, revision: str | None, to: Path) -> None:
+    """Copy the settings of `model`'s video processor to a folder saved without them.
+
+    transformers does not read them where torchvision is missing, so it does not save them either;
+    vLLM refuses a Qwen2.5-VL that lacks them.
+    """
+    from transformers.utils import cached_file
+
+    name = "video_preprocessor_config.json"
+    found = cached_file(model, name, revision=revision, _raise_exceptions_for_missing_entries=False)
+    if found and not (to / name).exists():
+        shutil.copyfile(found, to / name)
+
+
+def load_model(model: str, revision: str | None, dtype: str) -> tuple[Any, Any]:
+    """The model and what reads its prompts."""
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # the rest of its words are for those who write models
+    try:
+        auto = AutoModelForImageTextToText if sees_images(model, revision) else AutoModelForCausalLM
+        loaded = auto.from_pretrained(model, revision=revision, dtype=dtype)
+        return loaded, load_processor(model, revision)
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"model {model!r} cannot be loaded: {first}; give a directory saved by save_pretrained "
+            "or a model's name"
+        ) from error
+
+
+def cache_bytes(config: Any, itemsize: int) -> int:
+    """Bytes of keys and values that one token takes."""
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(2 * config.num_hidden_layers * heads * size * itemsize)
+
+
+def token_sets(model: Any, tokenizer: Any) -> tuple[list[int], list[int], frozenset[int]]:
+    """Tokens that end an answer, that must not be drawn, and that are no part of its text."""
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    found = model.generation_config.eos_token_id
+    ends = {*([found] if isinstance(found, int) else found or []), tokenizer.eos_token_id}
+    names = ("image_token_id", "video_token_id")
+    never = [t for n in names if isinstance(t := getattr(model.config, n, None), int)]
+    special = dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True))
+    strip = {t for t, text in special.items() if not TAG.fullmatch(text)}
+    ends = {t for t in ends if t is not None}
+    return sorted(ends), never, frozenset(strip | ends)
+
+
+def cache_room(device: Any) -> int:
+    """Bytes that a batch's keys and values may take on this torch device."""
+    if device.type != "cuda":
+        return CPU_CACHE_BYTES
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free * GPU_CACHE_SHARE)
+
+
+def checked(sampling: Sampling) -> str:
+    """Its fields as text (it cannot be hashed); raises UserError for what this engine cannot do."""
+    if sampling.extra:
+        names = ", ".join(sampling.extra)
+        raise UserError(f"the local engine does not know {names}; leave it out or use --base-url")
+    if sampling.temperature < 0 or not 0 < sampling.top_p <= 1 or sampling.max_tokens < 1:
+        raise UserError(
+            f"temperature {sampling.temperature}, top_p {sampling.top_p}, max_tokens "
+            f"{sampling.max_tokens}: give temperature >= 0, 0 < top_p <= 1 and max_tokens >= 1"
+        )
+    return repr(sampling)

@@ -1,0 +1,135 @@
+"""What verdicts come to: accuracy in all, by source, by a benchmark's sub-fields and groups."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from vlt.datagen.benchmarks import Benchmark
+from vlt.evaluation.interval import Score, wilson
+from vlt.grade import split_reasoning
+
+READS = "id source meta response predicted finish_reason completion_tokens verdict sample".split()
+"""Columns of a sample that a summary needs."""
+
+Row = Mapping[str, Any]
+Items = dict[str, list[Row]]
+"""Item id -> its samples."""
+
+
+def summary(rows: Sequence[Row], benchmark: Benchmark | None = None) -> dict[str, Any]:
+    """Accuracy (strict and lenient), per source, and what the responses look like.
+
+    Lenient counts the grader's verdict; strict asks for <think>...</think> <answer> besides, which
+    is the format that the loop trains. With k samples an item, n counts items, and the interval is
+    of the items' mean pass rate. `truncated`: cut off at the most tokens; `unanswered`: without
+    any answer; `not_extracted`: without one, or only in prose that marks none.
+    """
+    items: Items = {}
+    for row in rows:
+        items.setdefault(row["id"], []).append(row)
+    found = {
+        "accuracy": asdict(_accuracy(items, _right)),
+        "strict": asdict(_accuracy(items, lambda row: _right(row) and in_format(row["response"]))),
+        "sources": _by(items, lambda row: [row["source"]]),
+        "samples": len(rows),
+        "unjudged": sum(row["verdict"] == "unjudged" for row in rows),
+        "failed": sum(row["verdict"] is None for row in rows),
+        "truncated": _share(rows, lambda row: row["finish_reason"] == "length"),
+        "unanswered": _share(rows, lambda row: row["predicted"] is None),
+        "not_extracted": _share(rows, _not_extracted),
+        "in_format": _share(rows, lambda row: in_format(row["response"])),
+        "tokens": sum(row["completion_tokens"] or 0 for row in rows) / max(1, len(rows)),
+    }
+    return {**found, **_of_benchmark(items, benchmark)} if benchmark else found
+
+
+def in_format(response: str | None) -> bool:
+    """Whether the response thinks, closes the thought, and answers in <answer> after it."""
+    if response is None:
+        return False
+    reasoning, rest = split_reasoning(response)
+    return bool(reasoning) and "<answer>" in (rest or "") and "</answer>" in (rest or "")
+
+
+def _of_benchmark(items: Items, benchmark: Benchmark) -> dict[str, Any]:
+    """Sub-fields, groups and the published numbers."""
+    metas = {id: _meta(rows[0]) for id, rows in items.items()}
+    fields = {
+        label: _by(items, lambda row, path=path: _values(metas[row["id"]], path))  # type: ignore[misc]
+        for label, path in benchmark.fields.items()
+    }
+    together = {
+        label: asdict(_all_right(items, metas, names))
+        for label, names in benchmark.together.items()
+    }
+    return {
+        "benchmark": benchmark.name,
+        "fields": {label: scores for label, scores in fields.items() if scores},
+        "together": together,
+        "published": [asdict(published) for published in benchmark.published],
+    }
+
+
+def _meta(row: Row) -> Mapping[str, Any]:
+    found = json.loads(row["meta"] or "{}")
+    return found if isinstance(found, dict) else {}
+
+
+def _values(meta: Mapping[str, Any], path: str) -> list[str]:
+    """What stands at the path, as texts; a list counts in each of its values."""
+    value: Any = meta
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    if value is None or value == "":
+        return []
+    return [str(each) for each in (value if isinstance(value, list) else [value])]
+
+
+def _by(items: Items, labels: Callable[[Row], list[str]]) -> dict[str, Any]:
+    """Accuracy of the items under each label, the labels in order."""
+    parts: dict[str, Items] = {}
+    for id, rows in items.items():
+        for label in labels(rows[0]):
+            parts.setdefault(label, {})[id] = rows
+    return {label: asdict(_accuracy(parts[label], _right)) for label in sorted(parts)}
+
+
+def _all_right(items: Items, metas: Mapping[str, Row], names: Sequence[str]) -> Score:
+    """Share of the groups all of whose items are right; with k samples, the mean over samples."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for id in items:
+        groups.setdefault(tuple(str(metas[id].get(name)) for name in names), []).append(id)
+    rates = []
+    for ids in groups.values():
+        draws = zip(*(items[id] for id in ids), strict=False)
+        whole = [all(map(_right, draw)) for draw in draws]
+        rates.append(sum(whole) / len(whole))
+    return wilson(sum(rates), len(rates))
+
+
+def _not_extracted(row: Row) -> bool:
+    """No final answer stands apart: nothing after the thought, or nothing but unmarked prose.
+
+    `extract` falls back on the whole text after the thought, which is an answer where it is short.
+    """
+    predicted, response = row["predicted"], row["response"]
+    if predicted is None or response is None:
+        return True
+    _, rest = split_reasoning(response)
+    return len(predicted.split()) > 20 and predicted.strip() == rest.strip()
+
+
+def _share(rows: Sequence[Row], is_so: Callable[[Row], bool]) -> float:
+    return sum(map(is_so, rows)) / max(1, len(rows))
+
+
+def _right(row: Row) -> bool:
+    return bool(row["verdict"] == "correct")
+
+
+def _accuracy(items: Items, right: Callable[[Row], bool]) -> Score:
+    rates = [sum(map(right, rows)) / len(rows) for rows in items.values()]
+    return wilson(sum(rates), len(rates))

@@ -1,0 +1,1 @@
+"""Images: kept once each, checked, sized."""

@@ -1,0 +1,126 @@
+"""sha256 -> where an image lies: a SQLite table beside the packs."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vlt.images.inspect import ImageInfo
+
+_TABLES = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
+CREATE TABLE IF NOT EXISTS packs (name TEXT PRIMARY KEY, size INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS images (
+    sha256 BLOB PRIMARY KEY, pack TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
+    width INTEGER NOT NULL, height INTEGER NOT NULL, format TEXT NOT NULL, phash INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS images_pack ON images (pack);
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an image's bytes lie, and what it is."""
+
+    pack: str
+    offset: int
+    length: int
+    info: ImageInfo
+
+
+class Index:
+    """The table; several processes may hold it open, and threads may share one."""
+
+    def __init__(self, file: Path):
+        self._lock = threading.Lock()
+        try:
+            self._db = self._connect(file)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):  # locked, no room, no permission
+                raise
+            for ending in ("", "-wal", "-shm"):  # broken: it is made again from the packs
+                file.with_name(file.name + ending).unlink(missing_ok=True)
+            self._db = self._connect(file)
+
+    def find(self, sha256: str) -> Place | None:
+        """Where an image lies, or None."""
+        try:
+            key = bytes.fromhex(sha256)
+        except ValueError:
+            return None
+        with self._lock:
+            row = self._db.execute(
+                "SELECT pack, offset, length, width, height, format, phash FROM images "
+                "WHERE sha256 = ?",
+                (key,),
+            ).fetchone()
+        if row is None:
+            return None
+        pack, offset, length, width, height, format, phash = row
+        return Place(pack, offset, length, ImageInfo(width, height, format, length, phash % 2**64))
+
+    def count(self) -> int:
+        """How many images it knows."""
+        with self._lock:
+            return int(self._db.execute("SELECT count(*) FROM images").fetchone()[0])
+
+    def packs(self) -> dict[str, int]:
+        """Pack -> the size of its file when it was read."""
+        with self._lock:
+            return dict(self._db.execute("SELECT name, size FROM packs").fetchall())
+
+    def learn(self, pack: str, size: int, places: Sequence[tuple[str, Place]]) -> None:
+        """Take in a pack's images; those that another pack holds already stay where they are."""
+        rows = [
+            (
+                bytes.fromhex(sha256),
+                place.pack,
+                place.offset,
+                place.length,
+                place.info.width,
+                place.info.height,
+                place.info.format,
+                place.info.phash - 2**64 * (place.info.phash >= 2**63),  # SQLite has signed ones
+            )
+            for sha256, place in places
+        ]
+        with self._lock, self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("DELETE FROM images WHERE pack = ?", (pack,))
+            marks = ", ".join("?" * 8)
+            self._db.executemany(f"INSERT OR IGNORE INTO images VALUES ({marks})", rows)
+            self._db.execute("INSERT OR REPLACE INTO packs VALUES (?, ?)", (pack, size))
+
+    def forget(self, pack: str) -> None:
+        """A pack is gone: so are its images, unless another pack that is read again holds them."""
+        with self._lock, self._db:
+            self._db.execute("DELETE FROM images WHERE pack = ?", (pack,))
+            self._db.execute("DELETE FROM packs WHERE name = ?", (pack,))
+            # A copy in another pack was ignored when that was read: have them all read again.
+            self._db.execute("UPDATE packs SET size = -1")
+
+    def close(self) -> None:
+        """Close the table."""
+        with self._lock:
+            self._db.close()
+
+    @staticmethod
+    def _connect(file: Path) -> sqlite3.Connection:
+        db = sqlite3.connect(file, timeout=60, check_same_thread=False, isolation_level=None)
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                db.executescript(_TABLES)
+                db.execute("SELECT count(*) FROM packs").fetchone()
+                return db
+            except sqlite3.DatabaseError as error:
+                # To turn WAL on takes a lock that SQLite does not wait for.
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    db.close()
+                    raise
+                time.sleep(0.05)

@@ -1,0 +1,161 @@
+"""Inspects images in processes of their own, on all cores, where threads would wait for each other.
+
+    with ImagesApart() as apart:
+        apart.inspect([data, ...])      # from any thread
+
+An image that brings its decoder down costs itself and no other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import pickle
+import queue
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from types import TracebackType
+
+from vlt.images.inspect import BadImage, Inspected, inspect_image
+from vlt.images.worker import Found, Told
+
+ALONE = 256
+"""So many images are inspected here before the first process is started, which costs as much as they."""
+PIPE_BYTES = 1 << 20
+SHARED_BYTES = 8 << 20
+"""Memory that a process shares with us; images in it need not go through the pipe."""
+PART = 32
+"""Images that a process gets at once."""
+CORES = max(2, min(8, os.cpu_count() or 2))
+
+
+class ImagesApart(AbstractContextManager["ImagesApart"]):
+    """Up to `processes` inspecting processes, started when there is enough to do."""
+
+    def __init__(self, processes: int = CORES):
+        self._free: queue.LifoQueue[_Process | None] = queue.LifoQueue()
+        for _ in range(processes):
+            self._free.put(None)
+        self._processes = processes
+        self._seen = 0
+
+    def inspect(self, images: Sequence[tuple[str, bytes]]) -> list[Inspected | BadImage]:
+        """Of each (sha256, bytes): what `inspect_image` says, or the error that it raises."""
+        self._seen += len(images)
+        if self._seen <= ALONE:
+            return [_here(sha256, data) for sha256, data in images]
+        process = self._free.get()
+        fresh = process is None
+        try:
+            process = process or _Process()
+            answers = process.ask(images)
+            if answers is not None:
+                return [_read(d, a) for (_, d), a in zip(images, answers, strict=True)]
+            process.end()
+            process = None
+        finally:
+            self._free.put(process)
+        if len(images) == 1 and fresh:  # an old process may have died of something else
+            return [BadImage("image brings its decoder down")]
+        return [one for image in images for one in self.inspect([image])]
+
+    def inspect_all(self, images: Sequence[tuple[str, bytes]]) -> list[Inspected | BadImage]:
+        """As `inspect`, with all processes at once."""
+        parts = [images[start : start + PART] for start in range(0, len(images), PART)]
+        with ThreadPoolExecutor(self._processes, "images") as pool:
+            return [image for found in pool.map(self.inspect, parts) for image in found]
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for _ in range(self._processes):
+            process = self._free.get()
+            if process:
+                process.end()
+
+
+class _Process:
+    """One process, the pipes to it, and memory that it shares; for one thread at a time."""
+
+    def __init__(self) -> None:
+        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        # Linux has files in memory; elsewhere all goes through the pipe.
+        file = os.memfd_create("images") if hasattr(os, "memfd_create") else None
+        self._shared: mmap.mmap | None = None
+        if file is not None:
+            os.truncate(file, SHARED_BYTES)
+            self._shared = mmap.mmap(file, SHARED_BYTES)
+        self._child = subprocess.Popen(
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "vlt.images.worker",
+                *([] if file is None else [str(file)]),
+            ],
+            pass_fds=[] if file is None else [file],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
+            start_new_session=True,  # a ctrl-C in the terminal is the parent's business
+            pipesize=PIPE_BYTES,
+        )
+        if file is not None:
+            os.close(file)
+
+    def ask(self, images: Sequence[tuple[str, bytes]]) -> list[Found] | None:
+        """What it says of them, or None where it died over one."""
+        assert self._child.stdin and self._child.stdout, "Popen was given PIPE"
+        try:
+            pickle.dump(self._told(images), self._child.stdin, 5)
+            self._child.stdin.flush()
+            answers: list[Found] = pickle.load(self._child.stdout)
+        except (OSError, EOFError, pickle.UnpicklingError):
+            return None
+        return answers
+
+    def _told(self, images: Sequence[tuple[str, bytes]]) -> list[Told]:
+        """The images as the process is told of them: laid into the shared memory as far as they fit."""
+        told: list[Told] = []
+        end = 0
+        for sha256, data in images:
+            start, after = end, end + len(data)
+            if self._shared is None or after > SHARED_BYTES:
+                told.append((sha256, data))
+            else:
+                self._shared[start:after] = data
+                told.append((sha256, (start, after)))
+                end = after
+        return told
+
+    def end(self) -> None:
+        """End it; it holds nothing that could be lost."""
+        self._child.kill()
+        self._child.wait()
+        if self._shared:
+            self._shared.close()
+        for pipe in (self._child.stdin, self._child.stdout):
+            with contextlib.suppress(OSError):  # what was not sent any more to one that died
+                if pipe:
+                    pipe.close()
+
+
+def _here(sha256: str, data: bytes) -> Inspected | BadImage:
+    try:
+        return inspect_image(data, sha256)
+    except BadImage as error:
+        return error
+
+
+def _read(data: bytes, answer: Found) -> Inspected | BadImage:
+    if isinstance(answer, str):
+        return BadImage(answer)
+    converted, sha256, info = answer
+    return Inspected(sha256, data if converted is None else converted, info, converted is not None)

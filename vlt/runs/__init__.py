@@ -1,0 +1,1 @@
+"""Recipes, and carrying them out round by round."""

@@ -1,0 +1,253 @@
+"""What a recipe may say: its parts as pydantic models, frozen and without room for unknown keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    model_validator,
+)
+
+from vlt.datagen.asking import Asking, Draw
+from vlt.datagen.import_settings import Import
+from vlt.engine.model import Model
+from vlt.fields import Option
+from vlt.plugins import is_path
+from vlt.prompts import Prompt, own_prompt
+from vlt.runs.phases import MethodPhase, has_phases, method_phases, of_a_recipe
+from vlt.train.method import Method
+from vlt.train.methods.grpo import GrpoTraining
+from vlt.train.settings import Training
+
+
+class Part(BaseModel):
+    """A part of a recipe: frozen, and without room for unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PromptText(Part):
+    """See vlt.prompts: the slots are {question} and {caption}; or `user` is file.py:function."""
+
+    user: str
+    system: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return {"user": value} if isinstance(value, str) else value
+
+    def prompt(self) -> Prompt:
+        """As the stages take it."""
+        if is_path(self.user):
+            return own_prompt(self.user, self.system)
+        return Prompt(user=self.user, system=self.system)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draws(Draw):
+    """Several samples of each row: the paper's k = 4 unless said otherwise."""
+
+    k: Annotated[int, Ge(1), Option("-k")] = 4
+    """Samples of each row."""
+
+
+def _model_by_name(value: Any) -> Any:
+    return {"model": value} if isinstance(value, str) else value
+
+
+def _servers(value: Any) -> Any:
+    """One server may be written without a list."""
+    if isinstance(value, dict) and isinstance(value.get("base_url"), str):
+        return {**value, "base_url": [value["base_url"]]}
+    return value
+
+
+ModelUse = Annotated[Model, BeforeValidator(_servers), BeforeValidator(_model_by_name)]
+"""A model as a recipe writes it: its name, or the fields of vlt.engine.model.Model."""
+
+
+class Models(Part):
+    """The three models of the loop; the students are made from `base`."""
+
+    base: ModelUse
+    captioner: ModelUse
+    reasoner: ModelUse
+
+    @model_validator(mode="after")
+    def _reasoner_reads(self) -> Models:
+        if self.reasoner.pixels:
+            raise ValueError("the reasoner sees no images, so it takes no pixels")
+        return self
+
+
+class Prompts(Part):
+    """The prompts of the three generation stages; rollout also trains and evaluates."""
+
+    caption: PromptText
+    reasoning: PromptText
+    rollout: PromptText
+    direct: PromptText | None = None
+    """If given, the base model's answers without reasoning are measured with it, for comparison."""
+
+
+def _switch(value: Any) -> Any:
+    """`on` and `off`, as YAML reads them: the defaults, or nothing."""
+    return {} if value is True else None if value is False else value
+
+
+Source = Import
+"""Where items come from, as `vlt import` takes it."""
+
+
+def _source_by_name(value: Any) -> Any:
+    return {"source": value} if isinstance(value, str) else value
+
+
+class Decontamination(Part):
+    """What is kept out of the training data: see vlt.filters.contamination.decontaminate for the settings.
+
+    The held-out and the validation items are kept out in any case.
+    """
+
+    against: list[Annotated[Source, BeforeValidator(_source_by_name)]] = []
+    """Benchmarks by name: of the workspace, or imported where it lacks them."""
+    ngram: int | None = None
+    share: float | None = None
+    words: int | None = None
+    images: Literal["near", "same", "ignore"] | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """What is set of the filter's own settings."""
+        return self.model_dump(exclude={"against"}, exclude_none=True)
+
+
+class Stop(Part):
+    """When a round no longer helps, the run ends after it.
+
+    Its GRPO model is set beside the round before's on the same held-out items (paired).
+    """
+
+    min_gain: float = 0.0
+    """Points of accuracy that a round must gain at least."""
+    significant: bool = True
+    """The 95 % interval of the gain must lie above 0, too."""
+
+
+class Phase(Part):
+    """One GRPO training of a round; a round may have several, each from the one before (v1.2)."""
+
+    items: list[Source] = []
+    """By default the round's own items."""
+    difficulty: tuple[float, float] | None = None
+    """Only items whose pass rate lies in this band, ends included."""
+    rates: Literal["samples", "previous", "rollouts"] | None = None
+    """Whose pass rates. samples: the round's own, drawn for SFT (the default without items of its
+    own). previous: those of the round before, and its items. rollouts: k new ones of the items by
+    the round's SFT model (the default with items of its own)."""
+    train: Annotated[GrpoTraining, AfterValidator(of_a_recipe)] = GrpoTraining()
+
+    @model_validator(mode="after")
+    def _rates_of_these_items(self) -> Phase:
+        if self.rates and not self.difficulty:
+            raise ValueError("rates are for a difficulty band; add difficulty: [low, high]")
+        if self.items and self.rates in ("samples", "previous"):
+            raise ValueError(
+                f"rates: {self.rates} are of a round's own items; leave out the phase's items, or "
+                "write rates: rollouts"
+            )
+        return self
+
+    @property
+    def rated_by(self) -> str | None:
+        """samples, previous or rollouts; None without a band."""
+        if not self.difficulty:
+            return None
+        return self.rates or ("rollouts" if self.items else "samples")
+
+
+class Round(Part):
+    """What one round adds to, or changes in, the recipe's top level."""
+
+    teacher: Literal["reasoner", "student"]
+    """reasoner: captions, then text-only reasoning. student: rollouts of the round before's model."""
+    items: list[Source]
+    """The questions that SFT data is made of."""
+    captions: Draw = Draw()
+    reasoning: Draws = Draws()
+    rollouts: Draws = Draws()
+    filters: list[Any] = []
+    sft: Annotated[Training, AfterValidator(of_a_recipe)] = Training()
+    phases: dict[str, list[InstanceOf[MethodPhase]]] = {}
+    """Trainings between SFT and GRPO. A recipe lists them under their method: `dpo: [{train: ...}]`."""
+    grpo: list[Phase] = [Phase()]
+
+    def of_method(self, method: Method) -> list[MethodPhase]:
+        """The trainings by a method that is neither SFT nor GRPO."""
+        every = [phase for phases in self.phases.values() for phase in phases]
+        return [phase for phase in every if phase.method.name == method.name]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_method(cls, tree: Any) -> Any:
+        if not isinstance(tree, dict):
+            return tree
+        listed = {k: v for k, v in tree.items() if k not in cls.model_fields and has_phases(k)}
+        rest = {k: v for k, v in tree.items() if k not in listed}
+        return {**rest, "phases": {k: method_phases(k, v) for k, v in listed.items()}}
+
+
+class Evaluation(Part):
+    """How a model is judged on the held-out items, the same for every model of the loop."""
+
+    items: list[Source]
+    draw: Draw = Draw()
+    base: bool = True
+    """Judge the base model as well, before round 1."""
+
+
+class Recipe(Part):
+    """A whole recipe, with the top level's settings filled into every round."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    name: str
+    about: str = ""
+    seed: int = 0
+    models: Models
+    prompts: Prompts
+    heldout: Evaluation
+    validation: Evaluation | None = None
+    """Items to choose checkpoints by; none of the held-out ones, which only report."""
+    decontaminate: Annotated[Decontamination | None, BeforeValidator(_switch)] = Decontamination()
+    stop: Annotated[Stop | None, BeforeValidator(_switch)] = None
+    rounds: list[Round] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _rounds_fit(self) -> Recipe:
+        for number, settings in enumerate(self.rounds, 1):
+            trains = [settings.sft, *(phase.train for phase in settings.grpo)]
+            trains += [phase.train for phases in settings.phases.values() for phase in phases]
+            if any(train.choose for train in trains) and not self.validation:
+                raise ValueError("choose needs items to choose by; add validation: {items: ...}")
+            if number == 1 and settings.teacher == "student":
+                raise ValueError("round 1 has no student yet; its teacher is the reasoner")
+            if number == 1 and any(phase.rates == "previous" for phase in settings.grpo):
+                raise ValueError("round 1 has no round before it to take pass rates of")
+        return self
+
+    def asking(self, draw: Draw, prompt: PromptText) -> Asking:
+        """What a stage asks: this draw with this prompt; the seed is the recipe's unless it has one."""
+        drawn = {f.name: getattr(draw, f.name) for f in dataclass_fields(Draw)}
+        if draw.seed is None:
+            drawn["seed"] = self.seed
+        return Asking(prompt=prompt.prompt(), **drawn)

@@ -1,0 +1,63 @@
+"""A round's trainings in a recipe: SFT, then those of any other method by its name, then GRPO."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, create_model
+
+from vlt.plugins import beside
+from vlt.train.method import Method, find_method, is_method
+from vlt.train.settings import Training
+
+T = TypeVar("T", bound=Training)
+
+
+@dataclass(frozen=True)
+class MethodPhase:
+    """One training of a round, between SFT and GRPO: `dpo: [{train: {...}}]`."""
+
+    method: Method
+    train: Any
+    """The method's settings."""
+
+
+def of_a_recipe(train: T) -> T:
+    """Refuses what a recipe says elsewhere."""
+    if train.prompt:
+        raise ValueError("a training's prompt is the recipe's prompts.rollout; set it there")
+    if getattr(train, "difficulty", None):
+        raise ValueError("difficulty is of the phase; write it beside train")
+    return train
+
+
+def has_phases(key: str) -> bool:
+    """Whether a recipe may list trainings under this key, beside `grpo`."""
+    return key not in ("sft", "grpo") and is_method(key)
+
+
+def method_phases(key: str, given: Any) -> list[MethodPhase]:
+    """What a recipe lists under a method's name; raises pydantic's ValidationError, key in front."""
+    method = find_method(key)
+    settings: Any = method.training
+    train: Any = Annotated[settings, AfterValidator(of_a_recipe)]
+    strict = ConfigDict(extra="forbid")
+    phase = create_model("Phase", __config__=strict, train=(train, settings()))
+    listed: type[BaseModel] = create_model("Listed", **{key: (list[phase], ...)})  # type: ignore[call-overload]
+    found = getattr(listed.model_validate({key: given}), key)
+    return [MethodPhase(method, each.train) for each in found]
+
+
+def with_files(train: T, folder: Path) -> T:
+    """Functions of one's own that are named by a file: from the recipe's folder on."""
+    changes: dict[str, Any] = {}
+    for f in fields(train):
+        value = getattr(train, f.name)
+        if isinstance(value, dict) and f.name not in ("settings", "lora", "pixels"):
+            changes[f.name] = {
+                beside(str(name), folder): beside(each, folder) if isinstance(each, str) else each
+                for name, each in value.items()
+            }
+    return replace(train, **changes)

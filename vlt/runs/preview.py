@@ -1,0 +1,67 @@
+"""What a run would find and what it would make: the plan carried out in a workspace that makes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from vlt.errors import UserError
+from vlt.runs.fields import Recipe
+from vlt.runs.loop import newest
+from vlt.runs.stages import IN_WORKSPACE, Import
+from vlt.runs.step import Key, Run, Step
+from vlt.workspace.store import Dataset
+from vlt.workspace.workspace import Workspace
+
+
+class WouldMake(Exception):
+    """Raised where a version would be written."""
+
+
+class MakesNothing(Workspace):
+    """A workspace in which versions are found and none is made."""
+
+    @contextmanager
+    def lock(self, name: str, kind: str) -> Iterator[None]:  # noqa: ARG002
+        """The first thing that a writer asks for: nothing has been read or asked yet."""
+        raise WouldMake(name)
+        yield
+
+
+def preview(root: Path, recipe: Recipe, steps: Sequence[Step]) -> dict[Key, Dataset]:
+    """The steps whose versions are there already.
+
+    No model is asked, nothing is written, and a source that is not on this machine is looked for only
+    where the workspace holds a version of its name.
+    """
+    found: dict[Key, Dataset] = {}
+    if not root.is_dir():
+        return found
+    with MakesNothing(root) as workspace:
+        run = Run(workspace, recipe, found)
+        for step in steps:
+            if step.earlier:
+                version = newest(workspace, steps, step)
+            elif all(key in found for key in step.stage.inputs):
+                version = _there(run, step)
+            else:
+                version = None
+            if version:
+                found[step.key] = version
+    return found
+
+
+def _there(run: Run, step: Step) -> Dataset | None:
+    if isinstance(step.stage, Import) and not _at_hand(run, step, step.stage):
+        return None
+    try:
+        return step.carry_out(run)[0]
+    except (WouldMake, UserError):  # what is wrong with it, the run itself will say
+        return None
+
+
+def _at_hand(run: Run, step: Step, stage: Import) -> bool:
+    source = stage.source.source
+    local = source.startswith(IN_WORKSPACE) or Path(source).exists()
+    return local or bool(run.workspace.versions(step.name))

@@ -1,0 +1,124 @@
+"""What a workspace is busy with: each step of a run, and stages that somebody started by hand.
+
+It is read from the run's record and the stages' progress (vlt.workspace.progress), whose locks die
+with their process: what was killed is never called running.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from vlt.errors import UserError
+from vlt.runs.record import RunRecord, StepRecord, runs
+from vlt.workspace.progress import Pulse, Seen, iso, pulses
+
+STOPPED = "stopped"
+"""Of a run or a stage whose process ended without a word."""
+
+
+def status(root: Path, name: str | None = None) -> dict[str, Any]:
+    """A JSON object: `run` with its steps, the newest or the one that `name` means, and `stages`.
+
+    `name` is a recipe's, a run's id, or a version's (name@vN, made or found by the run). A step is
+    waiting, running, done, failed, interrupted, skipped or stopped. `stages` are those outside the
+    run: running, or how they ended, with the reason; `run` is null where none was recorded. Raises UserError
+    where there is no such run, or nothing at all.
+    """
+    seen = pulses(root)
+    run = _run(root, name)
+    if run is None and not seen:
+        raise UserError(
+            f"no run in workspace {str(root)!r} and nothing is being written; start one with `vlt run "
+            "RECIPE`, or see what there is with `vlt ls`"
+        )
+    others = [s for s in seen if run is None or s.pulse.process != run.process]
+    return {
+        "run": _of_run(run, [s for s in seen if s not in others]) if run else None,
+        "stages": [_of_stage(s) for s in others if s.live or name is None],
+    }
+
+
+def _run(root: Path, name: str | None) -> RunRecord | None:
+    recorded = runs(root)
+    if name is None:
+        return recorded[-1] if recorded else None
+    found = [
+        run
+        for run in recorded
+        if name in (run.id, run.recipe) or any(step.version == name for step in run.steps)
+    ]
+    if not found:
+        known = ", ".join(dict.fromkeys(run.recipe for run in recorded))
+        held = f"it has runs of {known}" if known else "it has no run yet"
+        raise UserError(f"no run {name!r} in workspace {str(root)!r}; {held}")
+    return found[-1]
+
+
+def _of_run(run: RunRecord, seen: list[Seen]) -> dict[str, Any]:
+    state = STOPPED if run.state == "running" and not run.live else run.state
+    beating = max(seen, key=lambda s: s.pulse.started).pulse if seen else None
+    end = run.ended or (time.time() if run.live else _last(run, beating))
+    return {
+        "id": run.id,
+        "recipe": run.recipe,
+        "state": state,
+        "reason": run.reason,
+        "process": run.process,
+        "started": iso(run.started),
+        "seconds": round(end - run.started, 1),
+        "steps": [_of_step(step, state, beating) for step in run.steps],
+    }
+
+
+def _last(run: RunRecord, beating: Pulse | None) -> float:
+    """The last sign of life of a run that was killed."""
+    signs = [(s.started or 0) + (s.seconds or 0) for s in run.steps]
+    return max([run.started, *signs, beating.beaten if beating else 0])
+
+
+def _of_step(step: StepRecord, run: str, beating: Pulse | None) -> dict[str, Any]:
+    state = STOPPED if step.state == "running" and run == STOPPED else step.state
+    found: dict[str, Any] = {
+        "round": step.round,
+        "step": step.step,
+        "state": state,
+        "version": step.version,
+        "existed": step.existed,
+        "seconds": step.seconds,
+        "reason": step.reason,
+    }
+    if state in ("running", STOPPED) and beating and beating.started >= (step.started or 0):
+        found |= _progress(beating)
+    if state == "running":
+        found["seconds"] = round(time.time() - (step.started or time.time()), 1)
+    return found
+
+
+def _of_stage(seen: Seen) -> dict[str, Any]:
+    beating = seen.pulse
+    ended = "interrupted" if beating.interrupted else "failed" if beating.failed else STOPPED
+    state = "running" if seen.live else ended
+    end = time.time() if seen.live else beating.beaten
+    return {
+        "name": beating.name,
+        "state": state,
+        "process": beating.process,
+        "started": iso(beating.started),
+        "seconds": round(end - beating.started, 1),
+        "reason": beating.failed,
+        **_progress(beating),
+    }
+
+
+def _progress(beating: Pulse) -> dict[str, Any]:
+    return {
+        "stage": beating.stage,
+        "done": beating.done,
+        "total": beating.total,
+        "unit": beating.unit,
+        "rate": beating.rate,
+        "left": None if beating.left is None else round(beating.left, 1),
+        "silent": round(time.time() - beating.beaten, 1),
+    }

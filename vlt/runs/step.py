@@ -1,0 +1,117 @@
+"""A step of the plan as data, and what the steps share while they are carried out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from vlt.engine.model import Model
+from vlt.errors import UserError
+from vlt.runs.fields import Recipe
+from vlt.workspace.store import Dataset
+from vlt.workspace.workspace import Workspace
+
+Made = tuple[Dataset, bool]
+"""A version, and whether it was there already."""
+Key = tuple[int, str]
+"""A step: its round and name. Round 0 is what comes before the rounds."""
+
+
+class StepStage(Protocol):
+    """What a step does: a frozen dataclass of its inputs and settings. See vlt.runs.stages."""
+
+    @property
+    def inputs(self) -> tuple[Key, ...]:
+        """The steps whose versions it is made from, in their order."""
+        ...
+
+    @property
+    def what(self) -> str:
+        """Models, sources and sampling in one line."""
+        ...
+
+    @property
+    def settings(self) -> str:
+        """The settings in full, for the plan; "" where `what` says all."""
+        ...
+
+    @property
+    def says(self) -> str | None:
+        """All that decides the version, where the recipe alone does; None where inputs do, too."""
+        ...
+
+    def carry_out(self, run: Run, step: Step) -> Made:
+        """Make the version, or find it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the plan."""
+
+    round: int
+    name: str
+    stage: StepStage
+    earlier: bool = False
+    """It comes before the step that the run was told to start at: its version is taken as it is."""
+
+    @property
+    def key(self) -> Key:
+        """Where Run.made keeps the result."""
+        return self.round, self.name
+
+    @property
+    def what(self) -> str:
+        """One line for people: models and sources."""
+        return self.stage.what
+
+    @property
+    def settings(self) -> str:
+        """For the plan: the settings in full."""
+        return self.stage.settings
+
+    @property
+    def says(self) -> str | None:
+        """All that decides it where the recipe alone does: another round's step that says the same
+        makes the same version, which stands for both."""
+        return self.stage.says
+
+    def carry_out(self, run: Run) -> Made:
+        """Make the version, or find it."""
+        return self.stage.carry_out(run, self)
+
+    @property
+    def of_round(self) -> int | None:
+        """The round that its version belongs to."""
+        return self.round or None
+
+
+@dataclass
+class Run:
+    """What the steps share: the workspace, the recipe, and the versions made so far."""
+
+    workspace: Workspace
+    recipe: Recipe
+    made: dict[Key, Dataset] = field(default_factory=dict)
+    stopped: str | None = None
+    """Why the run ended before its last round, in one sentence."""
+
+    def __getitem__(self, key: Key) -> Dataset:
+        if key not in self.made:
+            number, name = key
+            where = f"round {number} has" if number else "there is"
+            raise UserError(
+                f"{where} no {name} in workspace {str(self.workspace.root)!r} yet; start at an earlier "
+                "step, or leave out --from"
+            )
+        return self.made[key]
+
+    def model(self, of: Model | Key) -> Model:
+        """A model of the recipe, or the one that a step has made."""
+        return of if isinstance(of, Model) else self.student(self[of])
+
+    def student(self, folder: Dataset | Path) -> Model:
+        """A checkpoint, or a folder of one, as a model: it is asked in the way that the base is."""
+        path = folder.path if isinstance(folder, Dataset) else folder
+        return replace(self.recipe.models.base, model=str(path), revision=None)

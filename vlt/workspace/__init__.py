@@ -1,0 +1,1 @@
+"""The workspace on disk: versions, manifests, rows, the journal."""

@@ -1,0 +1,46 @@
+"""Why a row was taken out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+LONGEST = 200
+"""Characters of a kind in the ledger."""
+MOST_KINDS, OTHERS = 100, "other reasons"
+"""Kinds of one filter that are told apart: a reason may be a user's own, and new in every row."""
+
+
+class Reason(NamedTuple):
+    """What the ledger counts, and what differs from row to row: ("over 500 words", "612")."""
+
+    kind: str
+    detail: str = ""
+
+    @property
+    def text(self) -> str:
+        """As it stands in the column `reason` of the row: `kind: detail`."""
+        return f"{self.kind}: {self.detail}" if self.detail else self.kind
+
+
+def kind_of(reason: Reason | str) -> str:
+    """What is counted. Of a sentence (a server's error, say) it is what stands before a colon or a
+    bracket; of a Reason it is said."""
+    if isinstance(reason, Reason):
+        return reason.kind[:LONGEST]
+    return reason.split(":", 1)[0].split(" (", 1)[0][:LONGEST]
+
+
+def count_kinds(counts: Counter[str], reasons: Sequence[Reason | str]) -> None:
+    """Add to the ledger's counts; beyond MOST_KINDS, what was not met before counts as OTHERS."""
+    for reason in reasons:
+        kind = kind_of(reason)
+        if kind not in counts and len(counts) >= MOST_KINDS:
+            kind = OTHERS
+        counts[kind] += 1
+
+
+def text_of(reason: Reason | str) -> str:
+    """What is stored beside the row."""
+    return reason.text if isinstance(reason, Reason) else reason

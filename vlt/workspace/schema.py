@@ -1,0 +1,76 @@
+"""The Arrow schemas of every kind of row, written down once; nothing is ever inferred.
+
+| kind       | one row is                                   | key          |
+|------------|----------------------------------------------|--------------|
+| item       | a question about images                      | id           |
+| caption    | an item with its caption                     | id           |
+| sample     | one response to one item                     | id, sample   |
+| checkpoint | (no rows: a directory that holds a model)    |              |
+
+An absent value is null; `choices` and `images` are lists that may be empty, never null.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+ANSWER_TYPES = ("choice", "yes_no", "integer", "float", "math", "list", "time", "text")
+VERDICTS = ("correct", "wrong", "unjudged")
+
+_string, _strings = pa.string(), pa.list_(pa.string())
+
+ITEM = pa.schema(
+    [
+        pa.field("id", _string, nullable=False),  # see item_id
+        ("source", _string),  # the dataset that the question came from
+        ("question", _string),
+        ("choices", _strings),
+        ("answer", _string),  # gold
+        ("answer_type", _string),  # one of ANSWER_TYPES
+        ("images", _strings),  # sha256, hexadecimal, in the order of the question
+        ("meta", _string),  # a JSON object: what the source said beside this
+    ]
+)
+CAPTION = pa.schema(
+    [
+        *ITEM,
+        ("caption", _string),
+        ("caption_model", _string),
+        ("caption_finish_reason", _string),  # as finish_reason
+    ]
+)
+SAMPLE = pa.schema(
+    [
+        *CAPTION,  # the caption's columns are null where the model saw the images
+        ("sample", pa.int32()),  # 0 .. k-1
+        ("response", _string),  # all that the model wrote, reasoning included
+        ("reasoning", _string),  # what stands inside <think>
+        ("predicted", _string),  # the answer that the response commits itself to
+        ("finish_reason", _string),  # stop or length; a server's own word that is neither
+        ("prompt_tokens", pa.int32()),
+        ("completion_tokens", pa.int32()),
+        ("model", _string),
+        ("verdict", _string),  # one of VERDICTS; null before verification
+        ("verdict_reason", _string),
+        ("cut", _string),  # what a rewriting filter took out of the response; null if nothing
+    ]
+)
+KINDS: dict[str, pa.Schema] = {"item": ITEM, "caption": CAPTION, "sample": SAMPLE}
+KEYS: dict[str, tuple[str, ...]] = {"item": ("id",), "caption": ("id",), "sample": ("id", "sample")}
+
+
+def dropped(schema: pa.Schema) -> pa.Schema:
+    """The schema of dropped rows: the row as it was, with what took it out and why."""
+    return pa.schema([*schema, ("filter", _string), ("reason", _string)])
+
+
+def item_id(
+    source: str, question: str, choices: Sequence[str], answer: str, images: Sequence[str]
+) -> str:
+    """32 hexadecimal digits made of all that makes the item what it is; `images` are sha256."""
+    text = json.dumps([source, question, list(choices), answer, list(images)], ensure_ascii=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
