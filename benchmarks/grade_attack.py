@@ -24,7 +24,7 @@ UNITS = ("cm", "m", "km", "kg", "g", "s", "min", "L", "mL", "mph", "cm^2", "m^3"
 OPTIONS = (
     ("12 cm", "15 cm", "18 cm", "21 cm"), ("red", "blue", "green", "white"),
     ("increasing", "decreasing", "constant", "increasing then decreasing"),
-    ("P", "Q", "R", "S"), ("\\frac12", "\\frac13", "\\sqrt{2}", "\\pi"), ("Yes", "No", "Both", "Neither"),
+    ("P", "Q", "R", "S"), ("\\frac23", "\\frac15", "\\sqrt{2}", "\\pi"), ("Yes", "No", "Both", "Neither"),
 )  # fmt: skip
 
 
@@ -47,13 +47,15 @@ class Built:
     text: str
     may: frozenset[str]
     how: str
+    computed: bool = False
+    """Arithmetic on a: what it comes to may be b."""
 
 
 # -- golds
 
 
 def _integer(rng: random.Random) -> str:
-    return str(rng.choice((rng.randint(0, 30), rng.randint(31, 2500), -rng.randint(1, 40))))
+    return str(rng.choice((rng.randint(2, 30), rng.randint(31, 2500), -rng.randint(1, 40))))
 
 
 def _decimal(rng: random.Random) -> str:
@@ -187,7 +189,7 @@ def builds(a: str, b: str, rng: random.Random, depth: int = 0) -> Built:
         if STRUCTURE.search(text):  # tags in tags are a template of their own
             wrapper = rng.choice(OUTER)
         text, how = wrapper.format(a=text, b=b), f"{wrapper} <- {how}"
-    return Built(text, may & both, how)
+    return Built(text, may & both, how, kind == "changes")
 
 
 def attempts(tries: int, seed: int) -> Iterator[tuple[Built, str, str, tuple[str, ...] | None]]:
@@ -206,7 +208,8 @@ def attempts(tries: int, seed: int) -> Iterator[tuple[Built, str, str, tuple[str
                 continue  # "A green": an article
         else:
             built = builds(a, b, rng)
-        yield built, a, b, choices
+        if not re.search(r"\n\d{1,2}\. ", built.text):  # reads as a numbered line
+            yield built, a, b, choices
 
 
 def search(tries: int, seed: int = 0) -> list[Find]:
@@ -214,7 +217,9 @@ def search(tries: int, seed: int = 0) -> list[Find]:
     finds = []
     for built, a, b, choices in attempts(tries, seed):
         right = tuple(
-            gold for gold in (a, b) if grade(built.text, gold, choices=choices).verdict == "correct"
+            gold
+            for gold in ((a,) if built.computed else (a, b))
+            if grade(built.text, gold, choices=choices).verdict == "correct"
         )
         if len(right) > 1 or (right and right[0] not in built.may):
             finds.append(Find(built.text, right, built.how, choices))

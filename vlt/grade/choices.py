@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 from vlt.grade.clean import clean, fold
-from vlt.grade.commit import committed, first_word, takes_back, without_subject
+from vlt.grade.commit import (
+    committed,
+    first_word,
+    is_prose,
+    names_one,
+    takes_back,
+    without_subject,
+)
 from vlt.grade.judge import Judge, Outcome
 from vlt.grade.nouns import noun_of
 
@@ -36,12 +43,11 @@ _SPACED = re.compile(r"([A-Za-z])\s+(.+)", re.S)
 _NOUN = re.compile(r"(?:the )?([A-Za-z]{3,})\s+[(\[]?([A-Za-z])[)\]]?\.?")
 _ANOTHER = re.compile(r"(?:^|[\s(/,|])[(\[]?[A-Z][)\]]?(?:[.),/|]|$)|\b(?:or|and|not|maybe|also)\b")
 _ENDS = re.compile(
-    r"(?:^|[.!?:,] )[^.!?:]{3,150}? (?:is|are|be):? (?:(?:the )?[a-z]{3,12} )?[(\[\"']*([A-Z])[)\]\"']*[.!]?$"
+    r"(?P<subject>[^.!?:;]{3,150}?) (?:is|are|be):? (?:(?:the )?(?:option|choice|figure|picture|image|card|"
+    r"number|letter|point|shape|diagram|graph|statement|tile|piece) )?[(\[\"']*(?P<letter>[A-Z])[)\]\"']*[.!]?"
 )
-_WRONG_ONE = re.compile(
-    r"\b(?:wrong|incorrect|previous|first|guess|or|either|neither|maybe|if|could|might|than|"
-    r"not (?:the )?(?:answer|correct|right|[(\[]?[A-Z]\b)|n't (?:the )?(?:answer|correct|right))"
-)
+_NAMED = re.compile(r"(?:\bis|:|\bchoose|\boption|\banswer) ?[(\[]?[A-J]\b")
+_CLAUSE = re.compile(r"\b(?:that|which|who)\b.*")
 _VERB = re.compile(r"\b(?:is|are|was|were|has|have|does|do|shows?|gives|makes|equals)\b")
 _REMARK = re.compile(r"\(([^()]+)\)\W*$")
 _REASON = re.compile(r"(?:because|since|as)\b", re.I)
@@ -145,18 +151,18 @@ class Choice:
 
     def _in_prose(self, text: str) -> int | None:
         """The letter that prose ends with, on a line of its own or after "is"."""
-        lines = [line.strip() for line in text[-4000:].split("\n") if line.strip()]
-        if not lines or len(text) < 4 or takes_back(lines[-1]):
+        parts = [part.strip() for part in re.split(r"\n|(?<=[.!])\s", text[-4000:]) if part.strip()]
+        if not parts or not all(is_prose(part) for part in parts[:-1]):
             return None
-        match = _BARE.fullmatch(lines[-1]) if len(lines) > 1 else None
-        match = match or _ENDS.search(lines[-1])
-        if match is None or not match.group(1).isupper():
+        if any(_NAMED.search(part) for part in parts[:-1]):
             return None
-        if match.re is _ENDS and _WRONG_ONE.search(lines[-1]):
-            return None
-        index = self._index(match.group(1))
-        first = self._one(lines[0]) if len(lines) > 1 else None
-        return index if first in (None, index) else None
+        match = _BARE.fullmatch(parts[-1]) if len(parts) > 1 else None
+        if match is None:
+            match = _ENDS.fullmatch(parts[-1])
+            if match is None or match["subject"][:2].isupper() or not names_one(_CLAUSE.sub("", match["subject"])):
+                return None
+        letter = match.groupdict().get("letter") or match.group(1)
+        return self._index(letter) if letter.isupper() else None
 
     def _names_another(self, aside: str, text: str) -> bool:
         return len(aside) > 60 or _ANOTHER.search(aside) is not None or not text
@@ -216,7 +222,8 @@ class Choice:
         if _REASON.match(rest):
             return not takes_back(rest)
         if not self.options:
-            return _ANOTHER.search(rest) is None and not takes_back(rest)
+            named = _ANOTHER.search(rest) or re.match(r"[A-J]\b", rest)
+            return not named and not takes_back(rest)
         if rest[:1] == "(" and rest[-1:] == ")" and self._is_option(rest[1:-1], index):
             return True
         yes_no = first_word(self.options[index]) is not None and fold(rest) != self.folded[index]

@@ -107,7 +107,7 @@ _SUBSCRIPTS = re.compile(r"_\{ ?\\(min|max)[ ]?\}")
 _OVERLINE = re.compile(r"\\overline\s*\{([A-Z]{1,3})\}")  # a segment; 0.\overline{3} stays
 _SPACES = re.compile(r"\s+")
 _PLAIN = re.compile(r"[A-Za-z0-9]+(?:\.[0-9]+)?")
-_ARTICLE = re.compile(r"(?:the|an|a)\s+(?=\S)")
+_ARTICLE = re.compile(r"the\s+(?=\S)|an?\s+(?=[^\W\d_]{2})")
 _TAG = re.compile(
     r"</?(?:b|i|em|strong|sub|sup|u|p|br|span|code|div|font)(?:\s[^<>]{0,80})?\s*/?>", re.I
 )

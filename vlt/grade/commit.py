@@ -56,6 +56,7 @@ _PLAIN = re.compile(
     r"[-+¤€£¥≈~ ]*(?:\\frac|\\sqrt|\d|\.\d)\S*(?: ?[^\W\d]{1,12}(?:[/^]\S+)?)?|\(?[A-Za-z]\)?\.?|yes|no|true|false",
     re.I,
 )
+_CONDITION = re.compile(r"\s(?:as|which|where|when|while|if|given|with|using|by)\b", re.I)
 _ANSWER_LIKE = re.compile(r"\W*(?:[A-Za-z] ?= ?)?(?:[-+¤€£¥]?[\d\\(][\d\W]*(?: ?[A-Za-z°]{1,4}(?:\^?\d)?)?|\(?[A-Za-z]\)?|yes|no)", re.I)
 _SURE = re.compile(
     r",?\s+(?:because|since|so that|due to|given that|thanks to|as shown|as seen|as can be seen|as expected)\b"
@@ -76,11 +77,12 @@ _SUBJECT = re.compile(
 _NO_SUBJECT = re.compile(
     r"\b(?:not|never|or|and|either|neither|nor|if|unless|whether|except|but|nothing|none|opposite|no|what|who|"
     r"twice|double|triple|half|thrice|previous|earlier|wrong|incorrect|other|another|more|less|fewer|than|"
-    r"where|when|while|as|is|because|since|until|before|after|without|old|original|initial|every|each|some|one|"
+    r"where|when|while|as|is|because|since|until|before|after|without|old|original|initial|every|each|"
     r"i|you|think|guess|minus|plus|times|square|root|inverse|reciprocal|negative)\b"
-    r"|n't\b|[,]|\d ?[+*/^-]",
+    r"|n't\b|[,()]|\d ?[+*/^-]",
     re.I,
 )
+_DENIED = re.compile(r"(?:wrong|incorrect|not|never|no longer|unlikely)\b", re.I)
 _BEFORE_ARTICLE = frozenset(
     "of in for to on at from by that between under inside for into per over all both along around across through "
     "using with about than so thus hence therefore then now here finally overall clearly given shown".split()
@@ -175,18 +177,22 @@ def _explains(text: str, head: str) -> bool:
         return True
     for line in text.split("\n"):
         line = line.strip("-*• ")
-        words = _PROSE.findall(line)
-        reason = _SURE.search(line) or _AFTER_PLAIN.search(line)
+        reason = _SURE.search(line) or _CONDITION.search(line)
         if reason and _ANSWER_LIKE.fullmatch(line[: reason.start()].strip()):
             return False  # another answer, explained: "42\n12 since ..."
-        prose = len(words) >= 3 and any(word.casefold() in _COMMON for word in words)
-        if line and not prose and not re.search("[\u3040-\u9fff]{4}", line):
+        if line and not is_prose(line) and not re.search("[\u3040-\u9fff]{4}", line):
             if line.strip("$* .") == head.strip("$* ."):
                 continue
             numbers = _NUMBER.findall(line)
             if "=" not in line or not numbers or numbers[-1] not in _NUMBER.findall(head):
                 return False
     return True
+
+
+def is_prose(text: str) -> bool:
+    """Whether a line is a sentence: three words, and one of those that every sentence has."""
+    words = _PROSE.findall(text)
+    return len(words) >= 3 and any(word.casefold() in _COMMON for word in words)
 
 
 def _without_reason(text: str) -> str | None:
@@ -213,13 +219,15 @@ def without_subject(text: str) -> str | None:
     if len(text) > 400:
         return None
     match = _SUBJECT.fullmatch(text)
-    if match is None or _NO_SUBJECT.search(match["subject"]) or not _one_thing(match["subject"]):
+    if match is None or not names_one(match["subject"]) or _DENIED.match(match["rest"]):
         return None
     return match["rest"].strip()
 
 
-def _one_thing(subject: str) -> bool:
+def names_one(subject: str) -> bool:
     """Whether a subject is one noun phrase, not an answer and then another subject."""
+    if _NO_SUBJECT.search(subject):
+        return False
     words = subject.replace(",", " ").split()
     lower = [word.casefold() for word in words]
     if not words or not (words[0][0].isalpha() or words[0][0] in "∠△|"):

@@ -115,7 +115,9 @@ class _Parser(Tokens):
                 raise NotUnderstood  # H2O, D4: a code, no product
             return self.kind(-1) != "num" and (len(before) == 1 or before[:1] == "\\")
         token = self.peek()
-        return self.kind() == "name" or token in ("(", "{", "[") or (token == "|" and not self.bars)
+        return self.kind() == "name" or token in ("(", "{", "[") or (
+            token == "|" and not self.bars and not (self.spaced() and self.kind(-1) == "num")
+        )
 
     def power(self) -> Tree:
         base = self.atom()

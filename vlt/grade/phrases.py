@@ -143,15 +143,21 @@ def _end(text: str, start: int) -> int:
     return end
 
 
-_NEXT_LINE = re.compile(r"(\s*\n)[ \t]*([^\n]{1,60})")
+_NEXT_LINE = re.compile(r"(\s*\n)[ \t]*([^\n]{1,120})")
 _FORMULA = re.compile(r"[-+$(\[{\\\w*. ,/^}\])=<>|%°:`~]*")
+
+
+_CONDITION = re.compile(r"\s(?:because|since|as|which|where|when|while|if|given|with)\b|，?因为", re.I)
 
 
 def _bare(line: str, apart: bool) -> bool:
     """Whether a line is another answer: a formula or a letter, or right below a word or two."""
+    line = _CONDITION.split(line)[0]  # "12 since it is smaller" is another answer too
     words = re.findall(r"(?<!\\)\b[^\W\d_]{2,}", line)
-    if len(words) > 2 or line.rstrip().endswith(":") or line.lstrip()[:1] in "#-<":
+    if len(words) > 2 or line.rstrip().endswith(":") or re.match(r"\s*(?:[#<]|-+\s*(?!\d))", line):
         return False
+    if not apart and re.match(r"\W*(?:[\d\\]|[A-Za-z] ?=)", line) and not re.match(r"\W*\d{1,2}[.)]\s", line):
+        return "=" not in line or line.lstrip()[:1].isalpha()
     if re.search(r"[\d\\]|^\W*[A-Za-z]\b", line):
         return _FORMULA.fullmatch(line) is not None
     return not apart and bool(words) and not re.match(r"\W*(?:explanation|reason|note|because)", line, re.I)

@@ -218,6 +218,8 @@ def _around(rest: str, currency: str | None) -> tuple[Unit | None, str | None, b
     bare = rest.strip().rstrip(".,;")
     if not bare:
         return None, currency, False
+    if bare[0] == "(":
+        return None  # a remark, see `commit`
     lower = bare.lower()
     if _MEASURED.sub("", lower) in _CURRENCIES:
         lower = _MEASURED.sub("", lower)

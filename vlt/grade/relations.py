@@ -26,7 +26,7 @@ _NAME = re.compile(
 )
 _JOINED = re.compile(r"\b(?:or|and)\b", re.I)
 _THOUSANDS = re.compile(r"\d,\d{3}(?!\d)")
-_HEDGED_NAME = re.compile(r"\b(?:is|are|was|when|where|as|else|with|because|since|the answer|twice|not|or|and|if|unless|maybe|either|than|no)\b", re.I)
+_HEDGED_NAME = re.compile(r"\b(?:wrong|incorrect|false|is|are|was|when|where|as|else|with|because|since|the answer|twice|not|or|and|if|unless|maybe|either|than|no)\b|或|和", re.I)
 
 
 @dataclass(frozen=True, slots=True)
