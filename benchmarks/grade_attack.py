@@ -18,9 +18,27 @@ from dataclasses import dataclass
 
 from vlt.grade import grade
 
-NAMES = "Paris London Rome Oslo Berlin Madrid Vienna Lisbon cat dog horse red blue green square circle kite".split()
+NAMES = (
+    "Paris London Rome Oslo Berlin Madrid Vienna Lisbon cat dog horse red blue green square circle kite"
+).split()
 SURDS = (2, 3, 5, 6, 7, 10, 11, 13)
-UNITS = ("cm", "m", "km", "kg", "g", "s", "min", "L", "mL", "mph", "cm^2", "m^3", "degrees", "N", "J")
+UNITS = (
+    "cm",
+    "m",
+    "km",
+    "kg",
+    "g",
+    "s",
+    "min",
+    "L",
+    "mL",
+    "mph",
+    "cm^2",
+    "m^3",
+    "degrees",
+    "N",
+    "J",
+)
 OPTIONS = (
     ("12 cm", "15 cm", "18 cm", "21 cm"), ("red", "blue", "green", "white"),
     ("increasing", "decreasing", "constant", "increasing then decreasing"),
@@ -84,9 +102,13 @@ KINDS: dict[str, Callable[[random.Random], str]] = {
     "yes_no": lambda rng: rng.choice(("yes", "no")),
     "letter": lambda rng: rng.choice("ABCD"),
     "pair": lambda rng: f"({rng.randint(-9, 9)}, {rng.randint(-9, 9)})",
-    "equation": lambda rng: f"{rng.choice('xy')} = {rng.choice((rng.randint(-9, -2), rng.randint(2, 20)))}",
+    "equation": lambda rng: (
+        f"{rng.choice('xy')} = {rng.choice((rng.randint(-9, -2), rng.randint(2, 20)))}"
+    ),
     "formula": lambda rng: f"{rng.randint(2, 9)}{rng.choice('xyn')}+{rng.randint(2, 9)}",
-    "code": lambda rng: rng.choice(("C2H4", "C4H2", "D4", "4D", "N2O5", "N5O2", "H2O2", "3B", "B3")),
+    "code": lambda rng: rng.choice(
+        ("C2H4", "C4H2", "D4", "4D", "N2O5", "N5O2", "H2O2", "3B", "B3")
+    ),
     "range": lambda rng: f"{(low := rng.randint(1, 50))}-{low + rng.randint(1, 20)}",
     "year": lambda rng: rng.choice((str(rng.randint(1950, 2030)), f"{rng.randint(195, 202)}0s")),
     "date": lambda rng: f"{rng.randint(1, 12)}/{rng.randint(1, 28)}/{rng.randint(1990, 2025)}",
@@ -131,7 +153,8 @@ AFTERTHOUGHTS = (
     "{a} because the base is {b}", "{a} because x is {b}", "{a}\nThe base is {b}", "{a}. The base is {b}.",
     "{a} (the base is {b})", "{a} when x is {b}", "{a} where x is {b}", "{a}, which is more than {b}",
     "{a}\n\nExplanation: the other one is {b}", "{a} since {b} is too small", "{a} as the base is {b}",
-    "{a}, not {b}", "{a} rather than {b}", "{a} The base is {b}", "{a} with {b} left", "Area: {a}\nThe base is {b}",
+    "{a}, not {b}", "{a} rather than {b}", "{a} The base is {b}", "{a} with {b} left",
+    "Area: {a}\nThe base is {b}",
     "{a}\n\nNote: option C is {b}.", "The final result is {a} when the input is {b}", "{a} given {b}",
     "\\boxed{{{a}}} where the base is {b}", "<answer>{a}</answer> The base is {b}.",
     "The answer is {a}, because the base is {b}.", "The answer is {a}. The base is {b}.",
@@ -147,16 +170,19 @@ CORRECTIONS = (
 )  # fmt: skip
 WRAPPERS = (
     "{a}", "<answer>{a}</answer>", "\\boxed{{{a}}}", "The answer is {a}", "Answer: {a}", "答案：{a}",
-    "<answer>\\boxed{{{a}}}</answer>", "**{a}**", "${a}$", "\\text{{{a}}}", "<think>{b}</think><answer>{a}</answer>",
+    "<answer>\\boxed{{{a}}}</answer>", "**{a}**", "${a}$", "\\text{{{a}}}",
+    "<think>{b}</think><answer>{a}</answer>",
     "<think>So {b}.</think>\nThe final answer is {a}.", '{{"answer": "{a}"}}', "```\n{a}\n```", "`{a}`",
-    "The correct option is {a}.", "Therefore, {a}.", "<answer>The answer is {a}.</answer>", "La respuesta es {a}",
+    "The correct option is {a}.", "Therefore, {a}.", "<answer>The answer is {a}.</answer>",
+    "La respuesta es {a}",
     "<|begin_of_box|>{a}<|end_of_box|>", "The value is {a}", "So it is {a}", "x = {a}", "故选{a}", "({a})",
 )  # fmt: skip
 
 
 OUTER = ("{a}", "<think>{b}</think>{a}", "Let me see.\n{a}", "{a}\n")
 STRUCTURE = re.compile(
-    r"<answer|boxed|box\|>|</s>|<\||<think|question:|answer\b|wait|sorry|i mean|actually|\bno, |\bthen\b|答案|选"
+    r"<answer|boxed|box\|>|</s>|<\||<think|question:|answer\b|wait|sorry|i mean|actually|\bno, |\bthen\b"
+    r"|答案|选"
     r"|respuesta|option is|```|\"|First",
     re.I,
 )
@@ -166,7 +192,9 @@ STRUCTURE = re.compile(
 def builds(a: str, b: str, rng: random.Random, depth: int = 0) -> Built:
     """A response built from two golds."""
     both, one, none = frozenset((a, b)), frozenset((a,)), frozenset[str]()
-    kind = rng.choices(("joins", "negations", "changes", "afterthoughts", "corrections"), (5, 2, 2, 4, 1))[0]
+    kind = rng.choices(
+        ("joins", "negations", "changes", "afterthoughts", "corrections"), (5, 2, 2, 4, 1)
+    )[0]
     templates = {
         "joins": JOINS, "negations": NEGATIONS, "changes": CHANGES, "afterthoughts": AFTERTHOUGHTS,
         "corrections": CORRECTIONS,
@@ -200,7 +228,10 @@ def attempts(tries: int, seed: int) -> Iterator[tuple[Built, str, str, tuple[str
         kind = rng.choice(kinds)
         a, b = KINDS[kind](rng), KINDS[kind](rng)
         choices = rng.choice((*OPTIONS, None)) if kind == "letter" else None
-        if grade(a, b, choices=choices).verdict != "wrong" or grade(b, a, choices=choices).verdict != "wrong":
+        if (
+            grade(a, b, choices=choices).verdict != "wrong"
+            or grade(b, a, choices=choices).verdict != "wrong"
+        ):
             continue  # the same answer, or one that rounds to the other
         if choices and rng.random() < 0.4:  # an option's text for its letter
             built = builds(a, choices["ABCD".index(b)], rng)
@@ -231,6 +262,8 @@ def main(tries: int, seed: int) -> int:
     began = time.monotonic()
     finds = search(tries, seed)
     for find in finds[:50]:
-        print(f"right for {' and '.join(find.golds)}: {find.response!r}  [{find.built}] {find.choices or ''}")
+        print(
+            f"right for {' and '.join(find.golds)}: {find.response!r}  [{find.built}] {find.choices or ''}"
+        )
     print(f"{tries:,} tries, {len(finds):,} finds, {time.monotonic() - began:.0f} s")
     return 1 if finds else 0

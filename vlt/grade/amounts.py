@@ -137,7 +137,9 @@ def rounds_to(exact: Quantity, decimal: Quantity) -> bool:
         value = Fraction(about)
     scale = Fraction(1)
     if decimal.unit == DEGREE and exact.unit is None:
-        scale = Fraction(180 / math.pi) if half_up(value, decimal.places) != decimal.value else scale
+        scale = (
+            Fraction(180 / math.pi) if half_up(value, decimal.places) != decimal.value else scale
+        )
     if decimal.unit == PERCENT and exact.unit is None:
         scale = Fraction(100)
     cut = abs(value * scale) * 10**decimal.places

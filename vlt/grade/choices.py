@@ -7,10 +7,9 @@ none, and so is a letter with another option's text.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from difflib import SequenceMatcher
 
-from vlt.grade.clean import clean, fold
+from vlt.grade.clean import fold
 from vlt.grade.commit import (
     committed,
     first_word,
@@ -20,6 +19,7 @@ from vlt.grade.commit import (
     without_subject,
 )
 from vlt.grade.judge import Judge, Outcome
+from vlt.grade.letters import LABELLED, close, signs, squeezed, word_in
 from vlt.grade.nouns import noun_of
 
 _LEAD = re.compile(
@@ -44,7 +44,8 @@ _NOUN = re.compile(r"(?:the )?([A-Za-z]{3,})\s+[(\[]?([A-Za-z])[)\]]?\.?")
 _ANOTHER = re.compile(r"(?:^|[\s(/,|])[(\[]?[A-Z][)\]]?(?:[.),/|]|$)|\b(?:or|and|not|maybe|also)\b")
 _ENDS = re.compile(
     r"(?P<subject>[^.!?:;]{3,150}?) (?:is|are|be):? (?:(?:the )?(?:option|choice|figure|picture|image|card|"
-    r"number|letter|point|shape|diagram|graph|statement|tile|piece) )?[(\[\"']*(?P<letter>[A-Z])[)\]\"']*[.!]?"
+    r"number|letter|point|shape|diagram|graph|statement|tile|piece) "
+    r")?[(\[\"']*(?P<letter>[A-Z])[)\]\"']*[.!]?"
 )
 _NAMED = re.compile(r"(?:\bis|:|\bchoose|\boption|\banswer) ?[(\[]?[A-J]\b")
 _CLAUSE = re.compile(r"\b(?:that|which|who)\b.*")
@@ -52,56 +53,7 @@ _VERB = re.compile(r"\b(?:is|are|was|were|has|have|does|do|shows?|gives|makes|eq
 _REMARK = re.compile(r"\(([^()]+)\)\W*$")
 _REASON = re.compile(r"(?:because|since|as)\b", re.I)
 _TAIL = re.compile(r"\s*(?:[,;(—–-]|\.\s|\n|because\b|since\b|as\b)")
-_LABELLED = re.compile(r"\s*[(\[]?([A-Z])(?:[).:\]]+)\s*(\S.*)", re.S)
-_IN_QUESTION = re.compile(
-    r"(?:^|[\s(])\(?([A-J])[).:]\s*(.+?)(?=\s*(?:[\s(]\(?[A-J][).:]\s|$))", re.S
-)
-_SEVERAL = re.compile(
-    r"(?:(?:options?|choices?|answers?|both)\s+)?[(\[{⦃]*[A-J][)\]]?(?:[\s,;、&/|]*(?:\band\b\s*|和|及)?[(\[]?[A-J][)\]]?)+"
-    r"[)\]}⦄]*\.?",
-)
-_LETTERS = re.compile(r"(?<![a-z])[A-J](?![a-z])")
 _TOKEN = re.compile(r"[^\W_]+")
-
-
-def texts_of(choices: Sequence[str]) -> list[str]:
-    """The options' cleaned texts, without the letters where they are labelled in order."""
-    texts = [clean(str(choice)) for choice in choices]
-    labelled = [_LABELLED.fullmatch(text) for text in texts]
-    if texts and all(m and ord(m.group(1)) - 65 == i for i, m in enumerate(labelled)):
-        return [m.group(2).strip() for m in labelled if m]
-    return texts
-
-
-def choices_in(question: str) -> list[str]:
-    """The options that a question lists as (A) 10 (B) 12 ..., or none."""
-    if len(question) > 4000:
-        return []
-    found = list(_IN_QUESTION.finditer(question))
-    letters = "".join(match.group(1) for match in found)
-    at = letters.rfind("AB")
-    if at < 0 or letters[at:] != "ABCDEFGHIJ"[: len(letters) - at]:
-        return []
-    return [clean(match.group(2)) for match in found[at:]]
-
-
-def several(text: str, count: int = 10) -> str | None:
-    """The letters of "A, C", "A and C", "(A)(C)" or "AC", in order; None for fewer than two."""
-    if not _SEVERAL.fullmatch(text):
-        return None
-    letters = _LETTERS.findall(text)
-    if len(letters) < 2 or len(set(letters)) < len(letters):
-        return None
-    return "".join(sorted(letters)) if max(letters) < chr(65 + count) else None
-
-
-def same_letters(got: str, gold: str, count: int, listed: bool) -> bool:
-    """Whether an answer names the letters of a gold that are several; solid ones are in order."""
-    letters = several(got, count)
-    if letters is None or letters != several(gold, count):
-        return False
-    solid = got.isalpha()
-    return not solid or listed or got == letters
 
 
 class Choice:
@@ -112,7 +64,7 @@ class Choice:
         self.folded = [fold(option) for option in options]
         self.judge = judge
         self.label = ""
-        labelled = _LABELLED.fullmatch(gold) if not options else None
+        labelled = LABELLED.fullmatch(gold) if not options else None
         if labelled:  # "B. Rectangle": one option is known, and it is gold
             gold, self.label = labelled.group(1), labelled.group(2).strip()
         plain = len(gold) == 1 and gold.isupper()
@@ -159,7 +111,11 @@ class Choice:
         match = _BARE.fullmatch(parts[-1]) if len(parts) > 1 else None
         if match is None:
             match = _ENDS.fullmatch(parts[-1])
-            if match is None or match["subject"][:2].isupper() or not names_one(_CLAUSE.sub("", match["subject"])):
+            if (
+                match is None
+                or match["subject"][:2].isupper()
+                or not names_one(_CLAUSE.sub("", match["subject"]))
+            ):
                 return None
         letter = match.groupdict().get("letter") or match.group(1)
         return self._index(letter) if letter.isupper() else None
@@ -210,7 +166,11 @@ class Choice:
         trail = _TRAIL.search(bare)
         if trail and _BARE.fullmatch(bare[: trail.start()]):
             bare = bare[: trail.start()]
-        return bare if lead is None or not lead.group().lower().startswith("it") or len(bare) < 4 else text
+        return (
+            bare
+            if lead is None or not lead.group().lower().startswith("it") or len(bare) < 4
+            else text
+        )
 
     def _index(self, letter: str) -> int | None:
         index = ord(letter.upper()) - 65
@@ -237,7 +197,7 @@ class Choice:
             and _VERB.search(rest)
             and not takes_back(rest)
             and all(len(_TOKEN.findall(option)) <= 3 for option in self.options)
-            and not any(option and _word_in(option, folded) for option in self.folded)
+            and not any(option and word_in(option, folded) for option in self.folded)
             and _ANOTHER.search(rest) is None
         ):
             return True  # "F: it has four sides"
@@ -265,7 +225,11 @@ class Choice:
         others = [ratio for i, ratio in enumerate(ratios) if i != best]
         if ratios[best] < 0.85 or (others and max(others) > ratios[best] - 0.05):
             return None
-        return best if _signs(folded) == _signs(self.folded[best]) or _close(folded, self.folded[best]) else None
+        return (
+            best
+            if signs(folded) == signs(self.folded[best]) or close(folded, self.folded[best])
+            else None
+        )
 
     def _by_fold(self, text: str) -> int | None:
         if "\n" in text:
@@ -273,9 +237,9 @@ class Choice:
         folded = fold(text)
         found = [i for i, option in enumerate(self.folded) if option == folded]
         if not found and len(folded) > 3:
-            squeezed = _squeezed(folded)
-            found = [i for i, option in enumerate(self.folded) if _squeezed(option) == squeezed]
-            found = found if len(squeezed) > 3 and not squeezed.isdigit() else []
+            bare = squeezed(folded)
+            if len(bare) > 3 and not bare.isdigit():
+                found = [i for i, option in enumerate(self.folded) if squeezed(option) == bare]
         return found[0] if len(found) == 1 else None
 
     def _by_text(self, text: str) -> int | None:
@@ -294,23 +258,3 @@ class Choice:
             if shorter is not None and self._by_fold(shorter) is not None:
                 return self._by_fold(shorter)
         return found[0] if len(found) == 1 else None
-
-
-def _word_in(word: str, text: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) is not None
-
-
-def _squeezed(text: str) -> str:
-    """Letters and digits alone, for texts of words: spelling and spacing do not count."""
-    if not re.fullmatch(r"[\w\s.,;:'\"&-]*", text) or not any(c.isalpha() for c in text):
-        return text
-    return "".join(_TOKEN.findall(text))
-
-
-def _signs(text: str) -> list[str]:
-    return re.findall(r"\d+|\b(?:not|no|never|n't|un\w+|non\w*)\b", text)
-
-
-def _close(a: str, b: str) -> bool:
-    """One letter of a long text read as a digit ("produc4")."""
-    return abs(len(a) - len(b)) <= 1 and sum(x != y for x, y in zip(a, b, strict=False)) <= 1 and len(a) > 20

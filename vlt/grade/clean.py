@@ -13,93 +13,19 @@ import re
 import unicodedata
 
 from vlt.grade.cjk import measured
-
-_SUPER = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ"
-_SUB = "₀₁₂₃₄₅₆₇₈₉₊₋₍₎"
-_UP = str.maketrans(_SUPER, "0123456789+-()n")
-_DOWN = str.maketrans(_SUB, "0123456789+-()")
-_SUPER_RUN = re.compile(f"[{_SUPER}]+")
-_SUB_RUN = re.compile(f"[{_SUB}]+")
-_VULGAR = re.compile("[¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")
-
-# What NFKC would spoil or leave apart, decided here first.
-_CHARACTERS = str.maketrans(
-    {
-        **dict.fromkeys("−–‐‑‒﹣－⁻", "-"),
-        "—": "-",
-        **dict.fromkeys("×⋅·∙•⨯✕∗", "*"),
-        **dict.fromkeys("  \u2002\u2003\u2007\u2008\u2009\u200a\u202f\u205f\u3000", " "),
-        **dict.fromkeys("\u200b\u200c\u200d\ufeff\u2060\u00ad\u200e\u200f", ""),
-        **dict.fromkeys("º˚∘", "°"),
-        **dict.fromkeys("“”„‟″＂", '"'),
-        **dict.fromkeys("‘’‚‛′＇", "'"),
-        "«": '"',
-        "»": '"',
-        "⁄": "/",
-        "∕": "/",
-        "÷": "/",
-        "∶": ":",
-        "＄": "¤",
-        "﹩": "¤",
-        "⩽": "≤",
-        "⩾": "≥",
-        "≦": "≤",
-        "≧": "≥",
-        "≃": "≈",
-        "µ": "μ",
-        "Ω": "Ω",
-        "٫": ".",
-        "٬": ",",
-        "。": ".",
-        "、": ",",
-        "ø": "∅",
-        "⟨": "(",
-        "⟩": ")",
-        "∛": "\\sqrt[3]",
-        "∜": "\\sqrt[4]",
-        "√": "\\sqrt",
-        **dict.fromkeys("⟶⇒➔➜➡⟹", "→"),
-        **dict.fromkeys("↔⇔", "↔"),
-        **dict.fromkeys("∽～〜˜", "~"),
-        "≌": "≅",
-        "⟂": "⊥",
-        "⌊": "floor(",
-        "⌈": "ceil(",
-        **dict.fromkeys("⌋⌉", ")"),
-        **{chr(0x2460 + i): f"({i + 1})" for i in range(20)},
-    }
+from vlt.grade.symbols import (
+    CHARACTERS,
+    DOWN,
+    SILENT,
+    SPACING,
+    SUB_RUN,
+    SUPER_RUN,
+    SYMBOLS,
+    UP,
+    VULGAR,
+    WRAPPERS,
 )
 
-_SYMBOLS = {
-    "pi": "π", "infty": "∞", "infin": "∞", "pm": "±", "mp": "∓", "times": "*", "cdot": "*",
-    "ast": "*", "star": "*", "div": "/", "le": "≤", "leq": "≤", "leqslant": "≤", "leqq": "≤",
-    "ge": "≥", "geq": "≥", "geqslant": "≥", "geqq": "≥", "ne": "≠", "neq": "≠", "lt": "<",
-    "gt": ">", "approx": "≈", "simeq": "≈", "cup": "∪", "cap": "∩", "in": "∈", "circ": "°",
-    "degree": "°", "degrees": "°", "emptyset": "∅", "varnothing": "∅", "angle": "∠",
-    "measuredangle": "∠", "triangle": "△", "lbrace": "⦃", "rbrace": "⦄", "lvert": "|",
-    "rvert": "|", "vert": "|", "mid": "|", "langle": "(", "rangle": ")", "colon": ":",
-    "pounds": "£", "euro": "€", "minus": "-", "ldots": "…", "dots": "…", "cdots": "…",
-    "Omega": "Ω", "mu": "μ", "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")",
-    "land": " and ", "lor": " or ", "wedge": " and ", "vee": " or ", "tfrac": "\\frac",
-    "dfrac": "\\frac", "cfrac": "\\frac", "percent": "%", "textdegree": "°", "celsius": "°C",
-    "prime": "'", "to": "→", "rightarrow": "→", "longrightarrow": "→", "Rightarrow": "→",
-    "implies": "→", "mapsto": "→", "leftrightarrow": "↔", "Leftrightarrow": "↔", "iff": "↔",
-    "parallel": "∥", "perp": "⊥", "bot": "⊥", "cong": "≅", "sim": "∼", "subset": "⊂", "subseteq": "⊆",
-    "lfloor": "floor(", "lceil": "ceil(", "rfloor": ")", "rceil": ")", "bmod": " mod ", "mod": " mod ",
-    "therefore": "", "because": "", "hbar": "ħ",
-}  # fmt: skip
-# Commands that only change how things look. Those of the second kind take a braced argument,
-# which stays.
-_SILENT = frozenset(
-    "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr middle displaystyle "
-    "textstyle scriptstyle limits nolimits it bf rm sf tt em normalsize large Large small".split()
-)
-_SPACING = frozenset("quad qquad space thinspace medspace thickspace enspace hfill newline".split())
-_WRAPPERS = frozenset(
-    "text textbf textit textrm textsf texttt textnormal mathrm mathbf mathit mathsf mathtt mathbb "
-    "mathcal mathfrak boldsymbol bm operatorname mbox hbox emph underline uline boxed fbox ensuremath "
-    "displaylines textsc unit".split()
-)
 _COMMAND = re.compile(r"\\([A-Za-z]+)\*?([ ]*)|\\(.)|([{}])", re.S)
 _OVER = re.compile(r"\{([^{}]{1,80})\\over(?![A-Za-z])([^{}]{1,80})\}")
 _CHOOSE = re.compile(r"\{([^{}]{1,40})\\choose(?![A-Za-z])([^{}]{1,40})\}")
@@ -112,13 +38,17 @@ _TAG = re.compile(
     r"</?(?:b|i|em|strong|sub|sup|u|p|br|span|code|div|font)(?:\s[^<>]{0,80})?\s*/?>", re.I
 )
 _FENCE = re.compile(r"```[A-Za-z]*\s*\n(.*?)\n?\s*```", re.S)
-_BOLD = re.compile(r"(?<![\w*)\]}])(\*\*|__|`|\*)(?=[^\s*`])([^*`]{1,200}?)(?<=[^\s*`])\1(?![\w*(])")
+_BOLD = re.compile(
+    r"(?<![\w*)\]}])(\*\*|__|`|\*)(?=[^\s*`])([^*`]{1,200}?)(?<=[^\s*`])\1(?![\w*(])"
+)
 _TIES = re.compile(r"(?<=\w) ~ (?=[\\△∠\w])|(?<=[A-Z])~(?=[△∠A-Z])")
 _BARS = re.compile(r"(?<=[A-Za-z]) ?\|\| ?(?=[A-Za-z])")
 _ARROW = re.compile(r" ?-{1,3}> ?")
 _OO = re.compile(r"(?<=[-+(,\[ ])oo(?=[), \]]|$)")
 # thousands as LaTeX writes them: 32,\!349, 32{,}349, 32,\ 349
-_TEX_COMMA = re.compile(r"(?<=\d) ?(?:\{, ?\}|,(?=\\[!,;: ])|\\text ?\{,\}) ?(?:\\[!,;: ] ?)*(?=\d{3}(?!\d))")
+_TEX_COMMA = re.compile(
+    r"(?<=\d) ?(?:\{, ?\}|,(?=\\[!,;: ])|\\text ?\{,\}) ?(?:\\[!,;: ] ?)*(?=\d{3}(?!\d))"
+)
 _LINKS = re.compile(r" ?([→↔∥⊥≅∼∩∪⊂⊆]) ?")
 
 MAX_LENGTH = 4000
@@ -176,11 +106,11 @@ def _one_space(match: re.Match[str]) -> str:
 def _unicode(text: str) -> str:
     if not unicodedata.is_normalized("NFC", text):
         text = unicodedata.normalize("NFC", text)
-    text = _SUPER_RUN.sub(lambda m: "^{" + m.group().translate(_UP) + "}", text)
-    text = _SUB_RUN.sub(lambda m: "_{" + m.group().translate(_DOWN) + "}", text)
-    text = _VULGAR.sub(lambda m: " " + unicodedata.normalize("NFKC", m.group()), text)
-    text = text.translate(_CHARACTERS)
-    text = unicodedata.normalize("NFKC", text).translate(_CHARACTERS)
+    text = SUPER_RUN.sub(lambda m: "^{" + m.group().translate(UP) + "}", text)
+    text = SUB_RUN.sub(lambda m: "_{" + m.group().translate(DOWN) + "}", text)
+    text = VULGAR.sub(lambda m: " " + unicodedata.normalize("NFKC", m.group()), text)
+    text = text.translate(CHARACTERS)
+    text = unicodedata.normalize("NFKC", text).translate(CHARACTERS)
     if not text.isascii():
         text = measured("".join(_digit(c) if not c.isascii() and c.isdigit() else c for c in text))
     return text
@@ -238,7 +168,9 @@ def _is_math(inner: str, after: str) -> bool:
     """Whether two dollars enclose a formula; "$5 or $6" and "$2 + $3" are money."""
     if not (inner[0].isspace() or inner[-1].isspace()):
         return True
-    return not after[:1].isdigit() and not inner.rstrip().endswith(("to", "or", "and", "+", "-", "/"))
+    return not after[:1].isdigit() and not inner.rstrip().endswith(
+        ("to", "or", "and", "+", "-", "/")
+    )
 
 
 def _latex(text: str) -> str:
@@ -274,14 +206,14 @@ def _latex(text: str) -> str:
             out.append(piece)
             continue
         name = piece[1:].rstrip(" ")
-        if name in _WRAPPERS:
+        if name in WRAPPERS:
             unwrap = True
-        elif name in _SILENT:
+        elif name in SILENT:
             pass
-        elif name in _SPACING:
+        elif name in SPACING:
             out.append(" ")
-        elif name in _SYMBOLS:
-            out.append(_SYMBOLS[name])
+        elif name in SYMBOLS:
+            out.append(SYMBOLS[name])
             if name in ("circ", "degree", "frac", "pi"):
                 continue  # the space belongs to the command: in "2\\pi m" the m is no unit
             if piece.endswith(" "):

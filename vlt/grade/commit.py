@@ -31,41 +31,52 @@ class Committed:
 _BACK = re.compile(
     r"\b(?:wait|actually|sorry|oops|correction|i mean|second thought|scratch that|let me re|maybe|perhaps|"
     r"possibly|alternatively|instead|rather|not (?:sure|certain)|unsure|uncertain|ambiguous|unclear|depends|"
-    r"mistake|(?:can(?:not|'t| not)|could not|couldn't|unable to) (?:be )?(?:sure|determined?|tell|say|see|answer)|"
+    r"mistake|(?:can(?:not|'t| not)|could not|couldn't|unable to) (?:be )?(?:sure|determined?|"
+    r"tell|say|see|answer)|"
     r"(?:could|might|may|can) (?:also )?be|either|or (?:it|the answer|else|we)|"
     r"is (?:also )?(?:wrong|incorrect|not (?:right|correct|the answer))|isn't (?:right|correct)|"
     r"no(?=\W*$)|yes(?=\W*$)|or(?= [\w$\\(]+[.)]?$))\b"
-    r"|^\W*(?:wrong|incorrect|false)\b\W*$|^\W*(?:or|and|but|no(?=[,.!;:])|not|however|also|hmm|plus|minus|times|yet|though|although|if|unless)\b"
+    r"|^\W*(?:wrong|incorrect|false)\b\W*$|^\W*(?:or|and|but|no(?=[,.!;:])|not|however|also|hmm|"
+    r"plus|minus|times|yet|though|although|if|unless)\b"
     r"|\?|(?:或|可能|也许|不确定|等等|不对)",
     re.I,
 )
 _PROSE = re.compile(r"(?<![\w\\])[^\W\d_]{2,}(?:['’-][^\W\d_]+)*(?!\w)")
 _LABEL = re.compile(
-    r"\W*(?:explanation|reason(?:ing)?|because|note|solution|proof|justification|steps?|rationale|working|check|"
+    r"\W*(?:explanation|reason(?:ing)?|because|note|solution|proof|justification|steps?|rationale|"
+    r"working|check|"
     r"verification|hint|解释|理由|解析|分析|说明|因为)\b",
     re.I,
 )
 # One of these makes several words a sentence.
 _COMMON = frozenset(
-    "is are was were be has have had does do did the a an of in on at to from by for it its this that these we "
+    "is are was were be has have had does do did the a an of in on at to from by for it its this "
+    "that these we "
     "he she they because since so can cannot equals gives get makes means shows as if when where which with "
-    "la le les el los las un une de del der die das ein eine est es ist son sont é é uma che il di het een jest".split()
+    "la le les el los las un une de del der die das ein eine est es ist son sont é é uma che il "
+    "di het een jest".split()
 )
 _NUMBER = re.compile(r"-?\d+(?:[.,]\d+)*")
 _PLAIN = re.compile(
-    r"[-+¤€£¥≈~ ]*(?:\\frac|\\sqrt|\d|\.\d)\S*(?: ?[^\W\d]{1,12}(?:[/^]\S+)?)?|\(?[A-Za-z]\)?\.?|yes|no|true|false",
+    r"[-+¤€£¥≈~ ]*(?:\\frac|\\sqrt|\d|\.\d)\S*(?: ?[^\W\d]{1,12}(?:[/^]\S+)?)?"
+    r"|\(?[A-Za-z]\)?\.?|yes|no|true|false",
     re.I,
 )
 _CONDITION = re.compile(r"\s(?:as|which|where|when|while|if|given|with|using|by)\b", re.I)
-_ANSWER_LIKE = re.compile(r"\W*(?:[A-Za-z] ?= ?)?(?:[-+¤€£¥]?[\d\\(][\d\W]*(?: ?[A-Za-z°]{1,4}(?:\^?\d)?)?|\(?[A-Za-z]\)?|yes|no)", re.I)
+_ANSWER_LIKE = re.compile(
+    r"\W*(?:[A-Za-z] ?= ?)?(?:[-+¤€£¥]?[\d\\(][\d\W]*(?: ?[A-Za-z°]{1,4}(?:\^?\d)?)?|\(?[A-Za-z]\)?|yes|no)",
+    re.I,
+)
 _SURE = re.compile(
-    r",?\s+(?:because|since|so that|due to|given that|thanks to|as shown|as seen|as can be seen|as expected)\b"
+    r",?\s+(?:because|since|so that|due to|given that|thanks to|as shown|as seen|as can be seen|"
+    r"as expected)\b"
     r"|,\s+(?:which|where|as|so|for|given|with|using|i\.e\.|that is)\b|[,，]?\s*(?:因为|由于)",
     re.I,
 )
 # After a number, a letter or yes and no these begin an explanation too.
 _AFTER_PLAIN = re.compile(
-    r",?\s+(?:which|where|as(?! (?:well|much|many|long|far|good|big|a|an)\b)|using|by(?= (?:the|using|[A-Z])))\b",
+    r",?\s+(?:which|where|as(?! (?:well|much|many|long|far|good|big|a|an)\b)|using"
+    r"|by(?= (?:the|using|[A-Z])))\b",
     re.I,
 )
 _ASIDE = re.compile(r"(.+?)\s*\(([^()]{1,80})\)[.,]?", re.S)
@@ -75,7 +86,8 @@ _SUBJECT = re.compile(
     re.S,
 )
 _NO_SUBJECT = re.compile(
-    r"\b(?:not|never|or|and|either|neither|nor|if|unless|whether|except|but|nothing|none|opposite|no|what|who|"
+    r"\b(?:not|never|or|and|either|neither|nor|if|unless|whether|except|but|nothing|none|opposite|"
+    r"no|what|who|"
     r"twice|double|triple|half|thrice|previous|earlier|wrong|incorrect|other|another|more|less|fewer|than|"
     r"where|when|while|as|is|because|since|until|before|after|without|old|original|initial|every|each|"
     r"i|you|think|guess|minus|plus|times|square|root|inverse|reciprocal|negative)\b"
@@ -84,14 +96,18 @@ _NO_SUBJECT = re.compile(
 )
 _DENIED = re.compile(r"(?:wrong|incorrect|not|never|no longer|unlikely)\b", re.I)
 _BEFORE_ARTICLE = frozenset(
-    "of in for to on at from by that between under inside for into per over all both along around across through "
+    "of in for to on at from by that between under inside for into per over all both along "
+    "around across through "
     "using with about than so thus hence therefore then now here finally overall clearly given shown".split()
 )
 _ARTICLES = frozenset("the this that these those a an its their my our his her it there".split())
 _ADVERB = re.compile(
-    r"(?:therefore|thus|hence|then|clearly|obviously|indeed|definitely|certainly|so)\b[,:]?\s+(?=\S)", re.I
+    r"(?:therefore|thus|hence|then|clearly|obviously|indeed|definitely|certainly|so)\b[,:]?\s+(?=\S)",
+    re.I,
 )
-_ONLY = re.compile(r"(?:simply|just|exactly|only|precisely)\s+(?=[-+¤]?[\d\\]|(?:yes|no|true|false)\b)", re.I)
+_ONLY = re.compile(
+    r"(?:simply|just|exactly|only|precisely)\s+(?=[-+¤]?[\d\\]|(?:yes|no|true|false)\b)", re.I
+)
 YEAR = re.compile(r"^(?:in (?:the year )?|(?:the )?year )(?=\d{4}\W*$)", re.I)
 
 
@@ -142,7 +158,8 @@ def _unlabelled(text: str, languages: str) -> str:
 
 _BEFORE_LABEL = frozenset(
     "the my our final correct right best so thus hence therefore then and now in conclusion is that a "
-    "overall clearly finally sure okay ok to this short we i think believe get find have can conclude 正确 所以 因此 "
+    "overall clearly finally sure okay ok to this short we i think believe get find have can "
+    "conclude 正确 所以 因此 "
     "因此， 所以， 故 la el der die das les le a resposta".split()
 )
 
@@ -152,9 +169,8 @@ def _first_statement(text: str) -> str | None:
     line, _, rest = text.partition("\n")
     rest = rest.strip()
     line = line.rstrip()
-    if rest:
-        if takes_back(rest) or not _explains(rest, line):
-            return None
+    if rest and (takes_back(rest) or not _explains(rest, line)):
+        return None
     match = SENTENCE_END.search(line)
     if match and line[match.start()] == "?":
         return None
@@ -200,8 +216,7 @@ def _without_reason(text: str) -> str | None:
     match = _SURE.search(text, 1)
     after = _AFTER_PLAIN.search(text, 1)
     if after and (match is None or after.start() < match.start()):
-        if _PLAIN.fullmatch(text[: after.start()].strip()):
-            match = after
+        match = after if _PLAIN.fullmatch(text[: after.start()].strip()) else match
     if match is None or not text[: match.start()].strip():
         return text
     if takes_back(text[match.end() :]):
@@ -254,7 +269,9 @@ _AFTER_NO = re.compile(
     re.I,
 )
 _TURN = re.compile(r"\b(?:(?:or|and) (?:maybe|also|perhaps|rather))\b|\bmaybe\b", re.I)
-_ALONE = re.compile(r"(?:^|[.,;:!?\n—-]|\.\.\.)\s*[\"'*]*(yes|no|true|false)[\"'*]*(?=\s*(?:[.,;:!?\n]|$))", re.I)
+_ALONE = re.compile(
+    r"(?:^|[.,;:!?\n—-]|\.\.\.)\s*[\"'*]*(yes|no|true|false)[\"'*]*(?=\s*(?:[.,;:!?\n]|$))", re.I
+)
 
 
 def first_word(text: str) -> str | None:

@@ -8,22 +8,21 @@ one where it corrects the others, and otherwise each of them must be right.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
+from vlt.grade.blocks import Block, boxes_in, json_answer, tagged
 from vlt.grade.phrases import announced
 
-_TAG = re.compile(r"<(/?)answer\s*>", re.I)
-_BOX = re.compile(r"\\(?:boxed|fbox) *")
-_BRACE = re.compile(r"\\.|[{}]", re.S)
 _GLM = re.compile(r"<\|(begin|end)_of_box\|>")
 _STOP = re.compile(
     r"</s>|<eos>|<end_of_turn>|<\|(?:im_end|im_start|endoftext|eot_id|eom_id|end|end_of_text|return)\|>"
     r"|<｜end▁of▁sentence｜>"
 )
 _NEXT = re.compile(
-    r"\n[ \t]{0,8}[#*_]{0,4} ?(?:(?:next|new|another|follow-?up) )?(?:question|problem|q|user|human|instruction|问题|题目)"
+    r"\n[ \t]{0,8}[#*_]{0,4} ?(?:(?:next|new|another|follow-?up) )?(?:question|problem|q|user|"
+    r"human|instruction|问题|题目)"
     r"(?: ?\d{1,3})?[*_]{0,3} ?[:：]",
     re.I,
 )
@@ -34,7 +33,8 @@ _JOINER = re.compile(
 )
 _CORRECTION = re.compile(
     r"\b(?:no|wait|actually|hmm|sorry|oops|mistake|error|correct(?:ed|ion|ing)|(?:re)?check\w*|instead|rather"
-    r"|however|recalculat\w*|recomput\w*|let me|second thought|scratch|wrong|revis\w*|fix\w*)\b|不对|等等|更正",
+    r"|however|recalculat\w*|recomput\w*|let me|second thought|scratch|wrong|revis\w*|fix\w*)\b"
+    r"|不对|等等|更正",
     re.I,
 )
 _CONCLUSION = re.compile(
@@ -52,9 +52,6 @@ _AFTER = re.compile(
     r"|(?:is|was) (?:not|wrong|incorrect|never)\b|isn't\b|or\b|或)",
     re.I,
 )
-_KEYS = ("answer", "final_answer", "finalanswer", "final answer", "result", "prediction", "答案")
-_BESIDE = ("reasoning", "explanation", "thought", "thoughts", "steps", "rationale", "confidence", "analysis",
-           "think", "solution", "unit", "question")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +105,7 @@ def find(response: str, languages: str = "all") -> Found:
         text = _GLM.sub(lambda m: "<answer>" if m.group(1) == "begin" else "</answer>", text)
         text = re.sub(r"(?:<answer>\s*){2,}", "<answer>", text)
         text = re.sub(r"(?:</answer>\s*){2,}", "</answer>", text)
-    blocks = _tagged(text)
+    blocks = tagged(text)
     if blocks:
         return _settled(text, blocks, "tags")
     if "boxed" in text or "\\fbox" in text:
@@ -134,8 +131,11 @@ def _first_reply(text: str, languages: str) -> str:
         match = _NEXT.search(text)
         if match and match.start():
             before = text[: match.start()]
-            if "<answer>" in before or "boxed" in before or len(before.strip()) <= 60 or announced(
-                before, languages
+            if (
+                "<answer>" in before
+                or "boxed" in before
+                or len(before.strip()) <= 60
+                or announced(before, languages)
             ):
                 return before
     return text
@@ -143,64 +143,12 @@ def _first_reply(text: str, languages: str) -> str:
 
 # -- blocks
 
-Block = tuple[int, int, str]
-"""Begin, end and content of a block."""
-
-
-def _tagged(text: str) -> list[Block]:
-    """`<answer>` blocks. A tag inside a block is part of it; an unclosed block runs to the end."""
-    blocks: list[Block] = []
-    if "<" not in text:
-        return blocks
-    begin = start = -1
-    for match in _TAG.finditer(text):
-        if not match.group(1):
-            if begin < 0 or not text[start : match.start()].strip():
-                begin, start = match.span()
-        elif begin >= 0:
-            blocks.append((begin, match.end(), text[start : match.start()]))
-            begin = -1
-    if begin >= 0:
-        blocks.append((begin, len(text), text[start:]))
-    return blocks
-
-
-def _boxes(text: str) -> list[Block]:
-    """`\\\\boxed{}` blocks that stand in no other, braces balanced."""
-    blocks: list[Block] = []
-    at = 0
-    while match := _BOX.search(text, at):
-        start = match.end()
-        if text[start : start + 1] == "{":
-            close = _closing(text, start)
-            inner, at = text[start + 1 : close], min(close + 1, len(text))
-        else:
-            word = re.compile(r"\S*").match(text, start)
-            inner, at = (word.group().rstrip("$.,"), word.end()) if word else ("", start)
-            at = max(at, match.end())
-        blocks.append((match.start(), at, inner))
-    return blocks
-
-
-def _closing(text: str, open_at: int) -> int:
-    """The index of the brace that closes the one at `open_at`, or the text's end."""
-    depth = 0
-    for match in _BRACE.finditer(text, open_at):
-        token = match.group()
-        if token == "{":
-            depth += 1
-        elif token == "}":
-            depth -= 1
-            if depth == 0:
-                return match.start()
-    return len(text)
-
 
 def _settled(text: str, blocks: list[Block], how: str, depth: int = 0) -> Found:
     """What several blocks come to, and whether what stands around them takes the answer back."""
     answers = [blocks[0][2]]
     first = blocks[0][0]
-    for before, block in zip(blocks, blocks[1:], strict=False):
+    for before, block in pairwise(blocks):
         between = text[before[1] : block[0]]
         bare = between.strip()
         if bare and len(bare) <= 40 and _JOINER.fullmatch(between):
@@ -229,8 +177,12 @@ def _settled(text: str, blocks: list[Block], how: str, depth: int = 0) -> Found:
 def _answered_before(before: str, how: str) -> bool:
     """Whether nothing but another answer stands before a box: `42 \\\\boxed{12}`."""
     bare = before.strip(" $*\n")
-    return how == "boxes" and 0 < len(bare) <= 12 and bare[-1] not in "=:" and " " not in bare and (
-        bare[0].isdigit() or len(bare) == 1
+    return (
+        how == "boxes"
+        and 0 < len(bare) <= 12
+        and bare[-1] not in "=:"
+        and " " not in bare
+        and (bare[0].isdigit() or len(bare) == 1)
     )
 
 
@@ -238,18 +190,18 @@ def _unwrapped(inner: str, depth: int) -> str | None:
     """What stands in the box or JSON in a block, else the block's text; None for a hedge."""
     inner = inner.strip()
     if ("boxed" in inner or "\\fbox" in inner) and len(inner) < 20_000:
-        boxes = _boxes(inner)
+        boxes = boxes_in(inner)
         if boxes:
             found = _settled(inner, boxes, "boxes", depth + 1) if depth < 3 else Found(inner)
             return None if len(found.spans) != 1 else found.spans[0]
     if inner[:1] in "{`":
-        value = _json(inner)
+        value = json_answer(inner)
         return inner if value is None else value
     return inner
 
 
 def _boxed(text: str, languages: str) -> Found:
-    boxes = _boxes(text)
+    boxes = boxes_in(text)
     if not boxes:
         return _stated(text, languages) or _alone(text)
     found = _settled(text, boxes, "boxes")
@@ -285,44 +237,14 @@ def _stated(text: str, languages: str) -> Found | None:
         if span not in spans:
             spans.append(span)
     if len(spans) == 1:
-        value = _json(spans[0]) if spans[0][:1] in "{`" else None
+        value = json_answer(spans[0]) if spans[0][:1] in "{`" else None
         return Found(value or spans[0] or None, (value or spans[0],), "words")
     return Found(text[kept[-1][1] : kept[0][2]].strip(), tuple(spans), "words")
 
 
 def _alone(text: str) -> Found:
     text = text.strip()
-    value = _json(text) if text[:1] in "{`" else None
+    value = json_answer(text) if text[:1] in "{`" else None
     if value is not None:
         return Found(value, (value,), "json")
     return Found(text or None, (text,) if text else ())
-
-
-_FENCE = re.compile(r"```[A-Za-z]*\s*\n?(.*?)\n?\s*```", re.S)
-
-
-def _json(text: str) -> str | None:
-    """The answer in a JSON object, fenced or not, that holds one answer and no other; else None."""
-    fence = _FENCE.fullmatch(text)
-    body = (fence.group(1) if fence else text).strip()
-    if not (body.startswith("{") and body.endswith("}")) or len(body) > 20_000:
-        return None
-    try:
-        pairs = json.loads(body, object_pairs_hook=list)
-    except (ValueError, RecursionError):
-        return None
-    names = [str(pair[0]).strip().casefold() for pair in pairs]
-    answers = [value for name, (_, value) in zip(names, pairs, strict=True) if name in _KEYS]
-    if len(answers) != 1 or any(name not in _KEYS + _BESIDE for name in names):
-        return None
-    return _spelled(answers[0])
-
-
-def _spelled(value: object) -> str | None:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str | int | float):
-        return str(value)
-    if isinstance(value, list) and value and all(isinstance(v, str | int | float) for v in value):
-        return ", ".join(str(v) for v in value)
-    return None

@@ -7,18 +7,22 @@ import time
 from collections.abc import Sequence
 from functools import lru_cache
 
-from vlt.grade.choices import Choice, choices_in, same_letters, several, texts_of
+from vlt.grade.choices import Choice
 from vlt.grade.clean import MAX_LENGTH, clean, fold
 from vlt.grade.commit import YEAR, committed
 from vlt.grade.extract import Found, extract, find
 from vlt.grade.judge import Judge, Outcome, Symbolic
+from vlt.grade.letters import choices_in, same_letters, several, texts_of
 from vlt.grade.tokens import Tree
 from vlt.grade.verdict import STRICT, Grade, Options
 
 _PERCENT = re.compile(r"percent|per cent|%", re.I)
 _LETTER = re.compile(r"[(\[]?[A-Z][)\]]?\.?")
 _LABELLED = re.compile(r"(?:\([A-J]\)|[A-J][.)])\s*\S.*", re.S)
-_SOURCE = re.compile(r"\b(?:print|len|sum|range)\(|^\s*(?:def|import|return|class) \w|^\s*from \w+ import|\blambda\b", re.M)
+_SOURCE = re.compile(
+    r"\b(?:print|len|sum|range)\(|^\s*(?:def|import|return|class) \w|^\s*from \w+ import|\blambda\b",
+    re.M,
+)
 
 
 def in_worker(options: Options) -> Symbolic:

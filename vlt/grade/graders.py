@@ -26,7 +26,8 @@ from vlt.plugins import Plugin, blame, entry_points, is_path, of_function, resol
 
 GRADERS = ("vlt", "paper", "math-verify")
 Grader = str | Options | Callable[..., Any]
-"""A grader as it is named: one of GRADERS, vlt:KEY=VALUE, file.py:name, module:name, an entry point of vlt.graders; in
+"""A grader as it is named: one of GRADERS, vlt:KEY=VALUE, file.py:name, module:name, an entry point of
+vlt.graders; in
 Python a function, too."""
 VERDICTS = get_args(Verdict)
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Literal
 
 from vlt.grade.expression import parse
-from vlt.grade.quantity import SERIES, range_of
+from vlt.grade.spans import SERIES, range_of
 
 Kind = Literal["bracket", "set", "list", "union", "matrix", "ratio", "range"]
 

@@ -18,18 +18,24 @@ _HEDGES = frozenset(
     "dozen couple pair trio score gross lakh crore myriad ten one half halve quarter third hundredth "
     "factorial factorials root mille bp squared cubed mod modulo base prime percentage permille ish odd "
     "cannot can't could can be been being will would should might must may not no never none wrong incorrect "
-    "right correct false true impossible possible invalid else otherwise unless then still so because since when "
+    "right correct false true impossible possible invalid else otherwise unless then still so "
+    "because since when "
     "where which while that this these those it its they he she we you i who what why how rather instead "
     "actually wait sorry with without as given vs versus also too even only answer option "
-    "oder ou und et nicht kein no non pas twice thrice double triple unless except excluding near beside like "
+    "oder ou und et nicht kein no non pas twice thrice double triple unless except excluding "
+    "near beside like "
     "hepatitis vitamin after before over opposite maybe perhaps possibly both all any "
     "wan yi qianwan million billion trillion".split()
 )
 _ORDINAL = re.compile(r"(?:\w*(?:th|ths|nds|rds)|thousands?|\w+-fold|\w+fold)")
-_CHANGING = re.compile(r"\bbasis points?\b|\bper (?:mille|thousand|hundred)\b|\bin (?:base|binary|hex)")
+_CHANGING = re.compile(
+    r"\bbasis points?\b|\bper (?:mille|thousand|hundred)\b|\bin (?:base|binary|hex)"
+)
 _NO_ORDINAL = frozenset("month months tooth teeth cloth cloths mouth mouths moth moths path paths bath baths "
-                        "smith smiths length lengths width widths depth depths earth sloth sloths birth births "
-                        "death deaths youth youths booth booths myth myths growth strength strengths north south "
+                        "smith smiths length lengths width widths depth depths earth sloth "
+                        "sloths birth births "
+                        "death deaths youth youths booth booths myth myths growth strength "
+                        "strengths north south "
                         "both with health wealth truth truths labyrinth plinth plinths".split())  # fmt: skip
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _FILLER = frozenset("of the a an in total altogether".split())

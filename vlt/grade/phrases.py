@@ -54,7 +54,8 @@ LANGUAGES = tuple(PHRASES)
 
 # What makes "the ... answer is" a statement about another answer.
 _OTHER = re.compile(
-    r"\b(?:wrong|incorrect|previous|earlier|old|former|twice|double|triple|half|not|no(?!,| wait)|never|another|other|"
+    r"\b(?:wrong|incorrect|previous|earlier|old|former|twice|double|triple|half|not|no(?!,| wait)|"
+    r"never|another|other|"
     r"possible|alternative|tempting|first|second|initial|original|than|if|unless|whether|suppose|"
     r"assum\w+|user'?s?|students?'?s?|their|his|her|could|might|may|isn't|opposite|every|each)\b"
     r"|错误|原来|之前|错的",
@@ -62,7 +63,8 @@ _OTHER = re.compile(
 )
 _LABEL = re.compile(r"\W*(?:(?:so|the|my|our|final|correct|is|thus|therefore|that),?\s*)*\W*", re.I)
 _JOINT = re.compile(
-    r"[,;.]?\s*(?:\b(?:so|and|then|thus|hence|therefore|but|or)\b,?\s*)?(?:\b(?:the|my|our|final|correct)\s+)*\Z", re.I
+    r"[,;.]?\s*(?:\b(?:so|and|then|thus|hence|therefore|but|or)\b,?\s*)?(?:\b(?:the|my|our|final|correct)\s+)*\Z",
+    re.I,
 )
 _CLAUSE = re.compile(r"[.!?。！？\n;；]")
 _LEAD = re.compile(r"[\s:：]*(?:[*_`]{1,3}(?=\s))?\s*")
@@ -95,7 +97,9 @@ def announced(text: str, languages: str = "all") -> list[tuple[int, int, int]]:
     found: list[tuple[int, int, int]] = []
     if text.isascii() and not any(word in text for word in _HINTS):
         return found
-    for match in list(_pattern(languages).finditer(text, max(0, len(text) - MAX_TEXT)))[-MAX_PHRASES:]:
+    for match in list(_pattern(languages).finditer(text, max(0, len(text) - MAX_TEXT)))[
+        -MAX_PHRASES:
+    ]:
         if _OTHER.search(_clause_before(text, match.start())):
             continue
         start = match.end() + (_LEAD.match(text, match.end()) or match).end() - match.end()
@@ -104,7 +108,10 @@ def announced(text: str, languages: str = "all") -> list[tuple[int, int, int]]:
             found.pop()
         elif found and match.start() < found[-1][2]:  # "C is right, so the answer is C"
             joint = _JOINT.search(text, found[-1][1], match.start())
-            found[-1] = (*found[-1][:2], joint.start() if joint else match.start())  # "Final answer: the answer is 5"
+            found[-1] = (
+                *found[-1][:2],
+                joint.start() if joint else match.start(),
+            )  # "Final answer: the answer is 5"
         found.append((match.start(), start, end))
     telling = [place for place in found if not _VAGUE.match(text, place[1])]
     return telling or found[-1:]
@@ -147,7 +154,9 @@ _NEXT_LINE = re.compile(r"(\s*\n)[ \t]*([^\n]{1,120})")
 _FORMULA = re.compile(r"[-+$(\[{\\\w*. ,/^}\])=<>|%°:`~]*")
 
 
-_CONDITION = re.compile(r"\s(?:because|since|as|which|where|when|while|if|given|with)\b|，?因为", re.I)
+_CONDITION = re.compile(
+    r"\s(?:because|since|as|which|where|when|while|if|given|with)\b|，?因为", re.I
+)
 
 
 def _bare(line: str, apart: bool) -> bool:
@@ -156,10 +165,16 @@ def _bare(line: str, apart: bool) -> bool:
     words = re.findall(r"(?<!\\)\b[^\W\d_]{2,}", line)
     if len(words) > 2 or line.rstrip().endswith(":") or re.match(r"\s*(?:[#<]|-+\s*(?!\d))", line):
         return False
-    if not apart and re.match(r"\W*(?:[\d\\]|[A-Za-z] ?=)", line) and not re.match(r"\W*\d{1,2}[.)]\s", line):
+    if (
+        not apart
+        and re.match(r"\W*(?:[\d\\]|[A-Za-z] ?=)", line)
+        and not re.match(r"\W*\d{1,2}[.)]\s", line)
+    ):
         return "=" not in line or line.lstrip()[:1].isalpha()
     if re.search(r"[\d\\]|^\W*[A-Za-z]\b", line):
         return _FORMULA.fullmatch(line) is not None
-    return not apart and bool(words) and not re.match(r"\W*(?:explanation|reason|note|because)", line, re.I)
-
-
+    return (
+        not apart
+        and bool(words)
+        and not re.match(r"\W*(?:explanation|reason|note|because)", line, re.I)
+    )

@@ -124,7 +124,11 @@ class _Value:
         if kind == "root":
             degree = self._of(tree[1], at)
             value = self._of(tree[2], at)
-            return _real_root(value, 1, int(degree)) if degree == int(degree) else value**(1 / degree)
+            return (
+                _real_root(value, 1, int(degree))
+                if degree == int(degree)
+                else value ** (1 / degree)
+            )
         if kind != "f":
             raise KeyError(kind)
         return self._function(tree[1], [self._of(part, at) for part in tree[2]], at)

@@ -16,11 +16,13 @@ from vlt.grade.expression import parse
 from vlt.grade.literals import SCALES, literal, number_words, plain_number
 from vlt.grade.nouns import noun_of
 from vlt.grade.numeric import variables
-from vlt.grade.tokens import GREEK, Tree
-from vlt.grade.units import DEGREE, LETTERS, Unit, unit_of
+from vlt.grade.spans import no_number
+from vlt.grade.tokens import Tree
+from vlt.grade.units import LETTERS, Unit, unit_of
 
 _SCALE = re.compile(
-    r" ?(thousand|million|billion|trillion|hundred|qianwan|wan|yi)s?\b|(?<=\d) ?([kKMB]|[bm]n|mil)\b", re.I
+    r" ?(thousand|million|billion|trillion|hundred|qianwan|wan|yi)s?\b|(?<=\d) ?([kKMB]|[bm]n|mil)\b",
+    re.I,
 )
 _CURRENCIES = {
     "¤": "USD", "$": "USD", "us¤": "USD", "u.s. ¤": "USD", "usd": "USD", "dollar": "USD",
@@ -74,59 +76,10 @@ class Quantity:
         return self.tree if self.tree is not None else ("n", self.value)
 
 
-_RANGE = re.compile(
-    r"(?:(from|between) )?([¤€£¥]?)(\d[\d,]*(?:\.\d+)?)(%|°| ?[A-Za-z]{2,12}(?:/[a-z]{1,5})?)??"
-    r" ?(-{1,2}|~|∼|…|\bto\b|\band\b) ?[¤€£¥]?(\d[\d,]*(?:\.\d+)?)( ?%|°| ?[^\W\d_]{2,12}(?:/[a-z]{1,5})?)?",
-    re.I,
-)
-_TWO = re.compile(r".*[\d}%] \([^()A-Za-z]*(?:\\[a-z]+[^()A-Za-z]*)?\)", re.S)  # 12 (13) is no product
-SERIES = re.compile(r"(?:\((?:\d|[A-J]|[ivx]+|[IVX]+)\)){2,}")
-_DATE = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})|(\d{4})([/.-])(\d{1,2})\6(\d{1,2})")
-
-
-@lru_cache(maxsize=8192)
-def range_of(text: str) -> tuple[str, str, bool] | None:
-    """(low, high, written with "to"?) of 40-50, "from 40 to 50" and "between 40 and 50", or None.
-
-    What falls ("50-40") is a difference. Units stand at both ends where the last one has one.
-    """
-    match = _RANGE.fullmatch(text) if len(text) <= 80 else None
-    if match is None:
-        return None
-    lead, money, low, unit, sign, high, last = match.groups()
-    sign = sign.casefold()
-    between = (lead or "").casefold() == "between"
-    if (sign == "and") != between or (lead and not between and sign != "to"):
-        return None
-    a, b = (Fraction(side.replace(",", "")) for side in (low, high))
-    if a >= b and sign != "to":
-        return None
-    unit, last = (unit or last or "").strip(), (last or unit or "").strip()
-    return f"{money}{low} {unit}".strip(), f"{money}{high} {last}".strip(), sign == "to" and not lead
-
-
-@lru_cache(maxsize=8192)
-def date_of(text: str) -> tuple[int, ...] | None:
-    """The numbers of 3/5/2021 and 2021-03-05 in the order in which they stand, or None."""
-    match = _DATE.fullmatch(text)
-    return tuple(int(n) for n in match.groups() if n and n.isdigit()) if match else None
-
-
-def _no_number(text: str) -> bool:
-    """Whether a text that could be computed is a date or a range."""
-    if text[-1] == ")" and _TWO.fullmatch(text):
-        return True
-    if "\n" in text or (text[0] == "(" and SERIES.fullmatch(text)):
-        return True
-    return (
-        ("-" in text[1:] or "~" in text or "∼" in text) and range_of(text) is not None
-    ) or (text[-1:].isdigit() and date_of(text) is not None)
-
-
 @lru_cache(maxsize=8192)
 def quantity_of(text: str) -> Quantity | None:
     """The quantity that a cleaned text is, or None. Bounded by the length of the text."""
-    if not text or len(text) > 400 or _no_number(text):
+    if not text or len(text) > 400 or no_number(text):
         return None
     about = False
     match = _ABOUT.match(text)
@@ -290,56 +243,3 @@ def _expression(text: str, sign: int, currency: str | None) -> Quantity | None:
     value = rational(tree)
     places = None
     return Quantity(value, None if value is not None else tree, places, False, unit, currency)
-
-
-_TERM_UNIT = re.compile(r"(?<=\d) ?([^\W\d_]{2,20}(?:\^\{?\d\}?)?(?:/[^\W\d_]{2,20})?)|(?<=\d) ([mgshLNJWVAK]\b(?:\^\{?\d\}?)?)")
-
-
-def computed(text: str) -> Quantity | None:
-    """The number of a sum or product whose terms have units: 5 cm + 7 cm, $0.61 + $0.29."""
-    if len(text) > 200:
-        return None
-    bare = re.sub(r"[¤€£¥₹%°]", "", _TERM_UNIT.sub("", text))
-    return quantity_of(bare) if bare != text and re.search(r"\d ?[-+*/] ?\d", bare) else None
-
-
-_PART = re.compile(r"(?:,|\band\b|,? and\b)?\s*(\d+(?:\.\d+)?) ?([A-Za-z'\"°]+\.?)\s*")
-_ARC = {name: frozenset({("min", 1)}) for name in "' minute minutes min".split()} | {
-    name: frozenset({("s", 1)}) for name in "'' \" second seconds sec s".split()
-}  # minutes and seconds of arc, after degrees
-
-
-@lru_cache(maxsize=8192)
-def compound_of(text: str) -> tuple[Quantity, ...] | None:
-    """The parts of "5 ft 3 in" or "2 hours and 30 minutes", or None for fewer than two."""
-    if len(text) > 100:
-        return None
-    parts = []
-    at = 0
-    while at < len(text):
-        match = _PART.match(text, at)
-        unit = unit_of(match.group(2)) if match else None
-        if match is None or unit is None:
-            return None
-        if parts and parts[0].unit == DEGREE:
-            unit = _ARC.get(match.group(2), unit)
-        parts.append(Quantity(Fraction(match.group(1)), None, None, False, unit))
-        at = match.end()
-    return tuple(parts) if len(parts) > 1 and len({part.unit for part in parts}) > 1 else None
-
-
-_MATHS = re.compile(
-    r"[\d\\^π∞√]|^[A-Za-z]$|[A-Za-z] ?[-+*/|] ?[A-Za-z]|\||^[-+]?(?:pi|inf|infinity)$"
-    r"|\b(?:sin|cos|tan|log|ln|exp|floor|ceil|gcd|lcm|max|min|abs|mod)\b[ (]"
-)
-
-
-def is_maths(text: str, number: Quantity) -> bool:
-    """Whether a text is to be compared as a number or formula, not as the letters it is made of."""
-    return number.value is not None or text in GREEK or bool(_MATHS.search(text))
-
-
-def all_maths(items: tuple[str, ...]) -> bool:
-    """Whether every part of a collection is a number or formula."""
-    numbers = [quantity_of(item) for item in items]
-    return all(n is not None and is_maths(text, n) for text, n in zip(items, numbers, strict=True))

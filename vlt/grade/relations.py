@@ -26,7 +26,11 @@ _NAME = re.compile(
 )
 _JOINED = re.compile(r"\b(?:or|and)\b", re.I)
 _THOUSANDS = re.compile(r"\d,\d{3}(?!\d)")
-_HEDGED_NAME = re.compile(r"\b(?:wrong|incorrect|false|is|are|was|when|where|as|else|with|because|since|the answer|twice|not|or|and|if|unless|maybe|either|than|no)\b|或|和", re.I)
+_HEDGED_NAME = re.compile(
+    r"\b(?:wrong|incorrect|false|is|are|was|when|where|as|else|with|because|since"
+    r"|the answer|twice|not|or|and|if|unless|maybe|either|than|no)\b|或|和",
+    re.I,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,9 @@ def _split(text: str) -> tuple[list[str], list[str]]:
 
 
 _POINT = re.compile(
-    r"(?:the )?(?:(?:points?|vertex|vector|coordinates?)\b ?)?([A-Z]'?(?:_\{?\d\}?)?)? ?(\([^()]*(?:\([^()]*\)[^()]*)*,.*\))", re.I
+    r"(?:the )?(?:(?:points?|vertex|vector|coordinates?)\b ?)?([A-Z]'?(?:_\{?\d\}?)?)?"
+    r" ?(\([^()]*(?:\([^()]*\)[^()]*)*,.*\))",
+    re.I,
 )
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple
 
 Verdict = Literal["correct", "wrong", "unjudged"]
+Outcome = tuple[bool | None, str]
+"""Equal or not (None: not found in time), and which rule said so."""
 
 
 class Grade(NamedTuple):
@@ -61,7 +63,11 @@ class Options:
                 )
         for name in ("relative_tolerance", "deadline"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not 0 <= value < 1e6
+            ):
                 raise ValueError(f"{name}={value!r} should be a number from 0 on")
         unknown = {*re.split(r"[,+]", self.languages)} - {"all", *LANGUAGES}
         if unknown:
