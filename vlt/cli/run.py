@@ -72,7 +72,9 @@ def demo(
     """Run the miniature: two rounds of the whole loop, for real, on two CPU cores in minutes."""
     from vlt.runs.recipe import load_recipe
 
-    say("vlt demo: tiny models that come with vlt, every stage for real; ctrl-C and go on at will")
+    say(
+        "vlt demo: tiny models that come with vlt, every stage for real; stop it with ctrl-C, and run it again to go on"
+    )
     done = _carry_out(
         load_recipe("miniature", parse_settings(settings or [])), directory, None, None, None
     )
@@ -169,7 +171,7 @@ def _print_result(done: Run, as_json: bool) -> None:
     if heldout:
         print(f"\nAccuracy on {heldout.manifest.rows:,} held-out items, with 95 % intervals.")
     if base["base"]:
-        print(f"The base model, asked in the same way: {percent(base['base'])}.")
+        print(f"The base model, asked the same way: {percent(base['base'])}.")
     if base["direct"]:
         print(f"The base model, asked for the answer alone: {percent(base['direct'])}.")
     if done.stopped:
