@@ -17,7 +17,7 @@ from vlt.datagen.hub.dropped import dropped_path
 from vlt.datagen.hub.markdown import bars, markdown_table, parameter_leaves
 from vlt.images.store import ImageStore
 from vlt.plural import plural
-from vlt.workspace.lineage import parent_of
+from vlt.workspace.lineage import made_from
 from vlt.workspace.store import Dataset, Store
 
 COLUMNS = {
@@ -68,8 +68,8 @@ def dataset_card(
     from huggingface_hub import DatasetCard, DatasetCardData
 
     m = dataset.manifest
-    ancestors = lineage(store, dataset)
-    stages = [*reversed(ancestors), dataset]
+    ancestors = made_from(store, dataset)
+    stages = [*ancestors, dataset]
     card = DatasetCard.from_template(
         DatasetCardData(**card_metadata(dataset, images, split, others, license)),
         template_path=str(TEMPLATE),
@@ -111,20 +111,6 @@ def dataset_card(
         ),
     )
     return f"{card.content}\n"
-
-
-def lineage(store: Store, dataset: Dataset) -> list[Dataset]:
-    """What the version was made from, each once, the nearest first; those deleted are left out."""
-    met: dict[str, Dataset] = {}
-    waiting = [dataset]
-    while waiting:
-        child = waiting.pop(0)
-        for parent in child.manifest.parents:
-            version = None if parent.ref in met else parent_of(store, child, parent)
-            if version:
-                met[parent.ref] = version
-                waiting.append(version)
-    return list(met.values())
 
 
 def _sources(stages: Sequence[Dataset]) -> list[list[str]]:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vlt.datagen.hub.card import lineage
 from vlt.datagen.hub.markdown import markdown_table, parameter_leaves
 from vlt.workspace.digest import model_digest
+from vlt.workspace.lineage import made_from
 from vlt.workspace.store import Dataset, Store
 
 TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
@@ -47,7 +47,7 @@ def model_card(
 
 def _training(store: Store, checkpoint: Dataset) -> dict[str, Any]:
     m = checkpoint.manifest
-    stages = [*reversed(lineage(store, checkpoint)), checkpoint]
+    stages = [*made_from(store, checkpoint), checkpoint]
     return {
         "ref": m.ref,
         "stage": m.stage,

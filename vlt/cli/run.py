@@ -52,7 +52,7 @@ def run(
     """
     from vlt.runs.recipe import load_recipe
 
-    loaded = load_recipe(recipe, parse_settings(settings or []))
+    loaded = load_recipe(recipe, parse_settings(settings or []), to_run=True)
     if dry_run:
         _print_plan(loaded, workspace, rounds, start, until, as_json)
         return
@@ -72,9 +72,8 @@ def demo(
     """Run the miniature: two rounds of the whole loop, for real, on two CPU cores in minutes."""
     from vlt.runs.recipe import load_recipe
 
-    say(
-        "vlt demo: tiny models that come with vlt, every stage for real; stop it with ctrl-C, and run it again to go on"
-    )
+    say("vlt demo: tiny models that come with vlt, every stage for real; ctrl-C stops it, and the")
+    say("same command goes on")
     done = _carry_out(
         load_recipe("miniature", parse_settings(settings or [])), directory, None, None, None
     )
