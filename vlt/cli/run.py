@@ -105,7 +105,8 @@ def demo(
     from vlt.runs.loop import plan
     from vlt.runs.recipe import load_recipe
 
-    say("vlt demo: tiny models that come with vlt, every stage for real; ctrl-C and go on at will")
+    say("vlt demo: tiny models that come with vlt, every stage for real; ctrl-C stops it, and the")
+    say("same command goes on")
     loaded = load_recipe("miniature", parse_settings(settings or []))
     done = _carry_out(loaded, directory, plan(loaded))
     _print_result(done, as_json)
@@ -218,7 +219,7 @@ def _print_result(done: Run, as_json: bool) -> None:
     if heldout:
         print(f"\nAccuracy on {heldout.manifest.rows:,} held-out items, with 95 % intervals.")
     if base["base"]:
-        print(f"The base model, asked in the same way: {percent(base['base'])}.")
+        print(f"The base model, asked the same way: {percent(base['base'])}.")
     if base["direct"]:
         print(f"The base model, asked for the answer alone: {percent(base['direct'])}.")
     if done.stopped:
