@@ -9,12 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from vlt.datagen.import_settings import Import
 from vlt.datagen.sources.check import sound_item
 from vlt.datagen.sources.gold import Counted, is_letter
 from vlt.datagen.sources.load import Loaded
 from vlt.datagen.sources.own import Numbered
 from vlt.datagen.sources.record import BadRow, Record, Row, Unreadable, raw_text
-from vlt.datagen.import_settings import Import
 from vlt.images.store import ImageStore, Inspected
 from vlt.workspace.schema import KINDS
 from vlt.workspace.writer import Writer

@@ -48,9 +48,7 @@ def import_(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", help="key=value of a source with a name, or of a function: n=500."
-        ),
+        typer.Option("--set", help="key=value of a source with a name, or of a function: n=500."),
     ] = None,
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
