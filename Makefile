@@ -8,7 +8,7 @@ DEMO   ?= vlt-demo
 JOBS   ?= 2
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: demo test browser test-vllm test-fast lint format install clean help
+.PHONY: demo test browser test-vllm test-newest test-fast lint format install clean help
 .PHONY: bench-loop bench-gen bench-grade bench-filters bench-train bench-import bench-push bench-view pictures
 
 help:           ## list the targets
@@ -27,6 +27,9 @@ browser: install        ## a Chromium for the tests of pages and the pictures, w
 test-vllm: install      ## generation with a real vLLM on the CPU; builds its environment once, in the user's cache
 	$(BIN)/python -m tests.real_vllm.environment
 	$(BIN)/python -m pytest tests/real_vllm
+
+test-newest: install    ## the loop with the newest libraries, without constraints.txt; builds an environment a week
+	$(BIN)/python -m tests.newest
 
 test-fast: install      ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"

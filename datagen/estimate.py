@@ -34,7 +34,7 @@ class Plan:
             "new_requests": self.requests,
             "expected": None,
         }
-        if tally.arrived:
+        if tally.arrived and not tally.uncounted:
             each = self.samples / tally.arrived
             prompt, completion = tally.prompt_tokens * each, tally.tokens * each
             found["expected"] = {
@@ -48,9 +48,10 @@ class Plan:
     def lines(self, price: Price | None) -> list[str]:
         """For people."""
         found = self.summary(price)
+        there = f"; {found['in_journal']:,} are in the journal" if found["in_journal"] else ""
         lines = [
             f"{found['new_samples']:,} of {found['samples']:,} samples would be asked for, in "
-            f"{found['new_requests']:,} requests; {found['in_journal']:,} are in the journal"
+            f"{found['new_requests']:,} requests{there}"
         ]
         if found["probed"]:
             lines.append(
@@ -65,6 +66,10 @@ class Plan:
                 f"expected: {expected['prompt_tokens']:,} prompt and "
                 f"{expected['completion_tokens']:,} completion tokens{cost}, at most "
                 f"{duration(expected['seconds'])} (the probe's speed)"
+            )
+        elif self.tally.uncounted:
+            lines.append(
+                "the server does not say what tokens they took, so no cost can be expected"
             )
         elif found["new_samples"]:
             lines.append("--probe 20 asks 20 rows and tells what the rest will take and cost")

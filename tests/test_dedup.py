@@ -106,6 +106,52 @@ def test_near_items_differ_in_wording_but_not_in_numbers_or_images(store: Store)
     assert loose.manifest.rows == 4
 
 
+SIDES = (
+    "In the drawing of the three boats and the two bridges above, which one has the {} sail of all that "
+    "can be seen between the left bridge and the right one, counted from the side of the river?"
+)
+
+
+@pytest.mark.parametrize(
+    ("golds", "choices", "rows"),
+    [
+        (("3", "5"), (), 2),
+        (("3", "3"), (), 1),
+        (("3", "3.0"), (), 1),
+        (("Three", "three "), (), 1),
+        (("0.5", "0.50"), (), 1),
+        (("0", "00.0"), (), 1),
+        (("-3", "3"), (), 2),
+        (("1e5", "100000"), (), 2),
+        (("A", "B"), (("red", "blue"), ("red", "blue")), 2),
+        (("A", "A"), (("red", "blue"), ("red", "blue")), 1),
+        (("A", "A"), (("red", "blue"), ("blue", "red")), 2),
+        (("A", "B"), (("red", "blue"), ("blue", "red")), 1),
+        (("blue", "B"), (("red", "blue"), ("red", "blue")), 1),
+        (("A", "B"), (), 2),
+    ],
+)
+def test_near_items_with_other_golds_are_kept_apart(
+    store: Store, golds: tuple[str, str], choices: tuple[tuple[str, ...], ...], rows: int
+) -> None:
+    asked = zip(("longest", "shortest"), golds, choices or ((), ()), strict=True)
+    items = [
+        item(SIDES.format(side), gold, choices=list(options), images=["a"])
+        for side, gold, options in asked
+    ]
+    near = {"near_dedup": {"threshold": 0.5}}
+    left = deduped(store, items, near)
+    assert left.manifest.rows == rows
+    samples = [sample("r", 0, of) for of in items]
+    kept, _ = make_filtered(
+        store, dataset(store, "samples", "sample", samples), chain=[near], name="apart"
+    )
+    assert kept.manifest.rows == rows
+    loose = {"near_dedup": {"threshold": 0.5, "answers": False}}
+    joined, _ = make_filtered(store, store.open("rows"), chain=[loose], name="joined")
+    assert joined.manifest.rows == 1
+
+
 @pytest.mark.parametrize("chain", [["dedup"], ["near_dedup"], [{"near_dedup": {"keep": "best"}}]])
 def test_dedup_done_twice_takes_nothing_more(store: Store, chain: list[Any]) -> None:
     rng = np.random.default_rng(0)

@@ -1,17 +1,21 @@
 """Take out near-duplicate items: nearly the same words about the same images.
 
 The unit is the item: its question and choices. The images must be the same ones, since a template's
-question about another picture is another item. How near is near: see near.py.
+question about another picture is another item; and so must the gold answers, since questions that differ
+in a word ("the longest side", "the shortest side") differ in what is asked. How near is near: see minhash.py.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from string import ascii_uppercase
 from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vlt.errors import UsageError
 from vlt.filters.duckdb_scratch import Scratch
@@ -27,11 +31,13 @@ from vlt.filters.duplicates.minhash import (
 )
 from vlt.filters.duplicates.near_images import same_pictures
 from vlt.filters.protocol import NEVER, Judgement, Once, with_found
+from vlt.filters.text import normalised
 from vlt.images.store import ImageStore
 from vlt.workspace.store import Dataset
 from vlt.workspace.workspace import Workspace
 
 IMAGES = ("same", "near")
+NUMBER = re.compile(r"([+-]?)0*(\d*)(?:\.(\d*?)0*)?")
 SKETCH = pa.struct(
     [
         ("bands", pa.list_(pa.uint32(), 21)),
@@ -81,7 +87,7 @@ class NearDedup:
     """Keeps one item of each cluster."""
 
     name: ClassVar[str] = "near_dedup"
-    columns: ClassVar[tuple[str, ...]] = ("id", "question", "choices", "images")
+    columns: ClassVar[tuple[str, ...]] = ("id", "question", "choices", "answer", "images")
     of_items: ClassVar[bool] = True
 
     threshold: float = 0.8
@@ -90,6 +96,8 @@ class NearDedup:
     """The item that stays: first, shortest or best (see dedup.py)."""
     numbers: bool = True
     """Whether items whose digits differ are never duplicates."""
+    answers: bool = True
+    """Whether items whose gold answers differ are never duplicates."""
     images: str = "same"
     """same, or near: also copies of an image, rescaled or encoded again (see near_images.py)."""
     pictures: Once[Mapping[str, str] | None] = field(
@@ -126,14 +134,19 @@ class NearDedup:
         return with_found(self, common=common, pictures=Once(pictures))
 
     def view(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        """id, key of the images, sketch of the text, and what `keep` needs."""
+        """id, key of the images and of the gold, sketch of the text, and what `keep` needs."""
         texts = joined(rows, ("question", "choices"))
         columns = {
             "id": rows.column("id"),
-            "images": hashed(self._images(rows))[0],
+            "apart": hashed(self._apart(rows))[0],
             "sketch": as_column(sketched(texts, self.common())),
         }
         return pa.RecordBatch.from_pydict({**columns, **keep_columns(rows, self.keep)})
+
+    def _apart(self, rows: pa.RecordBatch) -> pa.Array:
+        """[n] what must be the same beside the text."""
+        images = self._images(rows)
+        return pc.binary_join_element_wise(images, golds(rows), "\x1d") if self.answers else images
 
     def _images(self, rows: pa.RecordBatch) -> pa.Array:
         names = joined(rows, ("images",))
@@ -147,11 +160,39 @@ class NearDedup:
         label = near_clusters(
             from_column(view["sketch"]),
             self.threshold,
-            apart=view["images"].to_numpy(),
+            apart=view["apart"].to_numpy(),
             numbers=self.numbers,
         )
-        rows = view.drop_columns(["sketch", "images"]).append_column("first", pa.array(label))
+        rows = view.drop_columns(["sketch", "apart"]).append_column("first", pa.array(label))
         return kept_items(rows, self.keep, "near-duplicate", scratch)
+
+
+def golds(rows: pa.RecordBatch) -> pa.Array:
+    """[n] the gold answers, alike where they are written differently: the text of the choice that a
+    letter names, in lower case, numbers in one form; nothing where there is none."""
+    answers = rows.column("answer")
+    choices = rows.column("choices")
+    sizes = pc.fill_null(pc.list_value_length(choices), 0).to_numpy(zero_copy_only=False)
+    starts = np.cumsum(sizes) - sizes
+    place = pc.index_in(
+        pc.utf8_trim_whitespace(answers), pa.array(list(ascii_uppercase))
+    ).fill_null(-1)
+    place = place.to_numpy(zero_copy_only=False)
+    # Where a letter names no choice, null: the answer stays.
+    named = np.where((place >= 0) & (place < sizes), starts + place, -1)
+    texts = choices.flatten().take(pa.array(named, mask=named < 0))
+    plain = normalised(pc.coalesce(texts, answers)).dictionary_encode()
+    each = pa.array([_number(text) for text in plain.dictionary.to_pylist()], pa.string())
+    return each.take(plain.indices)
+
+
+def _number(text: str) -> str:
+    """A number without what says nothing (12.0, +12 and 12 are one); other texts as they are."""
+    found = NUMBER.fullmatch(text)
+    if not found or not any(letter.isdigit() for letter in text):
+        return text
+    sign, whole, part = found.groups()
+    return f"{sign.strip('+')}{whole or '0'}{'.' if part else ''}{part or ''}"
 
 
 def images_of(datasets: Sequence[Dataset]) -> list[str]:

@@ -6,12 +6,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from vlt.errors import UsageError, UserError
+from vlt.fields import Option
 from vlt.filters.protocol import NEVER, Judgement, Once, with_found
 from vlt.images.store import ImageStore
 from vlt.prompts import Prompt, render
@@ -30,9 +31,10 @@ class MaxTokens:
     columns: ClassVar[tuple[str, ...]] = READS
     threads: ClassVar[bool] = False
 
-    tokens: int
-    model: str = ""
-    """Directory or name of the model that will be trained."""
+    tokens: Annotated[int, Option("--max-tokens", metavar="N")]
+    """Most tokens of prompt, images and response, by --model."""
+    model: Annotated[str, Option("--model", metavar="M")] = ""
+    """With --max-tokens: directory or name of the model that will be trained."""
     prompt: str = "{question}"
     """The user's text in training; slots as in vlt/prompts.py."""
     max_pixels: int | None = None

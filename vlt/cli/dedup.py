@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vlt.cli.filter import ledger, print_ledger
-from vlt.cli.options import WORKSPACE, Json, Workspace, open_store
+from vlt.cli.options import WORKSPACE, Json, Workspace, complete_datasets, open_store
 from vlt.cli.output import describe, exit_code, print_json, print_table
 from vlt.errors import UsageError
 
@@ -22,7 +22,9 @@ Memory = Annotated[str, typer.Option(help="DuckDB's memory; it spills beyond.")]
 
 
 def dedup(
-    data: Annotated[str, typer.Argument(metavar="DATASET|FILE.parquet")],
+    data: Annotated[
+        str, typer.Argument(metavar="DATASET|FILE.parquet", autocompletion=complete_datasets)
+    ],
     near: Annotated[
         bool, typer.Option("--near", help="Nearly the same words, too (MinHash, verified).")
     ] = False,
@@ -87,7 +89,7 @@ def dedup(
 
 
 def decontaminate(
-    data: Annotated[str, typer.Argument(metavar="DATASET")],
+    data: Annotated[str, typer.Argument(metavar="DATASET", autocompletion=complete_datasets)],
     against: Annotated[
         list[str],
         typer.Option(

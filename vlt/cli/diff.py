@@ -8,10 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from vlt.cli.options import WORKSPACE, Json, Workspace, open_store
+from vlt.cli.options import WORKSPACE, Json, Workspace, complete_datasets, open_store
 from vlt.cli.output import plain, print_json, print_table
 
-Version = Annotated[str, typer.Argument(help="name, name@v3 or name@r2.")]
+Version = Annotated[
+    str, typer.Argument(help="name, name@v3 or name@r2.", autocompletion=complete_datasets)
+]
 
 
 def diff(

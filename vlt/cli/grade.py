@@ -17,6 +17,7 @@ import typer
 from vlt.cli.options import WORKSPACE, Json, Limit, Workspace, open_store, parse_settings
 from vlt.cli.output import print_json, print_table, say
 from vlt.errors import UsageError
+from vlt.user_files import read_text
 
 if TYPE_CHECKING:
     from vlt.grade import Grade, Options
@@ -42,7 +43,7 @@ def grade(
     ],
     grader: Annotated[
         list[str] | None,
-        typer.Option(help="vlt, paper or math-verify; given twice, they are compared."),
+        typer.Option(help="vlt, paper, math-verify, or your own: file.py:name; two are compared."),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -56,14 +57,12 @@ def grade(
     as_json: Json = False,
 ) -> None:
     """Count verdicts, and show where two graders disagree."""
-    from vlt.grade import GRADERS, grade_many
+    from vlt.grade import grade_many
+    from vlt.grade.graders import find_grader
 
     names = list(dict.fromkeys(grader or ["vlt"]))
     for name in names:
-        if name not in GRADERS:
-            raise UsageError(
-                f"{name!r} is not a grader; write {', '.join(GRADERS[:-1])} or {GRADERS[-1]}"
-            )
+        find_grader(name)
     options = _options(settings or [])
     rows = read_rows(responses, workspace)[:limit]
     graded: dict[str, list[Grade]] = {}
@@ -108,12 +107,8 @@ def read_rows(source: str, workspace: Path) -> list[dict[str, Any]]:
 
 
 def _from_file(path: Path) -> list[dict[str, Any]]:
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise UsageError(f"{str(path)!r} cannot be read: {error.strerror}") from None
     rows = []
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -124,6 +119,10 @@ def _from_file(path: Path) -> list[dict[str, Any]]:
             raise UsageError(f"line {number} of {str(path)!r} is not a JSON object")
         row = {name: _first(found, name) for name in ALIASES}
         for name in ("response", "answer"):
+            if row[name] is None and any(key in found for key in (name, *ALIASES[name])):
+                if name == "answer":
+                    raise UsageError(f"line {number} of {str(path)!r} has null for its {name!r}")
+                row[name] = ""  # a model that said nothing is wrong
             if row[name] is None:
                 raise UsageError(
                     f"line {number} of {str(path)!r} has no {name!r}; it has {', '.join(found)}"

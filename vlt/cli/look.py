@@ -12,11 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from vlt.cli.options import WORKSPACE, Json, Workspace, open_store
+from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Workspace, open_store
 from vlt.cli.output import plain, print_json, print_table, say
 from vlt.errors import UsageError
-
-Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="name, name@v3 or name@r2.")]
 
 INDENT = 19
 """Where the values of `vlt show` begin."""
@@ -46,7 +44,7 @@ def ls(workspace: Workspace = WORKSPACE, as_json: Json = False) -> None:
 
 
 def show(
-    dataset: Dataset,
+    dataset: DatasetArgument,
     n: Annotated[int, typer.Option("-n", min=0, help="How many rows.")] = 5,
     where: Annotated[
         str | None, typer.Option(metavar="SQL", help="Only rows for which this condition holds.")
@@ -119,7 +117,7 @@ class _Images:
             if self.store is None:
                 from vlt.images.store import ImageStore
 
-                self.store = self.stack.enter_context(ImageStore(self.root))
+                self.store = self.stack.enter_context(ImageStore(self.root, read_only=True))
             head = f"{'images' if number == 0 else '':>17}  {plain(sha256)[:12]}"
             try:
                 info = self.store.info(sha256)
@@ -134,7 +132,7 @@ class _Images:
 
 
 def log(
-    dataset: Dataset,
+    dataset: DatasetArgument,
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
     mermaid: Annotated[bool, typer.Option("--mermaid", help="As a Mermaid flowchart.")] = False,

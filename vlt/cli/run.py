@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vlt.cli.asking import clear, open_workspace
-from vlt.cli.options import WORKSPACE, Json, Workspace, parse_settings
+from vlt.cli.options import WORKSPACE, Json, Workspace, or_before_command, parse_settings
 from vlt.cli.output import SOME_ROWS_FAILED, describe, percent, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def run(
     """
     from vlt.runs.recipe import load_recipe
 
-    loaded = load_recipe(recipe, parse_settings(settings or []))
+    loaded = load_recipe(recipe, parse_settings(settings or []), to_run=True)
     if dry_run:
         _print_plan(loaded, workspace, rounds, start, until, as_json)
         return
@@ -63,9 +63,9 @@ def run(
 
 
 def demo(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Its workspace.")] = Path(
-        "vlt-demo"
-    ),
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Its workspace.", callback=or_before_command)
+    ] = Path("vlt-demo"),
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:

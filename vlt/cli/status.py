@@ -12,7 +12,7 @@ from vlt.cli.output import plain, print_json, print_table
 from vlt.workspace.progress import duration
 
 SILENT = 60
-"""Seconds without a beat after which that is told: a model is loading, or a server hangs."""
+"""Seconds without a sign after which that is told: a model is loading, or a server hangs."""
 
 
 def status(

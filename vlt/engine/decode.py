@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from vlt.request import Sampling
 
@@ -23,8 +23,8 @@ GROW = 64
 """Tokens by which a cache grows at a time."""
 CHECK_EVERY = 16
 """Tokens between two looks for stop texts."""
-AFTER_PREFILL = ("past_key_values", "token_type_ids", "mm_token_type_ids")
-"""What the passes after the first need of what `generate` has prepared."""
+AFTER_PREFILL = ("token_type_ids", "mm_token_type_ids")
+"""What the passes after the first need of what `generate` has prepared, beside the cache."""
 
 
 class Decoder:
@@ -56,7 +56,8 @@ class Decoder:
         for name in ("logits_processor", "stopping_criteria", "generation_config", "synced_gpus"):
             kwargs.pop(name, None)
         device = input_ids.device
-        cache = kwargs["past_key_values"]
+        # transformers 5.24 renamed the argument: past_key_values before, cache since.
+        held, cache = next((k, v) for k, v in kwargs.items() if isinstance(v, Cache))
         in_place(cache)
         first = model.prepare_inputs_for_generation(input_ids, is_first_iteration=True, **kwargs)
         logits = model(**first, return_dict=True).logits[:, -1]
@@ -64,8 +65,8 @@ class Decoder:
         repeats = torch.tensor(self.counts, device=device)
         prompts = torch.repeat_interleave(torch.arange(len(self.counts), device=device), repeats)
         if len(prompts) > len(self.counts):
-            cache.batch_select_indices(prompts)
-        state = {k: v for k, v in kwargs.items() if k in AFTER_PREFILL}
+            select_rows(cache, prompts)
+        state = {k: v for k, v in kwargs.items() if k in (held, *AFTER_PREFILL)}
         for name in ("token_type_ids", "mm_token_type_ids"):
             if name in state:  # what is written is text
                 state[name] = state[name][prompts, -1:] * 0
@@ -100,8 +101,8 @@ class Decoder:
             if alive < LEAVE * len(rows):
                 stay = (~done).nonzero().squeeze(1)
                 rows, token, done, mask = rows[stay], token[stay], done[stay], mask[stay]
-                cache.batch_select_indices(stay)
-                state = {k: v if k == "past_key_values" else v[stay] for k, v in state.items()}
+                select_rows(cache, stay)
+                state = {k: v if k == held else v[stay] for k, v in state.items()}
                 positions = None if positions is None else positions[..., stay, :]
             if positions is not None:
                 positions = positions + 1
@@ -187,6 +188,21 @@ def in_place(cache: Any) -> None:
         if cache.layer_class_to_replicate is DynamicLayer:
             cache.layer_class_to_replicate = GrowingLayer
         cache.layers = [GrowingLayer() if type(x) is DynamicLayer else x for x in cache.layers]
+
+
+def select_rows(cache: Any, indices: torch.Tensor) -> None:
+    """Keep these rows of a cache's batch, in this order; a row may come several times.
+
+    Layers of linear attention (Qwen3.5) take rows by `reorder_cache` alone, and mixed ones whole.
+    """
+    if not hasattr(cache, "layers"):
+        cache.reorder_cache(indices)
+        return
+    for layer in cache.layers:
+        if isinstance(layer, GrowingLayer):
+            layer.batch_select_indices(indices)
+        else:
+            layer.reorder_cache(indices)
 
 
 def uniform_numbers(keys: Sequence[bytes], seeds: Sequence[int | None], tokens: int) -> np.ndarray:

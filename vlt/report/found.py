@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vlt.errors import UserError
-from vlt.runs.record import runs
-from vlt.workspace.lineage import parent_of
-from vlt.workspace.progress import pulses
+from vlt.runs.record import RunRecord, runs
+from vlt.workspace.lineage import ancestors, parent_of
+from vlt.workspace.progress import progress_in
 from vlt.workspace.store import Dataset, Store
 
 EXPECTED = ("samples", "sft", "sft-model", "eval-sft", "grpo-model", "eval-grpo")
@@ -96,7 +96,7 @@ def find(store: Store, run: str | None = None) -> Found:
             f"workspace {str(store.root)!r} {held}: nothing to report on yet; start with `vlt demo`, "
             "`vlt run RECIPE` or `vlt gen reasoning`"
         )
-    targets = _targets(store, run) if run else [_newest(everything)]
+    targets = _targets(store, run) if run else _newest(store, everything)
     chosen = _chosen(store, everything, targets, attached=run is not None)
     numbers = sorted({v.manifest.round for v in chosen.values() if v.manifest.round})
     rounds = [_round(store, number, chosen) for number in numbers] or [_by_hand(store, chosen)]
@@ -110,17 +110,28 @@ def _targets(store: Store, run: str) -> list[Dataset]:
     recorded = next((r for r in reversed(runs(store.root)) if run in (r.id, r.recipe)), None)
     if recorded is None:
         return [store.open(run)]
-    made = [step.version for step in recorded.steps if step.version]
+    made = _made_by(store, recorded)
     if not made:
         raise UserError(
             f"run {recorded.id!r} has made nothing yet; `vlt status` shows how far it has come"
         )
-    return [store.open(ref) for ref in reversed(made)]
+    return made
 
 
-def _newest(versions: list[Dataset]) -> Dataset:
+def _made_by(store: Store, recorded: RunRecord) -> list[Dataset]:
+    """What a run has made or found, as its record says, the newest first."""
+    return [store.open(step.version) for step in reversed(recorded.steps) if step.version]
+
+
+def _newest(store: Store, versions: list[Dataset]) -> list[Dataset]:
+    """What the newest run has made; where no record says so, the newest version of a round, or of all."""
     in_rounds = [version for version in versions if version.manifest.round]
-    return (in_rounds or versions)[-1]
+    last = (in_rounds or versions)[-1]
+    for recorded in reversed(runs(store.root)):
+        made = _made_by(store, recorded)
+        if last in made:
+            return made
+    return [last]
 
 
 def _chosen(
@@ -165,15 +176,10 @@ def _chosen(
 
 
 def _with_ancestors(store: Store, version: Dataset) -> list[Dataset]:
-    """The version and all it was made from, without recursion: lineages may be long."""
-    met: dict[str, Dataset] = {}
-    waiting = [version]
-    while waiting:
-        each = waiting.pop()
-        if each.ref not in met:
-            met[each.ref] = each
-            waiting += _parents(store, each)
-    return list(met.values())
+    """The version and all it was made from, as far as the workspace holds it: of a version that was
+    pulled it may hold no parent."""
+    walk = ancestors(store, version, through=lambda v: v.here, gone=True)
+    return [each.dataset for each in walk if not each.again]
 
 
 def _parents(store: Store, version: Dataset) -> list[Dataset]:
@@ -284,6 +290,6 @@ def _key(*values: Any) -> str:
 
 def _in_the_making(store: Store) -> tuple[list[tuple[str, int]], list[tuple[str, str | None]]]:
     """Versions in the making: with the process that writes, and those whose writer ended early."""
-    seen = pulses(store.root)
-    writing = [(each.pulse.name, each.pulse.process) for each in seen if each.live]
-    return writing, [(each.pulse.name, each.pulse.failed) for each in seen if not each.live]
+    seen = progress_in(store.root)
+    writing = [(each.progress.name, each.progress.process) for each in seen if each.live]
+    return writing, [(each.progress.name, each.progress.failed) for each in seen if not each.live]
