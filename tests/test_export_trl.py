@@ -126,9 +126,9 @@ def test_resized_pictures_pass_the_processor_unchanged(tmp_path: Path) -> None:
     """Also where least and most are the same, where the rule does not give one size twice."""
     from PIL import Image
 
+    from vlt.engine.size_rule import model_rule
     from vlt.train.child import Job
     from vlt.train.processor import load_reader
-    from vlt.engine.size_rule import model_rule
 
     model = tiny_vlm(tmp_path / "vlm")
     assert model_rule(str(model)).factor == 28

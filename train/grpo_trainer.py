@@ -68,11 +68,20 @@ class RowsGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *rest, **more)
 
     def _calculate_rewards(
-        self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any
+        self,
+        inputs: Any,
+        prompts: Any,
+        completions: Any,  # noqa: ARG002
+        completion_ids_list: Any,
     ) -> Any:
         """Rewards judge what a filter would: the whole response, its thought's beginning included."""
         whole = [
-            [{"role": "assistant", "content": put_back(opened_thought(row["text"]), self._said(ids))}]
+            [
+                {
+                    "role": "assistant",
+                    "content": put_back(opened_thought(row["text"]), self._said(ids)),
+                }
+            ]
             for row, ids in zip(self._rows, completion_ids_list, strict=True)
         ]
         inputs = [
@@ -126,7 +135,9 @@ class RowsGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         fields = self._encoded(rows)
         prompt, width = fields["input_ids"], ids.shape[1] - written
         for name, value in fields.items():
-            if is_per_token(name, value, prompt):  # as wide as TRL has padded; what is written is text
+            if is_per_token(
+                name, value, prompt
+            ):  # as wide as TRL has padded; what is written is text
                 left = width - prompt.shape[1]
                 fields[name] = torch.nn.functional.pad(value, (left, written))
         moved = {k: v for k, v in fields.items() if k not in OTHER}

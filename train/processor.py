@@ -39,9 +39,7 @@ def keep_range(job: Job, processor: Any) -> None:
         set_range(processor, Pixels(**job.pixels))
 
 
-def load_rows(
-    job: Job, reader: Any, completions: Sequence[str] = ()
-) -> tuple[Any, Counter[str]]:
+def load_rows(job: Job, reader: Any, completions: Sequence[str] = ()) -> tuple[Any, Counter[str]]:
     """The exported rows, and how many were left out for which reason.
 
     That is prompts longer than the job allows, and texts that say what stands for an image to the
@@ -104,4 +102,6 @@ def _can_be_said(reader: Any, text: str, marks: Sequence[str]) -> bool:
     if not any(mark in text for mark in marks):
         return True
     tokenizer = tokenizer_of(reader)
-    return response_tokens(tokenizer, text, tokenizer.convert_tokens_to_ids(list(marks))) is not None
+    return (
+        response_tokens(tokenizer, text, tokenizer.convert_tokens_to_ids(list(marks))) is not None
+    )

@@ -132,9 +132,7 @@ class _Plan:
             return None
         from vlt.engine.size_rule import resolved
 
-        return resolved(
-            Pixels(**limits), self.model.model, self.model.revision, served=self.sized
-        )
+        return resolved(Pixels(**limits), self.model.model, self.model.revision, served=self.sized)
 
     @property
     def range(self) -> dict[str, int] | None:

@@ -74,7 +74,9 @@ class Turns:
 
     def asked(self, rows: Sequence[Row]) -> dict[str, Any]:
         """The prompts as tensors, [rows, length] padded on the left, and what their images became."""
-        return encode(self.processor, [self.prompt(row) for row in rows], [pictures(r) for r in rows])
+        return encode(
+            self.processor, [self.prompt(row) for row in rows], [pictures(r) for r in rows]
+        )
 
     def joined(self, rows: Sequence[Row], responses: Sequence[Sequence[int]]) -> dict[str, Any]:
         """Prompts and responses, [rows, length] padded on the right, with `completion_mask`."""
@@ -120,9 +122,7 @@ def said(messages: Sequence[Mapping[str, Any]]) -> str:
     return "".join(block["text"] or "" for block in content)
 
 
-def encode(
-    processor: Any, texts: Sequence[str], images: Sequence[Sequence[Any]]
-) -> dict[str, Any]:
+def encode(processor: Any, texts: Sequence[str], images: Sequence[Sequence[Any]]) -> dict[str, Any]:
     """Prompts as tensors, padded on the left, with what the processor makes of their images."""
     options: dict[str, Any] = {
         "padding": True,
@@ -203,7 +203,9 @@ def check_turn(turns: Turns, row: Row, completion: str = "completion") -> None:
         raise UserError(f"{name} would not end with a token that ends an answer; report the model")
     if found := set(ids).intersection(turns.never):
         text = tokenizer_of(turns.processor).decode(sorted(found))
-        raise UserError(f"{name} would teach the model to write {text!r}, which stands for an image")
+        raise UserError(
+            f"{name} would teach the model to write {text!r}, which stands for an image"
+        )
     response = written_after(opened_thought(turns.prompt(row)), said(row[completion]))
     decoded = tokenizer_of(turns.processor).decode(ids[:-1], skip_special_tokens=False)
     if "".join(response.split()) not in "".join(decoded.split()):

@@ -150,9 +150,7 @@ class Model:
         if kind == "local":  # its processor does the sizing
             from vlt.engine.local import LocalEngine
 
-            return LocalEngine(
-                self.model, load_image=workspace.images.read, revision=self.revision
-            )
+            return LocalEngine(self.model, load_image=workspace.images.read, revision=self.revision)
         load_image = sizing(workspace.images.read, own=self._own_range())
         if kind == "vllm":
             from vlt.engine.vllm import COMMAND, VLLMEngine
