@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from vlt.errors import UsageError
 from vlt.grade import Grade, Options, answer_type_of, grade, grade_many
 
 HERE = Path(__file__).parent
@@ -168,7 +169,7 @@ def test_grade_many_is_grade_in_order_whatever_the_workers() -> None:
 def test_grade_many_says_what_is_wrong_with_its_arguments() -> None:
     with pytest.raises(ValueError, match="2 answers for 1 responses"):
         grade_many(["1"], ["1", "2"])
-    with pytest.raises(ValueError, match="'guess'"):
+    with pytest.raises(UsageError, match="'guess'"):
         grade_many(["1"], ["1"], grader="guess")
 
 

@@ -52,7 +52,7 @@ def run(
     """
     from vlt.runs.recipe import load_recipe
 
-    loaded = load_recipe(recipe, parse_settings(settings or []))
+    loaded = load_recipe(recipe, parse_settings(settings or []), to_run=True)
     if dry_run:
         _print_plan(loaded, workspace, rounds, start, until, as_json)
         return

@@ -222,19 +222,22 @@ class Rollouts(_Stage):
     """Samples of items, by a model that sees their images."""
 
     items: Key
-    model: Key
+    model: Model | Key
     asking: Asking
 
     @property
     def inputs(self) -> tuple[Key, ...]:
-        """The items, and the step that makes the model."""
-        return (self.items, self.model)
+        """The items, and the step that makes the model where one does."""
+        return (self.items,) if isinstance(self.model, Model) else (self.items, self.model)
 
     @property
     def what(self) -> str:
         """round 1's grpo-model on items, k = 4, temperature 1, at most 2048 tokens"""
-        number, name = self.model
-        return f"round {number}'s {name} on {self.items[1]}, {of_draw(self.asking)}"
+        if isinstance(self.model, Model):
+            who = self.model.model
+        else:
+            who = f"round {self.model[0]}'s {self.model[1]}"
+        return f"{who} on {self.items[1]}, {of_draw(self.asking)}"
 
     def carry_out(self, run: Run, step: Step) -> Made:
         """By vlt.datagen.rollouts."""
@@ -248,13 +251,13 @@ class Rollouts(_Stage):
 class Filter(_Stage):
     """What a chain of filters leaves of samples."""
 
-    samples: Key
+    samples: tuple[Key, ...]
     chain: tuple[Any, ...]
 
     @property
     def inputs(self) -> tuple[Key, ...]:
         """The samples."""
-        return (self.samples,)
+        return self.samples
 
     @property
     def what(self) -> str:
@@ -265,7 +268,7 @@ class Filter(_Stage):
         """By vlt.filters.apply."""
         return make_filtered(
             run.workspace,
-            run[self.samples],
+            [run[key] for key in self.samples],
             chain=self.chain,
             name=step.name,
             round=step.of_round,
@@ -318,10 +321,10 @@ class Train(_Stage):
 
     @property
     def what(self) -> str:
-        """from the round's sft-model, pass rate 0.2-0.8 of new rollouts"""
+        """from round 1's sft-model, pass rate 0.2-0.8 of new rollouts"""
         if isinstance(self.start, Model):
-            return f"from the base, {self.start.model}"
-        return f"from the round's {self.start[1]}{self.band}"
+            return f"from the base, {self.start.model}{self.band}"
+        return f"from round {self.start[0]}'s {self.start[1]}{self.band}"
 
     @property
     def settings(self) -> str:
@@ -340,7 +343,7 @@ class Train(_Stage):
             name=step.name,
             round=step.of_round,
         )
-        if isinstance(self.start, Model):
+        if isinstance(self.start, Model) and self.method.name == "sft":
             _check_base(run, step, self.start, made[0].manifest.parameters["model"])
         return made
 
