@@ -122,11 +122,7 @@ def _from_file(path: Path) -> list[dict[str, Any]]:
             raise UsageError(f"line {number} of {str(path)!r} is not a JSON object")
         row = {name: _first(found, name) for name in ALIASES}
         for name in ("response", "answer"):
-            if row[name] is None and any(key in found for key in (name, *ALIASES[name])):
-                if name == "answer":
-                    raise UsageError(f"line {number} of {str(path)!r} has null for its {name!r}")
-                row[name] = ""  # a model that said nothing is wrong
-            if row[name] is None:
+            if row[name] is None and not any(key in found for key in (name, *ALIASES[name])):
                 raise UsageError(
                     f"line {number} of {str(path)!r} has no {name!r}; it has {', '.join(found)}"
                 )
