@@ -48,7 +48,9 @@ def grade(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A convention: relative_tolerance=0.05."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="A convention of vlt's: relative_tolerance=0.05."
+        ),
     ] = None,
     n: Annotated[
         int, typer.Option("-n", min=0, help="How many disagreements (or wrong rows) to show.")
@@ -120,15 +122,11 @@ def _from_file(path: Path) -> list[dict[str, Any]]:
             raise UsageError(f"line {number} of {str(path)!r} is not a JSON object")
         row = {name: _first(found, name) for name in ALIASES}
         for name in ("response", "answer"):
-            if row[name] is None and any(key in found for key in (name, *ALIASES[name])):
-                if name == "answer":
-                    raise UsageError(f"line {number} of {str(path)!r} has null for its {name!r}")
-                row[name] = ""  # a model that said nothing is wrong
-            if row[name] is None:
+            if row[name] is None and not any(key in found for key in (name, *ALIASES[name])):
                 raise UsageError(
                     f"line {number} of {str(path)!r} has no {name!r}; it has {', '.join(found)}"
                 )
-            row[name] = str(row[name])
+            row[name] = "" if row[name] is None else str(row[name])  # null: nothing was said
         row["id"] = number if row["id"] is None else row["id"]
         rows.append(row)
     return rows
@@ -146,7 +144,10 @@ def _options(settings: Sequence[str]) -> Options:
     for name in values:
         if name not in known:
             raise UsageError(f"--set {name}: there is no such convention; take {', '.join(known)}")
-    return Options(**values)
+    try:
+        return Options(**values)
+    except ValueError as error:
+        raise UsageError(f"--set {error}") from None
 
 
 def _counts(grades: Sequence[Grade]) -> dict[str, int]:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from vlt.errors import UsageError
+from vlt.user_files import read_text
 
 
 class Lined(dict[Any, Any]):
@@ -60,8 +61,8 @@ _Loader.add_constructor("tag:yaml.org,2002:str", _Loader.construct_text)
 def read_lined(file: Path) -> Any:
     """The file's tree, with Lined in the place of dict; raises UsageError where it is not YAML."""
     try:
-        return yaml.load(file.read_text("utf-8"), _Loader)  # a SafeLoader
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return yaml.load(read_text(file, "recipe"), _Loader)  # a SafeLoader
+    except yaml.YAMLError as error:
         where = " ".join(str(error).split())
         raise UsageError(f"recipe {str(file)!r} is not YAML ({where}); mend that line") from None
 
