@@ -87,7 +87,7 @@ class Counter:
                 f"({' '.join(str(error).split())[:200]}); name the model that will be trained"
             ) from error
         self._prompt, self._pixels = Prompt(filter.prompt), filter.max_pixels
-        self._images = ImageStore(workspace.images_folder)
+        self._images = ImageStore(workspace.images_folder, read_only=True)
         self._sizes: dict[tuple[int, int], int] = {}
 
     def count(self, rows: list[dict[str, Any]]) -> np.ndarray[Any, np.dtype[np.int64]]:
