@@ -337,3 +337,41 @@ rounds:
     assert lines[0].endswith("has 9 faults")
     found = [line.split()[1].rstrip(":") for line in lines[1:]]
     assert found == ["2", "3", "4", "6", "7", "10", "11", "14", "15"], str(raised.value)
+
+
+def arms_of(tmp_path: Path, *wanted: str, seeds: int = 1) -> dict[str, list[str]]:
+    from vlt.runs.arms import variants
+
+    arms = {
+        "grpo-only": {"each_round": {"teacher": False, "sft": False}},
+        "longer": {"each_round": {"sft": {"settings": {"num_train_epochs": 5}}}},
+        "same": {},
+    }
+    found = variants(small(tmp_path, arms=arms), arms=wanted or None, seeds=seeds)
+    return {v.label: [step.dataset for step in v.steps if step.variant] for v in found}
+
+
+def test_arms_share_what_says_the_same(tmp_path: Path) -> None:
+    named = arms_of(tmp_path)
+    assert named["loop, seed 0"] == [] and named["same, seed 0"] == []
+    assert named["grpo-only, seed 0"] == ["grpo-model.grpo-only", "eval-grpo.grpo-only"]
+    assert named["longer, seed 0"] == [
+        f"{name}.longer" for name in ("sft-model", "eval-sft", "grpo-model", "eval-grpo")
+    ]
+    assert arms_of(tmp_path, "longer")["longer, seed 0"] == named["longer, seed 0"]
+
+
+def test_seeds_are_variants_too(tmp_path: Path) -> None:
+    named = arms_of(tmp_path, "loop", "grpo-only", seeds=2)
+    assert "captions.s1" in named["loop, seed 1"] and "items.s1" not in named["loop, seed 1"]
+    assert "grpo-model.grpo-only.s1" in named["grpo-only, seed 1"]
+    assert "eval-base.s1" in named["grpo-only, seed 1"], "the one that the loop made with that seed"
+
+
+def test_an_arm_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no arm 'rl'; there are loop, grpo-only, longer, same"):
+        arms_of(tmp_path, "rl")
+    with pytest.raises(UsageError, match="unknown key 'rounds.0.sfft'"):
+        from vlt.runs.arms import variants
+
+        variants(small(tmp_path, arms={"bad": {"each_round": {"sfft": {}}}}))

@@ -43,7 +43,9 @@ def test_section(title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
                 done = CliRunner().invoke(app, shlex.split(command)[1:])
                 assert done.exit_code in (0, 3), done.output
                 words = made.split()
-                assert re.search(rf"@v\d+: {words[0]} {words[1].rstrip('s')}", done.output), done.output
+                assert re.search(rf"@v\d+: {words[0]} {words[1].rstrip('s')}", done.output), (
+                    done.output
+                )
     assert commands
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vlt.engine import torchvision
 from vlt.engine.chat import opened_thought
 from vlt.engine.loading import keep_video_settings
 from vlt.errors import UserError
@@ -112,6 +113,7 @@ def main() -> None:
 
 def train(method: Method, job: Job) -> dict[str, Any]:
     """Load what the job names, train as the method does, leave model/ and return the facts."""
+    torchvision.trouble()  # before TRL, and with it transformers, looks for it
     import trl
 
     training = method.training(**job.own)

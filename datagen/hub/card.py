@@ -16,6 +16,7 @@ from vlt.datagen.hub.card_metadata import card_metadata
 from vlt.datagen.hub.dropped import dropped_path
 from vlt.datagen.hub.markdown import bars, markdown_table, parameter_leaves
 from vlt.images.store import ImageStore
+from vlt.plural import plural
 from vlt.workspace.lineage import made_from
 from vlt.workspace.store import Dataset, Store
 
@@ -133,11 +134,11 @@ def _about(dataset: Dataset, ancestors: Sequence[Dataset]) -> str:
     if dataset.kind == "sample":
         models = sorted({_name(a.manifest.parameters) for a in [dataset, *ancestors]} - {""})
         by = f" by {', '.join(models)}" if models else ""
-        kind = f"{m.rows:,} chain-of-thought responses{by} to questions about images"
+        kind = f"{plural(m.rows, 'chain-of-thought response')}{by} to questions about images"
     elif dataset.kind == "caption":
-        kind = f"{m.rows:,} questions about images with captions of these"
+        kind = f"{plural(m.rows, 'question')} about images, with captions"
     else:
-        kind = f"{m.rows:,} questions about images with gold answers"
+        kind = f"{plural(m.rows, 'question')} about images, with gold answers"
     return (
         f"{kind}: version {m.ref} of a vlt workspace. Every row "
         "can be traced to its images, prompts, models and checks."

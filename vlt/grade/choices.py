@@ -47,7 +47,9 @@ _ENDS = re.compile(
     r"number|letter|point|shape|diagram|graph|statement|tile|piece) "
     r")?[(\[\"']*(?P<letter>[A-Z])[)\]\"']*[.!]?"
 )
-_NAMED = re.compile(r"(?:\bis|:|\bchoose|\boption|\banswer) ?[(\[]?[A-J]\b")
+_NAMED = re.compile(
+    r"(?:\bis|:|\bchoose|\boption|\banswer|\bbut|\bnot|\bexcept) ?[(\[]?[A-J]\b|\b[A-J] is\b"
+)
 _CLAUSE = re.compile(r"\b(?:that|which|who)\b.*")
 _VERB = re.compile(r"\b(?:is|are|was|were|has|have|does|do|shows?|gives|makes|equals)\b")
 _REMARK = re.compile(r"\(([^()]+)\)\W*$")

@@ -260,6 +260,7 @@ def fold(text: str) -> str:
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text).replace("△", "triangle ").replace("∠", "angle ")
     if not text.isalnum():
+        lined = "\n" in text[:4]
         text = _SPACES.sub(" ", text).strip()
         if not text.isascii():
             text = _LINKS.sub(r"\1", text)
@@ -273,6 +274,6 @@ def fold(text: str) -> str:
             if text == before:
                 break
         article = _ARTICLE.match(text)
-        if article:
+        if article and not lined:  # "A\nred" is a letter and a text
             text = text[article.end() :]
     return text

@@ -63,6 +63,7 @@ _PLAIN = re.compile(
     re.I,
 )
 _CONDITION = re.compile(r"\s(?:as|which|where|when|while|if|given|with|using|by)\b", re.I)
+_STARTS_ANEW = re.compile(r"[$¤€£¥]?-?\d[\d.,]*%?\s+[^\W\d]|\d[\d.,]*[^\W\d]")
 _ANSWER_LIKE = re.compile(
     r"\W*(?:[A-Za-z] ?= ?)?(?:[-+¤€£¥]?[\d\\(][\d\W]*(?: ?[A-Za-z°]{1,4}(?:\^?\d)?)?|\(?[A-Za-z]\)?|yes|no)",
     re.I,
@@ -191,8 +192,10 @@ def _explains(text: str, head: str) -> bool:
     """Whether text is prose or a computation of `head`, no further answer."""
     if _LABEL.match(text):
         return True
-    for line in text.split("\n"):
+    for line in re.split(r"\n|(?<=[a-z)][.!])\s+(?=[A-Z])", text):
         line = line.strip("-*• ")
+        if _STARTS_ANEW.match(line) and "=" not in line:
+            return False  # "42\n12 The base is 12"
         reason = _SURE.search(line) or _CONDITION.search(line)
         if reason and _ANSWER_LIKE.fullmatch(line[: reason.start()].strip()):
             return False  # another answer, explained: "42\n12 since ..."
@@ -265,12 +268,13 @@ _NOT_AN_ANSWER = re.compile(
     re.I,
 )
 _AFTER_NO = re.compile(
-    r"\s+(?:it|they|he|she|we|you|the|there|this|that|these|those|because|since|as|not|is|are|both)\b",
+    r"\s+(?:it|they|he|she|we|you|the|there|this|that|these|those|because|since|as|not|both)\b",
     re.I,
 )
 _TURN = re.compile(r"\b(?:(?:or|and) (?:maybe|also|perhaps|rather))\b|\bmaybe\b", re.I)
 _ALONE = re.compile(
-    r"(?:^|[.,;:!?\n—-]|\.\.\.)\s*[\"'*]*(yes|no|true|false)[\"'*]*(?=\s*(?:[.,;:!?\n]|$))", re.I
+    r"(?:^|[.,;:!?\n—-]|\.\.\.)\s*[\"'*]*(yes|no|true|false)[\"'*]*(?=\s*(?:[.,;:!?\n]|$|if\b|when\b|unless\b|otherwise\b))",
+    re.I,
 )
 
 
@@ -283,7 +287,12 @@ def first_word(text: str) -> str | None:
     word, rest = match.group(1).casefold(), match["rest"]
     if not rest.strip(" .!\"')*_;:,"):
         return word
-    if _NOT_AN_ANSWER.match(rest) or _TURN.search(rest) or _BACK.search(rest[1:]):
+    if (
+        _NOT_AN_ANSWER.match(rest)
+        or ", but " in rest
+        or _TURN.search(rest)
+        or _BACK.search(rest[1:])
+    ):
         return None
     if any(said.group(1).casefold() != word for said in _ALONE.finditer(rest)):
         return None

@@ -126,9 +126,16 @@ class Equations:
         if value is None:
             return [last] if named and len(sides) == 2 else []
         values = [last]
+        names_only = False
         for side, sign in zip(reversed(sides[:-1]), reversed(signs), strict=True):
-            if is_unknown(side) or (is_name(side) and (" " not in side or side is sides[0])):
+            named_side = is_unknown(side) or (
+                is_name(side) and (" " not in side or side is sides[0])
+            )
+            if named_side:
+                names_only = True
                 continue
+            if names_only:
+                return []  # x = 4 = y = 4: names come first
             number = computed(side)
             if number is None:
                 number = quantity_of(side)

@@ -56,8 +56,8 @@ LANGUAGES = tuple(PHRASES)
 _OTHER = re.compile(
     r"\b(?:wrong|incorrect|previous|earlier|old|former|twice|double|triple|half|not|no(?!,| wait)|"
     r"never|another|other|"
-    r"possible|alternative|tempting|first|second|initial|original|than|if|unless|whether|suppose|"
-    r"assum\w+|user'?s?|students?'?s?|their|his|her|could|might|may|isn't|opposite|every|each)\b"
+    r"possible|alternative|first|second|initial|original|than|"
+    r"user'?s?|students?'?s?|their|his|her|could|might|may|isn't|opposite|every|each)\b"
     r"|错误|原来|之前|错的",
     re.I,
 )
@@ -66,6 +66,7 @@ _JOINT = re.compile(
     r"[,;.]?\s*(?:\b(?:so|and|then|thus|hence|therefore|but|or)\b,?\s*)?(?:\b(?:the|my|our|final|correct)\s+)*\Z",
     re.I,
 )
+_SUPPOSED = re.compile(r"\b(?:if|unless|whether|suppos\w+|assum\w+)\b", re.I)
 _CLAUSE = re.compile(r"[.!?。！？\n;；]")
 _LEAD = re.compile(r"[\s:：]*(?:[*_`]{1,3}(?=\s))?\s*")
 # A sentence ends at ". " before a capital, but not in "U.S. Army", "C. E." or after "Ms.".
@@ -100,7 +101,8 @@ def announced(text: str, languages: str = "all") -> list[tuple[int, int, int]]:
     for match in list(_pattern(languages).finditer(text, max(0, len(text) - MAX_TEXT)))[
         -MAX_PHRASES:
     ]:
-        if _OTHER.search(_clause_before(text, match.start())):
+        clause = _clause_before(text, match.start())
+        if _SUPPOSED.search(clause) or _OTHER.search(clause.rsplit(",", 1)[-1]):
             continue
         start = match.end() + (_LEAD.match(text, match.end()) or match).end() - match.end()
         end = _end(text, start)

@@ -28,7 +28,7 @@ _JOINED = re.compile(r"\b(?:or|and)\b", re.I)
 _THOUSANDS = re.compile(r"\d,\d{3}(?!\d)")
 _HEDGED_NAME = re.compile(
     r"\b(?:wrong|incorrect|false|is|are|was|when|where|as|else|with|because|since"
-    r"|the answer|twice|not|or|and|if|unless|maybe|either|than|no)\b|或|和",
+    r"|the answer|twice|not|or|and|if|unless|maybe|either|than|no)\b|[或和不非]",
     re.I,
 )
 

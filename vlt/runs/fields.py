@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from typing import Annotated, Any, Literal
@@ -28,6 +29,8 @@ from vlt.runs.phases import MethodPhase, has_phases, method_phases, of_a_recipe
 from vlt.train.method import Method
 from vlt.train.methods.grpo import GrpoTraining
 from vlt.train.settings import Training
+
+ARM = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
 class Part(BaseModel):
@@ -290,10 +293,18 @@ class Recipe(Part):
     """Items to choose checkpoints by; none of the held-out ones, which only report."""
     decontaminate: Annotated[Decontamination | None, BeforeValidator(_switch)] = Decontamination()
     stop: Annotated[Stop | None, BeforeValidator(_switch)] = None
+    arms: dict[str, dict[str, Any]] = {}
+    """Variants of the recipe by name: what differs, in keys of the recipe; `each_round` holds keys of
+    every round. See vlt.runs.arms."""
     rounds: list[Round] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _rounds_fit(self) -> Recipe:
+        for name in self.arms:
+            if not ARM.fullmatch(name):
+                raise ValueError(
+                    f"arms: {name!r} is no name for an arm; use letters, digits, _ and -"
+                )
         if self.stop and not self.heldout:
             raise ValueError("stop goes by held-out items; add heldout: {items: ...}")
         for number, settings in enumerate(self.rounds, 1):

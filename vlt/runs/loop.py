@@ -110,7 +110,7 @@ def newest(store: Store, steps: Sequence[Step], step: Step) -> Dataset | None:
     """The newest version that this step made, in this round or another where it says the same."""
     same = {s.round for s in steps if s.name == step.name and s.says and s.says == step.says}
     rounds = {number or None for number in {step.round, *same}}
-    found = [v for v in store.versions(step.name) if v.manifest.round in rounds]
+    found = [v for v in store.versions(step.dataset) if v.manifest.round in rounds]
     return found[-1] if found else None
 
 

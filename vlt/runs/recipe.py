@@ -41,11 +41,15 @@ def find_recipe(recipe: str) -> Path:
 
 
 def load_recipe(
-    recipe: str, changes: dict[str, Any] | None = None, *, to_run: bool = False
+    recipe: str,
+    changes: dict[str, Any] | None = None,
+    *,
+    to_run: bool = False,
+    arm: str | None = None,
 ) -> Recipe:
     """Read and check a recipe; `changes` are dotted keys (`seed`, `rounds.0.sft.settings.max_steps`).
 
-    `to_run`: its files and model folders must be there, too.
+    `to_run`: its files and model folders must be there, too. `arm`: the recipe as that arm has it.
 
     Raises UsageError that names every fault, each with its line: unknown keys and values, filters and
     their settings, fields of TRL's, rewards, prompts, files and functions of one's own.
@@ -56,7 +60,10 @@ def load_recipe(
         raise UsageError(f"recipe {str(file)!r} is not a mapping; see recipes/miniature.yaml")
     for key, value in (changes or {}).items():
         _set(tree, key, value, file)
-    shared = _share(tree, file.parent)
+    differs = _of_arm(tree, arm, file) if arm else {}
+    each_round = differs.get("each_round", {})
+    tree = _merge(tree, {key: value for key, value in differs.items() if key != "each_round"})
+    shared = _share(tree, file.parent, each_round)
     parsed, faults = parse(shared)
     whole = None
     if parsed is not None:
@@ -67,17 +74,32 @@ def load_recipe(
     return whole
 
 
-def _share(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Merge the top level's shared keys into each round; a round's own keys win, mappings merge."""
+def _share(tree: dict[str, Any], folder: Path, each_round: dict[str, Any]) -> dict[str, Any]:
+    """Merge the top level's shared keys into each round; a round's own keys win, mappings merge.
+
+    What an arm says of each round wins over both.
+    """
     tree = renamed(tree, folder)
     shared = Lined({k: v for k, v in tree.items() if k in SHARED or has_phases(k)}, lines_of(tree))
     rest = Lined({key: value for key, value in tree.items() if key not in shared}, lines_of(tree))
     rounds = rest.get("rounds")
     if isinstance(rounds, list):
         rest["rounds"] = [
-            _merge(shared, renamed(r, folder)) if isinstance(r, dict) else r for r in rounds
+            _merge(_merge(shared, renamed(r, folder)), renamed(each_round, folder))
+            if isinstance(r, dict)
+            else r
+            for r in rounds
         ]
     return rest
+
+
+def _of_arm(tree: dict[str, Any], arm: str, file: Path) -> dict[str, Any]:
+    arms = tree.get("arms") or {}
+    if arm not in arms:
+        known = ", ".join(arms) if arms else "none"
+        raise UsageError(f"recipe {str(file)!r} has no arm {arm!r}; there are {known}")
+    found: dict[str, Any] = arms[arm] or {}
+    return found
 
 
 def renamed(tree: dict[Any, Any], folder: Path) -> Lined:
