@@ -50,8 +50,8 @@ bench-loop: install     ## the miniature with three seeds: accuracy per round wi
 bench-gen: install      ## what generation costs; CURATOR=DIR, a venv with bespokelabs-curator, beside it
 	$(BIN)/python -m benchmarks.gen $(if $(CURATOR),--curator $(CURATOR))
 
-bench-grade: install    ## the grader beside math-verify and mathruler
-	$(BIN)/python -m benchmarks.grade
+bench-grade: install    ## the grader beside math-verify and mathruler; ATTACK=1: the adversary, TRIES=N
+	$(BIN)/python -m benchmarks.grade $(if $(ATTACK),--attack $(if $(TRIES),--tries $(TRIES)))
 
 bench-filters: install  ## filters, dedup and near dedup; ROWS=1000000 for a million
 	$(BIN)/python -m benchmarks.filters $(if $(ROWS),--rows $(ROWS))
@@ -78,6 +78,7 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -c constraints.txt torch
 	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	$(BIN)/python tests/torchvision_cpu.py
 	touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp

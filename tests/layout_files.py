@@ -763,3 +763,156 @@ def nested_columns(folder: Path) -> Layout:
     file.write_text(lines(made))
     mapping = {"question": "q.text", "answer": "a.gold", "choices": "c", "images": "i"}
     return Layout(file, {"map": mapping})
+
+
+@layout
+def chartqa(folder: Path) -> Layout:
+    """The folder of a split: pictures in png/, golds in a list."""
+    pictures(folder, "train/png/{}.png")
+    made = [
+        {
+            "imgname": f"{n}.png",
+            "query": row["question"],
+            "label": [row["answer"]],
+            "c": row["choices"],
+        }
+        for n, row in enumerate(QUESTIONS)
+    ]
+    (folder / "train" / "train_human.json").write_text(json.dumps(made))
+    return Layout(folder / "train", {"map": {"choices": "c"}})
+
+
+@layout
+def clevr(folder: Path) -> Layout:
+    """Questions under a key, pictures in a folder of their split."""
+    pictures(folder, "images/train/{}.png")
+    made = [
+        {"image_filename": f"{n}.png", "split": "train", **row} for n, row in enumerate(QUESTIONS)
+    ]
+    return json_file(folder, {"info": {"split": "train"}, "questions": made})
+
+
+@layout
+def gqa(folder: Path) -> Layout:
+    """Keyed by id; the picture's id without its ending."""
+    pictures(folder, "images/{}.png")
+    return json_file(folder, {f"0{n}": {"imageId": str(n), **q} for n, q in enumerate(QUESTIONS)})
+
+
+@layout
+def mathv360k(folder: Path) -> Layout:
+    """Conversations whose pictures lie in a folder that the paths do not name."""
+    pictures(folder, "data_images/TabMWP/images/{}.png")
+    made = [
+        {
+            "id": f"x{n}",
+            "image": f"TabMWP/images/{n}.png",
+            "conversations": [
+                {"from": "human", "value": f"<image>\nHint: Please answer.\nQuestion: {said(row)}"},
+                {"from": "gpt", "value": f"The answer is {row['answer']}"},
+            ],
+        }
+        for n, row in enumerate(QUESTIONS)
+    ]
+    return json_file(folder, made)
+
+
+@layout
+def geo170k(folder: Path) -> Layout:
+    """The assistant reasons before it answers, without tags."""
+    made = [
+        {
+            "image": path,
+            "conversations": [
+                {"from": "human", "value": f"<image>\n{said(row)}"},
+                {"from": "gpt", "value": f"One sees it. So it is clear.\nAnswer: {row['answer']}"},
+            ],
+        }
+        for row, path in zip(QUESTIONS, pictures(folder), strict=True)
+    ]
+    return json_file(folder, made)
+
+
+@layout
+def mm_eureka(folder: Path) -> Layout:
+    """A conversation that ends with the question, the gold beside it."""
+    made = [
+        {
+            "id": n,
+            "conversations": [{"role": "user", "content": f"<image>\n{said(row)}"}],
+            "answer": row["answer"],
+            "image_urls": [path],
+        }
+        for n, (row, path) in enumerate(zip(QUESTIONS, pictures(folder), strict=True))
+    ]
+    file = folder / "rows.jsonl"
+    file.write_text(lines(made))
+    return Layout(file)
+
+
+@layout
+def qwen_vl(folder: Path) -> Layout:
+    """Paths in the text of the turns."""
+    made = [
+        {
+            "conversations": [
+                {"from": "user", "value": f"Picture 1: <img>{path}</img>\n{said(row)}"},
+                {"from": "assistant", "value": row["answer"]},
+            ]
+        }
+        for row, path in zip(QUESTIONS, pictures(folder), strict=True)
+    ]
+    return json_file(folder, made)
+
+
+@layout
+def alpaca(folder: Path) -> Layout:
+    made = [
+        {"instruction": "Answer.", "input": row["question"], "output": row["answer"], "images": [path],
+         "options": row["choices"]}
+        for row, path in zip(QUESTIONS, pictures(folder), strict=True)
+    ]  # fmt: skip
+    layout = json_file(folder, made)
+    layout.items = [(f"Answer.\n{question}", c, g, i) for question, c, g, i in ITEMS]
+    return layout
+
+
+@layout
+def we_math(folder: Path) -> Layout:
+    return with_choices(folder, "option", "A. cat; B. dog; C. cow", "A. yes; B. no")
+
+
+@layout
+def mmstar(folder: Path) -> Layout:
+    paths = pictures(folder)
+    made = [
+        {"question": "How many red?", "answer": "3", "image": paths[0]},
+        {
+            "question": "Which is it?\nOptions: A: cat, B: dog, C: cow",
+            "answer": "B",
+            "image": paths[1],
+        },
+        {"question": "Is it so?\nOptions: A: yes, B: no", "answer": "A", "image": paths[2]},
+    ]
+    file = folder / "rows.jsonl"
+    file.write_text(lines(made))
+    return Layout(file)
+
+
+@layout
+def places_as_text(folder: Path) -> Layout:
+    """AI2D's golds: the place of an option, as text."""
+    return with_choices(folder, "options", ["cat", "dog", "cow"], ["yes", "no"], golds=("1", "0"))
+
+
+@layout
+def lines_that_end_with_commas(folder: Path) -> Layout:
+    file = folder / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + ",\n" for row in rows(pictures(folder))))
+    return Layout(file)
+
+
+@layout
+def the_hubs_viewer(folder: Path) -> Layout:
+    made = [{"row_idx": n, "row": row} for n, row in enumerate(rows(pictures(folder)))]
+    return json_file(folder, {"features": [{"name": "question"}][:0], "rows": made})

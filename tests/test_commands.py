@@ -15,7 +15,8 @@ import typer.main
 import vlt as package
 from tests.cli import run_vlt, vlt, vlt_error, vlt_json
 from tests.rows import dataset, item
-from vlt.cli.main import GROUPS, app
+from vlt.cli.groups import GROUPS
+from vlt.cli.main import app
 from vlt.workspace.store import Store
 
 

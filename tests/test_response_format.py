@@ -7,7 +7,7 @@ import pytest
 
 from vlt.evaluation.summary import in_format as evaluated_in_format
 from vlt.filters.rules.response_format import Format
-from vlt.response_format import format_fault, in_format, with_opened_thought
+from vlt.response_format import format_fault, in_format
 from vlt.train.rewards import format as reward
 
 WHOLE = "<think>a</think> <answer>1</answer>"
@@ -59,9 +59,3 @@ def test_boxed() -> None:
     assert format_fault("<think>a</think> so \\boxed{1}.", boxed=True) is None
     assert format_fault("<think>\\boxed{1}</think> so 1", boxed=True) == "not think, then answer"
     assert format_fault("\\boxed{1}", boxed=True) == "not one <think>"
-
-
-def test_a_thought_is_opened_once() -> None:
-    assert with_opened_thought("a</think> 1") == "<think>a</think> 1"
-    assert with_opened_thought(WHOLE) == WHOLE
-    assert with_opened_thought("no thought") == "no thought"

@@ -68,7 +68,11 @@ class RowsGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *rest, **more)
 
     def _calculate_rewards(
-        self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any
+        self,
+        inputs: Any,
+        prompts: Any,
+        completions: Any,  # noqa: ARG002
+        completion_ids_list: Any,
     ) -> Any:
         """Rewards judge what a filter would: the whole response, its thought's beginning included."""
         whole = [

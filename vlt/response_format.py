@@ -6,9 +6,10 @@ filter `format`, the reward `format` and the strict accuracy of an evaluation al
 
 from __future__ import annotations
 
-THINK, END_THINK = "<think>", "</think>"
+from vlt.thinking import CLOSE, OPEN
+
 ANSWER, END_ANSWER = "<answer>", "</answer>"
-TAGS = (THINK, END_THINK, ANSWER, END_ANSWER)
+TAGS = (OPEN, CLOSE, ANSWER, END_ANSWER)
 OTHER_ORDER = "not think, then answer"
 
 
@@ -27,8 +28,8 @@ def format_fault(response: str, *, boxed: bool = False, prose: bool = False) -> 
     for tag in TAGS[:2] if boxed else TAGS:
         if response.count(tag) != 1:
             return f"not one {tag}"
-    before, _, rest = response.partition(THINK)
-    thought, closed, rest = rest.partition(END_THINK)
+    before, _, rest = response.partition(OPEN)
+    thought, closed, rest = rest.partition(CLOSE)
     if before.strip() or not closed or not thought.strip():
         return OTHER_ORDER
     if boxed:
@@ -41,13 +42,8 @@ def format_fault(response: str, *, boxed: bool = False, prose: bool = False) -> 
     return OTHER_ORDER if not prose and (between.strip() or after.strip()) else None
 
 
-def with_opened_thought(response: str) -> str:
-    """The response with the <think> that a chat template wrote in front of it, where it lacks one."""
-    return THINK + response if END_THINK in response and THINK not in response else response
-
-
 def is_answer_bare(response: str) -> bool:
     """Whether nothing but space stands between the last </think> and the <answer> after it."""
-    _, closed, rest = response.rpartition(END_THINK)
+    _, closed, rest = response.rpartition(CLOSE)
     between, opened, _ = rest.partition(ANSWER)
     return bool(closed) and bool(opened) and not between.strip()

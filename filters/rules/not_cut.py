@@ -17,16 +17,22 @@ if TYPE_CHECKING:
 
 REASON = Reason("cut at the limit of tokens")
 _BEFORE = ("verify", "grade", "correct", "difficulty")
-_FOR_TRAINING = set(
-    "verify correct select max_words max_tokens truncate_reflections repetition leakage format "
-    "disagreement language".split()
+_OF_ITEMS = (
+    "grade",
+    "where",
+    "dedup",
+    "near_dedup",
+    "decontaminate",
+    "mixture",
+    "flagged",
+    "difficulty",
 )
-"""A chain with one of these chooses responses to train on."""
+"""A chain of these alone says nothing of responses, and leaves them as they are."""
 
 
 @dataclass(frozen=True)
 class NotCut:
-    """Takes out responses that were cut; stands by itself in chains that choose responses to train on.
+    """Takes out responses that ended at their length; in every chain that judges responses.
 
     An end that nobody knows (null, a server's own word) is no sign of a cut.
     """
@@ -46,11 +52,14 @@ def without_cut(filters: Sequence[Filter], kind: str) -> list[Filter]:
     """The chain with `not_cut` in its place: behind the verdicts, so that pass rates count all samples.
 
     A chain that speaks of `not_cut` or `finish_reason` itself stays as it is, as do chains over other
-    kinds of rows and those with none of the filters that choose what to train on.
+    kinds of rows and those that judge no responses.
     """
     names = [filter.name for filter in filters]
-    spoken = {"not_cut", "finish_reason"} & set(names)
-    if kind != "sample" or spoken or not _FOR_TRAINING & set(names):
+    if (
+        kind != "sample"
+        or {"not_cut", "finish_reason"} & set(names)
+        or set(names) <= set(_OF_ITEMS)
+    ):
         return list(filters)
     place = max([i + 1 for i, name in enumerate(names) if name in _BEFORE], default=0)
     return [*filters[:place], NotCut(), *filters[place:]]

@@ -11,6 +11,7 @@ from vlt.cli.filter import ledger, print_ledger
 from vlt.cli.options import WORKSPACE, Json, Workspace, complete_datasets, open_store
 from vlt.cli.output import describe, exit_code, print_json, print_table
 from vlt.errors import UsageError
+from vlt.plural import plural
 
 if TYPE_CHECKING:
     from vlt.workspace.store import Dataset
@@ -213,5 +214,6 @@ def _dedup_file(
     else:
         gone = done.rows - done.kept
         print(
-            f"{to}: {done.kept:,} of {done.rows:,} rows, {gone:,} duplicates in {done.clusters:,} clusters"
+            f"{to}: {done.kept:,} of {plural(done.rows, 'row')} kept, {plural(gone, 'duplicate')} in "
+            f"{plural(done.clusters, 'cluster')}"
         )

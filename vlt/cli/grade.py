@@ -17,6 +17,7 @@ import typer
 from vlt.cli.options import WORKSPACE, Json, Limit, Workspace, open_store, parse_settings
 from vlt.cli.output import print_json, print_table, say
 from vlt.errors import UsageError
+from vlt.plural import plural
 from vlt.user_files import read_text
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ def grade(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A convention: relative_tolerance=0.05."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="A convention of vlt's: relative_tolerance=0.05."
+        ),
     ] = None,
     n: Annotated[
         int, typer.Option("-n", min=0, help="How many disagreements (or wrong rows) to show.")
@@ -67,7 +70,7 @@ def grade(
     rows = read_rows(responses, workspace)[:limit]
     graded: dict[str, list[Grade]] = {}
     for name in names:
-        say(f"{name}: {len(rows):,} rows")
+        say(f"{name}: {plural(len(rows), 'row')}")
         graded[name] = grade_many(
             [row["response"] or "" for row in rows],
             [row["answer"] or "" for row in rows],
@@ -84,7 +87,7 @@ def grade(
         return
     print_table([{"grader": name, **count} for name, count in counts.items()])
     if len(names) > 1:
-        print(f"\n{len(differing):,} disagreements")
+        print(f"\n{plural(len(differing), 'disagreement')}")
         print_table([_short(row) for row in differing[:n]])
     elif n:
         print()
@@ -119,15 +122,11 @@ def _from_file(path: Path) -> list[dict[str, Any]]:
             raise UsageError(f"line {number} of {str(path)!r} is not a JSON object")
         row = {name: _first(found, name) for name in ALIASES}
         for name in ("response", "answer"):
-            if row[name] is None and any(key in found for key in (name, *ALIASES[name])):
-                if name == "answer":
-                    raise UsageError(f"line {number} of {str(path)!r} has null for its {name!r}")
-                row[name] = ""  # a model that said nothing is wrong
-            if row[name] is None:
+            if row[name] is None and not any(key in found for key in (name, *ALIASES[name])):
                 raise UsageError(
                     f"line {number} of {str(path)!r} has no {name!r}; it has {', '.join(found)}"
                 )
-            row[name] = str(row[name])
+            row[name] = "" if row[name] is None else str(row[name])  # null: nothing was said
         row["id"] = number if row["id"] is None else row["id"]
         rows.append(row)
     return rows
@@ -145,7 +144,10 @@ def _options(settings: Sequence[str]) -> Options:
     for name in values:
         if name not in known:
             raise UsageError(f"--set {name}: there is no such convention; take {', '.join(known)}")
-    return Options(**values)
+    try:
+        return Options(**values)
+    except ValueError as error:
+        raise UsageError(f"--set {error}") from None
 
 
 def _counts(grades: Sequence[Grade]) -> dict[str, int]:

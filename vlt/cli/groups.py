@@ -11,7 +11,7 @@ GROUPS = {
     "Start": ("demo", "init", "doctor", "run"),
     "Questions and images": ("import", "sources", "dedup", "decontaminate"),
     "Responses": ("gen", "filter", "judge", "grade"),
-    "Training and evaluation": ("train", "eval"),
+    "Training and evaluation": ("train", "eval", "compare"),
     "Looking": ("ls", "show", "stats", "log", "diff", "status", "view", "report"),
     "Sharing": ("push", "pull", "export"),
 }

@@ -15,6 +15,7 @@ import typer
 from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Workspace, open_store
 from vlt.cli.output import plain, print_json, print_table, say
 from vlt.errors import UsageError
+from vlt.plural import plural
 
 INDENT = 19
 """Where the values of `vlt show` begin."""
@@ -187,7 +188,7 @@ def _facts(version: Any) -> dict[str, Any]:
 
 def _line(version: Any) -> str:
     m = version.manifest
-    rows = "" if m.kind == "checkpoint" else f", {m.rows:,} {m.kind}s of {m.rows_in:,}"
+    rows = "" if m.kind == "checkpoint" else f", {plural(m.rows, m.kind)} of {m.rows_in:,}"
     return f"{version.ref}  ({plain(m.stage)}{rows}; digest {m.digest[:12]}; {m.created[:19]})"
 
 
@@ -216,7 +217,7 @@ def _indented(value: Any, room: int | None) -> str:
         for folded in textwrap.wrap(line, max(20, room), replace_whitespace=False) or [""]
     ]
     if len(text) > LETTERS:
-        lines.append(f"... ({len(text):,} characters; --json has all of them)")
+        lines.append(f"... ({len(text):,} characters; --json shows all of them)")
     return ("\n" + " " * INDENT).join(lines)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from vlt.cli import (
+    arms,
     data,
     dedup,
     diff,
@@ -55,6 +56,7 @@ app.command("filter", cls=filter.Command)(filter.filter_)
 app.command("grade")(grade.grade)
 app.add_typer(train.app, name="train")
 app.command("eval")(eval.eval_)
+app.command("compare")(arms.compare)
 app.command("ls")(look.ls)
 app.command("show")(look.show)
 app.command("stats")(stats.stats)

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from vlt.plural import plural
+
 if TYPE_CHECKING:
     from vlt.workspace.store import Dataset
 
@@ -83,7 +85,7 @@ def describe(dataset: Dataset, *, existed: bool = False) -> str:
     m = dataset.manifest
     dropped = sum(sum(reasons.values()) for reasons in m.dropped.values())
     failed = sum(m.failed.values())
-    parts = [f"{m.rows:,} {m.kind}s"] if m.kind != "checkpoint" else ["checkpoint"]
+    parts = [plural(m.rows, m.kind)] if m.kind != "checkpoint" else ["checkpoint"]
     parts += [f"{dropped:,} dropped"] if dropped else []
     parts += [f"{failed:,} failed"] if failed else []
     state = "already there, nothing to do" if existed else f"{m.seconds:.1f} s"

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from vlt.engine import torchvision
 from vlt.engine.chat import end_tokens, placeholders
 from vlt.errors import UserError
 from vlt.request import Sampling
@@ -35,7 +36,10 @@ def load_processor(model: str, revision: str | None = None, **options: Any) -> A
     from transformers import AutoProcessor, AutoTokenizer
 
     try:
-        auto = AutoProcessor if sees_images(model, revision) else AutoTokenizer
+        auto = AutoTokenizer
+        if sees_images(model, revision):
+            auto = AutoProcessor
+            torchvision.trouble()  # first: see there
         found = auto.from_pretrained(model, revision=revision, **options)
     # A missing package shows itself as any of these, by the family.
     except (OSError, ValueError, ImportError, AttributeError, RuntimeError, TypeError) as error:
@@ -49,7 +53,7 @@ def _why_not(model: str, error: Exception) -> str:
     """Why a model or its processor cannot be loaded, and what to do."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     first = lines[0] if lines else type(error).__name__
-    trouble = torchvision_trouble()
+    trouble = torchvision.trouble()
     if trouble and "torchvision" in str(error).lower():
         return f"the processor of {model!r} needs torchvision, which {trouble}"
     if isinstance(error, ImportError):
@@ -60,25 +64,6 @@ def _why_not(model: str, error: Exception) -> str:
         f"model {model!r} cannot be loaded: {first}; give a directory saved by save_pretrained "
         "or a model's name"
     )
-
-
-def torchvision_trouble() -> str | None:
-    """Why torchvision cannot be used here, with what to do; None where it can."""
-    import importlib.util
-
-    if importlib.util.find_spec("torchvision") is None:
-        return "is not installed; `pip install torchvision`"
-    try:
-        import torchvision  # noqa: F401
-    except (ImportError, OSError, RuntimeError) as error:
-        import torch
-
-        first = str(error).strip().splitlines()[0]
-        return (
-            f"does not fit torch {torch.__version__} ({first}); install the two that belong together, "
-            "from one index"
-        )
-    return None
 
 
 def quiet() -> None:

@@ -11,7 +11,7 @@ from vlt import response_format
 from vlt.datagen.benchmarks import Benchmark
 from vlt.evaluation.interval import Score, wilson
 from vlt.grade import split_reasoning
-from vlt.response_format import with_opened_thought
+from vlt.thinking import with_opening_tag
 
 READS = "id source meta response predicted finish_reason completion_tokens verdict sample".split()
 """Columns of a sample that a summary needs."""
@@ -51,7 +51,7 @@ def summary(rows: Sequence[Row], benchmark: Benchmark | None = None) -> dict[str
 def in_format(response: str | None) -> bool:
     """Whether the response thinks, closes the thought, and answers in <answer> after it."""
     return response is not None and response_format.in_format(
-        with_opened_thought(response), prose=True
+        with_opening_tag(response), prose=True
     )
 
 

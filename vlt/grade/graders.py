@@ -8,6 +8,9 @@ A function takes the response, the gold answer and those columns of the row that
 or False, a verdict (correct, wrong, unjudged), None (unjudged), a pair (one of these, the reason), or a
 `Grade`. A response at which it raises is unjudged, with the error as the reason; where it returns
 anything else, the run ends with a sentence.
+
+The conventions of vlt's own grader stand in its name: `vlt:relative_tolerance=0.05,percent=loose` (see
+`Options`); in Python an `Options` may stand in its place. They are part of the identity.
 """
 
 from __future__ import annotations
@@ -18,12 +21,13 @@ from typing import Any, get_args
 
 from vlt.errors import UsageError, UserError
 from vlt.grade.extract import extract
-from vlt.grade.verdict import Grade, Verdict
+from vlt.grade.verdict import Grade, Options, Verdict
 from vlt.plugins import Plugin, blame, entry_points, is_path, of_function, resolve
 
 GRADERS = ("vlt", "paper", "math-verify")
-Grader = str | Callable[..., Any]
-"""A grader as it is named: one of GRADERS, file.py:name, module:name, an entry point of vlt.graders; in
+Grader = str | Options | Callable[..., Any]
+"""A grader as it is named: one of GRADERS, vlt:KEY=VALUE, file.py:name, module:name, an entry point of
+vlt.graders; in
 Python a function, too."""
 VERDICTS = get_args(Verdict)
 
@@ -35,6 +39,7 @@ def find_grader(grader: Grader, more: Sequence[str] = ()) -> Plugin:
         more: Further names that are known where it is asked for.
     """
     known = (*GRADERS, *more)
+    grader, _ = options_of(grader)
     if callable(grader):
         return of_function(grader, "grader")
     if grader not in known and not is_path(grader) and grader not in entry_points("grader"):
@@ -48,7 +53,25 @@ def find_grader(grader: Grader, more: Sequence[str] = ()) -> Plugin:
 def grader_identity(grader: Grader, more: Sequence[str] = ()) -> Any:
     """What of a grader belongs to a stage's identity: its name; of one's own, the source's digest too."""
     plugin = find_grader(grader, more)
+    _, options = options_of(grader)
+    if options and options.as_json():
+        return {"name": plugin.name, **options.as_json()}
     return dict(plugin.identity) or plugin.name
+
+
+def options_of(grader: Grader) -> tuple[str | Callable[..., Any], Options | None]:
+    """A grader's name without the conventions in it, and these; None where it says none.
+
+    Raises UsageError for a convention that there is not, or a value that it does not take.
+    """
+    if isinstance(grader, Options):
+        return "vlt", grader
+    if not isinstance(grader, str) or not grader.startswith("vlt:"):
+        return grader, None
+    try:
+        return "vlt", Options.read(grader.removeprefix("vlt:"))
+    except ValueError as error:
+        raise UsageError(f"{grader!r}: {error}") from None
 
 
 def own_grades(

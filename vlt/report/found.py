@@ -13,7 +13,7 @@ from typing import Any
 
 from vlt.errors import UserError
 from vlt.runs.record import RunRecord, runs
-from vlt.workspace.lineage import parent_of
+from vlt.workspace.lineage import ancestors, parent_of
 from vlt.workspace.progress import progress_in
 from vlt.workspace.store import Dataset, Store
 
@@ -176,15 +176,10 @@ def _chosen(
 
 
 def _with_ancestors(store: Store, version: Dataset) -> list[Dataset]:
-    """The version and all it was made from, without recursion: lineages may be long."""
-    met: dict[str, Dataset] = {}
-    waiting = [version]
-    while waiting:
-        each = waiting.pop()
-        if each.ref not in met:
-            met[each.ref] = each
-            waiting += _parents(store, each)
-    return list(met.values())
+    """The version and all it was made from, as far as the workspace holds it: of a version that was
+    pulled it may hold no parent."""
+    walk = ancestors(store, version, through=lambda v: v.here, gone=True)
+    return [each.dataset for each in walk if not each.again]
 
 
 def _parents(store: Store, version: Dataset) -> list[Dataset]:

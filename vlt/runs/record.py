@@ -57,7 +57,7 @@ class RunRecord:
     started: float
     steps: list[StepRecord]
     ended: float | None = None
-    """None while it lasts, and for ever where it was killed."""
+    """None while it lasts, and where it was killed."""
     state: str = "running"
     """running, done, failed or interrupted; `live` tells whether running is true."""
     reason: str | None = None
