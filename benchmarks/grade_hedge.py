@@ -22,7 +22,14 @@ import numpy as np
 from benchmarks.grade_attack import AFTERTHOUGHTS, CORRECTIONS, JOINS, KINDS
 from vlt.train.rewards import accuracy
 
-PLAIN = ("{a}", "<answer>{a}</answer>", "\\boxed{{{a}}}", "The answer is {a}.", "Answer: {a}", "**{a}**")
+PLAIN = (
+    "{a}",
+    "<answer>{a}</answer>",
+    "\\boxed{{{a}}}",
+    "The answer is {a}.",
+    "Answer: {a}",
+    "**{a}**",
+)
 KNOWN = 0.6
 """How often the first guess is gold; otherwise the second one is, so hedging would pay."""
 GROUP = 8
@@ -51,7 +58,9 @@ def train(steps: int, seed: int = 0) -> dict[str, float]:
             spread = values.std()
             if not spread:
                 continue
-            for way, advantage in zip(chosen, (values - values.mean()) / (spread + 1e-4), strict=True):
+            for way, advantage in zip(
+                chosen, (values - values.mean()) / (spread + 1e-4), strict=True
+            ):
                 gradient -= advantage * chances
                 gradient[way] += advantage
             if step > steps * 3 // 4:
@@ -67,7 +76,9 @@ def train(steps: int, seed: int = 0) -> dict[str, float]:
 
 
 def _question(rng: random.Random) -> tuple[str, str]:
-    kind = rng.choice(("integer", "decimal", "fraction", "surd", "money", "percent", "text", "yes_no", "pair"))
+    kind = rng.choice(
+        ("integer", "decimal", "fraction", "surd", "money", "percent", "text", "yes_no", "pair")
+    )
     while True:
         gold, other = KINDS[kind](rng), KINDS[kind](rng)
         if gold != other:

@@ -52,6 +52,8 @@ def test_every_option_has_a_row_with_its_default() -> None:
     found = dict(re.findall(r"^\| `(\w+)` \| (\S+) \|", PAGE.split("## Options")[1], re.M))
     for field in fields(Options):
         default = field.default
-        said = f"{default:g}" if isinstance(default, float) and not default else str(default).lower()
+        said = (
+            f"{default:g}" if isinstance(default, float) and not default else str(default).lower()
+        )
         assert found.pop(field.name) == said
     assert not found
