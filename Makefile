@@ -78,6 +78,7 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -c constraints.txt torch
 	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	$(BIN)/python tests/torchvision_cpu.py
 	touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
@@ -25,10 +26,11 @@ from vlt.datagen.tally import Tally
 from vlt.engine import Engine
 from vlt.engine.budget import Price
 from vlt.engine.model import Model
+from vlt.errors import UserError
 from vlt.prompts import CannotAsk
 from vlt.request import Completion, Failure, Message, Request, key_maker
 from vlt.workspace.manifest import Stage
-from vlt.workspace.progress import beat
+from vlt.workspace.progress import report_progress
 from vlt.workspace.store import Dataset
 from vlt.workspace.workspace import Workspace
 
@@ -50,7 +52,7 @@ class Ask:
 
     def __post_init__(self) -> None:
         name = self.workspace.resolve_model(self.model.model)
-        model = replace(self.model, model=name)
+        model = replace(self.model, model=name).sized()
         self.asking.check_for(model)
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "identity", model.identity())
@@ -108,6 +110,7 @@ class Ask:
                 run.ask(run.missing_again())
         finally:
             run.close()
+        run.check_answered()
         for start, batch in batches(run.groups):
             yield batch, *run.answers.of(start, batch.num_rows)
 
@@ -169,6 +172,15 @@ class _Run:
         if self.engine:
             self.engine.close()
             self.engine = None
+
+    def check_answered(self) -> None:
+        """Raises UserError where nothing at all was answered: what comes next would count nothing."""
+        tally = self.tally
+        if self.failures and not tally.had and not tally.arrived:
+            ((reason, _),) = Counter(self.failures.values()).most_common(1)
+            raise UserError(
+                f"{self.of.model.model} answered none of {tally.total:,} samples: {reason}"
+            )
 
     def plan(self, probe: int) -> Plan:
         """Ask `probe` requests, and count the others."""
@@ -275,7 +287,7 @@ class _Run:
             self.settle(result.key, len(result.samples))
         if self.tally.due():
             tally = self.tally
-            beat(tally.done, tally.total, "samples", tally.speed or 0)
+            report_progress(tally.done, tally.total, "samples", tally.speed or 0)
             if self.of.workspace.progress:
                 self.of.workspace.progress(tally.line())
 

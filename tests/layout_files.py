@@ -34,7 +34,8 @@ ITEMS: list[Item] = [
     ("Is it so?", ["yes", "no"], "A", [2]),
 ]
 QUESTIONS = [
-    {"question": question, "choices": choices, "answer": gold} for question, choices, gold, _ in ITEMS
+    {"question": question, "choices": choices, "answer": gold}
+    for question, choices, gold, _ in ITEMS
 ]
 
 
@@ -142,7 +143,8 @@ def jsonl_zst(folder: Path) -> Layout:
     def pack(data: bytes) -> bytes:
         half = len(data) // 2  # two frames, as parallel programs write them
         return b"".join(
-            bytes(pa.compress(part, codec="zstd", asbytes=True)) for part in (data[:half], data[half:])
+            bytes(pa.compress(part, codec="zstd", asbytes=True))
+            for part in (data[:half], data[half:])
         )
 
     return compressed(folder, ".zst", pack)
@@ -241,7 +243,12 @@ def scienceqa(folder: Path) -> Layout:
     """Keyed by id, the answer a place, the picture in a folder of split and id, or none."""
     pictures(folder, "images/train/{}/image.png")
     made = {
-        str(n): {**row, "answer": row["choices"].index(text), "image": "image.png", "split": "train"}
+        str(n): {
+            **row,
+            "answer": row["choices"].index(text),
+            "image": "image.png",
+            "split": "train",
+        }
         for n, (row, text) in enumerate(zip(QUESTIONS, ("", "dog", "yes"), strict=True))
         if row["choices"]
     }
@@ -353,7 +360,9 @@ def shards_of_the_hub(folder: Path) -> Layout:
 
 @layout
 def shards_of_the_hub_with_a_fingerprint(folder: Path) -> Layout:
-    return shards(folder, *(f"data/train-{n:05d}-of-00003-0a1b2c3d4e5f6a7b.parquet" for n in range(3)))
+    return shards(
+        folder, *(f"data/train-{n:05d}-of-00003-0a1b2c3d4e5f6a7b.parquet" for n in range(3))
+    )
 
 
 @layout
@@ -370,7 +379,10 @@ def shards_by_name_and_number(folder: Path) -> Layout:
 def shards_of_spark(folder: Path) -> Layout:
     made = shards(
         folder,
-        *(f"part-{n:05d}-3f2a1b0c-1111-2222-3333-444455556666-c000.snappy.parquet" for n in range(3)),
+        *(
+            f"part-{n:05d}-3f2a1b0c-1111-2222-3333-444455556666-c000.snappy.parquet"
+            for n in range(3)
+        ),
     )
     (Path(made.source) / "_SUCCESS").write_text("")
     return made
@@ -409,7 +421,9 @@ def configurations_in_folders(folder: Path) -> Layout:
 
 @layout
 def configurations_in_the_card(folder: Path) -> Layout:
-    made = shards(folder, "a/one.parquet", "b/two.parquet", "b/three.parquet", config="both", split="test")
+    made = shards(
+        folder, "a/one.parquet", "b/two.parquet", "b/three.parquet", config="both", split="test"
+    )
     (folder / "set" / "README.md").write_text(
         "---\nconfigs:\n- config_name: both\n  data_files:\n  - split: test\n    path:\n"
         "    - a/*.parquet\n    - b/t*.parquet\n- config_name: other\n  data_files: a/one.parquet\n---\n"
@@ -588,7 +602,9 @@ def verl(folder: Path) -> Layout:
     return Layout(file)
 
 
-def with_choices(folder: Path, column: str, *forms: Any, golds: tuple[Any, ...] = ("B", "A")) -> Layout:
+def with_choices(
+    folder: Path, column: str, *forms: Any, golds: tuple[Any, ...] = ("B", "A")
+) -> Layout:
     """The two questions that have choices, these written as `forms`."""
     paths = pictures(folder)[1:]
     made = [
@@ -612,7 +628,9 @@ def options_in_a_row(folder: Path) -> Layout:
 
 @layout
 def options_by_letter(folder: Path) -> Layout:
-    return with_choices(folder, "choices", {"A": "cat", "B": "dog", "C": "cow"}, {"A": "yes", "B": "no"})
+    return with_choices(
+        folder, "choices", {"A": "cat", "B": "dog", "C": "cow"}, {"A": "yes", "B": "no"}
+    )
 
 
 @layout
@@ -648,7 +666,10 @@ def options_in_the_question(folder: Path) -> Layout:
 def numbered_images(folder: Path) -> Layout:
     """MMMU's columns, one a picture."""
     paths = pictures(folder)
-    made = [{**row, "image_1": path, "image_2": None} for row, path in zip(QUESTIONS, paths, strict=True)]
+    made = [
+        {**row, "image_1": path, "image_2": None}
+        for row, path in zip(QUESTIONS, paths, strict=True)
+    ]
     made[0]["image_2"] = paths[2]
     file = folder / "rows.jsonl"
     file.write_text(lines(made))
@@ -689,7 +710,11 @@ def paths_of_elsewhere(folder: Path) -> Layout:
     home = folder / "set"
     pictures(home, "sub/{}.png")
     (home / "sub" / "1.png").rename(home / "sub" / unicodedata.normalize("NFD", "é 1.png"))
-    paths = ["sub\\0.png", "sub/" + unicodedata.normalize("NFC", "é 1.png"), f"file://{home}/sub/2.png"]
+    paths = [
+        "sub\\0.png",
+        "sub/" + unicodedata.normalize("NFC", "é 1.png"),
+        f"file://{home}/sub/2.png",
+    ]
     file = home / "rows.jsonl"
     file.write_text(lines(rows(paths)))
     return Layout(file)
@@ -726,10 +751,168 @@ def rows_away_from_their_images(folder: Path) -> Layout:
 @layout
 def nested_columns(folder: Path) -> Layout:
     made = [
-        {"q": {"text": row["question"]}, "a": {"gold": row["answer"]}, "c": row["choices"], "i": path}
+        {
+            "q": {"text": row["question"]},
+            "a": {"gold": row["answer"]},
+            "c": row["choices"],
+            "i": path,
+        }
         for row, path in zip(QUESTIONS, pictures(folder), strict=True)
     ]
     file = folder / "rows.jsonl"
     file.write_text(lines(made))
     mapping = {"question": "q.text", "answer": "a.gold", "choices": "c", "images": "i"}
     return Layout(file, {"map": mapping})
+
+
+@layout
+def chartqa(folder: Path) -> Layout:
+    """The folder of a split: pictures in png/, golds in a list."""
+    pictures(folder, "train/png/{}.png")
+    made = [
+        {
+            "imgname": f"{n}.png",
+            "query": row["question"],
+            "label": [row["answer"]],
+            "c": row["choices"],
+        }
+        for n, row in enumerate(QUESTIONS)
+    ]
+    (folder / "train" / "train_human.json").write_text(json.dumps(made))
+    return Layout(folder / "train", {"map": {"choices": "c"}})
+
+
+@layout
+def clevr(folder: Path) -> Layout:
+    """Questions under a key, pictures in a folder of their split."""
+    pictures(folder, "images/train/{}.png")
+    made = [
+        {"image_filename": f"{n}.png", "split": "train", **row} for n, row in enumerate(QUESTIONS)
+    ]
+    return json_file(folder, {"info": {"split": "train"}, "questions": made})
+
+
+@layout
+def gqa(folder: Path) -> Layout:
+    """Keyed by id; the picture's id without its ending."""
+    pictures(folder, "images/{}.png")
+    return json_file(folder, {f"0{n}": {"imageId": str(n), **q} for n, q in enumerate(QUESTIONS)})
+
+
+@layout
+def mathv360k(folder: Path) -> Layout:
+    """Conversations whose pictures lie in a folder that the paths do not name."""
+    pictures(folder, "data_images/TabMWP/images/{}.png")
+    made = [
+        {
+            "id": f"x{n}",
+            "image": f"TabMWP/images/{n}.png",
+            "conversations": [
+                {"from": "human", "value": f"<image>\nHint: Please answer.\nQuestion: {said(row)}"},
+                {"from": "gpt", "value": f"The answer is {row['answer']}"},
+            ],
+        }
+        for n, row in enumerate(QUESTIONS)
+    ]
+    return json_file(folder, made)
+
+
+@layout
+def geo170k(folder: Path) -> Layout:
+    """The assistant reasons before it answers, without tags."""
+    made = [
+        {
+            "image": path,
+            "conversations": [
+                {"from": "human", "value": f"<image>\n{said(row)}"},
+                {"from": "gpt", "value": f"One sees it. So it is clear.\nAnswer: {row['answer']}"},
+            ],
+        }
+        for row, path in zip(QUESTIONS, pictures(folder), strict=True)
+    ]
+    return json_file(folder, made)
+
+
+@layout
+def mm_eureka(folder: Path) -> Layout:
+    """A conversation that ends with the question, the gold beside it."""
+    made = [
+        {
+            "id": n,
+            "conversations": [{"role": "user", "content": f"<image>\n{said(row)}"}],
+            "answer": row["answer"],
+            "image_urls": [path],
+        }
+        for n, (row, path) in enumerate(zip(QUESTIONS, pictures(folder), strict=True))
+    ]
+    file = folder / "rows.jsonl"
+    file.write_text(lines(made))
+    return Layout(file)
+
+
+@layout
+def qwen_vl(folder: Path) -> Layout:
+    """Paths in the text of the turns."""
+    made = [
+        {
+            "conversations": [
+                {"from": "user", "value": f"Picture 1: <img>{path}</img>\n{said(row)}"},
+                {"from": "assistant", "value": row["answer"]},
+            ]
+        }
+        for row, path in zip(QUESTIONS, pictures(folder), strict=True)
+    ]
+    return json_file(folder, made)
+
+
+@layout
+def alpaca(folder: Path) -> Layout:
+    made = [
+        {"instruction": "Answer.", "input": row["question"], "output": row["answer"], "images": [path],
+         "options": row["choices"]}
+        for row, path in zip(QUESTIONS, pictures(folder), strict=True)
+    ]  # fmt: skip
+    layout = json_file(folder, made)
+    layout.items = [(f"Answer.\n{question}", c, g, i) for question, c, g, i in ITEMS]
+    return layout
+
+
+@layout
+def we_math(folder: Path) -> Layout:
+    return with_choices(folder, "option", "A. cat; B. dog; C. cow", "A. yes; B. no")
+
+
+@layout
+def mmstar(folder: Path) -> Layout:
+    paths = pictures(folder)
+    made = [
+        {"question": "How many red?", "answer": "3", "image": paths[0]},
+        {
+            "question": "Which is it?\nOptions: A: cat, B: dog, C: cow",
+            "answer": "B",
+            "image": paths[1],
+        },
+        {"question": "Is it so?\nOptions: A: yes, B: no", "answer": "A", "image": paths[2]},
+    ]
+    file = folder / "rows.jsonl"
+    file.write_text(lines(made))
+    return Layout(file)
+
+
+@layout
+def places_as_text(folder: Path) -> Layout:
+    """AI2D's golds: the place of an option, as text."""
+    return with_choices(folder, "options", ["cat", "dog", "cow"], ["yes", "no"], golds=("1", "0"))
+
+
+@layout
+def lines_that_end_with_commas(folder: Path) -> Layout:
+    file = folder / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + ",\n" for row in rows(pictures(folder))))
+    return Layout(file)
+
+
+@layout
+def the_hubs_viewer(folder: Path) -> Layout:
+    made = [{"row_idx": n, "row": row} for n, row in enumerate(rows(pictures(folder)))]
+    return json_file(folder, {"features": [{"name": "question"}][:0], "rows": made})

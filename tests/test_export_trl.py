@@ -126,14 +126,14 @@ def test_resized_pictures_pass_the_processor_unchanged(tmp_path: Path) -> None:
     """Also where least and most are the same, where the rule does not give one size twice."""
     from PIL import Image
 
+    from vlt.engine.size_rule import model_rule
     from vlt.train.child import Job
     from vlt.train.processor import load_reader
-    from vlt.train.training import pixel_factor
 
     model = tiny_vlm(tmp_path / "vlm")
-    assert pixel_factor(str(model)) == 28
+    assert model_rule(str(model)).factor == 28
     for limits in ({"min": 784, "max": 10_000}, {"min": 20_000, "max": 20_000}):
-        job = Job("sft", str(model), None, "", {}, [], limits)
+        job = Job("sft", str(model), None, "", {}, [], limits, sized=True)
         processor = load_reader(job)
         pixels = Pixels(limits["min"], limits["max"], 28)
         for size in ((300, 200), (61, 300), (40, 30), (500, 499)):

@@ -46,7 +46,7 @@ def test_the_page_as_it_is_written(newcomer: Newcomer) -> None:
     found = json.loads(newcomer.run(f"{filter} --json"))
     assert found["dropped"] == {"verify": {"wrong": 2, "unjudged": 1}}
     store = Store(newcomer.folder / "workspace")
-    (entry,) = store.open("sft").manifest.parameters["chain"]
+    entry, _ = store.open("sft").manifest.parameters["chain"]
     assert entry["grader"]["plugin"] == "close"
     assert str(newcomer.folder) not in json.dumps(entry)
     gone = store.open("sft").dropped.table(["verdict_reason"])["verdict_reason"].to_pylist()

@@ -60,7 +60,7 @@ def test_samples_enter_and_are_verified(workspace: Path, tmp_path: Path) -> None
     assert {r["verdict"] for r in rows} == {None}
     vlt("filter", "--verify", *where)
     kept = Store(workspace).open("sft").table().to_pylist()
-    assert [r["response"] for r in kept][0] == RIGHT
+    assert kept[0]["response"] == RIGHT
     assert {r["verdict"] for r in kept} == {"correct"}
 
 

@@ -96,6 +96,14 @@ def test_sft_losses_are_those_of_trl_by_hand(
     cpu = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False}
     more = {"max_length": None, "report_to": "none", "logging_steps": 1}
     rows = by_hand(store, data, tmp_path, "sft").select_columns(["prompt", "completion", "images"])
+    # The prompt as generation asks it, the response, and the end of a turn: no newline behind it.
+    asked = "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>{}<|im_end|>\n<|im_start|>assistant\n"
+    rows = rows.map(
+        lambda row: {
+            "prompt": asked.format(row["prompt"][0]["content"]),
+            "completion": row["completion"][0]["content"] + "<|im_end|>",
+        }
+    )
     trainer = SFTTrainer(
         model=model, args=SFTConfig(str(tmp_path / "run"), **SFT, **cpu, **more), train_dataset=rows
     )
@@ -109,17 +117,17 @@ def test_sft_losses_are_those_of_trl_by_hand(
 def test_loss_is_on_the_completion_alone_and_pictures_stand_in_the_prompt(
     store: Store, model: str, data: Dataset, tmp_path: Path
 ) -> None:
-    from trl import SFTConfig, SFTTrainer
+    from vlt.engine.loading import load_model
+    from vlt.train.turns import LabelCollator, Turns
 
-    rows = by_hand(store, data, tmp_path, "sft").select_columns(["prompt", "completion", "images"])
-    config = SFTConfig(str(tmp_path / "run"), use_cpu=True, bf16=False, max_length=None)
-    trainer = SFTTrainer(model=model, args=config, train_dataset=rows)
-    batch = trainer.data_collator([rows[i] for i in range(4)])
-    tokenizer = trainer.processing_class.tokenizer
+    rows = by_hand(store, data, tmp_path, "sft")
+    loaded, processor = load_model(model, None, "float32")
+    batch = LabelCollator(Turns.of(processor, loaded))([rows[i] for i in range(4)])
+    tokenizer = processor.tokenizer
     for i, row in enumerate(data.table().to_pylist()[:4]):
         labels = batch["labels"][i]
         learnt = tokenizer.decode(labels[labels != -100])
-        assert learnt == f"{row['response']}<|im_end|>\n"
+        assert learnt == f"{row['response']}<|im_end|>"
         seen = tokenizer.decode(batch["input_ids"][i][batch["attention_mask"][i] == 1])
         wide = rows[i]["images"][0].width
         pads = "<|image_pad|>" * (wide // 28 * 2)
@@ -377,3 +385,37 @@ def test_the_command_line(store: Store, model: str, data: Dataset, tmp_path: Pat
     assert "holds samples" in vlt_error(
         "train", "grpo", "-w", store.root, "--data", data.ref, "--model", data.ref, code=2
     )
+
+
+def test_identities_are_those_of_the_release_before(checkpoint: Dataset) -> None:
+    """Its checkpoints are found again by the same stage and parameters, which this spells out."""
+    from vlt.train.settings import Training
+
+    parameters = dict(checkpoint.manifest.parameters)
+    digest = parameters.pop("model")["digest"]
+    assert len(digest) == 64
+    assert parameters == {
+        "settings": {
+            "learning_rate": 1e-3,
+            "max_length": None,
+            "max_steps": 6,
+            "per_device_train_batch_size": 8,
+            "warmup_steps": 2,
+        },
+        "freeze": ["vision_tower"],
+        "pixels": None,
+        "max_prompt_tokens": None,
+        "lora": None,
+        "prompt": {"system": "", "user": "{question} Think first."},
+        "processes": 1,
+    }
+    grpo = find_method("grpo")
+    assert grpo.parameters(grpo.filled(Training())) == {
+        "reward": {"accuracy": 1.0},
+        "difficulty": None,
+    }
+    banded = grpo.training(difficulty=(0.2, 0.8), reward={"accuracy": 1, "grader": "paper"})
+    assert grpo.parameters(banded) == {
+        "reward": {"accuracy": 1, "grader": "paper"},
+        "difficulty": [0.2, 0.8],
+    }

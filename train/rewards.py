@@ -6,19 +6,18 @@ leave this sample out) for each completion out. Their weighted sum is the sample
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from vlt.errors import UserError
+from vlt.response_format import in_format, is_answer_bare
 from vlt.segment import words
 from vlt.train.own_rewards import Missed, is_own, kept_to_its_word, load
 
 Reward = Callable[..., list[float | None]]
 
-FORMAT = re.compile(r"\s*<think>.*?</think>\s*<answer>.*?</answer>\s*", re.DOTALL)
 DEFAULT: dict[str, Any] = {"accuracy": 1.0}
 NUMBERS = {
     "accuracy": "weight of the verdict: correct 1, wrong 0, unjudged left out",
@@ -150,7 +149,7 @@ def accuracy(
             if grade.verdict == "unjudged":
                 values.append(None)
             elif grade.verdict == "correct":
-                values.append(1.0 - (penalty if penalty and is_bare(text) else 0.0))
+                values.append(1.0 - (penalty if penalty and is_answer_bare(text) else 0.0))
             else:
                 values.append(0.0)
         if record:
@@ -160,15 +159,9 @@ def accuracy(
     return accuracy
 
 
-def is_bare(text: str) -> bool:
-    """Whether nothing but space stands between the last </think> and the <answer> after it."""
-    _, closed, rest = text.rpartition("</think>")
-    return bool(closed) and "<answer>" in rest and not rest.partition("<answer>")[0].strip()
-
-
 def format(completions: Sequence[Any], **_: Any) -> list[float | None]:
     """1 where the response is <think>...</think> <answer>...</answer> and nothing else."""
-    return [float(bool(FORMAT.fullmatch(text_of(c)))) for c in completions]
+    return [float(in_format(text_of(c))) for c in completions]
 
 
 def length(max_tokens: int) -> Reward:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from vlt.datagen.sources.row import Row
 
 LETTER = "and provide the correct option letter, e.g., A, B, C, D"
-WANTED = {
+WANTED: dict[tuple[str, int | None], str] = {
     ("integer", None): "requiring an integer answer and provide the final value, e.g., 1, 2, 3",
     ("float", 1): "requiring a floating-point number with one decimal place and provide the final "
     "value, e.g., 1.2, 1.3, 1.4",
@@ -23,7 +23,7 @@ WANTED = {
 
 def query_of(row: Row) -> str:
     """The hint, the question with its unit, and the choices if there are any."""
-    kind, places = row.get("answer_type"), row.get("precision")
+    kind, places = str(row.get("answer_type")), row.get("precision")
     wanted = LETTER
     if row.get("question_type") != "multi_choice":
         wanted = WANTED.get(

@@ -14,6 +14,7 @@ from vlt.errors import UsageError
 from vlt.images.store import ImageStore
 from vlt.prompts import PLACEHOLDER, Prompt, plain_messages, question_text
 from vlt.workspace.features import embedded
+from vlt.workspace.files import replaced, write_json
 from vlt.workspace.store import Dataset
 
 EASYR1 = pa.schema(
@@ -41,8 +42,7 @@ def write_sharegpt(dataset: Dataset, images: ImageStore, folder: Path, prompt: P
     folder.mkdir(parents=True, exist_ok=True)
     name = dataset.manifest.name
     file = folder / f"{name}.json"
-    part = file.with_suffix(".part")
-    with open(part, "w", encoding="utf-8") as out:
+    with replaced(file) as part, open(part, "w", encoding="utf-8") as out:
         out.write("[")
         before = "\n"
         for row in plain_rows(dataset):
@@ -50,7 +50,6 @@ def write_sharegpt(dataset: Dataset, images: ImageStore, folder: Path, prompt: P
                 out.write(before + json.dumps(_conversation(row, images, folder, prompt)))
                 before = ",\n"
         out.write("\n]\n")
-    part.replace(file)
     info = {
         name: {
             "file_name": file.name,
@@ -65,7 +64,7 @@ def write_sharegpt(dataset: Dataset, images: ImageStore, folder: Path, prompt: P
             },
         }
     }
-    (folder / "dataset_info.json").write_text(json.dumps(info, indent=1) + "\n")
+    write_json(info, folder / "dataset_info.json", indent=1)
     return file
 
 

@@ -135,14 +135,10 @@ def _judged(store: Store, data: Dataset) -> Iterator[pa.RecordBatch]:
 
 def versions(store: Store, data: Dataset) -> list[Dataset]:
     """`data` and the versions with samples that it was made from: what was dropped counts, too."""
-    from vlt.workspace.lineage import parent_of
+    from vlt.workspace.lineage import ancestors
 
-    found = {data.ref: data}
-    for parent in data.manifest.parents:
-        version = parent_of(store, data, parent)
-        if version and version.kind == "sample":
-            found.update((v.ref, v) for v in versions(store, version))
-    return list(found.values())
+    walk = ancestors(store, data, through=lambda v: v.kind == "sample", gone=True)
+    return [each.dataset for each in walk if not each.again]
 
 
 def _by_item(batches: Iterable[pa.RecordBatch], verdict: str) -> dict[str, list[Candidate]]:
@@ -194,10 +190,16 @@ def example(row: Row) -> Row | str:
 
 def trainer(given: Given) -> Any:
     """TRL's trainer, nothing else; the reference is the model that the training starts from."""
-    from trl import DPOTrainer
+    from vlt.engine.chat import sees
+    from vlt.train.dpo_trainer import RowsDPOTrainer
+    from vlt.train.turns import Collator
 
     unread = ("id", "source", "chosen_sample", "rejected_sample")
-    return DPOTrainer(**given.arguments(without=unread))
+    more: dict[str, Any] = {}
+    if sees(given.processor):
+        given.config.remove_unused_columns = False
+        more["data_collator"] = Collator(given.turns, METHOD.completions)
+    return RowsDPOTrainer(**given.arguments(without=unread), **more, turns=given.turns)
 
 
 METHOD = Method(
@@ -211,6 +213,7 @@ METHOD = Method(
     columns=columns,
     rows=rows,
     taken_out=versions,
+    completions=("chosen", "rejected"),
     example=example,
     trainer=trainer,
     # As for SFT: TRL's 1024 may cut the answers off, and image tokens out of the prompt.

@@ -124,8 +124,7 @@ def example(row: Row) -> Row | str:
 
 def trainer(given: Given) -> Any:
     """TRL's trainer with our rewards, whose verdicts it keeps."""
-    from trl import GRPOTrainer
-
+    from vlt.train.grpo_trainer import RowsGRPOTrainer
     from vlt.train.own_rewards import Missed
     from vlt.train.rewards import rewards
     from vlt.train.verdicts import Verdicts
@@ -136,7 +135,9 @@ def trainer(given: Given) -> Any:
     )
     if given.config.reward_weights is None:
         given.config.reward_weights = made.weights
-    return GRPOTrainer(**given.arguments(), reward_funcs=list(made.functions))
+    return RowsGRPOTrainer(
+        **given.arguments(), reward_funcs=list(made.functions), turns=given.turns
+    )
 
 
 def finish(job: Job, steps: int) -> dict[str, Any]:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlt.cli.derived import derived
-from vlt.cli.options import WORKSPACE, As, Json, Workspace, open_store, parse_settings
+from vlt.cli.options import (
+    WORKSPACE,
+    As,
+    DatasetArgument,
+    Json,
+    Workspace,
+    open_store,
+    parse_settings,
+)
 from vlt.cli.output import SOME_ROWS_FAILED, describe, exit_code, print_json, say
 from vlt.cli.progress import Progress
 from vlt.datagen.import_settings import Import
@@ -117,7 +125,7 @@ FORMATS = ("parquet", "jsonl", "trl", "sharegpt", "easyr1")
 
 
 def export(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="name, name@v3 or name@r2.")],
+    dataset: DatasetArgument,
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder to write into.")],
     format: Annotated[
         str,
@@ -155,7 +163,7 @@ def export(
     if to.exists() and not to.is_dir():
         raise UsageError(f"--to {str(to)!r} is a file; name a folder")
     left_out: dict[str, int] = {}
-    with ImageStore(store.images_folder) as images:
+    with ImageStore(store.images_folder, read_only=True) as images:
         if format == "parquet":
             files = list(parquet_shards(version, images, to))
         elif format == "jsonl":

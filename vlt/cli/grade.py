@@ -17,6 +17,8 @@ import typer
 from vlt.cli.options import WORKSPACE, Json, Limit, Workspace, open_store, parse_settings
 from vlt.cli.output import print_json, print_table, say
 from vlt.errors import UsageError
+from vlt.plural import plural
+from vlt.user_files import read_text
 
 if TYPE_CHECKING:
     from vlt.grade import Grade, Options
@@ -68,7 +70,7 @@ def grade(
     rows = read_rows(responses, workspace)[:limit]
     graded: dict[str, list[Grade]] = {}
     for name in names:
-        say(f"{name}: {len(rows):,} rows")
+        say(f"{name}: {plural(len(rows), 'row')}")
         graded[name] = grade_many(
             [row["response"] or "" for row in rows],
             [row["answer"] or "" for row in rows],
@@ -85,7 +87,7 @@ def grade(
         return
     print_table([{"grader": name, **count} for name, count in counts.items()])
     if len(names) > 1:
-        print(f"\n{len(differing):,} disagreements")
+        print(f"\n{plural(len(differing), 'disagreement')}")
         print_table([_short(row) for row in differing[:n]])
     elif n:
         print()
@@ -108,12 +110,8 @@ def read_rows(source: str, workspace: Path) -> list[dict[str, Any]]:
 
 
 def _from_file(path: Path) -> list[dict[str, Any]]:
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise UsageError(f"{str(path)!r} cannot be read: {error.strerror}") from None
     rows = []
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
