@@ -53,8 +53,8 @@ bench-loop: install     ## the miniature with three seeds: accuracy per round wi
 bench-gen: install      ## what generation costs; CURATOR=DIR, a venv with bespokelabs-curator, beside it
 	$(BIN)/python -m benchmarks.gen $(if $(CURATOR),--curator $(CURATOR))
 
-bench-grade: install    ## the grader beside math-verify and mathruler
-	$(BIN)/python -m benchmarks.grade
+bench-grade: install    ## the grader beside math-verify and mathruler; ATTACK=1: the adversary, TRIES=N
+	$(BIN)/python -m benchmarks.grade $(if $(ATTACK),--attack $(if $(TRIES),--tries $(TRIES)))
 
 bench-filters: install  ## filters, dedup and near dedup; ROWS=1000000 for a million
 	$(BIN)/python -m benchmarks.filters $(if $(ROWS),--rows $(ROWS))

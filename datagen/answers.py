@@ -143,6 +143,7 @@ class Failures:
             return
         reasons = "; ".join(list(self.examples.values())[:3])
         raise UserError(
-            f"none of {failed:,} rows was answered ({reasons}), so no version of {writer.name!r} is made; "
-            "mend that and run the same command again"
+            f"none of {failed:,} rows was answered ({reasons}), so no version of {writer.name!r} was "
+            "made; fix the cause and run the command again, with --retry-failed to ask anew for what "
+            "had arrived"
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 from vlt.datagen.tally import Tally
 from vlt.engine.budget import Price
+from vlt.plural import plural
 from vlt.workspace.progress import duration
 
 
@@ -50,15 +51,15 @@ class Plan:
         found = self.summary(price)
         there = f"; {found['in_journal']:,} are in the journal" if found["in_journal"] else ""
         lines = [
-            f"{found['new_samples']:,} of {found['samples']:,} samples would be asked for, in "
-            f"{found['new_requests']:,} requests{there}"
+            f"{found['new_samples']:,} of {plural(found['samples'], 'sample')} would be asked for, in "
+            f"{plural(found['new_requests'], 'request')}{there}"
         ]
         if found["probed"]:
-            lines.append(
-                f"{found['probed']:,} samples were asked for as a probe, and are there now"
-            )
+            lines.append(f"{plural(found['probed'], 'sample')} asked for as a probe, and kept")
         if found["cannot_be_asked"]:
-            lines.append(f"{found['cannot_be_asked']:,} samples failed or cannot be asked for")
+            lines.append(
+                f"{plural(found['cannot_be_asked'], 'sample')} failed or cannot be asked for"
+            )
         if expected := found["expected"]:
             money = expected["money"]
             cost = f", ${money:,.2f}" if money is not None else " (no price is known: --prices)"
@@ -72,7 +73,7 @@ class Plan:
                 "the server does not say what tokens they took, so no cost can be expected"
             )
         elif found["new_samples"]:
-            lines.append("--probe 20 asks 20 rows and tells what the rest will take and cost")
+            lines.append("--probe 20 asks 20 rows and estimates the time and cost of the rest")
         return lines
 
 

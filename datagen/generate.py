@@ -27,9 +27,10 @@ from vlt.engine import Engine
 from vlt.engine.budget import Price
 from vlt.engine.model import Model
 from vlt.errors import UserError
+from vlt.prompts import CannotAsk
 from vlt.request import Completion, Failure, Message, Request, key_maker
 from vlt.workspace.manifest import Stage
-from vlt.workspace.progress import beat
+from vlt.workspace.progress import report_progress
 from vlt.workspace.store import Dataset
 from vlt.workspace.workspace import Workspace
 
@@ -99,7 +100,8 @@ class Ask:
 
         Everything is asked before the first batch comes; meanwhile 22 bytes a row are kept.
         """
-        run = _Run(self, parent, messages, reads, check)
+        reads = self.asking.prompt.reads(reads, parent.schema.names)
+        run = _Run(self, parent, _or_why_not(messages), reads, check)
         try:
             if self.asking.probe is not None:
                 raise Planned(run.plan(self.asking.probe))
@@ -111,6 +113,18 @@ class Ask:
         run.check_answered()
         for start, batch in batches(run.groups):
             yield batch, *run.answers.of(start, batch.num_rows)
+
+
+def _or_why_not(messages: Messages) -> Messages:
+    """`messages`, with the reason where a prompt of one's own raises at a row."""
+
+    def of(row: dict[str, Any]) -> Sequence[Message] | str:
+        try:
+            return messages(row)
+        except CannotAsk as error:
+            return str(error)
+
+    return of
 
 
 class _Run:
@@ -273,7 +287,7 @@ class _Run:
             self.settle(result.key, len(result.samples))
         if self.tally.due():
             tally = self.tally
-            beat(tally.done, tally.total, "samples", tally.speed or 0)
+            report_progress(tally.done, tally.total, "samples", tally.speed or 0)
             if self.of.workspace.progress:
                 self.of.workspace.progress(tally.line())
 

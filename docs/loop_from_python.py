@@ -42,7 +42,7 @@ with open(HOME / "questions.jsonl", "w") as out:
 # %%
 ws = vlt.Workspace(HOME / "workspace")
 items = ws.import_items(HOME / "questions.jsonl")
-items  # a table with the pictures
+items  # a table with the pictures  # noqa: B018
 
 # %% [markdown]
 # ## Captions, then reasoning over them
@@ -52,7 +52,12 @@ items  # a table with the pictures
 # %%
 captions = ws.caption(items, vlm, prompt="Describe the picture.", max_tokens=40)
 samples = ws.reason(
-    captions, reasoner, k=4, prompt="{caption} {question} Think first.", temperature=1.0, max_tokens=64
+    captions,
+    reasoner,
+    k=4,
+    prompt="{caption} {question} Think first.",
+    temperature=1.0,
+    max_tokens=64,
 )
 
 # %% [markdown]

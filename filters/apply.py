@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain as joined
 from itertools import islice
@@ -34,6 +33,7 @@ from vlt.filters.protocol import (
 )
 from vlt.filters.registry import parse_chain
 from vlt.filters.rules.not_cut import without_cut
+from vlt.threads import map_in_order
 from vlt.workspace.manifest import Stage
 from vlt.workspace.reason import Reason
 from vlt.workspace.schema import KINDS
@@ -166,17 +166,9 @@ def _stream(
     rows: Iterable[pa.RecordBatch], filters: Sequence[RowFilter], threads: int
 ) -> Iterator[_Outcome]:
     """Each batch through all the filters; outcomes in the order of the batches."""
-    if threads < 2 or not filters or not all(filter.threads for filter in filters):
-        yield from (through(batch, filters) for batch in rows)
-        return
-    waiting: deque[Future[_Outcome]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for batch in rows:
-            waiting.append(pool.submit(through, batch, filters))
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    if not filters or not all(filter.threads for filter in filters):
+        threads = 1
+    yield from map_in_order(lambda batch: through(batch, filters), rows, threads, ahead=threads + 1)
 
 
 def through(rows: pa.RecordBatch, filters: Sequence[RowFilter]) -> _Outcome:

@@ -39,6 +39,7 @@ from vlt.filters.rules.select import Select
 from vlt.filters.rules.verify import Correct, Grade, Verify
 from vlt.filters.rules.where import Where
 from vlt.filters.settings import built
+from vlt.grade.graders import Grader
 from vlt.plugins import Plugin, beside, of_function, resolve
 
 FILTERS: dict[str, type[Filter]] = {
@@ -83,10 +84,17 @@ def _located(entry: Any, folder: Path) -> Any:
     if isinstance(entry, str):
         return beside(entry, folder)
     if isinstance(entry, Mapping) and isinstance(entry.get("filter"), str):
-        return {**entry, "filter": beside(entry["filter"], folder)}
+        return {name: _beside(value, folder) for name, value in entry.items()}
     if isinstance(entry, Mapping):
-        return {beside(str(name), folder): values for name, values in entry.items()}
+        return {beside(str(n), folder): _beside(value, folder) for n, value in entry.items()}
     return entry
+
+
+def _beside(value: Any, folder: Path) -> Any:
+    """A setting, which may be a file.py:name as well, or a mapping of settings."""
+    if isinstance(value, Mapping):
+        return {name: _beside(each, folder) for name, each in value.items()}
+    return beside(value, folder) if isinstance(value, str) else value
 
 
 def parse_chain(chain: Sequence[Any]) -> list[Filter]:
@@ -97,7 +105,7 @@ def parse_chain(chain: Sequence[Any]) -> list[Filter]:
     if isinstance(chain, str | Mapping) or not isinstance(chain, Sequence):
         raise UsageError(f"filters must be a list, such as [verify, max_words: 500], not {chain!r}")
     parsed = [parse_filter(entry) for entry in chain]
-    grader = "vlt"
+    grader: Grader = "vlt"
     for place, filter in enumerate(parsed):
         if isinstance(filter, Verify | Grade):
             grader = filter.grader

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any, Self
 
 Said = str | int | bytes | dict[str, Any] | tuple[int, dict[str, Any]]
@@ -85,12 +84,7 @@ class Talking(AbstractContextManager["Talking"]):
         self.thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_ended: object) -> None:
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()

@@ -100,6 +100,7 @@ def test_filters_run_in_the_order_in_which_they_are_named(newcomer: Newcomer) ->
         "repetition",
         "where",
         "verify",
+        "not_cut",
     ]
     assert (chain[0]["limit"], chain[3]["share"], chain[3]["ngram"]) == (60, 0.5, 4)
 

@@ -11,7 +11,7 @@ import pytest
 from tests.rows import dataset, item
 from tests.scripted import Through
 from tests.stub import Stub
-from tests.stub_server import SETTINGS, text_of
+from tests.stub_server import text_of
 from vlt.datagen.asking import Asking
 from vlt.datagen.captions import make_captions
 from vlt.datagen.reasoning import make_reasoning
@@ -26,19 +26,6 @@ from vlt.workspace.workspace import Workspace
 
 PNG = b"\x89PNG\r\n\x1a\n"
 PROMPT = Prompt(user="{question}")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Stub]:
-    with Stub() as stub:
-        yield stub
-
-
-@pytest.fixture
-def stub(server: Stub) -> Stub:
-    server.reset()
-    server.configure(**SETTINGS)
-    return server
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from tests.cli import run_vlt, vlt, vlt_error, vlt_json
 from tests.rows import dataset, item, sample
+from vlt.workspace.lineage import ancestors, fair_samples, made_from
 from vlt.workspace.manifest import Stage
 from vlt.workspace.schema import SAMPLE
 from vlt.workspace.store import Store
@@ -123,3 +125,41 @@ def test_nothing_heavy_is_loaded_to_look(filled: Path, command: str) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stderr.strip().splitlines()[-1] == "[]"
+
+
+def test_a_long_lineage_is_walked_without_recursion(workspace: Path) -> None:
+    store = Store(workspace)
+    last = dataset(store, "d0", "item", [item()])
+    for number in range(1, 1_500):
+        with Writer(store, Stage("test", {}), f"d{number}", "item", [last]) as writer:
+            pass
+        last = writer.dataset
+    walked = list(ancestors(store, last))
+    assert [a.dataset.ref for a in walked[:2]] == ["d1499@v1", "d1498@v1"]
+    assert len(walked) == 1_500 and walked[-1].depth == 1_499
+    assert [v.ref for v in made_from(store, last)[:2]] == ["d0@v1", "d1@v1"]
+    assert fair_samples(store, last) is None
+
+
+def test_a_version_that_two_were_made_from_is_met_again(workspace: Path) -> None:
+    store = Store(workspace)
+    root = dataset(store, "root", "item", [item()])
+    sides = []
+    for name in "ab":
+        with Writer(store, Stage("test", {"of": name}), name, "item", [root]) as writer:
+            pass
+        sides.append(writer.dataset)
+    with Writer(store, Stage("test", {}), "both", "item", sides) as writer:
+        pass
+    walked = [(a.dataset.ref, a.depth, a.again) for a in ancestors(store, writer.dataset)]
+    assert walked == [
+        ("both@v1", 0, False),
+        ("a@v1", 1, False),
+        ("root@v1", 2, False),
+        ("b@v1", 1, False),
+        ("root@v1", 2, True),
+    ]
+    assert [v.ref for v in made_from(store, writer.dataset)] == ["root@v1", "a@v1", "b@v1"]
+    shutil.rmtree(root.path)
+    assert [v.ref for v in made_from(store, writer.dataset)] == ["a@v1", "b@v1"]
+    assert "root@v1, which a@v1 was made from" in vlt_error("log", "both", "-w", workspace)

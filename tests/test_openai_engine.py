@@ -42,21 +42,6 @@ def answers(engine: OpenAIEngine, requests: Sequence[Request]) -> list[Completio
         engine.close()
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Stub]:
-    with Stub() as stub:
-        yield stub
-
-
-@pytest.fixture
-def stub(server: Stub) -> Stub:
-    from tests.stub_server import SETTINGS
-
-    server.reset()
-    server.configure(**SETTINGS)
-    return server
-
-
 def test_every_request_is_answered_once(stub: Stub) -> None:
     requests = [ask(str(i)) for i in range(300)]
     got = answers(engine(stub.url), requests)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
-from tests.cli import run_vlt, vlt
+from tests.newcomer import Newcomer
 from tests.tiny import items, tiny_vlm, trained
 from vlt.errors import UsageError, UserError
 from vlt.runs.recipe import BUNDLED, load_recipe
@@ -214,51 +216,24 @@ def test_in_a_training_errors_are_counted_and_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_newcomers_reward(tmp_path: Path) -> None:
+def test_the_page_as_it_is_written(tmp_path: Path) -> None:
     """docs/extending.md: a file of a dozen lines, beside files called as our packages are."""
-    write(
-        tmp_path / "mine.py",
-        '''
-        """Short answers are better: what a reward of GRPO may look like."""
-
-        import vlt
-
-        WORDS = 12
-
-
-        @vlt.reward
-        def brief(completions, **columns):
-            """1 for an answer of at most WORDS words, and less the longer it is."""
-            lengths = [len(completion[-1]["content"].split()) for completion in completions]
-            return [min(1.0, WORDS / max(1, length)) for length in lengths]
-        ''',
-    )
-    for name in ("train.py", "filters.py", "datagen.py"):
-        write(tmp_path / name, "raise SystemExit('a file of the user was imported')\n")
-    (tmp_path / "recipes").mkdir()
-    write(tmp_path / "recipes" / "__init__.py", "raise SystemExit('so was a folder')\n")
-    write(tmp_path / "prompt.txt", "{question} Think first.\n")
-    path = f".:{Path(__file__).parent.parent}"
-    environment = {"PYTHONPATH": path}
-    base = BUNDLED / "miniature" / "vlm"
-    words = ["train", "grpo", "--model", base, "--prompt", "prompt.txt", "-w", "workspace"]
-    words += ["--reward", "accuracy=1", "--reward", "./mine.py:brief=0.2"]
-    settings = ("max_steps=2", "num_generations=4", "per_device_train_batch_size=8")
-    words += [w for each in (*settings, "max_completion_length=32") for w in ("--set", each)]
-    vlt("import", "miniature", "--set", "n=16", "-w", "workspace", cwd=tmp_path, **environment)
-    print(vlt(*words, cwd=tmp_path, **environment))
+    newcomer = Newcomer(tmp_path)
+    [command] = newcomer.write("A reward")["bash"]
+    (tmp_path / "sft-model").symlink_to(BUNDLED / "miniature" / "vlm")
+    (tmp_path / "prompt.txt").write_text("{question} Think first.\n")
+    newcomer.run("vlt import miniature --set n=16")
+    fields = ("max_steps=2", "num_generations=4", "per_device_train_batch_size=8")
+    told = " ".join(f"--set {field}" for field in (*fields, "max_completion_length=32"))
+    line = f"{command.strip()} --prompt prompt.txt {told} --json"
+    assert json.loads(newcomer.run(line))["facts"]["steps"] == 2
     made = Store(tmp_path / "workspace").open("grpo-model")
-    assert made.manifest.facts["steps"] == 2
     reward = made.manifest.parameters["reward"]
     assert reward["accuracy"] == 1 and reward["brief"]["weight"] == 0.2
-    import pyarrow.parquet as pq
-
     metrics = pq.read_table(made.path / "metrics.parquet").to_pylist()
     means = [m["value"] for m in metrics if m["name"] == "rewards/brief/mean"]
     assert len(means) == 2 and all(0 < mean <= 1 for mean in means)
-    again = run_vlt(*words, "--json", cwd=tmp_path, **environment)
-    assert '"existed": true' in again.stdout
-    edited = (tmp_path / "mine.py").read_text().replace("WORDS = 12", "WORDS = 6")
-    (tmp_path / "mine.py").write_text(edited)
-    vlt(*words, cwd=tmp_path, **environment)
-    assert len(Store(tmp_path / "workspace").versions("grpo-model")) == 2
+    assert json.loads(newcomer.run(line))["existed"]
+    mine = tmp_path / "mine.py"
+    mine.write_text(mine.read_text().replace("WORDS = 12", "WORDS = 6"))
+    assert not json.loads(newcomer.run(line))["existed"], "an edited function, another model"

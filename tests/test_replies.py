@@ -368,7 +368,9 @@ def test_a_budget_counts_what_a_server_does_not_tell() -> None:
             load_image=dict[str, bytes]().__getitem__,
             budget=Budget(10.5 * each, price),
         )
-        with pytest.raises(UserError, match=r"does not say what 10 replies took.*upper bounds"):
+        with pytest.raises(
+            UserError, match=r"did not say what its replies took: 10 .*upper bounds"
+        ):
             list(engine.complete([request(str(i)) for i in range(60)]))
         engine.close()
     assert len(server.asked) == 10

@@ -98,7 +98,7 @@ def test_decontaminate(workspace: Path, script: str) -> None:
     from vlt.images.store import ImageStore
 
     store = Store(workspace)
-    with ImageStore(store.images) as images:
+    with ImageStore(workspace / "images") as images:
         ours, theirs = (images.add(png(n)) for n in (1, 2))
     taken = item(ASKED[script], "1", images=[ours])
     fine = item("面积是多少？" if script != "Thai" else "มีกี่อัน", "1", images=[ours])

@@ -385,3 +385,37 @@ def test_the_command_line(store: Store, model: str, data: Dataset, tmp_path: Pat
     assert "holds samples" in vlt_error(
         "train", "grpo", "-w", store.root, "--data", data.ref, "--model", data.ref, code=2
     )
+
+
+def test_identities_are_those_of_the_release_before(checkpoint: Dataset) -> None:
+    """Its checkpoints are found again by the same stage and parameters, which this spells out."""
+    from vlt.train.settings import Training
+
+    parameters = dict(checkpoint.manifest.parameters)
+    digest = parameters.pop("model")["digest"]
+    assert len(digest) == 64
+    assert parameters == {
+        "settings": {
+            "learning_rate": 1e-3,
+            "max_length": None,
+            "max_steps": 6,
+            "per_device_train_batch_size": 8,
+            "warmup_steps": 2,
+        },
+        "freeze": ["vision_tower"],
+        "pixels": None,
+        "max_prompt_tokens": None,
+        "lora": None,
+        "prompt": {"system": "", "user": "{question} Think first."},
+        "processes": 1,
+    }
+    grpo = find_method("grpo")
+    assert grpo.parameters(grpo.filled(Training())) == {
+        "reward": {"accuracy": 1.0},
+        "difficulty": None,
+    }
+    banded = grpo.training(difficulty=(0.2, 0.8), reward={"accuracy": 1, "grader": "paper"})
+    assert grpo.parameters(banded) == {
+        "reward": {"accuracy": 1, "grader": "paper"},
+        "difficulty": [0.2, 0.8],
+    }

@@ -192,6 +192,7 @@ def test_it_is_trl_by_hand_and_margins_rise(
     store: Workspace, model: str, data: Dataset, tmp_path: Path
 ) -> None:
     from datasets import Dataset as Rows
+    from transformers import AutoProcessor
     from trl import DPOConfig, DPOTrainer
 
     ours, existed = trained("dpo", store, data, model, settings=SETTINGS, name="dpo", pairs=2)
@@ -206,13 +207,23 @@ def test_it_is_trl_by_hand_and_margins_rise(
     )
     rows = Rows.from_parquet(str(tmp_path / "rows.parquet"), cache_dir=str(tmp_path / "cache"))
     cpu = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False}
+    processor = AutoProcessor.from_pretrained(model)
+
+    def written(row: dict[str, Any]) -> dict[str, Any]:
+        """As generation asks it, and an end: TRL's own rows hold the template's newline as well."""
+        text = row["prompt"][0]["content"]
+        asked = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}]
+        prompt = processor.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+        answers = {name: f"{row[name][0]['content']}<|im_end|>" for name in ("chosen", "rejected")}
+        return {"prompt": prompt, **answers}
+
     config = DPOConfig(
         str(tmp_path / "run"), **SETTINGS, **cpu, max_length=None, report_to="none", logging_steps=1
     )
     trainer = DPOTrainer(
         model=model,
         args=config,
-        train_dataset=rows.select_columns(["prompt", "chosen", "rejected", "images"]),
+        train_dataset=rows.select_columns(["prompt", "chosen", "rejected", "images"]).map(written),
     )
     trainer.train()
     for name in ("loss", "rewards/margins", "rewards/accuracies"):

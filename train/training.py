@@ -136,7 +136,7 @@ class _Plan:
 
     @property
     def range(self) -> dict[str, int] | None:
-        """The same, as it stands in the checkpoint's identity."""
+        """The same, for the child."""
         return {"min": self.pixels.min, "max": self.pixels.max} if self.pixels else None
 
     @property
@@ -153,7 +153,8 @@ class _Plan:
             "model": self.model.identity(),
             "settings": identity(resolve(self.method, training.settings, images=images)),
             "freeze": check_freeze(training.freeze),
-            "pixels": self.range,
+            # As it was given: what the model makes of it follows from the model.
+            "pixels": check_pixels(training.pixels) if self.pixels else None,
             "max_prompt_tokens": training.max_prompt_tokens,
             "lora": check_lora(training.lora),
             "prompt": self.prompt.as_json(),

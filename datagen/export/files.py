@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from vlt.errors import UsageError
 from vlt.images.store import ImageStore
 from vlt.workspace.features import IMAGES, embedded
+from vlt.workspace.files import replaced
 from vlt.workspace.store import Dataset
 
 SHARD_BYTES = 400 << 20
@@ -83,14 +84,12 @@ def parquet_shards(
     groups = _row_groups(dataset, images, [shard.rows for shard in shards])
     for shard in shards:
         file = folder / f"{split}-{shard.number:05d}-of-{len(shards):05d}.parquet"
-        part = file.with_suffix(".part")
-        with _parquet_writer(part, embedded(dataset.schema)) as writer:
+        with replaced(file) as part, _parquet_writer(part, embedded(dataset.schema)) as writer:
             written = 0
             while written < shard.rows:
                 group = next(groups)
                 writer.write_table(group, row_group_size=group.num_rows)
                 written += group.num_rows
-        part.replace(file)
         yield file
 
 
@@ -121,22 +120,20 @@ def image_file(images: ImageStore, sha256: str, folder: Path) -> str:
     path = folder / "images" / image_name(images, sha256)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_bytes(images.read(sha256))
-        part.replace(path)
+        with replaced(path) as part:
+            part.write_bytes(images.read(sha256))
     return f"images/{path.name}"
 
 
 def write_jsonl(dataset: Dataset, images: ImageStore, folder: Path) -> Path:
     """Write rows.jsonl and the folder images/ that its paths lie in; `vlt import` reads it back."""
     folder.mkdir(parents=True, exist_ok=True)
-    file, part = folder / "rows.jsonl", folder / "rows.part"
-    with open(part, "w", encoding="utf-8") as out:
+    file = folder / "rows.jsonl"
+    with replaced(file) as part, open(part, "w", encoding="utf-8") as out:
         for row in plain_rows(dataset):
             row["images"] = [image_file(images, sha256, folder) for sha256 in row["images"]]
             row["meta"] = json.loads(row["meta"]) if row["meta"] else {}
             out.write(json.dumps(row, ensure_ascii=False) + "\n")
-    part.replace(file)
     return file
 
 
@@ -151,8 +148,7 @@ def write_parquet_rows(
 ) -> int:
     """Write Python rows as one Parquet file in groups of `group`; returns how many there were."""
     count = 0
-    part = file.with_suffix(".part")
-    with _parquet_writer(part, schema) as writer:
+    with replaced(file) as part, _parquet_writer(part, schema) as writer:
         held: list[Mapping[str, Any]] = []
         for row in rows:
             held.append(row)
@@ -162,7 +158,6 @@ def write_parquet_rows(
                 held = []
         if held or not count:
             writer.write_table(pa.Table.from_pylist(held, schema))
-    part.replace(file)
     return count
 
 

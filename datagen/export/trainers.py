@@ -12,8 +12,9 @@ import pyarrow as pa
 from vlt.datagen.export.files import image_cell, image_file, plain_rows, write_parquet_rows
 from vlt.errors import UsageError
 from vlt.images.store import ImageStore
-from vlt.prompts import PLACEHOLDER, Prompt, question_text, render_text
+from vlt.prompts import PLACEHOLDER, Prompt, plain_messages, question_text
 from vlt.workspace.features import embedded
+from vlt.workspace.files import replaced, write_json
 from vlt.workspace.store import Dataset
 
 EASYR1 = pa.schema(
@@ -41,8 +42,7 @@ def write_sharegpt(dataset: Dataset, images: ImageStore, folder: Path, prompt: P
     folder.mkdir(parents=True, exist_ok=True)
     name = dataset.manifest.name
     file = folder / f"{name}.json"
-    part = file.with_suffix(".part")
-    with open(part, "w", encoding="utf-8") as out:
+    with replaced(file) as part, open(part, "w", encoding="utf-8") as out:
         out.write("[")
         before = "\n"
         for row in plain_rows(dataset):
@@ -50,7 +50,6 @@ def write_sharegpt(dataset: Dataset, images: ImageStore, folder: Path, prompt: P
                 out.write(before + json.dumps(_conversation(row, images, folder, prompt)))
                 before = ",\n"
         out.write("\n]\n")
-    part.replace(file)
     info = {
         name: {
             "file_name": file.name,
@@ -65,7 +64,7 @@ def write_sharegpt(dataset: Dataset, images: ImageStore, folder: Path, prompt: P
             },
         }
     }
-    (folder / "dataset_info.json").write_text(json.dumps(info, indent=1) + "\n")
+    write_json(info, folder / "dataset_info.json", indent=1)
     return file
 
 
@@ -84,10 +83,12 @@ def write_easyr1(dataset: Dataset, images: ImageStore, folder: Path) -> Path:
 def _conversation(
     row: dict[str, Any], images: ImageStore, folder: Path, prompt: Prompt
 ) -> dict[str, Any]:
-    user = with_placeholders(render_text(prompt, row), len(row["images"]))
+    *before, last = plain_messages(prompt, row)
+    if not any(PLACEHOLDER in message["content"] for message in before):
+        last = {**last, "content": with_placeholders(last["content"], len(row["images"]))}
     messages = [
-        *([{"role": "system", "content": prompt.system}] if prompt.system else []),
-        {"role": "user", "content": user},
+        *before,
+        last,
         # A placeholder in what the model wrote would ask for an image that is not there.
         {"role": "assistant", "content": row["response"].replace(PLACEHOLDER, "")},
     ]

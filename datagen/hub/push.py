@@ -21,11 +21,12 @@ from typing import Any
 
 from vlt.datagen.export.files import parquet_shards, with_rows
 from vlt.datagen.hub.calls import Say, check_repo, open_repo, persistently
-from vlt.datagen.hub.card import dataset_card, lineage
+from vlt.datagen.hub.card import dataset_card
 from vlt.datagen.hub.card_plots import figures
 from vlt.datagen.hub.dropped import dropped_path, picture_shards
 from vlt.errors import UsageError
 from vlt.images.store import ImageStore
+from vlt.workspace.lineage import made_from
 from vlt.workspace.store import Dataset, Store, fresh_folder
 
 SHARD = re.compile(r"data/(?P<split>[\w.-]+)-\d{5}-of-\d{5}\.parquet")
@@ -58,7 +59,7 @@ def push_dataset(
     folder = fresh_folder(store.root / ".push" / dataset.manifest.digest[:16])
     operations: list[Any] = []
     try:
-        with ImageStore(store.images_folder) as images:
+        with ImageStore(store.images_folder, read_only=True) as images:
             for shard in parquet_shards(dataset, images, folder, split=split):
                 operations.append(_sent(api, repo, f"data/{shard.name}", shard, say))
             for file in dataset.dropped.files:
@@ -114,7 +115,7 @@ def _sent(api: Any, repo: str, path: str, file: Path, say: Say, *, keep: bool = 
 def manifests(store: Store, dataset: Dataset, folder: str) -> dict[str, bytes]:
     """The version's manifest and those of all that it was made from, under vlt/<folder>/."""
     found = {manifest_path(folder): _as_json(dataset)}
-    for ancestor in lineage(store, dataset):
+    for ancestor in made_from(store, dataset):
         found[f"{lineage_path(folder)}{ancestor.ref}.json"] = _as_json(ancestor)
     return found
 

@@ -16,10 +16,11 @@ from vlt.datagen.import_settings import Import
 from vlt.datagen.sources.columns import choose_columns
 from vlt.datagen.sources.gold import Counted
 from vlt.datagen.sources.intake import Intake
-from vlt.datagen.sources.layouts import laid_out, like_images, placed
+from vlt.datagen.sources.layouts import laid_out, like_images
 from vlt.datagen.sources.load import with_images
 from vlt.datagen.sources.locate import Source, open_source
 from vlt.datagen.sources.own import MORE, NEEDS
+from vlt.datagen.sources.placed import placed
 from vlt.datagen.sources.record import BadRow, Record, Row, Unreadable, read_record
 from vlt.datagen.sources.select import selected_places, whole_numbers
 from vlt.errors import UserError

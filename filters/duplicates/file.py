@@ -23,12 +23,13 @@ from vlt.filters.duplicates.file_texts import (
     BATCH,
     READ_BYTES,
     exact_keys,
-    in_order,
     sampled_texts,
     texts_of,
 )
 from vlt.filters.duplicates.minhash import Sketches, common_grams, concatenated, sketched
 from vlt.filters.text import Ints
+from vlt.threads import map_in_order
+from vlt.workspace.files import replaced
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,9 @@ def _near(file: Path, on: Sequence[str], threshold: float, threads: int) -> Ints
     def work(texts: pa.Array) -> Sketches:
         return sketched(texts, common)
 
-    return near_clusters(concatenated(list(in_order(work, texts_of(file, on), threads))), threshold)
+    return near_clusters(
+        concatenated(list(map_in_order(work, texts_of(file, on), threads))), threshold
+    )
 
 
 def _lengths(file: Path, on: Sequence[str]) -> Ints:
@@ -141,12 +144,14 @@ def _copy(opened: pq.ParquetFile, to: Path, stays: Mask, columns: Sequence[str] 
         wanted = list(dict.fromkeys(["id", *columns]))
         schema = pa.schema([schema.field(name) for name in wanted])
     plain = [f.name for f in schema if not pa.types.is_string(f.type)]
-    part, at = to.with_name(f".{to.name}.part"), 0
-    with pq.ParquetWriter(
-        part, schema, compression="zstd", compression_level=1, use_dictionary=plain
-    ) as writer:
+    at = 0
+    with (
+        replaced(to) as part,
+        pq.ParquetWriter(
+            part, schema, compression="zstd", compression_level=1, use_dictionary=plain
+        ) as writer,
+    ):
         for batch in opened.iter_batches(10 * BATCH, columns=schema.names):
             mask = stays[at : at + batch.num_rows]
             at += batch.num_rows
             writer.write_batch(batch.select(schema.names).filter(pa.array(mask)))
-    part.replace(to)

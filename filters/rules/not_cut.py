@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
 REASON = Reason("cut at the limit of tokens")
 _BEFORE = ("verify", "grade", "correct", "difficulty")
-_OF_ITEMS = ("grade", "dedup", "near_dedup", "decontaminate", "mixture", "flagged", "difficulty")
+_OF_ITEMS = (
+    "grade",
+    "where",
+    "dedup",
+    "near_dedup",
+    "decontaminate",
+    "mixture",
+    "flagged",
+    "difficulty",
+)
 """A chain of these alone says nothing of responses, and leaves them as they are."""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tests.models import tokenizers as t
@@ -104,7 +103,9 @@ def finished(model: Any, processor: Any, ends: Sequence[str] = ()) -> Built:
 
 
 def qwen_tokenizer(template: str, plain: Sequence[str] = ()) -> Any:
-    return t.tokenizer(t.QWEN, template=template, eos="<|im_end|>", pad="<|endoftext|>", plain=plain)
+    return t.tokenizer(
+        t.QWEN, template=template, eos="<|im_end|>", pad="<|endoftext|>", plain=plain
+    )
 
 
 def qwen_vl(version: str) -> Built:

@@ -198,7 +198,9 @@ def qwen_text(version: str) -> Built:
         plain=plain,
     )
     if version == "3":
-        return finished(hf.Qwen3ForCausalLM(hf.Qwen3Config(**text(tokenizer, head_dim=16))), tokenizer)
+        return finished(
+            hf.Qwen3ForCausalLM(hf.Qwen3Config(**text(tokenizer, head_dim=16))), tokenizer
+        )
     return finished(hf.Qwen2ForCausalLM(hf.Qwen2Config(**text(tokenizer))), tokenizer)
 
 

@@ -135,14 +135,10 @@ def _judged(store: Store, data: Dataset) -> Iterator[pa.RecordBatch]:
 
 def versions(store: Store, data: Dataset) -> list[Dataset]:
     """`data` and the versions with samples that it was made from: what was dropped counts, too."""
-    from vlt.workspace.lineage import parent_of
+    from vlt.workspace.lineage import ancestors
 
-    found = {data.ref: data}
-    for parent in data.manifest.parents:
-        version = parent_of(store, data, parent)
-        if version and version.kind == "sample":
-            found.update((v.ref, v) for v in versions(store, version))
-    return list(found.values())
+    walk = ancestors(store, data, through=lambda v: v.kind == "sample", gone=True)
+    return [each.dataset for each in walk if not each.again]
 
 
 def _by_item(batches: Iterable[pa.RecordBatch], verdict: str) -> dict[str, list[Candidate]]:

@@ -15,7 +15,8 @@ from typing import Any
 from vlt.datagen.asking import CAPTIONS, EVALUATION, REASONS, ROLLOUTS, Asking
 from vlt.engine.model import Model
 from vlt.errors import UsageError
-from vlt.prompts import Prompt
+from vlt.plugins import is_path
+from vlt.prompts import Prompt, own_prompt
 from vlt.workspace import workspace as core
 from vlt.workspace.store import Dataset
 from vlt.workspace.workspace import Tell
@@ -240,7 +241,9 @@ def _asking(defaults: Asking, given: dict[str, Any]) -> Asking:
             raise UsageError(f"{name!r} is no setting of asking; there are {', '.join(known)}")
     given = dict(given)
     prompt = given.pop("prompt", defaults.prompt)
-    if isinstance(prompt, str):
+    if callable(prompt) or (isinstance(prompt, str) and is_path(prompt)):
+        prompt = own_prompt(prompt)
+    elif isinstance(prompt, str):
         prompt = Prompt(user=prompt, system=defaults.prompt.system)
     if "system" in given:
         prompt = replace(prompt, system=given.pop("system"))

@@ -14,6 +14,7 @@ from vlt.cli.options import dataset_or_newest
 from vlt.cli.output import describe, exit_code, plain, print_json, say
 from vlt.cli.progress import Progress
 from vlt.errors import UsageError
+from vlt.plural import plural
 
 if TYPE_CHECKING:
     from vlt.datagen.asking import Asking
@@ -119,7 +120,7 @@ def report(dataset: Dataset, existed: bool, as_json: bool) -> None:
         say("  the server did not say how many tokens it took")
     if cut := m.facts.get("cut"):
         say(
-            f"  {cut:,} of {m.rows:,} responses ({cut / m.rows:.0%}) were cut at --max-tokens; "
+            f"  {cut:,} of {plural(m.rows, 'response')} ({cut / m.rows:.0%}) were cut at --max-tokens; "
             "`vlt filter` leaves them out"
         )
     examples = m.facts.get("failure_examples", {})

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vlt.cli.derived import derived
-from vlt.cli.options import WORKSPACE, As, Json, Workspace, open_store, parse_settings
+from vlt.cli.options import (
+    WORKSPACE,
+    As,
+    DatasetArgument,
+    Json,
+    Workspace,
+    open_store,
+    parse_settings,
+)
 from vlt.cli.output import SOME_ROWS_FAILED, describe, exit_code, print_json, say
 from vlt.cli.progress import Progress
 from vlt.datagen.import_settings import Import
 from vlt.errors import UsageError
+from vlt.train.method import BUILT_IN, is_method
 
 if TYPE_CHECKING:
     from vlt.prompts import Prompt
@@ -112,34 +120,28 @@ def sources(as_json: Json = False) -> None:
     say("licences and where each fact is from: `vlt sources --json`")
 
 
-class Format(StrEnum):
-    """What `vlt export` writes."""
-
-    parquet = "parquet"
-    jsonl = "jsonl"
-    trl = "trl"
-    sharegpt = "sharegpt"
-    easyr1 = "easyr1"
-    dpo = "dpo"
+FORMATS = ("parquet", "jsonl", "trl", "sharegpt", "easyr1")
+"""What `vlt export` writes, beside the rows of any training method."""
 
 
 def export(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="name, name@v3 or name@r2.")],
+    dataset: DatasetArgument,
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder to write into.")],
     format: Annotated[
-        Format,
+        str,
         typer.Option(
+            metavar=f"[{'|'.join((*FORMATS, *BUILT_IN))}]",
             help="parquet: all columns, images inside, for datasets.load_dataset; jsonl: with a "
-            "folder of images; trl: prompt and completion, or prompt and answer; sharegpt: for "
-            "LLaMA-Factory; easyr1: for EasyR1 and verl; dpo: prompt, chosen and rejected."
+            "folder of images; sharegpt: for LLaMA-Factory; easyr1: for EasyR1 and verl; sft, grpo, "
+            "dpo: what TRL's trainer of that name reads; trl: sft of samples, grpo of items.",
         ),
-    ] = Format.parquet,
+    ] = "parquet",
     prompt: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="User text of trl, dpo and sharegpt, with {question}."),
+        typer.Option(metavar="FILE", help="User text of TRL's rows and sharegpt, with {question}."),
     ] = None,
     system: Annotated[
-        str | None, typer.Option(help="System text of trl, dpo and sharegpt.")
+        str | None, typer.Option(help="System text of TRL's rows and sharegpt.")
     ] = None,
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
@@ -151,25 +153,30 @@ def export(
 
     store = open_store(workspace)
     version = with_rows(store.open(dataset))
-    if (prompt or system is not None) and format not in (Format.trl, Format.dpo, Format.sharegpt):
+    if format not in FORMATS and not is_method(format):
+        raise UsageError(
+            f"--format {format!r} is none; there are {', '.join((*FORMATS, *BUILT_IN))}, or a "
+            "training method of your own"
+        )
+    if (prompt or system is not None) and format in ("parquet", "jsonl", "easyr1"):
         raise UsageError(f"--format {format} holds questions and no prompts; leave out --prompt")
     if to.exists() and not to.is_dir():
         raise UsageError(f"--to {str(to)!r} is a file; name a folder")
     left_out: dict[str, int] = {}
-    with ImageStore(store.images_folder) as images:
-        if format is Format.parquet:
+    with ImageStore(store.images_folder, read_only=True) as images:
+        if format == "parquet":
             files = list(parquet_shards(version, images, to))
-        elif format is Format.jsonl:
+        elif format == "jsonl":
             files = [write_jsonl(version, images, to)]
-        elif format is Format.sharegpt:
+        elif format == "sharegpt":
             files = [write_sharegpt(version, images, to, _rollout(prompt, system))]
-        elif format is Format.easyr1:
+        elif format == "easyr1":
             files = [write_easyr1(version, images, to)]
         else:
             from vlt.train.training import rows_for
             from vlt.train.trl_rows import write_trl
 
-            method, rows = rows_for(store, version, "dpo" if format is Format.dpo else None)
+            method, rows = rows_for(store, version, None if format == "trl" else format)
             made = write_trl(
                 version,
                 to / "train.parquet",
@@ -198,13 +205,13 @@ def export(
 
 def _rollout(file: Path | None, system: str | None) -> Prompt:
     """The prompt that a model is trained and asked with, unless a file gives another."""
-    from vlt.datagen.paper_prompts import ROLLOUT
-    from vlt.prompts import Prompt
+    from dataclasses import replace
 
-    if file and not file.is_file():
-        raise UsageError(f"--prompt {str(file)!r} is not a file; write the user text into one")
-    user = file.read_text().strip() if file else ROLLOUT.user
-    return Prompt(user=user, system=ROLLOUT.system if system is None else system)
+    from vlt.datagen.paper_prompts import ROLLOUT
+    from vlt.prompts import load_prompt
+
+    kept = ROLLOUT.system if system is None else system
+    return load_prompt(str(file), kept) if file else replace(ROLLOUT, system=kept)
 
 
 def say_what_failed(dataset: Dataset) -> None:

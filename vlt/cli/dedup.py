@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vlt.cli.filter import ledger, print_ledger
-from vlt.cli.options import WORKSPACE, Json, Workspace, open_store
+from vlt.cli.options import WORKSPACE, Json, Workspace, complete_datasets, open_store
 from vlt.cli.output import describe, exit_code, print_json, print_table
 from vlt.errors import UsageError
+from vlt.plural import plural
 
 if TYPE_CHECKING:
     from vlt.workspace.store import Dataset
@@ -22,7 +23,9 @@ Memory = Annotated[str, typer.Option(help="DuckDB's memory; it spills beyond.")]
 
 
 def dedup(
-    data: Annotated[str, typer.Argument(metavar="DATASET|FILE.parquet")],
+    data: Annotated[
+        str, typer.Argument(metavar="DATASET|FILE.parquet", autocompletion=complete_datasets)
+    ],
     near: Annotated[
         bool, typer.Option("--near", help="Nearly the same words, too (MinHash, verified).")
     ] = False,
@@ -87,7 +90,7 @@ def dedup(
 
 
 def decontaminate(
-    data: Annotated[str, typer.Argument(metavar="DATASET")],
+    data: Annotated[str, typer.Argument(metavar="DATASET", autocompletion=complete_datasets)],
     against: Annotated[
         list[str],
         typer.Option(
@@ -211,5 +214,6 @@ def _dedup_file(
     else:
         gone = done.rows - done.kept
         print(
-            f"{to}: {done.kept:,} of {done.rows:,} rows, {gone:,} duplicates in {done.clusters:,} clusters"
+            f"{to}: {done.kept:,} of {plural(done.rows, 'row')} kept, {plural(gone, 'duplicate')} in "
+            f"{plural(done.clusters, 'cluster')}"
         )

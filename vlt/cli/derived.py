@@ -14,7 +14,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -23,7 +23,7 @@ from annotated_types import Ge, Gt, Le
 
 from vlt.cli.options import parse_settings
 from vlt.fields import Documented, documented
-from vlt.prompts import Prompt, read_prompt
+from vlt.prompts import Prompt, load_prompt
 
 SYSTEM = "The system text. [none]"
 
@@ -138,8 +138,8 @@ def _made(part: _Part, given: dict[str, Any]) -> Any:
 
 def prompt_of(default: Prompt, file: Path | None, system: str | None) -> Prompt:
     """The prompt of a file, or the default, with the system text that was given."""
-    user = read_prompt(file) if file else default.user
-    return Prompt(user=user, system=default.system if system is None else system)
+    kept = default.system if system is None else system
+    return load_prompt(str(file), kept) if file else replace(default, system=kept)
 
 
 def _plain(kind: Any) -> Any:

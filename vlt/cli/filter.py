@@ -10,9 +10,10 @@ import typer
 
 from vlt.cli.asking import open_workspace
 from vlt.cli.lazy import ORDER, Ordered, lazily
-from vlt.cli.options import WORKSPACE, Json, Workspace
+from vlt.cli.options import WORKSPACE, Json, Workspace, complete_datasets
 from vlt.cli.output import describe, exit_code, print_json, print_table, say
 from vlt.errors import UsageError
+from vlt.user_files import read_text
 
 if TYPE_CHECKING:
     from vlt.workspace.manifest import Manifest
@@ -34,7 +35,11 @@ def filter_(
     context: typer.Context,
     samples: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SAMPLES", help="Datasets; by default the newest samples."),
+        typer.Argument(
+            metavar="SAMPLES",
+            help="Datasets; by default the newest samples.",
+            autocompletion=complete_datasets,
+        ),
     ] = None,
     own: Annotated[
         list[str] | None,
@@ -163,9 +168,7 @@ def _read_chain(file: Path) -> list[Any]:
     import yaml
 
     try:
-        chain = yaml.safe_load(file.read_text())
-    except FileNotFoundError:
-        raise UsageError(f"--chain {str(file)!r} does not exist") from None
+        chain = yaml.safe_load(read_text(file, "--chain"))
     except yaml.YAMLError as error:
         raise UsageError(
             f"--chain {str(file)!r} is not YAML: {' '.join(str(error).split())}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -17,7 +18,7 @@ from annotated_types import Ge, Le
 from vlt.cli.options import parse_settings
 from vlt.errors import UsageError
 from vlt.fields import Documented, documented
-from vlt.prompts import Prompt
+from vlt.prompts import Prompt, load_prompt
 
 SYSTEM = typer.Option(metavar="TEXT", help="The system text. [none]")
 
@@ -106,12 +107,9 @@ def _plain(kind: Any) -> Any:
 
 
 def _prompt(base: Prompt | None, file: Path | None, system: str | None) -> Prompt:
-    user, kept = (base.user, base.system) if base else ("", "")
-    if file:
-        if not file.is_file():
-            raise UsageError(f"--prompt {str(file)!r} is not a file; write the user text into one")
-        user = file.read_text().strip()
-    return Prompt(user=user, system=kept if system is None else system)
+    base = base or Prompt("")
+    kept = base.system if system is None else system
+    return load_prompt(str(file), kept) if file else replace(base, system=kept)
 
 
 def _range(option: str, text: str) -> tuple[float, float]:

@@ -8,7 +8,6 @@ moment of the kill is found by it.
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 import uuid
@@ -19,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 import orjson
 
 from vlt.engine import LoadImage
+from vlt.engine.api_key import key_to_send
 from vlt.engine.body import body, prefix
 from vlt.engine.reply import Choice, Refused, Reply, TryAgain, read_reply
 from vlt.errors import UserError
@@ -122,7 +122,7 @@ class BatchEngine:
         if self._opened is None:
             from openai import OpenAI
 
-            key = os.environ.get("OPENAI_API_KEY") or "none"
+            key = key_to_send() or "none"
             self._opened = OpenAI(base_url=self.url, api_key=key, max_retries=6)
         return self._opened
 

@@ -108,8 +108,8 @@ class Budget:
                 "larger one, or a smaller --max-tokens"
             )
         bounds = (
-            f" (the server does not say what {self.uncounted:,} replies took: they are counted at "
-            "their upper bounds)"
+            f" (the server did not say what its replies took: {self.uncounted:,} of them were counted "
+            "at their upper bounds)"
             if self.uncounted
             else ""
         )

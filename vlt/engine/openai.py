@@ -9,12 +9,12 @@ package's own client, which costs 1 to 1.4 ms, is not on this path.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from vlt.engine import LoadImage
+from vlt.engine.api_key import key_to_send
 from vlt.engine.backoff import backoff
 from vlt.engine.body import body, prefix
 from vlt.engine.budget import Budget
@@ -67,7 +67,7 @@ class OpenAIEngine:
         """
         if not base_urls:
             raise UsageError("no server is named; give --base-url, e.g. http://localhost:8000/v1")
-        key = api_key or os.environ.get("OPENAI_API_KEY")
+        key = key_to_send(api_key)
         self.model = model
         self._load_image = load_image
         self._endpoints = [Endpoint(url, concurrency, key, timeout, notice) for url in base_urls]

@@ -60,7 +60,8 @@ is given to eval, exec, sympify or parse_expr. Everything before the worker is p
 standard library, linear or bounded, and holds no state but caches of pure functions.
 
 math-verify is no tier: it drops units and hedges, and its parser has no bounds. It is a grader to
-compare with, as is upstream's rule: `grade_many(..., grader="paper" | "math-verify")`.
+compare with, as is upstream's rule: `grade_many(..., grader="paper" | "math-verify")`, and a grader
+of one's own: `vlt/grade/graders.py`.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ from typing import Any
 
 from vlt.grade.extract import extract, split_reasoning
 from vlt.grade.grader import answer_type_of, grade
-from vlt.grade.many import GRADERS, grade_many
+from vlt.grade.graders import GRADERS
+from vlt.grade.many import grade_many
 from vlt.grade.verdict import Grade, Options
 
 __all__ = [

@@ -14,6 +14,8 @@ Unit = frozenset[tuple[str, int]]
 
 PERCENT: Unit = frozenset({("%", 1)})
 DEGREE: Unit = frozenset({("deg", 1)})
+KELVIN: Unit = frozenset({("K", 1)})
+CELSIUS: Unit = frozenset({("°C", 1)})
 
 # symbol: (dimension, size in it, spellings). Case matters where two symbols differ only by it.
 _BASE: dict[str, tuple[str, Fraction, str]] = {

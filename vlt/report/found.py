@@ -13,8 +13,8 @@ from typing import Any
 
 from vlt.errors import UserError
 from vlt.runs.record import RunRecord, runs
-from vlt.workspace.lineage import parent_of
-from vlt.workspace.progress import pulses
+from vlt.workspace.lineage import ancestors, parent_of
+from vlt.workspace.progress import progress_in
 from vlt.workspace.store import Dataset, Store
 
 EXPECTED = ("samples", "sft", "sft-model", "eval-sft", "grpo-model", "eval-grpo")
@@ -176,15 +176,10 @@ def _chosen(
 
 
 def _with_ancestors(store: Store, version: Dataset) -> list[Dataset]:
-    """The version and all it was made from, without recursion: lineages may be long."""
-    met: dict[str, Dataset] = {}
-    waiting = [version]
-    while waiting:
-        each = waiting.pop()
-        if each.ref not in met:
-            met[each.ref] = each
-            waiting += _parents(store, each)
-    return list(met.values())
+    """The version and all it was made from, as far as the workspace holds it: of a version that was
+    pulled it may hold no parent."""
+    walk = ancestors(store, version, through=lambda v: v.here, gone=True)
+    return [each.dataset for each in walk if not each.again]
 
 
 def _parents(store: Store, version: Dataset) -> list[Dataset]:
@@ -295,6 +290,6 @@ def _key(*values: Any) -> str:
 
 def _in_the_making(store: Store) -> tuple[list[tuple[str, int]], list[tuple[str, str | None]]]:
     """Versions in the making: with the process that writes, and those whose writer ended early."""
-    seen = pulses(store.root)
-    writing = [(each.pulse.name, each.pulse.process) for each in seen if each.live]
-    return writing, [(each.pulse.name, each.pulse.failed) for each in seen if not each.live]
+    seen = progress_in(store.root)
+    writing = [(each.progress.name, each.progress.process) for each in seen if each.live]
+    return writing, [(each.progress.name, each.progress.failed) for each in seen if not each.live]

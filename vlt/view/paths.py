@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vlt.view.rows import Rows
-from vlt.workspace.lineage import parent_of
+from vlt.workspace.lineage import ancestors
 from vlt.workspace.store import Dataset, Store
 
 
@@ -50,16 +50,11 @@ def steps(store: Store, dataset: Dataset, row_id: str) -> Iterator[Step]:
 
 
 def _related(store: Store, dataset: Dataset) -> list[Dataset]:
-    found = {dataset.ref: dataset}
-    waiting = [dataset]
-    while waiting:
-        version = waiting.pop()
-        for parent in version.manifest.parents:
-            above = parent_of(store, version, parent)
-            # What a model was made from says nothing of an item that was asked of it.
-            if above and above.ref not in found and above.kind != "checkpoint":
-                found[above.ref] = above
-                waiting.append(above)
+    # What a model was made from says nothing of an item that was asked of it.
+    walk = ancestors(store, dataset, through=lambda v: v.kind != "checkpoint", gone=True)
+    found: dict[str, Dataset] = {}
+    for each in walk:
+        found.setdefault(each.dataset.ref, each.dataset)
     everything = store.all()
     below = {(dataset.ref, dataset.manifest.digest)}
     for version in everything:  # oldest first: parents stand before their children

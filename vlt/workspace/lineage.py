@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,20 +25,45 @@ class Ancestor:
     """Its own parents were shown before, under another child."""
 
 
-def ancestors(store: Store, dataset: Dataset) -> Iterator[Ancestor]:
-    """The version and all it was made from, depth first; raises UserError where one is gone."""
-    met: set[str] = set()
+def ancestors(
+    store: Store,
+    dataset: Dataset,
+    *,
+    through: Callable[[Dataset], bool] | None = None,
+    gone: bool = False,
+) -> Iterator[Ancestor]:
+    """The version and all it was made from, depth first, without recursion: lineages may be long.
 
-    def walk(version: Dataset, depth: int) -> Iterator[Ancestor]:
-        again = version.ref in met
-        met.add(version.ref)
+    Args:
+        through: Which versions are met at all; what only others lead to is not met either.
+        gone: Whether a parent may be gone, which is then left out; else it raises UserError.
+    """
+    met: set[tuple[str, str]] = set()
+    waiting = [(dataset, 0)]
+    while waiting:
+        version, depth = waiting.pop()
+        key = version.ref, version.manifest.digest
+        again = key in met
+        met.add(key)
         yield Ancestor(version, depth, again)
-        if not again:
-            for parent in version.manifest.parents:
-                found = parent_of(store, version, parent) or store.open(parent.ref)
-                yield from walk(found, depth + 1)
+        if again:
+            continue
+        for parent in reversed(version.manifest.parents):
+            found = parent_of(store, version, parent)
+            if not found and not gone:
+                raise UserError(
+                    f"{parent.ref}, which {version.ref} was made from, is not in workspace "
+                    f"{str(store.root)!r} any more; `vlt ls` shows what is"
+                )
+            if found and (through is None or through(found)):
+                waiting.append((found, depth + 1))
 
-    return walk(dataset, 0)
+
+def made_from(store: Store, dataset: Dataset) -> list[Dataset]:
+    """What a version was made from, each once, oldest first; those that are gone are left out."""
+    walk = ancestors(store, dataset, gone=True)
+    met = [each.dataset for each in walk if not each.again and each.depth]
+    return sorted(met, key=lambda version: version.manifest.created)
 
 
 def fair_samples(store: Store, dataset: Dataset) -> int | None:
@@ -46,22 +71,18 @@ def fair_samples(store: Store, dataset: Dataset) -> int | None:
 
     The first k of each item were drawn whatever came of them: only they give an unbiased pass rate.
     """
-    parameters = dataset.manifest.parameters
-    if dataset.kind == "sample" and "until_correct" in parameters:
-        return int(parameters["k"])
-    parents = [parent_of(store, dataset, parent) for parent in dataset.manifest.parents]
-    found = [
-        fair_samples(store, parent) for parent in parents if parent and parent.kind == "sample"
-    ]
-    return next((k for k in found if k is not None), None)
+    for each in ancestors(store, dataset, through=lambda v: v.kind == "sample", gone=True):
+        parameters = each.dataset.manifest.parameters
+        if each.dataset.kind == "sample" and "until_correct" in parameters:
+            return int(parameters["k"])
+    return None
 
 
 def parent_of(store: Store, child: Dataset, parent: Parent) -> Dataset | None:
     """The version that a child was made from, or None where it is gone.
 
     A version that was pulled from elsewhere brings its ancestors' manifests in the folder lineage/ of its
-    provenance;
-    they stand for versions (without rows) that this workspace never had.
+    provenance; they stand for versions (without rows) that this workspace never had.
     """
     for version in store.versions(parent.name):
         if version.manifest.version == parent.version and version.manifest.digest == parent.digest:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from vlt.errors import UsageError
 from vlt.images.decode import open_image
 from vlt.images.store import ImageStore
+from vlt.plural import plural
 from vlt.workspace.features import embedded, features
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def as_html(dataset: Dataset) -> str:
     m = dataset.manifest
     dropped = sum(sum(reasons.values()) for reasons in m.dropped.values())
     failed = sum(m.failed.values())
-    counts = [f"{m.rows:,} {m.kind}s" if m.kind != "checkpoint" else "checkpoint"]
+    counts = [plural(m.rows, m.kind) if m.kind != "checkpoint" else "checkpoint"]
     counts += [f"{dropped:,} dropped"] * bool(dropped) + [f"{failed:,} failed"] * bool(failed)
     head = (
         f"<p><b>{html.escape(dataset.ref)}</b> · {', '.join(counts)} · {html.escape(m.stage)}</p>"

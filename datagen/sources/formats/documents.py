@@ -28,9 +28,14 @@ KNOWN = frozenset(name for names in NAMES.values() for name in names)
 
 def json_rows(file: Path, split: str | None = None) -> Iterator[Row | Unreadable]:
     """The rows, whatever of the known forms the file has; raises UserError where it has none."""
-    if not _is_document(file):
+    if not _is_document(file) and not holds_documents(file):
         yield from lines(file)
         return
+    yield from document_rows(file, split)
+
+
+def document_rows(file: Path, split: str | None = None) -> Iterator[Row | Unreadable]:
+    """The rows of a file that is known to be one document, or several."""
     for number, row in enumerate(document(file, split), 1):
         if isinstance(row, dict):
             yield row
@@ -143,7 +148,9 @@ def _rows(file: Path, value: Any, split: str | None) -> list[Any]:
     if not lists or KNOWN & {str(key).strip().lower() for key in value}:
         return [value]
     if split is None and len(lists) == 1:
-        return next(iter(lists.values()))
+        rows = next(iter(lists.values()))
+        viewed = all(isinstance(row.get("row"), dict) for row in rows)  # the Hub viewer's answer
+        return [row["row"] for row in rows] if viewed else rows
     wanted = split or ("train" if "train" in lists else None)
     if wanted in lists:
         return lists[wanted]
