@@ -82,7 +82,7 @@ def test_answers(lab: Lab) -> None:
 
 def test_sft(lab: Lab) -> None:
     """Trained on what was asked, to write the response and then to end; a frozen tower stays."""
-    made, calls, model = lab.sft
+    made, calls, _ = lab.sft
     _, asked = lab.asked()
     trained = [call for call in calls if "labels" in call]
     assert {seen(call) for call in trained} == {seen(call) for call in asked}
