@@ -127,7 +127,7 @@ class NearDedup:
         def pictures() -> Mapping[str, str] | None:
             if self.images == "same":
                 return None
-            with ImageStore(workspace.images_folder) as images:
+            with ImageStore(workspace.images_folder, read_only=True) as images:
                 return same_pictures(images, images_of(parents))
 
         common = Once(lambda: common_grams(sampled_questions(parents)))
