@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -94,7 +95,5 @@ def test_no_text_takes_long(text: str) -> None:
     question_and_choices("What?" + text + "?", "B")
     taken_apart("What?" + text + "?", keep_markers=True)
     is_base64("iVBORw0KGgo" + "A" * 50 + text + "!")
-    try:
+    with suppress(BadRow):
         choices_of("A. " + text)
-    except BadRow:
-        pass

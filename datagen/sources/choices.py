@@ -29,7 +29,8 @@ _HEADER = re.compile(
     re.I,
 )
 _PLEASE = re.compile(
-    r"\n[ \t]{0,9}(?:please[ \t]{1,9})?(?:answer|select|choose|respond|give|pick|reply|return|output)\b[^\n]*\Z",
+    r"\n[ \t]{0,9}(?:please[ \t]{1,9})?"
+    r"(?:answer|select|choose|respond|give|pick|reply|return|output)\b[^\n]*\Z",
     re.I,
 )
 """A last line that only says how to answer."""
