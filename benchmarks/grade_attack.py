@@ -73,7 +73,7 @@ class Built:
 
 
 def _integer(rng: random.Random) -> str:
-    return str(rng.choice((rng.randint(2, 30), rng.randint(31, 2500), -rng.randint(1, 40))))
+    return str(rng.choice((rng.randint(2, 30), rng.randint(31, 2500), -rng.randint(2, 40))))
 
 
 def _decimal(rng: random.Random) -> str:
@@ -233,6 +233,8 @@ def attempts(tries: int, seed: int) -> Iterator[tuple[Built, str, str, tuple[str
             or grade(b, a, choices=choices).verdict != "wrong"
         ):
             continue  # the same answer, or one that rounds to the other
+        if re.sub(r"[^\d.]", "", a) == re.sub(r"[^\d.]", "", b) != "":
+            continue  # $5 and €5: a bare 5 is right for both
         if choices and rng.random() < 0.4:  # an option's text for its letter
             built = builds(a, choices["ABCD".index(b)], rng)
             if re.search(r"\bA \w", built.text) and "{a} {b}" in built.how:

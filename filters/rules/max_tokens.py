@@ -96,7 +96,7 @@ class Counter:
             set_range(self._processor, Pixels(0, filter.max_pixels))
         self._tokenizer = tokenizer_of(self._processor)
         self._prompt = Prompt(filter.prompt)
-        self._images = ImageStore(workspace.images_folder)
+        self._images = ImageStore(workspace.images_folder, read_only=True)
         self._added: dict[tuple[tuple[int, int], ...], int] = {}
 
     def count(self, rows: list[dict[str, Any]]) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -137,7 +137,7 @@ class TruncateReflections:
         right = pc.fill_null(pc.equal(rows.column("verdict"), "correct"), False)
         again = cut & right.to_numpy(zero_copy_only=False)
         grader = self.grader or "vlt"
-        if grader == "vlt":
+        if find_grader(grader).name == "vlt":
             tagged = pc.match_substring(rows.column("response"), "</think>")
             again &= ~pc.fill_null(tagged, False).to_numpy(zero_copy_only=False)
         if not again.any():

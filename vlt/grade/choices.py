@@ -37,7 +37,7 @@ _BARE = re.compile(r"[(\[{\"']*([A-Za-z])[)\]}.,:;!\"']*")
 _AFTER = re.compile(r"(.+?),? [(\[](?:option |choice )?([A-Z])[)\]]", re.S | re.I)  # Paris (B)
 # A letter that is marked as one ("B.", "(B)", "B:", "B - ") and then more.
 _MARKED = re.compile(
-    r"(?:[(\[{]([A-Za-z])[)\]}][.:,]?|([A-Za-z])(?:[).:,]|\s+[-–=]\s|(?=\s*\()))\s*(.+)", re.S
+    r"(?:[(\[{]([A-Za-z])[)\]}][.:,]?|([A-Za-z])(?:[).:,;]|\s*[-–=→]\s|(?=\s*\()))\s*(.+)", re.S
 )
 _SPACED = re.compile(r"([A-Za-z])\s+(.+)", re.S)
 _NOUN = re.compile(r"(?:the )?([A-Za-z]{3,})\s+[(\[]?([A-Za-z])[)\]]?\.?")
@@ -184,7 +184,7 @@ class Choice:
         if _REASON.match(rest):
             return not takes_back(rest)
         if not self.options:
-            named = _ANOTHER.search(rest) or re.match(r"[A-J]\b", rest)
+            named = _ANOTHER.search(rest) or re.search(r"^[A-J]\b|\b[B-HJ]\b", rest)
             return not named and not takes_back(rest)
         if rest[:1] == "(" and rest[-1:] == ")" and self._is_option(rest[1:-1], index):
             return True
@@ -213,8 +213,9 @@ class Choice:
     def _is_option(self, text: str, index: int) -> bool:
         if fold(text) == self.folded[index]:
             return True
-        if self._by_fold(text) is not None:
-            return False
+        found = self._by_fold(text)
+        if found is not None:
+            return found == index
         return self.judge.same(text, self.options[index])[0] is True
 
     def _nearest(self, text: str) -> int | None:

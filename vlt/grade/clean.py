@@ -43,13 +43,15 @@ _BOLD = re.compile(
 )
 _TIES = re.compile(r"(?<=\w) ~ (?=[\\△∠\w])|(?<=[A-Z])~(?=[△∠A-Z])")
 _BARS = re.compile(r"(?<=[A-Za-z]) ?\|\| ?(?=[A-Za-z])")
+_RAISED = re.compile(r"(?<=[A-Za-zα-ωħ])(\^(?:\{[^{}]*\}|\w))(_(?:\{[^{}]*\}|\w))")  # v^2_0
+_SLASHES = re.compile(r"(?<=[A-Z]) ?// ?(?=[A-Z])")
 _ARROW = re.compile(r" ?-{1,3}> ?")
 _OO = re.compile(r"(?<=[-+(,\[ ])oo(?=[), \]]|$)")
 # thousands as LaTeX writes them: 32,\!349, 32{,}349, 32,\ 349
 _TEX_COMMA = re.compile(
     r"(?<=\d) ?(?:\{, ?\}|,(?=\\[!,;: ])|\\text ?\{,\}) ?(?:\\[!,;: ] ?)*(?=\d{3}(?!\d))"
 )
-_LINKS = re.compile(r" ?([→↔∥⊥≅∼∩∪⊂⊆]) ?")
+_LINKS = re.compile(r" ?([→↔∥⊥≅∼∩∪⊂⊆⊙]) ?")
 
 MAX_LENGTH = 4000
 """Longer answers are compared as texts only."""
@@ -70,6 +72,8 @@ def clean(text: str) -> str:
         text = _TIES.sub(" ∼ ", text)
     if "->" in text:
         text = _ARROW.sub(" → ", text)
+    if "//" in text:
+        text = _SLASHES.sub(" ∥ ", text)
     if "||" in text:
         text = _BARS.sub(" ∥ ", text)
     if "oo" in text:
@@ -87,6 +91,9 @@ def clean(text: str) -> str:
         text = text.replace("{-}", "-").replace("{+}", "+")
         text = text.replace("^{°}", "°").replace("^{o}", "°").replace("{°}", "°")
     if "^" in text:
+        text = text.replace("^{'}", "'").replace("^'", "'")
+        if "_" in text:
+            text = _RAISED.sub(r"\2\1", text)
         text = text.replace("^°", "°").replace("^o ", "° ").replace("^ °", "°")
         if text.endswith("^o"):
             text = text[:-2] + "°"
@@ -266,7 +273,8 @@ def fold(text: str) -> str:
             text = _LINKS.sub(r"\1", text)
         while True:
             before = text
-            text = text.rstrip(".,;: ") or text
+            if text[-2:] != "..":  # "12..." goes on
+                text = text.rstrip(".,;: ") or text
             if text[-1:] == "!" and text[-2:-1].isalpha():
                 text = text[:-1]
             if len(text) > 1 and text[0] in "\"'" and text[-1] == text[0]:

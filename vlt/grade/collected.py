@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from vlt.grade.groups import Group, group_of
 from vlt.grade.relations import Relation, assignment, bare_name, is_name, is_unknown, relation_of
@@ -63,6 +64,8 @@ class Collections:
             return False, "not a list"
         names = self._names(gold)
         theirs = self._names(here)
+        if names and names[0] and len({*names, *theirs}) == 1:  # x_1 = 1, x_2 = 2
+            here, gold = self._unnamed(here), self._unnamed(gold)
         if (len(set(names)) > 1 and not any(theirs)) or (len(set(theirs)) > 1 and not any(names)):
             return self._all(here.items, gold.items, "values in order")
         return self._multiset(here, gold)
@@ -72,6 +75,9 @@ class Collections:
         found = [relation_of(item) if "=" in item else None for item in group.items]
         named = [assignment(relation) if relation else None for relation in found]
         return [bare_name(pair[0]).split("_")[0] if pair else "" for pair in named]
+
+    def _unnamed(self, group: Group) -> Group:
+        return replace(group, items=tuple(item.split("=", 1)[1].strip() for item in group.items))
 
     def _each_named(self, group: Group) -> bool:
         return all("=" in item for item in group.items)

@@ -36,7 +36,7 @@ _BACK = re.compile(
     r"(?:could|might|may|can) (?:also )?be|either|or (?:it|the answer|else|we)|"
     r"is (?:also )?(?:wrong|incorrect|not (?:right|correct|the answer))|isn't (?:right|correct)|"
     r"no(?=\W*$)|yes(?=\W*$)|or(?= [\w$\\(]+[.)]?$))\b"
-    r"|^\W*(?:wrong|incorrect|false)\b\W*$|^\W*(?:or|and|but|no(?=[,.!;:])|not|however|also|hmm|"
+    r"|^\W*(?:wrong|incorrect|false)\b|^\W*(?:or|and|but|no(?=[,.!;:])|not|however|also|hmm|"
     r"plus|minus|times|yet|though|although|if|unless)\b"
     r"|\?|(?:或|可能|也许|不确定|等等|不对)",
     re.I,
@@ -63,9 +63,11 @@ _PLAIN = re.compile(
     re.I,
 )
 _CONDITION = re.compile(r"\s(?:as|which|where|when|while|if|given|with|using|by)\b", re.I)
-_STARTS_ANEW = re.compile(r"[$¤€£¥]?-?\d[\d.,]*%?\s+[^\W\d]|\d[\d.,]*[^\W\d]")
+_STARTS_ANEW = re.compile(r"\(-?\d|\d{1,2}:\d\d|[$¤€£¥]?-?\d[\d.,]*%?\s+[^\W\d]|\d[\d.,]*[^\W\d]")
 _ANSWER_LIKE = re.compile(
-    r"\W*(?:[A-Za-z] ?= ?)?(?:[-+¤€£¥]?[\d\\(][\d\W]*(?: ?[A-Za-z°]{1,4}(?:\^?\d)?)?|\(?[A-Za-z]\)?|yes|no)",
+    r"\W*(?:[A-Za-z] ?= ?)?(?:[-+¤€£¥]?[\d\\(](?:\\?[a-z]{3,5}(?=[{\[])|[\d\W])*"
+    r"(?: ?[A-Za-z°]{1,4}(?:\^?\d)?)?"
+    r"|\(?[A-Za-z]\)?|yes|no)",
     re.I,
 )
 _SURE = re.compile(
@@ -95,6 +97,10 @@ _NO_SUBJECT = re.compile(
     r"|n't\b|[,()]|\d ?[+*/^-]",
     re.I,
 )
+_IS_RIGHT = re.compile(
+    r"\s+is (?:the )?(?:(?:correct|right|final|best)(?: answer| result| one)?|answer|result)[.!]?$",
+    re.I,
+)
 _DENIED = re.compile(r"(?:wrong|incorrect|not|never|no longer|unlikely)\b", re.I)
 _BEFORE_ARTICLE = frozenset(
     "of in for to on at from by that between under inside for into per over all both along "
@@ -109,7 +115,7 @@ _ADVERB = re.compile(
 _ONLY = re.compile(
     r"(?:simply|just|exactly|only|precisely)\s+(?=[-+¤]?[\d\\]|(?:yes|no|true|false)\b)", re.I
 )
-YEAR = re.compile(r"^(?:in (?:the year )?|(?:the )?year )(?=\d{4}\W*$)", re.I)
+YEAR = re.compile(r"^(?:in (?:the year )?|(?:the )?year:? )(?=\d{4}\W*$)", re.I)
 
 
 def committed(text: str, languages: str = "all") -> Committed | None:
@@ -132,6 +138,7 @@ def committed(text: str, languages: str = "all") -> Committed | None:
                 return None
     if not head:
         return None
+    head = _IS_RIGHT.sub("", head)
     head = _ADVERB.sub("", head, count=1) if _ADVERB.match(head) else head
     subject = without_subject(head)
     head = subject or head
@@ -197,7 +204,8 @@ def _explains(text: str, head: str) -> bool:
         if _STARTS_ANEW.match(line) and "=" not in line:
             return False  # "42\n12 The base is 12"
         reason = _SURE.search(line) or _CONDITION.search(line)
-        if reason and _ANSWER_LIKE.fullmatch(line[: reason.start()].strip()):
+        said = line[: reason.start()].strip() if reason else ""
+        if said and (_ANSWER_LIKE.fullmatch(said) or len(said.split()) == 1):
             return False  # another answer, explained: "42\n12 since ..."
         if line and not is_prose(line) and not re.search("[\u3040-\u9fff]{4}", line):
             if line.strip("$* .") == head.strip("$* ."):

@@ -8,6 +8,7 @@ from typing import Any
 
 from vlt.grade.amounts import rounds_to, same_number
 from vlt.grade.equality import compare
+from vlt.grade.expression import parse
 from vlt.grade.numeric import approximate
 from vlt.grade.quantity import Quantity, quantity_of
 from vlt.grade.relations import (
@@ -54,6 +55,8 @@ class Equations:
             )
         if there is None and here is not None:
             return self._any(((value, gold) for value in self._values(here)), "a relation")
+        if there is not None and there.signs == ("∈",) and here is None and is_name(there.sides[0]):
+            return self.same(got, there.sides[1])
         if there is not None and here is None:
             return self._any(((got, value) for value in self._values(there)), "no relation")
         if here is None or there is None:
@@ -89,7 +92,9 @@ class Equations:
         if a is None or b is None:
             return self.same(got, gold) if got != gold else (True, "same")
         if a.unit != b.unit or a.currency != b.currency:
-            return False, "another unit"
+            x, y = parse(got), parse(gold)  # bh and hb have no hours in them
+            same = x is not None and y is not None and compare(x, y) is True
+            return same, "sides" if same else "another unit"
         if (" mod " in got) != (" mod " in gold):
             return False, "a class of numbers"
         verdict = same_number(a, b, self.options, rounding=False)

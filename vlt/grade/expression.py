@@ -227,7 +227,8 @@ class _Parser(Calls):
         if len(bare) == 1:
             return self.variable(bare)
         if bare.isupper() and len(bare) <= 4 and bare.lower() not in ENGLISH:
-            return self.variable(bare)  # AB is a segment, not a product
+            # AB is a segment, not a product, and the same as BA
+            return self.variable("".join(sorted(bare)) if len(bare) == 2 else bare)
         if bare.startswith("sqrt") or bare.startswith("pi"):
             raise NotUnderstood
         if (

@@ -122,11 +122,12 @@ def _plain(text: str) -> bool:
 def _first_reply(text: str, languages: str) -> str:
     """Without stop tokens, and without a question that the model goes on to ask itself."""
     if "<" in text:
+        at = 0
         stop = _STOP.search(text)
-        while stop and not text[: stop.start()].strip():
-            text = text[stop.end() :]
-            stop = _STOP.search(text)
-        text = text[: stop.start()] if stop else text
+        while stop and not text[at : stop.start()].strip():
+            at = stop.end()
+            stop = _STOP.search(text, at)
+        text = text[at : stop.start() if stop else len(text)]
     if "\n" in text:
         match = _NEXT.search(text)
         if match and match.start():

@@ -41,6 +41,7 @@ _MATRIX = re.compile(
 )
 _ROW = re.compile(r"\\\\(?:\s*\[[^\]]*\])?|\\cr\b")
 _RATIO = re.compile(r"-?\d+(?:\.\d+)?(?:\s*:\s*-?\d+(?:\.\d+)?)+")
+_ROOT = re.compile(r"\d*\\sqrt ?(?:\{\d+\}|\d)|\\frac ?\{\d+\} ?\{\d+\}")
 _TO = re.compile(r"\d+(?:\.\d+)?(?:\s+to\s+\d+(?:\.\d+)?)+", re.I)
 _THOUSANDS_ONLY = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s+")
@@ -64,6 +65,8 @@ def group_of(text: str) -> Group | None:
         parts = re.split(r"\s*∪\s*|\s+U\s+", text)
         if len(parts) > 1 and all(part[:1] in _OPEN for part in parts if part):
             return Group("union", tuple(parts))
+    if ":" in text and "\\" in text and _RATIO.fullmatch(_ROOT.sub("1", text)):
+        return Group("ratio", tuple(part.strip() for part in text.split(":")))
     if _RATIO.fullmatch(text):
         return Group("ratio", tuple(part.strip() for part in text.split(":")))
     ends = range_of(text)

@@ -66,7 +66,7 @@ def word_in(word: str, text: str) -> bool:
 
 def squeezed(text: str) -> str:
     """Letters and digits alone, for texts of words: spelling and spacing do not count."""
-    if not re.fullmatch(r"[\w\s.,;:'\"&-]*", text) or not any(c.isalpha() for c in text):
+    if not re.fullmatch(r"[^\W\d]?[^\W\d\s][\w\s.,;:'\"&-]*", text) or re.search(r"\d", text):
         return text
     return "".join(_TOKEN.findall(text))
 

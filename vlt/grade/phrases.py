@@ -23,17 +23,21 @@ PHRASES = {
         rf"(?:(?:\s{{1,3}}(?:to|for|of)\b[^.:\n]{{0,80}}?)?\s{{1,3}}{_IS}|\s{{0,3}}[:=])"
         r"|[ \t*_:]{0,8}\n)",
         rf"(?:correct|right|best|final)\s{{1,3}}{_NAMED}[*_]{{0,3}}(?:\s{{1,3}}{_IS}|\s{{0,3}}:)",
+        r"(?:final )?result\s{0,2}[:=]",
         r"correspond(?:s|ing) to (?:the )?(?=(?:option|choice)\b)",
         r"(?:i|we)(?: would|'d|'ll| will)? (?:choose|select|pick) (?=(?:option|choice|answer)\b)",
     ),
     "zh": (
-        r"(?:答案|正确选项|正确的选项)\s?(?:应该|应|就)?(?:是|为|选|[:：=])+",
+        r"(?:答案|结果|正确选项|正确的选项)\s?(?:应该|应|就)?(?:是|为|选|[:：=])+",
         r"(?:故|应|所以|因此|本题)?(?:应)?选择?(?:项|的是)?[:：]?\s?(?=[(（]?[A-H](?![A-Za-z]))",
     ),
-    "ja": (r"(?:答え|答|正解|解答|回答)\s?(?:は|[:：])",),
+    "ja": (r"(?:答え|答|結果|正解|解答|回答)\s?(?:は|[:：])",),
     "ko": (r"(?:정답|답)\s?(?:은|는|[:：])",),
     "ru": (r"ответ[^\S\n]{0,2}(?:это|[:：—–-])",),
-    "es": (r"respuesta\b[^:.\n]{0,40}?(?:\bes\b|:)",),
+    "es": (
+        r"resultado\b[^:.\n]{0,40}?(?:\bes\b|:)",
+        r"respuesta\b[^:.\n]{0,40}?(?:\bes\b|:)",
+    ),
     "fr": (r"réponse\b[^:.\n]{0,40}?(?:\best\b|:)",),
     "de": (r"(?:antwort|lösung)\b[^:.\n]{0,40}?(?:\bist\b|\blautet\b|:)",),
     "it": (r"risposta\b[^:.\n]{0,40}?(?:\bè\b|:)",),
@@ -57,7 +61,7 @@ _OTHER = re.compile(
     r"\b(?:wrong|incorrect|previous|earlier|old|former|twice|double|triple|half|not|no(?!,| wait)|"
     r"never|another|other|"
     r"possible|alternative|first|second|initial|original|than|"
-    r"user'?s?|students?'?s?|their|his|her|could|might|may|isn't|opposite|every|each)\b"
+    r"doubt|maybe|perhaps|possibly|user'?s?|students?'?s?|their|his|her|could|might|may|isn't|opposite|every|each)\b"
     r"|错误|原来|之前|错的",
     re.I,
 )
@@ -126,7 +130,7 @@ _VAGUE = re.compile(
     re.I,
 )
 _HINTS = ("nswer", "NSWER", "ption", "hoice", "orrect", "ight", "est", "inal", "evap", "ibu", "awaban",
-          "ntwo", "spost", "spuest")  # fmt: skip
+          "ntwo", "spost", "spuest", "esult")  # fmt: skip
 
 
 def _clause_before(text: str, at: int) -> str:

@@ -48,7 +48,11 @@ def same(a: Any, b: Any) -> bool | None:
 
 def _same_at(a: Any, b: Any, at: dict[str, tuple[int, int]]) -> bool:
     rough = _Value(DIGITS)
-    x, y = rough.of(a, at), rough.of(b, at)
+    x, y = _defined(rough, a, at), _defined(rough, b, at)
+    if x is None or y is None:
+        if x is y or at:
+            raise Unknown
+        return False  # 1/0 is no number
     digits = max(4 * DIGITS, 2 * DIGITS + 3 * rough.longest)
     if digits > MAX_DIGITS:
         if abs(x - y) > mpf(10) ** -(DIGITS - GUARD) * max(abs(x), abs(y)) and x and y:
@@ -61,6 +65,13 @@ def _same_at(a: Any, b: Any, at: dict[str, tuple[int, int]]) -> bool:
         if any(zero):
             return all(zero)
         return bool(abs(u - v) <= mpf(10) ** -(digits - 2 * GUARD) * max(abs(u), abs(v)))
+
+
+def _defined(values: _Value, tree: Any, at: dict[str, tuple[int, int]]) -> Any:
+    try:
+        return values.of(tree, at)
+    except ZeroDivisionError:
+        return None
 
 
 def _is_zero(rough: Any, fine: Any, digits: int) -> bool:

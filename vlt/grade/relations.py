@@ -104,7 +104,7 @@ def _point(text: str) -> Relation | None:
 
 # What an equation may say the value of, without that being computed.
 _UNKNOWN = re.compile(
-    r"\\(?:lim|sum|int|prod|oint)(?![A-Za-z]).*"
+    r"[CAP]_\{?\w+\}?\^\{?\w+\}?|\\(?:lim|sum|int|prod|oint)(?![A-Za-z]).*"
     r"|(?:\\frac ?\{ ?[A-Z]{1,3}'? ?\} ?\{ ?[A-Z]{1,3}'? ?\}|[A-Z]{2,3} ?/ ?[A-Z]{2,3})"
     r"|(?:[A-Z]{1,3}|[A-Za-z]_\{?\w+\}?)(?: ?: ?(?:[A-Z]{1,3}|[A-Za-z]_\{?\w+\}?))+"
     r"|[A-Z][a-z]{0,2}(?:_\{?\w{1,8}\}?)? ?\([^=]{1,40}\)|[A-Z]_\{?[△∠\w ]{1,16}\}?"

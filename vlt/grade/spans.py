@@ -12,8 +12,9 @@ _RANGE = re.compile(
     re.I,
 )
 _TWO = re.compile(
-    r".*[\d}%] \([^()A-Za-z]*(?:\\[a-z]+[^()A-Za-z]*)?\)", re.S
+    r".*[\d}%] \(-?\d[\d.,]*\).*|.*[\d}%] \([^()A-Za-z]*(?:\\[a-z]+[^()A-Za-z]*)?\)", re.S
 )  # 12 (13) is no product
+_OLD = re.compile(r"(?<=\w) (?:old|of age|each|in total)$")
 SERIES = re.compile(r"(?:\((?:\d|[A-J]|[ivx]+|[IVX]+)\)){2,}")
 _DATE = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})|(\d{4})([/.-])(\d{1,2})\6(\d{1,2})")
 
@@ -24,7 +25,7 @@ def range_of(text: str) -> tuple[str, str, bool] | None:
 
     What falls ("50-40") is a difference. Units stand at both ends where the last one has one.
     """
-    match = _RANGE.fullmatch(text) if len(text) <= 80 else None
+    match = _RANGE.fullmatch(_OLD.sub("", text)) if len(text) <= 80 else None
     if match is None:
         return None
     lead, money, low, unit, sign, high, last = match.groups()
@@ -52,6 +53,8 @@ def date_of(text: str) -> tuple[int, ...] | None:
 
 def no_number(text: str) -> bool:
     """Whether a text that could be computed is a date or a range."""
+    if text.endswith(("...", "…")) and "." not in text.rstrip(".…"):
+        return True  # 12... goes on
     if text[-1] == ")" and _TWO.fullmatch(text):
         return True
     if "\n" in text or (text[0] == "(" and SERIES.fullmatch(text)):

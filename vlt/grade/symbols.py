@@ -77,6 +77,7 @@ SYMBOLS = {
     "parallel": "∥", "perp": "⊥", "bot": "⊥", "cong": "≅", "sim": "∼", "subset": "⊂", "subseteq": "⊆",
     "lfloor": "floor(", "lceil": "ceil(", "rfloor": ")", "rceil": ")", "bmod": " mod ", "mod": " mod ",
     "therefore": "", "because": "", "hbar": "ħ",
+    "odot": "⊙",
 }  # fmt: skip
 # Commands that only change how things look. Those of the second kind take a braced argument,
 # which stays.

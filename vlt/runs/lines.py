@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from vlt.errors import UsageError
+from vlt.user_files import read_text
 
 
 class Lined(dict[Any, Any]):
     """A mapping that knows the line of each of its keys."""
 
-    def __init__(self, values: Mapping[Any, Any], lines: Mapping[Any, int]):
-        super().__init__(values)
-        self.lines = dict(lines)
+    def __init__(
+        self,
+        values: Mapping[Any, Any] | Iterable[tuple[Any, Any]] = (),
+        lines: Mapping[Any, int] | None = None,
+    ):
+        super().__init__(values)  # copies, such as those of dataclasses.asdict, are made of pairs
+        self.lines = dict(lines or {})
 
 
 class LinedList(list[Any]):
@@ -60,8 +65,8 @@ _Loader.add_constructor("tag:yaml.org,2002:str", _Loader.construct_text)
 def read_lined(file: Path) -> Any:
     """The file's tree, with Lined in the place of dict; raises UsageError where it is not YAML."""
     try:
-        return yaml.load(file.read_text("utf-8"), _Loader)  # a SafeLoader
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return yaml.load(read_text(file, "recipe"), _Loader)  # a SafeLoader
+    except yaml.YAMLError as error:
         where = " ".join(str(error).split())
         raise UsageError(f"recipe {str(file)!r} is not YAML ({where}); mend that line") from None
 
