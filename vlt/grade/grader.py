@@ -102,6 +102,8 @@ class _Row:
         elif question and _asks(gold, answer_type):
             self.texts = choices_in(question)
         self.several = several(gold, len(self.texts) or 10)
+        if self.several and gold.isalpha() and gold != self.several:
+            self.several = None  # BA is no selection
         if self.several and fold(gold) in map(fold, self.texts):
             self.several = None
         if not self.several and (choices or _asks(gold, answer_type)):
