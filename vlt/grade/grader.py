@@ -11,10 +11,10 @@ from vlt.grade.choices import Choice
 from vlt.grade.clean import MAX_LENGTH, clean, fold
 from vlt.grade.commit import YEAR, committed
 from vlt.grade.extract import Found, extract, find
-from vlt.grade.judge import Judge, Outcome, Symbolic
+from vlt.grade.judge import Judge, Symbolic
 from vlt.grade.letters import choices_in, same_letters, several, texts_of
 from vlt.grade.tokens import Tree
-from vlt.grade.verdict import STRICT, Grade, Options
+from vlt.grade.verdict import STRICT, Grade, Options, Outcome
 
 _PERCENT = re.compile(r"percent|per cent|%", re.I)
 _LETTER = re.compile(r"[(\[]?[A-Z][)\]]?\.?")
