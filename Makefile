@@ -8,7 +8,7 @@ DEMO   ?= vlt-demo
 JOBS   ?= 2
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: demo test browser test-vllm test-newest test-fast lint format install clean help
+.PHONY: demo test browser test-vllm test-models test-newest test-fast lint format install clean help
 .PHONY: bench-loop bench-gen bench-grade bench-filters bench-train bench-import bench-push bench-view pictures
 
 help:           ## list the targets
@@ -30,6 +30,9 @@ test-vllm: install      ## generation with a real vLLM on the CPU; builds its en
 
 test-newest: install    ## the loop with the newest libraries, without constraints.txt; builds an environment a week
 	$(BIN)/python -m tests.newest
+
+test-models: install    ## every family of models through every step, tiny (docs/models.md)
+	$(BIN)/python -m pytest tests/models -n $(JOBS) --dist loadgroup
 
 test-fast: install      ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"

@@ -70,7 +70,7 @@ def make_filtered(
 
     Args:
         samples: One or several datasets of one kind; their rows in this order.
-        chain: Filters, or what a recipe writes for them (see chain.py).
+        chain: Filters, or what a recipe writes for them (see registry.py).
         memory: DuckDB's limit; beyond it, it spills to disk.
         threads: For row filters; the machine's cores by default.
         keep_cut: Keep samples that were cut at their length, which otherwise go.

@@ -27,10 +27,12 @@ def read_only(folder: Path) -> Iterator[None]:
             path.chmod(mode)
 
 
-def run_without_override(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """`vlt ARGUMENTS` as a process that permissions hold for."""
+def run_without_override(
+    *arguments: object, cwd: Path, module: str | None = "vlt"
+) -> subprocess.CompletedProcess[str]:
+    """`vlt ARGUMENTS`, or another module's or Python's, as a process that permissions hold for."""
     return subprocess.run(
-        [sys.executable, "-m", "vlt", *map(str, arguments)],
+        [sys.executable, *(["-m", module] if module else []), *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=cwd,

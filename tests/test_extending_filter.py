@@ -113,5 +113,5 @@ def test_a_recipe_names_files_from_its_own_folder(newcomer: Newcomer) -> None:
     (named,) = load_recipe(str(file)).rounds[0].filters[1:]
     assert named == f"{newcomer.folder}/mine.py:no_apologies"
     write_small(file, filters=["verify", {"./mine.py:no_apologies": {"a": 1}}])
-    with pytest.raises(vlt.UsageError, match=r"rounds.0.filters: .*mine.py' does not exist"):
+    with pytest.raises(vlt.UsageError, match=r"rounds.0.filters.1: .*mine.py' does not exist"):
         load_recipe(str(file))

@@ -237,3 +237,14 @@ def test_the_page_as_it_is_written(tmp_path: Path) -> None:
     mine = tmp_path / "mine.py"
     mine.write_text(mine.read_text().replace("WORDS = 12", "WORDS = 6"))
     assert not json.loads(newcomer.run(line))["existed"], "an edited function, another model"
+
+
+def test_of_many_different_errors_the_most_frequent_are_told(tmp_path: Path) -> None:
+    missed = Missed(tmp_path / "missed")
+    for number in range(50):
+        for _ in range(2 if number == 7 else 1):
+            missed.count(0, "touchy", f"KeyError: {number}")
+    found = missed.total(1)["touchy"]
+    assert len(found) == 21
+    assert found["KeyError: 7"] == 2
+    assert sum(found.values()) == 51

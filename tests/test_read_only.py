@@ -126,6 +126,21 @@ def test_view_on_a_read_only_workspace(locked: Path) -> None:
     assert state_of(locked) == before
 
 
+def test_python_on_a_read_only_workspace(locked: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys, vlt\n"
+        "sft = vlt.load(sys.argv[1] + '/sft')\n"
+        "row = sft.to_pandas().iloc[0]\n"
+        "print(len(sft.to_pandas()), sft.image(row['images'][0]).mode, 'base64' in sft._repr_html_())\n"
+        "print(len(sft.dropped.to_pandas()), len(sft.sql('select * from rows')))\n"
+    )
+    before = state_of(locked)
+    done = run_without_override("-c", script, locked, cwd=tmp_path, module=None)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["9", "RGB", "True", "39", "9"]
+    assert state_of(locked) == before
+
+
 def test_pictures_that_the_index_does_not_know(tmp_path: Path) -> None:
     """Without the index, with a broken one, with one that is behind, and with a pack that is gone."""
     folder = tmp_path / "images"

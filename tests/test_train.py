@@ -97,7 +97,8 @@ def test_sft_losses_are_those_of_trl_by_hand(
     more = {"max_length": None, "report_to": "none", "logging_steps": 1}
     rows = by_hand(store, data, tmp_path, "sft").select_columns(["prompt", "completion", "images"])
     # The prompt as generation asks it, the response, and the end of a turn: no newline behind it.
-    asked = "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>{}<|im_end|>\n<|im_start|>assistant\n"
+    shown = "<|vision_start|><|image_pad|><|vision_end|>"
+    asked = f"<|im_start|>user\n{shown}{{}}<|im_end|>\n<|im_start|>assistant\n"
     rows = rows.map(
         lambda row: {
             "prompt": asked.format(row["prompt"][0]["content"]),

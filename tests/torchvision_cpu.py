@@ -16,7 +16,7 @@ import sysconfig
 from pathlib import Path
 
 NAME = "torchvision_beside_cpu_torch"
-FINDER = '''"""Written by tests/torchvision_cpu.py: declares what torchvision's import asks of its operators."""
+FINDER = '''"""Written by tests/torchvision_cpu.py: declares operators that torchvision looks for."""
 
 import importlib.abc
 import sys

@@ -20,6 +20,7 @@ from typing import Any
 from vlt.engine import torchvision
 from vlt.engine.chat import opened_thought
 from vlt.engine.loading import keep_video_settings
+from vlt.engine.mended import mended
 from vlt.errors import UserError
 from vlt.train.callbacks import put_aside, write_metrics, write_progress
 from vlt.train.method import Method, find_method
@@ -202,6 +203,7 @@ def load_model(job: Job, config: Any) -> Any:
         model.config._name_or_path = job.model  # where GRPO takes its reference model from
     else:
         model = create_model_from_path(job.model, **kwargs)
+    mended(model)
     for part, numbers in freeze(model, job.freeze).items():
         print(f"frozen: {part}, {numbers:,} parameters")
     return model

@@ -14,6 +14,7 @@ from typing import Any
 
 from vlt.datagen.import_settings import Import
 from vlt.datagen.sources.columns import choose_columns
+from vlt.datagen.sources.formats.documents import forget_documents
 from vlt.datagen.sources.gold import Counted
 from vlt.datagen.sources.intake import Intake
 from vlt.datagen.sources.layouts import laid_out, like_images
@@ -84,6 +85,7 @@ def make_items(
         writer.facts = {"converted_images": intake.converted, **opened.description}
         if notes:
             writer.facts["notes"] = notes
+    forget_documents()
     return writer.dataset, False
 
 

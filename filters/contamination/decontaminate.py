@@ -170,7 +170,7 @@ class Decontaminate:
         ours, theirs = images_of(parents), list(asked)
         found = {name: (asked[name], "the same file") for name in ours if name in asked}
         if self.images == "near" and ours and theirs:
-            with ImageStore(workspace.images_folder) as images:
+            with ImageStore(workspace.images_folder, read_only=True) as images:
                 mine, yours = hashes_of(images, ours), hashes_of(images, theirs)
                 pairs = near_pairs(mine, yours)
                 for one, other in zip(*alike(images, ours, pairs, theirs), strict=True):

@@ -153,12 +153,12 @@ class Lab:
         shown = Model(str(model or self.model), engine="local", pixels=pixels).sized().size
         assert shown is None or isinstance(shown, Pixels)
         sampling, found = Sampling(temperature=0.0, max_tokens=6), []
-        calls, handle = caught(engine.model)
+        calls, end = caught(engine.model)
         for row in self.rows()[:rows]:
             messages = render(PROMPT, sized(row, shown), images=self.family.sees)
             for answer in engine.complete([Request(b"k", messages, tuple(range(k)), sampling)]):
                 found.append({"row": row, "answer": answer})
-        handle.remove()
+        end()
         engine.close()
         return found, calls
 
@@ -176,7 +176,7 @@ class Lab:
 
         def loading(job: Any, config: Any) -> Any:
             seen["model"] = load(job, config)
-            seen["calls"], seen["handle"] = caught(seen["model"])
+            seen["calls"], seen["end"] = caught(seen["model"])
             return seen["model"]
 
         def here(job: dict[str, Any], _folder: Path, **_: Any) -> dict[str, Any]:
@@ -187,7 +187,7 @@ class Lab:
             made, _ = training.train(
                 self.workspace, method, data, str(self.model), given, name=name
             )
-        seen["handle"].remove()
+        seen["end"]()
         return made, seen["calls"], seen["model"]
 
     @cached_property
@@ -232,17 +232,32 @@ FAST: dict[str, Any] = {
 
 
 def caught(model: Any) -> tuple[Calls, Any]:
-    """A list of what the model is called with from now on, and the hook to take away."""
+    """What the model is given from now on, to generate from or to be trained on; and what ends it."""
     import torch
 
     calls: Calls = []
 
-    def look(_module: Any, _args: Any, kwargs: dict[str, Any]) -> None:
-        given = {k: v.detach().clone() for k, v in kwargs.items() if torch.is_tensor(v)}
-        if given["input_ids"].shape[1] > 1:
-            calls.append(given)
+    def keep(kwargs: dict[str, Any]) -> None:
+        calls.append({k: v.detach().clone() for k, v in kwargs.items() if torch.is_tensor(v)})
 
-    return calls, model.register_forward_pre_hook(look, with_kwargs=True)
+    def look(_module: Any, _args: Any, kwargs: dict[str, Any]) -> None:
+        if "labels" in kwargs:
+            keep(kwargs)
+
+    generate = model.generate
+
+    def generating(**kwargs: Any) -> Any:
+        keep(kwargs)
+        return generate(**kwargs)
+
+    model.generate = generating
+    hook = model.register_forward_pre_hook(look, with_kwargs=True)
+
+    def end() -> None:
+        hook.remove()
+        del model.generate
+
+    return calls, end
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from typing import Any
 Seen = tuple[tuple[int, ...], str]
 """(the prompt's tokens, a digest of all that its images became)"""
 
-NOT_PIXELS = ("input_ids", "attention_mask", "labels", "position_ids", "cache_position")
+PIXELS = ("pixel", "image", "batch_num_images")
+"""What the names of fields that come from images begin with."""
 
 
 def seen(call: dict[str, Any]) -> Seen:
@@ -21,7 +22,7 @@ def seen(call: dict[str, Any]) -> Seen:
         there = there & (call["labels"][0] == -100)
     digest = hashlib.sha1()
     for name, value in sorted(call.items()):
-        if name in NOT_PIXELS or name.endswith("token_type_ids"):
+        if not name.startswith(PIXELS):
             continue
         one = value[: len(value) // rows]
         digest.update(f"{name} {tuple(one.shape)}".encode())

@@ -39,6 +39,10 @@ class GrpoTraining(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.difficulty:
+            from vlt.filters.pass_rate import Band
+
+            Band(*self.difficulty)
         if all(isinstance(reward, str) for reward in self.reward):
             return
         from vlt.train.own_rewards import name_of

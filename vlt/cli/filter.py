@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vlt.cli.asking import open_workspace
-from vlt.cli.lazy import ORDER, Ordered, lazily
+from vlt.cli.lazy import CHOSEN, ORDER, Ordered, lazily
 from vlt.cli.options import WORKSPACE, Json, Workspace, complete_datasets
 from vlt.cli.output import describe, exit_code, print_json, print_table, say
 from vlt.errors import UsageError
@@ -70,7 +70,7 @@ def filter_(
     The filters run in the order of their options, after those of --chain. With --verify and
     --difficulty, pass rates are counted before the wrong responses go.
     """
-    from vlt.cli.filter_options import CHOSEN, own_entry
+    from vlt.cli.filter_options import own_entry
     from vlt.filters.apply import make_filtered
 
     chosen, owned = context.meta[CHOSEN], iter(own or [])

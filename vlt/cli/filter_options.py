@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import functools
 import inspect
-import types
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Union, get_args, get_origin
+from dataclasses import MISSING, dataclass, field
+from typing import Annotated, Any, get_origin
 
 import typer
 from annotated_types import Ge, Gt, Le
 
+from vlt.cli.lazy import CHOSEN
 from vlt.cli.options import number
 from vlt.errors import UsageError
 from vlt.fields import Documented, documented
 from vlt.filters.registry import FILTERS
-
-CHOSEN = "what the filters' options say"
 
 
 @dataclass
@@ -60,6 +58,46 @@ def with_filters(command: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
+def with_settings(kind: Any, options: Mapping[str, str]) -> Callable[..., Any]:
+    """Give a command the fields of one filter as options, behind its argument: field -> option.
+
+    Those that are given stand in its `context.meta[CHOSEN]`, as a recipe would write them.
+    """
+    known = {f.name: f for f in documented(kind) if f.name in options}
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(command, eval_str=True)
+        context, argument, *others = [
+            own.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for own in signature.parameters.values()
+        ]
+        made = [_setting(f, options[name]) for name, f in known.items()]
+        parameters = [context, argument, *made, *others]
+
+        @functools.wraps(command)
+        def called(**given: Any) -> Any:
+            values = {name: given.pop(name) for name in known}
+            given[context.name].meta[CHOSEN] = {
+                name: value for name, value in values.items() if value is not None
+            }
+            return command(**given)
+
+        called.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        called.__annotations__ = {p.name: p.annotation for p in parameters}
+        return called
+
+    return decorate
+
+
+def _setting(f: Documented, option: str) -> inspect.Parameter:
+    plain = f.plain
+    kind: Any = plain if plain in (int, float) else str
+    told = "" if f.default in ((), "", MISSING) else f" [{f.default}]"
+    help = " ".join(f.doc.split()).removesuffix(".") + told
+    info = typer.Option(option, metavar=f.option.metavar, help=help, show_default=False)
+    return _parameter(f.name, _Given(option, kind | None, info, help))
+
+
 def _options() -> tuple[dict[str, _Given], dict[str, _Given]]:
     runs: dict[str, _Given] = {}
     settings: dict[str, _Given] = {}
@@ -82,7 +120,7 @@ def _options() -> tuple[dict[str, _Given], dict[str, _Given]]:
 
 
 def _given(f: Documented, wants: list[tuple[str, Documented]]) -> _Given:
-    plain = _plain(f.type)
+    plain = f.plain
     kind: Any = plain if plain in (int, float) else str
     if get_origin(plain) is Mapping:
         kind = list[str]
@@ -131,7 +169,7 @@ def _chosen(
 
 def _value(f: Documented, value: Any) -> Any:
     """As a recipe would write it."""
-    if get_origin(_plain(f.type)) is not Mapping:
+    if get_origin(f.plain) is not Mapping:
         return value
     parsed = {}
     for entry in value:
@@ -164,11 +202,3 @@ def own_entry(text: str) -> dict[str, Any]:
             f"{name}='{{\"key\": value}}'"
         ) from None
     return {"filter": name, **value} if isinstance(value, dict) else {name: value}
-
-
-def _plain(kind: Any) -> Any:
-    """A type without its `| None`."""
-    if get_origin(kind) in (Union, types.UnionType):
-        kinds = [k for k in get_args(kind) if k is not type(None)]
-        return kinds[0] if len(kinds) == 1 else str
-    return kind

@@ -15,6 +15,8 @@ import typer.main
 from typer.core import TyperCommand
 
 ORDER = "options in the order given"
+CHOSEN = "what the derived options say"
+"""In `context.meta`."""
 Decorate = Callable[[], Callable[[Any], Any]]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from vlt.engine import torchvision
 from vlt.engine.chat import end_tokens, placeholders
+from vlt.engine.mended import mended
 from vlt.errors import UserError
 from vlt.request import Sampling
 
@@ -96,7 +97,7 @@ def load_model(model: str, revision: str | None, dtype: str) -> tuple[Any, Any]:
     try:
         auto = AutoModelForImageTextToText if sees_images(model, revision) else AutoModelForCausalLM
         processor = load_processor(model, revision)  # first: it is small, and says what is missing
-        return auto.from_pretrained(model, revision=revision, dtype=dtype), processor
+        return mended(auto.from_pretrained(model, revision=revision, dtype=dtype)), processor
     except (OSError, ValueError, ImportError) as error:
         raise UserError(_why_not(model, error)) from error
 

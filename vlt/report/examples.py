@@ -11,7 +11,7 @@ from vlt.errors import UserError
 from vlt.evaluation.compare import pass_rates
 from vlt.images.decode import small_webp
 from vlt.images.store import ImageStore
-from vlt.report.found import Evaluation, Found, Round
+from vlt.report.found import GRPO, Evaluation, Found, Round
 from vlt.report.numbers import GENERATES, consecutive
 from vlt.workspace.query import rows_of
 from vlt.workspace.store import Dataset
@@ -49,7 +49,7 @@ def _last_pair(evaluations: list[Evaluation]) -> tuple[Evaluation, Evaluation] |
         for first, second in consecutive(evaluations)
         if first.dataset.manifest.parameters == second.dataset.manifest.parameters
     ]
-    grpo = [pair for pair in pairs if pair[0].place[1] == pair[1].place[1] == 2]
+    grpo = [pair for pair in pairs if pair[0].place[1] == pair[1].place[1] == GRPO]
     best = grpo or pairs
     return best[-1] if best else None
 

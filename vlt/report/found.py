@@ -19,6 +19,8 @@ from vlt.workspace.store import Dataset, Store
 
 EXPECTED = ("samples", "sft", "sft-model", "eval-sft", "grpo-model", "eval-grpo")
 """What a whole round of a recipe makes, beside items, in its order."""
+SFT, BETWEEN, GRPO = 1, 2, 3
+"""Where in its round a model stands: by SFT, by another method after it, by GRPO."""
 CHOOSING = "choose-"
 """Evaluations of checkpoints on validation items, to choose one: no result of the run."""
 
@@ -36,7 +38,7 @@ class Evaluation:
     items: str
     """Name of the set of items, and how they were asked where there are several ways."""
     place: tuple[int, int]
-    """Its order in the loop: round, and SFT before GRPO."""
+    """Its order in the loop: round, and SFT, BETWEEN or GRPO."""
 
     @property
     def accuracy(self) -> dict[str, Any]:
@@ -259,18 +261,23 @@ def _way(items: str, name: str, known: int) -> str:
     return items if known == 0 else f"{items}, asked otherwise ({name})"
 
 
+def trained_by(checkpoint: Dataset) -> str:
+    """The training method of a checkpoint, as people write it: SFT, DPO, GRPO."""
+    return checkpoint.manifest.stage.removeprefix("train ").upper()
+
+
 def _places(versions: list[Dataset]) -> dict[str, tuple[tuple[int, int], str]]:
     """A model as answers name it -> its place in the loop and its label there."""
     places: dict[str, tuple[tuple[int, int], str]] = {}
     for version in versions:
         manifest = version.manifest
         if manifest.kind == "checkpoint":
-            grpo = manifest.stage == "train grpo"
+            method = trained_by(version)
             number = manifest.round or 0
-            label = f"{'GRPO' if grpo else 'SFT'} {number or f'v{manifest.version}'}"
-            place = (number or manifest.version, 1 + grpo)
+            label = f"{method} {number or f'v{manifest.version}'}"
+            place = (number or manifest.version, {"SFT": SFT, "GRPO": GRPO}.get(method, BETWEEN))
             places[_key({"digest": manifest.digest})] = (place, label)
-            if not grpo:
+            if method == "SFT":
                 places.setdefault(_key(manifest.parameters.get("model")), ((0, 0), "base"))
         elif manifest.name == "eval-base-answers":
             places.setdefault(_key(manifest.parameters.get("model")), ((0, 0), "base"))

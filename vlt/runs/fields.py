@@ -22,6 +22,7 @@ from vlt.datagen.asking import Asking, Draw
 from vlt.datagen.import_settings import Import
 from vlt.datagen.paper_prompts import CAPTION, REASONING, ROLLOUT
 from vlt.engine.model import Model
+from vlt.errors import UsageError
 from vlt.fields import Option
 from vlt.plugins import is_path
 from vlt.prompts import Prompt, own_prompt
@@ -216,6 +217,13 @@ class Phase(Part):
     def _rates_of_these_items(self) -> Phase:
         if self.rates and not self.difficulty:
             raise ValueError("rates are for a difficulty band; add difficulty: [low, high]")
+        if self.difficulty:
+            from vlt.filters.pass_rate import Band
+
+            try:
+                Band(*self.difficulty)
+            except UsageError as error:
+                raise ValueError(str(error)) from None
         if self.items and self.rates in ("samples", "previous"):
             raise ValueError(
                 f"rates: {self.rates} are of a round's own items; leave out the phase's items, or "

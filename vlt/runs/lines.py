@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,13 @@ from vlt.user_files import read_text
 class Lined(dict[Any, Any]):
     """A mapping that knows the line of each of its keys."""
 
-    def __init__(self, values: Mapping[Any, Any], lines: Mapping[Any, int]):
-        super().__init__(values)
-        self.lines = dict(lines)
+    def __init__(
+        self,
+        values: Mapping[Any, Any] | Iterable[tuple[Any, Any]] = (),
+        lines: Mapping[Any, int] | None = None,
+    ):
+        super().__init__(values)  # copies, such as those of dataclasses.asdict, are made of pairs
+        self.lines = dict(lines or {})
 
 
 class LinedList(list[Any]):

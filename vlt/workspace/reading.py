@@ -50,7 +50,7 @@ def to_hf(dataset: Dataset) -> datasets.Dataset:
 def _with_bytes(files: list[str], images: str, digest: str) -> Iterator[dict[str, Any]]:  # noqa: ARG001
     import pyarrow.parquet as pq
 
-    with ImageStore(images) as store:
+    with ImageStore(images, read_only=True) as store:
         for file in files:
             with pq.ParquetFile(file) as opened:
                 for batch in opened.iter_batches(batch_size=500):
@@ -82,7 +82,7 @@ def sql(rows: ParquetRows, query: str) -> pd.DataFrame:
 
 def image(root: Path, sha256: str) -> Any:
     """An image of the workspace as a PIL image in RGB; raises UserError where it is not there."""
-    with ImageStore(root / "images") as store:
+    with ImageStore(root / "images", read_only=True) as store:
         return open_image(store.read(sha256))
 
 
@@ -101,7 +101,7 @@ def as_html(dataset: Dataset) -> str:
     names = [name for name in FIRST if name in dataset.schema.names]
     first = next(dataset.batches(names, size=SHOWN_ROWS), None)
     rows = first.to_pylist() if first is not None else []
-    with ImageStore(dataset.root / "images") as store:
+    with ImageStore(dataset.root / "images", read_only=True) as store:
         body = "".join(
             "<tr>" + "".join(f"<td>{_cell(row[n], n, store)}</td>" for n in names) + "</tr>"
             for row in rows
