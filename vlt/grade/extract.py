@@ -43,7 +43,7 @@ _CONCLUSION = re.compile(
 )
 # An earlier statement that is an answer: a number, a formula, a letter, or one or two words.
 _BRIEF = re.compile(
-    r"\W*(?:\d|\\|[A-Za-z]\b|(?:option|choice|yes|no|true|false)\b|[^\W\d]+(?: [^\W\d]+)?\W*$)",
+    r"\W*(?:\d|\\|[A-Za-z]\b|(?:option|choice|yes|no|true|false)\b|\S+(?: \S+)?\W*$)",
     re.I,
 )
 _BEFORE = re.compile(
