@@ -56,11 +56,13 @@ def write_trl(
     load_image: LoadImage,
     pixels: Pixels | None = None,
     rows: pa.Table | None = None,
+    refused: Callable[[Row], str | None] = lambda _: None,
 ) -> Exported:
     """Write the file `to` of a dataset's rows as the method takes them.
 
     `rows` stands in for the dataset's own (see Method.rows). A row that cannot be used (no response, no
-    gold answer, a broken image) is left out and counted, never fatal.
+    gold answer, a broken image, or what `refused` gives a reason for) is left out and counted, never
+    fatal.
     """
     shape = _shape(prompt, _rows(dataset, rows))
     exported = Exported(to, images=shape.images)
@@ -75,7 +77,10 @@ def write_trl(
         while group := list(islice(source, ROWS_A_GROUP)):
             exported.rows_in += len(group)
             made = threads.map(
-                lambda row: _example(row, method, prompt, load_image, pixels, shape), group
+                lambda row: (
+                    refused(row) or _example(row, method, prompt, load_image, pixels, shape)
+                ),
+                group,
             )
             good = []
             for example in made:

@@ -1,23 +1,19 @@
-"""vlt import | export: data in and out of a workspace."""
+"""vlt import | sources: data into a workspace."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vlt.cli.derived import derived
 from vlt.cli.options import WORKSPACE, As, Json, Workspace, open_store, parse_settings
-from vlt.cli.output import SOME_ROWS_FAILED, describe, exit_code, print_json, say
+from vlt.cli.output import describe, exit_code, print_json, say
 from vlt.cli.progress import Progress
 from vlt.datagen.import_settings import Import
-from vlt.errors import UsageError
 
 if TYPE_CHECKING:
-    from vlt.prompts import Prompt
     from vlt.workspace.store import Dataset
 
 SourceArgument = Annotated[
@@ -48,9 +44,7 @@ def import_(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", help="key=value of a source with a name, or of a function: n=500."
-        ),
+        typer.Option("--set", help="key=value of a source with a name, or of a function: n=500."),
     ] = None,
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
@@ -112,101 +106,6 @@ def sources(as_json: Json = False) -> None:
     print_table(rows)
     say("and miniature, the drawn world of the demo (--set n=500 --set split=heldout)")
     say("licences and where each fact is from: `vlt sources --json`")
-
-
-class Format(StrEnum):
-    """What `vlt export` writes."""
-
-    parquet = "parquet"
-    jsonl = "jsonl"
-    trl = "trl"
-    sharegpt = "sharegpt"
-    easyr1 = "easyr1"
-    dpo = "dpo"
-
-
-def export(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="name, name@v3 or name@r2.")],
-    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder to write into.")],
-    format: Annotated[
-        Format,
-        typer.Option(
-            help="parquet: all columns, images inside, for datasets.load_dataset; jsonl: with a "
-            "folder of images; trl: prompt and completion, or prompt and answer; sharegpt: for "
-            "LLaMA-Factory; easyr1: for EasyR1 and verl; dpo: prompt, chosen and rejected."
-        ),
-    ] = Format.parquet,
-    prompt: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="User text of trl, dpo and sharegpt, with {question}."),
-    ] = None,
-    system: Annotated[
-        str | None, typer.Option(help="System text of trl, dpo and sharegpt.")
-    ] = None,
-    workspace: Workspace = WORKSPACE,
-    as_json: Json = False,
-) -> None:
-    """Write a version for another program; images stand in the rows or in a folder beside."""
-    from vlt.datagen.export.files import parquet_shards, with_rows, write_jsonl
-    from vlt.datagen.export.trainers import write_easyr1, write_sharegpt
-    from vlt.images.store import ImageStore
-
-    store = open_store(workspace)
-    version = with_rows(store.open(dataset))
-    if (prompt or system is not None) and format not in (Format.trl, Format.dpo, Format.sharegpt):
-        raise UsageError(f"--format {format} holds questions and no prompts; leave out --prompt")
-    if to.exists() and not to.is_dir():
-        raise UsageError(f"--to {str(to)!r} is a file; name a folder")
-    left_out: dict[str, int] = {}
-    with ImageStore(store.images_folder) as images:
-        if format is Format.parquet:
-            files = list(parquet_shards(version, images, to))
-        elif format is Format.jsonl:
-            files = [write_jsonl(version, images, to)]
-        elif format is Format.sharegpt:
-            files = [write_sharegpt(version, images, to, _rollout(prompt, system))]
-        elif format is Format.easyr1:
-            files = [write_easyr1(version, images, to)]
-        else:
-            from vlt.train.training import rows_for
-            from vlt.train.trl_rows import write_trl
-
-            method, rows = rows_for(store, version, "dpo" if format is Format.dpo else None)
-            made = write_trl(
-                version,
-                to / "train.parquet",
-                method,
-                prompt=_rollout(prompt, system),
-                load_image=images.read,
-                rows=rows,
-            )
-            files, left_out = [made.file], dict(made.failed)
-    if as_json:
-        print_json(
-            {
-                "ref": version.ref,
-                "format": format,
-                "files": list(map(str, files)),
-                "left_out": left_out,
-            }
-        )
-    else:
-        for file in files:
-            print(file)
-    for reason, count in left_out.items():
-        say(f"  {count:,} left out: {reason}")
-    raise typer.Exit(SOME_ROWS_FAILED if left_out else 0)
-
-
-def _rollout(file: Path | None, system: str | None) -> Prompt:
-    """The prompt that a model is trained and asked with, unless a file gives another."""
-    from vlt.datagen.paper_prompts import ROLLOUT
-    from vlt.prompts import Prompt
-
-    if file and not file.is_file():
-        raise UsageError(f"--prompt {str(file)!r} is not a file; write the user text into one")
-    user = file.read_text().strip() if file else ROLLOUT.user
-    return Prompt(user=user, system=ROLLOUT.system if system is None else system)
 
 
 def say_what_failed(dataset: Dataset) -> None:

@@ -12,6 +12,7 @@ from vlt.cli import (
     dedup,
     diff,
     eval,
+    export,
     filter,
     gen,
     grade,
@@ -39,7 +40,7 @@ app.command("demo")(run.demo)
 app.command("run")(run.run)
 app.command("import")(data.import_)
 app.command("sources")(data.sources)
-app.command("export")(data.export)
+app.command("export")(export.export)
 app.command("push")(hub.push)
 app.command("pull")(hub.pull)
 app.add_typer(gen.app, name="gen")
