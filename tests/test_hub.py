@@ -453,3 +453,22 @@ def test_refusals_are_one_sentence(
     )
     offline = {**environment, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "hf2")}
     assert "reached" in vlt_error("import", "me/data", *where, **offline)
+
+
+def test_without_a_network_it_says_so_at_once(
+    store: Store, environment: dict[str, str], tmp_path: Path
+) -> None:
+    verified(store)
+    where = ("-w", store.root)
+    nobody = {**environment, "HF_ENDPOINT": "http://127.0.0.1:9"}
+    offline = {**environment, "HF_HUB_OFFLINE": "1"}
+    for arguments in (
+        ("push", "sft", "me/data", *where),
+        ("pull", "me/data", "-w", tmp_path / "x"),
+    ):
+        done = run_vlt(*arguments, **nobody)
+        assert "is this machine online?" in done.stderr and done.returncode == 1
+        assert done.stderr.count("trying again") == 1
+        done = run_vlt(*arguments, **offline)
+        assert "HF_HUB_OFFLINE is set" in done.stderr and done.returncode == 1
+        assert "trying again" not in done.stderr

@@ -41,7 +41,7 @@ def pull_dataset(
 
     check_repo(repo)
     api = HfApi()
-    info = persistently(lambda: api.dataset_info(repo, revision=revision), repo, say)
+    info = persistently(lambda: api.dataset_info(repo, revision=revision), repo, say, first=True)
     paths = [sibling.rfilename for sibling in info.siblings or []]
     if manifest_path(split) not in paths:
         raise UserError(
