@@ -8,7 +8,7 @@ DEMO   ?= vlt-demo
 JOBS   ?= 2
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: demo test browser test-vllm test-newest test-fast lint format install clean help
+.PHONY: demo test browser test-vllm test-models test-newest test-fast lint format install clean help
 .PHONY: bench-loop bench-gen bench-grade bench-filters bench-train bench-import bench-push bench-view pictures
 
 help:           ## list the targets
@@ -31,6 +31,9 @@ test-vllm: install      ## generation with a real vLLM on the CPU; builds its en
 test-newest: install    ## the loop with the newest libraries, without constraints.txt; builds an environment a week
 	$(BIN)/python -m tests.newest
 
+test-models: install    ## every family of models through every step, tiny (docs/models.md)
+	$(BIN)/python -m pytest tests/models -n $(JOBS) --dist loadgroup
+
 test-fast: install      ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"
 
@@ -50,8 +53,8 @@ bench-loop: install     ## the miniature with three seeds: accuracy per round wi
 bench-gen: install      ## what generation costs; CURATOR=DIR, a venv with bespokelabs-curator, beside it
 	$(BIN)/python -m benchmarks.gen $(if $(CURATOR),--curator $(CURATOR))
 
-bench-grade: install    ## the grader beside math-verify and mathruler
-	$(BIN)/python -m benchmarks.grade
+bench-grade: install    ## the grader beside math-verify and mathruler; ATTACK=1: the adversary, TRIES=N
+	$(BIN)/python -m benchmarks.grade $(if $(ATTACK),--attack $(if $(TRIES),--tries $(TRIES)))
 
 bench-filters: install  ## filters, dedup and near dedup; ROWS=1000000 for a million
 	$(BIN)/python -m benchmarks.filters $(if $(ROWS),--rows $(ROWS))
@@ -78,6 +81,7 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -c constraints.txt torch
 	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	$(BIN)/python tests/torchvision_cpu.py
 	touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp

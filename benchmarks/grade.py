@@ -179,7 +179,14 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--attack", action="store_true", help="the adversary: see grade_attack.py")
+    parser.add_argument("--tries", type=int, default=200_000, help="of the adversary")
+    parser.add_argument("--seed", type=int, default=0, help="of the adversary")
     arguments = parser.parse_args()
+    if arguments.attack:
+        from benchmarks.grade_attack import main as attack
+
+        sys.exit(attack(arguments.tries, arguments.seed))
     rows = mix(arguments.rows)
     graders: dict[str, Grader | None] = {
         "vlt": ours,

@@ -12,13 +12,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vlt.datagen.answers import Failures, Tokens
 from vlt.datagen.asking import CAPTIONS, Asking
 from vlt.datagen.generate import Ask
 from vlt.engine.model import Model
 from vlt.errors import UsageError
 from vlt.images.pixels import sized
-from vlt.prompts import render
+from vlt.prompts import check_slots, render
 from vlt.request import Completion, Message
+from vlt.thinking import after_thought
 from vlt.workspace.manifest import Stage
 from vlt.workspace.store import Dataset
 from vlt.workspace.workspace import Workspace
@@ -38,10 +40,12 @@ def make_captions(
 ) -> tuple[Dataset, bool]:
     """Items with their captions; returns the version and whether it was there already.
 
-    An item without an image, or whose request fails, stands among the dropped rows with the reason.
+    A caption is what follows the model's thought. An item without an image, or whose request fails, or
+    whose caption is empty or cut, stands among the dropped rows with the reason.
     """
     if asking.k != 1:
         raise UsageError(f"captions take one answer a row, and k is {asking.k}; leave k out")
+    check_slots(asking.prompt, needs=None, takes=("question",))
     ask, size = Ask(workspace, model, asking), model.size
     stage = Stage("gen captions", ask.parameters())
     parents = ask.parents(items)
@@ -55,18 +59,35 @@ def make_captions(
             else "the item has no image"
         )
 
-    label = ask.label()
+    label, spent, failures = ask.label(), Tokens(), Failures()
     with Writer(workspace, stage, name, "caption", parents, round=round) as writer:
-        for rows, answers in ask.answers(items, messages, READS):
+        for rows, answers, tokens in ask.answers(items, messages, READS, no_caption):
             writer.expect(rows)
             got = [a for [a] in answers if isinstance(a, Completion)]
             reasons = [a for [a] in answers if isinstance(a, str)]
             answered = pa.array([isinstance(a, Completion) for [a] in answers], pa.bool_())
-            captions = pa.array([c.response for c in got], pa.string())
-            models = pa.array([label] * len(got), pa.string())
-            kept = rows.filter(answered).append_column("caption", captions)
-            writer.keep(kept.append_column("caption_model", models))
+            kept = rows.filter(answered)
+            for column, values in {
+                "caption": [after_thought(c.response) for c in got],
+                "caption_model": [label] * len(got),
+                "caption_finish_reason": [c.finish_reason for c in got],
+            }.items():
+                kept = kept.append_column(column, pa.array(values, pa.string()))
+            writer.keep(kept)
             writer.fail(rows.filter(pc.invert(answered)), reasons)
-            read, written = sum(c.prompt_tokens for c in got), sum(c.completion_tokens for c in got)
-            writer.count_tokens(read, written, ask.cost(read, written))
+            failures.add(writer, reasons)
+            spent += tokens
+        failures.check(writer)
+        writer.count_tokens(spent.read, spent.written, ask.cost(spent))
     return writer.dataset, False
+
+
+def no_caption(completion: Completion) -> str | None:
+    """Why a response is no caption; None where it is one."""
+    if completion.finish_reason == "length":
+        return "the caption was cut at the limit of its tokens; a larger --max-tokens gives it room"
+    if not completion.response.strip():
+        return "the caption is empty"
+    if not after_thought(completion.response):
+        return "the model wrote a thought and no caption"
+    return None

@@ -7,6 +7,7 @@ from typing import Any
 
 from vlt.datagen.tally import Tally
 from vlt.engine.budget import Price
+from vlt.plural import plural
 from vlt.workspace.progress import duration
 
 
@@ -34,7 +35,7 @@ class Plan:
             "new_requests": self.requests,
             "expected": None,
         }
-        if tally.arrived:
+        if tally.arrived and not tally.uncounted:
             each = self.samples / tally.arrived
             prompt, completion = tally.prompt_tokens * each, tally.tokens * each
             found["expected"] = {
@@ -48,16 +49,17 @@ class Plan:
     def lines(self, price: Price | None) -> list[str]:
         """For people."""
         found = self.summary(price)
+        there = f"; {found['in_journal']:,} are in the journal" if found["in_journal"] else ""
         lines = [
-            f"{found['new_samples']:,} of {found['samples']:,} samples would be asked for, in "
-            f"{found['new_requests']:,} requests; {found['in_journal']:,} are in the journal"
+            f"{found['new_samples']:,} of {plural(found['samples'], 'sample')} would be asked for, in "
+            f"{plural(found['new_requests'], 'request')}{there}"
         ]
         if found["probed"]:
-            lines.append(
-                f"{found['probed']:,} samples were asked for as a probe, and are there now"
-            )
+            lines.append(f"{plural(found['probed'], 'sample')} asked for as a probe, and kept")
         if found["cannot_be_asked"]:
-            lines.append(f"{found['cannot_be_asked']:,} samples failed or cannot be asked for")
+            lines.append(
+                f"{plural(found['cannot_be_asked'], 'sample')} failed or cannot be asked for"
+            )
         if expected := found["expected"]:
             money = expected["money"]
             cost = f", ${money:,.2f}" if money is not None else " (no price is known: --prices)"
@@ -66,8 +68,12 @@ class Plan:
                 f"{expected['completion_tokens']:,} completion tokens{cost}, at most "
                 f"{duration(expected['seconds'])} (the probe's speed)"
             )
+        elif self.tally.uncounted:
+            lines.append(
+                "the server does not say what tokens they took, so no cost can be expected"
+            )
         elif found["new_samples"]:
-            lines.append("--probe 20 asks 20 rows and tells what the rest will take and cost")
+            lines.append("--probe 20 asks 20 rows and estimates the time and cost of the rest")
         return lines
 
 

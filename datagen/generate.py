@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
@@ -17,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from vlt.datagen.adaptive import correct_counts
+from vlt.datagen.answers import KEY_BYTES, Answer, Answers, Check, Tokens
 from vlt.datagen.asking import Asking
 from vlt.datagen.estimate import Plan, Planned
 from vlt.datagen.scan import Group, batches, in_search, row_groups
@@ -24,18 +26,16 @@ from vlt.datagen.tally import Tally
 from vlt.engine import Engine
 from vlt.engine.budget import Price
 from vlt.engine.model import Model
+from vlt.errors import UserError
+from vlt.prompts import CannotAsk
 from vlt.request import Completion, Failure, Message, Request, key_maker
 from vlt.workspace.manifest import Stage
-from vlt.workspace.progress import beat
+from vlt.workspace.progress import report_progress
 from vlt.workspace.store import Dataset
 from vlt.workspace.workspace import Workspace
 
-Answer = Completion | str
-"""An answer, or the reason why there is none."""
 Messages = Callable[[dict[str, Any]], Sequence[Message] | str]
 """What a row asks, or the reason why it cannot be asked."""
-
-KEY_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Ask:
 
     def __post_init__(self) -> None:
         name = self.workspace.resolve_model(self.model.model)
-        model = replace(self.model, model=name)
+        model = replace(self.model, model=name).sized()
         self.asking.check_for(model)
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "identity", model.identity())
@@ -63,9 +63,9 @@ class Ask:
         pixels = {"pixels": self.model.pixels} if self.model.pixels else {}
         return {"model": self.identity, **self.asking.parameters(), **pixels}
 
-    def cost(self, prompt_tokens: int, completion_tokens: int) -> float | None:
-        """Dollars, where the model's price is known."""
-        return self.price.of(prompt_tokens, completion_tokens) if self.price else None
+    def cost(self, tokens: Tokens) -> float | None:
+        """Dollars, where the model's price is known and what it took."""
+        return self.price.of(tokens.read, tokens.written) if self.price and tokens.known else None
 
     def found(self, name: str, stage: Stage, parents: Sequence[Dataset]) -> Dataset | None:
         """The version that is there already, if it need not be made again."""
@@ -86,14 +86,22 @@ class Ask:
         return [rows, checkpoint] if checkpoint else [rows]
 
     def answers(
-        self, parent: Dataset, messages: Messages, reads: Sequence[str]
-    ) -> Iterator[tuple[pa.RecordBatch, list[list[Answer]]]]:
-        """Batches of the parent's rows in order, with each row's answers: k, or more with `until_correct`.
+        self,
+        parent: Dataset,
+        messages: Messages,
+        reads: Sequence[str],
+        check: Check | None = None,
+    ) -> Iterator[tuple[pa.RecordBatch, list[list[Answer]], Tokens]]:
+        """Batches of the parent's rows in order, with each row's answers and what they took.
 
-        `reads` are the columns that `messages` needs, so no others are read while asking.
+        A row has k answers, or more with `until_correct`. `reads` are the columns that `messages`
+        needs, so no others are read while asking. `check` tells of an answer that has arrived why it
+        is none; with `retry_failed` those are asked for again.
+
         Everything is asked before the first batch comes; meanwhile 22 bytes a row are kept.
         """
-        run = _Run(self, parent, messages, reads)
+        reads = self.asking.prompt.reads(reads, parent.schema.names)
+        run = _Run(self, parent, _or_why_not(messages), reads, check)
         try:
             if self.asking.probe is not None:
                 raise Planned(run.plan(self.asking.probe))
@@ -102,14 +110,34 @@ class Ask:
                 run.ask(run.missing_again())
         finally:
             run.close()
+        run.check_answered()
         for start, batch in batches(run.groups):
-            yield batch, run.answers_of(start, batch.num_rows)
+            yield batch, *run.answers.of(start, batch.num_rows)
+
+
+def _or_why_not(messages: Messages) -> Messages:
+    """`messages`, with the reason where a prompt of one's own raises at a row."""
+
+    def of(row: dict[str, Any]) -> Sequence[Message] | str:
+        try:
+            return messages(row)
+        except CannotAsk as error:
+            return str(error)
+
+    return of
 
 
 class _Run:
     """One pass over the rows: which samples are missing, and what became of them."""
 
-    def __init__(self, ask: Ask, parent: Dataset, messages: Messages, reads: Sequence[str]):
+    def __init__(
+        self,
+        ask: Ask,
+        parent: Dataset,
+        messages: Messages,
+        reads: Sequence[str],
+        check: Check | None,
+    ):
         self.of, self.parent, self.messages, self.reads = ask, parent, messages, reads
         self.engine: Engine | None = None
         self.k, self.sampling = ask.asking.k, ask.asking.sampling
@@ -121,7 +149,11 @@ class _Run:
         """Of each row, in the rows' order."""
         self.wanted, self.drawn, self.correct = array("H", [self.k]) * rows, array("H"), array("H")
         """Of each row: samples wanted; and with `until_correct`, those graded, and the right among them."""
-        self.failures: dict[tuple[bytes, int], str] = {}
+        self.answers = Answers(self.journal, self.keys, self.wanted, check)
+        self.failures = self.answers.failures
+        self.again = ask.asking.retry_failed and check is not None
+        """Ask again for answers that are there and are none for this stage."""
+        self.asked_again: set[bytes] = set()
         self.open: dict[bytes, int] = {}
         """Samples in flight of each request: two rows with the same request share its answers."""
         self.tally = Tally(self.k * rows, price=ask.price)
@@ -140,6 +172,15 @@ class _Run:
         if self.engine:
             self.engine.close()
             self.engine = None
+
+    def check_answered(self) -> None:
+        """Raises UserError where nothing at all was answered: what comes next would count nothing."""
+        tally = self.tally
+        if self.failures and not tally.had and not tally.arrived:
+            ((reason, _),) = Counter(self.failures.values()).most_common(1)
+            raise UserError(
+                f"{self.of.model.model} answered none of {tally.total:,} samples: {reason}"
+            )
 
     def plan(self, probe: int) -> Plan:
         """Ask `probe` requests, and count the others."""
@@ -165,7 +206,7 @@ class _Run:
         """Whether a wanted sample of a group's rows is not in the journal."""
         for _, batch in batches([group], self.reads):
             keys, asked = self.keyed(batch)
-            there = self.journal.samples(keys)
+            there = self.answers.there(keys, good=self.again)
             for key, content in zip(keys, asked, strict=True):
                 have = there.get(key, set())
                 if not isinstance(content, str) and any(s not in have for s in range(self.k)):
@@ -176,7 +217,7 @@ class _Run:
         self, keys: list[bytes], asked: list[Sequence[Message] | str], wanted: list[range]
     ) -> Iterator[Request]:
         """Requests for those of the wanted samples that are not there."""
-        there = self.journal.samples(keys)
+        there = self.answers.there(keys, good=self.again)
         for key, content, samples in zip(keys, asked, wanted, strict=True):
             if isinstance(content, str):
                 self.fail(key, samples, content)
@@ -185,8 +226,12 @@ class _Run:
             missing = tuple(s for s in samples if s not in have)
             self.tally.had += len(samples) - len(missing)
             have.update(missing)  # a second row of this batch may ask the same
+            if key in self.asked_again:
+                continue  # and what it got is no answer again
             if missing and key not in self.open and (key, missing[0]) not in self.failures:
                 self.open[key] = len(missing)
+                if self.again:
+                    self.asked_again.add(key)
                 yield Request(key, content, missing, self.sampling)
 
     def want_more(self) -> bool:
@@ -198,7 +243,7 @@ class _Run:
             new = [
                 i for i in range(batch.num_rows) if self.drawn[start + i] < self.wanted[start + i]
             ]
-            answers = self.answers_of(start, batch.num_rows)
+            answers, _ = self.answers.of(start, batch.num_rows)
             rows = batch.take(pa.array(new, pa.int32())).to_pylist()
             texts = [
                 [
@@ -227,34 +272,22 @@ class _Run:
             ]
             more = [i for i, samples in enumerate(ranges) if samples]
             rows = batch.take(pa.array(more, pa.int32())).to_pylist()
-            keys = self.keys_of(start, len(batch))
+            keys = self.answers.keys_of(start, len(batch))
             asked = [self.messages(row) for row in rows]
             yield from self.requests([keys[i] for i in more], asked, [ranges[i] for i in more])
 
-    def answers_of(self, start: int, rows: int) -> list[list[Answer]]:
-        """What came of the wanted samples of some rows."""
-        keys = self.keys_of(start, rows)
-        found = {(c.key, c.sample): c for c in self.journal.read(list(set(keys)))}
-        return [
-            [found.get((key, s)) or self.failures[key, s] for s in range(self.wanted[start + i])]
-            for i, key in enumerate(keys)
-        ]
-
     def record(self, result: Completion | Failure) -> None:
         if isinstance(result, Completion):
-            self.journal.put(result)
+            self.journal.put(result, again=self.again)
             if result.key not in self.open:
                 return  # of a batch that another run had sent off
-            self.tally.arrived += 1
-            self.tally.tokens += result.completion_tokens
-            if self.settle(result.key, 1):  # the samples of a request share its prompt
-                self.tally.prompt_tokens += result.prompt_tokens
+            self.tally.count(result, last=self.settle(result.key, 1))
         else:
             self.fail(result.key, result.samples, result.reason)
             self.settle(result.key, len(result.samples))
         if self.tally.due():
             tally = self.tally
-            beat(tally.done, tally.total, "samples", tally.speed or 0)
+            report_progress(tally.done, tally.total, "samples", tally.speed or 0)
             if self.of.workspace.progress:
                 self.of.workspace.progress(tally.line())
 
@@ -269,10 +302,6 @@ class _Run:
     def fail(self, key: bytes, samples: Sequence[int], reason: str) -> None:
         self.failures.update({(key, sample): reason for sample in samples})
         self.tally.failed += len(samples)
-
-    def keys_of(self, start: int, rows: int) -> list[bytes]:
-        places = range(start * KEY_BYTES, (start + rows) * KEY_BYTES, KEY_BYTES)
-        return [bytes(self.keys[place : place + KEY_BYTES]) for place in places]
 
 
 def _no_key(reason: str) -> bytes:

@@ -12,7 +12,7 @@ from vlt.datagen.asking import REASONS, Asking
 from vlt.datagen.generate import Ask
 from vlt.datagen.samples import make_samples
 from vlt.engine.model import Model
-from vlt.prompts import render
+from vlt.prompts import check_slots, render
 from vlt.request import Message
 from vlt.workspace.manifest import Stage
 from vlt.workspace.store import Dataset
@@ -31,6 +31,7 @@ def make_reasoning(
     round: int | None = None,
 ) -> tuple[Dataset, bool]:
     """k samples of each caption, or more with `until_correct`; (the version, was it there)."""
+    check_slots(asking.prompt, needs="question")
     ask = Ask(workspace, model, asking)
     stage = Stage("gen reasoning", ask.parameters())
 

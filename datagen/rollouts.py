@@ -13,7 +13,7 @@ from vlt.datagen.generate import Ask
 from vlt.datagen.samples import make_samples
 from vlt.engine.model import Model
 from vlt.images.pixels import sized
-from vlt.prompts import render
+from vlt.prompts import check_slots, render
 from vlt.request import Message
 from vlt.workspace.manifest import Stage
 from vlt.workspace.store import Dataset
@@ -32,6 +32,7 @@ def make_rollouts(
     round: int | None = None,
 ) -> tuple[Dataset, bool]:
     """k samples of each item, or more with `until_correct`; (the version, was it there)."""
+    check_slots(asking.prompt, needs="question", takes=("question",))
     ask, size = Ask(workspace, model, asking), model.size
     stage = Stage("gen rollouts", ask.parameters())
 

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vlt.datagen.generate import Answer, Ask, Messages
+from vlt.datagen.answers import Answer, Failures, Tokens
+from vlt.datagen.generate import Ask, Messages
 from vlt.grade.extract import extract, split_reasoning
 from vlt.request import Completion
 from vlt.workspace.manifest import Stage
@@ -33,9 +34,9 @@ def make_samples(
     parents = ask.parents(parent)
     if found := ask.found(name, stage, parents):
         return found, True
-    label = ask.label()
+    label, spent, failures, cut = ask.label(), Tokens(), Failures(), 0
     with Writer(ask.workspace, stage, name, "sample", parents, round=round) as writer:
-        for rows, answers in ask.answers(parent, messages, reads):
+        for rows, answers, tokens in ask.answers(parent, messages, reads):
             every = _repeat(rows, [len(of_row) for of_row in answers])
             writer.expect(every)
             flat = [answer for of_row in answers for answer in of_row]
@@ -43,15 +44,13 @@ def make_samples(
             writer.keep(_with_answers(every.filter(answered), flat, label))
             reasons = [a for a in flat if isinstance(a, str)]
             writer.fail(every.filter(pc.invert(answered)), reasons)
-            writer.count_tokens(*(tokens := _tokens(answers)), ask.cost(*tokens))
+            failures.add(writer, reasons)
+            cut += sum(isinstance(a, Completion) and a.finish_reason == "length" for a in flat)
+            spent += tokens
+        failures.check(writer)
+        writer.facts["cut"] = cut
+        writer.count_tokens(spent.read, spent.written, ask.cost(spent))
     return writer.dataset, False
-
-
-def _tokens(answers: list[list[Answer]]) -> tuple[int, int]:
-    """(read, written); the samples of a row share its prompt."""
-    got = [[a for a in of_row if isinstance(a, Completion)] for of_row in answers]
-    read = sum(of_row[0].prompt_tokens for of_row in got if of_row)
-    return read, sum(a.completion_tokens for of_row in got for a in of_row)
 
 
 def _repeat(rows: pa.RecordBatch, times: list[int]) -> pa.RecordBatch:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain as joined
 from itertools import islice
@@ -33,6 +32,8 @@ from vlt.filters.protocol import (
     settings,
 )
 from vlt.filters.registry import parse_chain
+from vlt.filters.rules.not_cut import without_cut
+from vlt.threads import map_in_order
 from vlt.workspace.manifest import Stage
 from vlt.workspace.reason import Reason
 from vlt.workspace.schema import KINDS
@@ -63,20 +64,23 @@ def make_filtered(
     round: int | None = None,
     memory: str = "1GB",
     threads: int | None = None,
+    keep_cut: bool = False,
 ) -> tuple[Dataset, bool]:
     """The version that `chain` leaves of the samples, and whether it was there already.
 
     Args:
         samples: One or several datasets of one kind; their rows in this order.
-        chain: Filters, or what a recipe writes for them (see chain.py).
+        chain: Filters, or what a recipe writes for them (see registry.py).
         memory: DuckDB's limit; beyond it, it spills to disk.
         threads: For row filters; the machine's cores by default.
+        keep_cut: Keep samples that were cut at their length, which otherwise go.
 
     Raises UsageError where the chain and the rows do not fit.
     """
     parents = [samples] if isinstance(samples, Dataset) else list(samples)
     filters = parse_chain(chain)
     kind = _one_kind(parents, filters)
+    filters = filters if keep_cut else without_cut(filters, kind)
     filters = [f.prepared(workspace, parents) if isinstance(f, Prepares) else f for f in filters]
     stage = Stage("filter", {"chain": [settings(filter) for filter in filters]})
     every = [*parents, *(d for f in filters for d in getattr(f, "references", ()))]
@@ -162,17 +166,9 @@ def _stream(
     rows: Iterable[pa.RecordBatch], filters: Sequence[RowFilter], threads: int
 ) -> Iterator[_Outcome]:
     """Each batch through all the filters; outcomes in the order of the batches."""
-    if threads < 2 or not filters or not all(filter.threads for filter in filters):
-        yield from (through(batch, filters) for batch in rows)
-        return
-    waiting: deque[Future[_Outcome]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for batch in rows:
-            waiting.append(pool.submit(through, batch, filters))
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    if not filters or not all(filter.threads for filter in filters):
+        threads = 1
+    yield from map_in_order(lambda batch: through(batch, filters), rows, threads, ahead=threads + 1)
 
 
 def through(rows: pa.RecordBatch, filters: Sequence[RowFilter]) -> _Outcome:

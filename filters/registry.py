@@ -31,13 +31,16 @@ from vlt.filters.rules.leakage import Leakage
 from vlt.filters.rules.max_tokens import MaxTokens
 from vlt.filters.rules.max_words import MaxWords
 from vlt.filters.rules.mixture import Mixture
+from vlt.filters.rules.not_cut import NotCut
 from vlt.filters.rules.reflection import TruncateReflections
 from vlt.filters.rules.repetition import Repetition
 from vlt.filters.rules.response_format import Disagreement, Format
 from vlt.filters.rules.select import Select
 from vlt.filters.rules.verify import Correct, Grade, Verify
+from vlt.filters.rules.where import Where
 from vlt.filters.settings import built
-from vlt.plugins import Plugin, of_function, resolve
+from vlt.grade.graders import Grader
+from vlt.plugins import Plugin, beside, of_function, resolve
 
 FILTERS: dict[str, type[Filter]] = {
     kind.name: kind
@@ -46,7 +49,9 @@ FILTERS: dict[str, type[Filter]] = {
         Correct,
         Verify,
         FinishReason,
+        NotCut,
         Flagged,
+        Where,
         MaxWords,
         MaxTokens,
         TruncateReflections,
@@ -70,16 +75,37 @@ def of_items() -> list[str]:
     return [name for name, kind in FILTERS.items() if getattr(kind, "of_items", False)]
 
 
-def parse_chain(chain: Sequence[Any], folder: Path | None = None) -> list[Filter]:
+def located(chain: Sequence[Any], folder: Path) -> list[Any]:
+    """The chain of a recipe in this folder: paths of files with filters start there."""
+    return [_located(entry, folder) for entry in chain]
+
+
+def _located(entry: Any, folder: Path) -> Any:
+    if isinstance(entry, str):
+        return beside(entry, folder)
+    if isinstance(entry, Mapping) and isinstance(entry.get("filter"), str):
+        return {name: _beside(value, folder) for name, value in entry.items()}
+    if isinstance(entry, Mapping):
+        return {beside(str(n), folder): _beside(value, folder) for n, value in entry.items()}
+    return entry
+
+
+def _beside(value: Any, folder: Path) -> Any:
+    """A setting, which may be a file.py:name as well, or a mapping of settings."""
+    if isinstance(value, Mapping):
+        return {name: _beside(each, folder) for name, each in value.items()}
+    return beside(value, folder) if isinstance(value, str) else value
+
+
+def parse_chain(chain: Sequence[Any]) -> list[Filter]:
     """Filters from what a recipe or the command line writes; filters themselves pass through.
 
-    `folder` is where the paths of files with filters start. Raises UsageError for an unknown filter or
-    setting, and for an order that cannot be meant.
+    Raises UsageError for an unknown filter or setting, and for an order that cannot be meant.
     """
     if isinstance(chain, str | Mapping) or not isinstance(chain, Sequence):
         raise UsageError(f"filters must be a list, such as [verify, max_words: 500], not {chain!r}")
-    parsed = [parse_filter(entry, folder) for entry in chain]
-    grader = "vlt"
+    parsed = [parse_filter(entry) for entry in chain]
+    grader: Grader = "vlt"
     for place, filter in enumerate(parsed):
         if isinstance(filter, Verify | Grade):
             grader = filter.grader
@@ -94,11 +120,11 @@ def parse_chain(chain: Sequence[Any], folder: Path | None = None) -> list[Filter
     return parsed
 
 
-def parse_filter(entry: Any, folder: Path | None = None) -> Filter:
+def parse_filter(entry: Any) -> Filter:
     """One filter from its name, {name: value}, {name: {setting: value}} or {filter: name, ...}.
 
     A name may be that of a function of one's own (see vlt.plugins); in Python the function itself, or
-    a filter, will do. `folder` is where files' paths start, by default where the command runs.
+    a filter, will do.
     """
     values: Any
     if is_filter(entry):
@@ -120,7 +146,7 @@ def parse_filter(entry: Any, folder: Path | None = None) -> Filter:
     else:
         name = str(name)
         known = name.replace("-", "_")
-        plugin = resolve(known if known in FILTERS else name, "filter", FILTERS, folder=folder)
+        plugin = resolve(known if known in FILTERS else name, "filter", FILTERS)
     kind = plugin.object
     names = _settings(kind)
     if values is None or values is True:

@@ -43,6 +43,25 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def stub_server() -> Iterator[Any]:
+    """A running server that replies as it is told (tests.stub.Stub)."""
+    from tests.stub import Stub
+
+    with Stub() as started:
+        yield started
+
+
+@pytest.fixture
+def stub(stub_server: Any) -> Any:
+    """That server with its usual settings, and nothing asked of it yet."""
+    from tests.stub_server import SETTINGS
+
+    stub_server.reset()
+    stub_server.configure(**SETTINGS)
+    return stub_server
+
+
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     """The folder of a workspace that does not exist yet."""

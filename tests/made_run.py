@@ -12,8 +12,8 @@ from tests.rows import item, sample
 from tests.tiny import png
 from vlt.evaluation.evaluate import make_verdicts
 from vlt.images.store import ImageStore
+from vlt.train.callbacks import write_metrics
 from vlt.train.checkpoint import Built, make_checkpoint
-from vlt.train.child import write_metrics
 from vlt.workspace.manifest import Stage
 from vlt.workspace.schema import KINDS
 from vlt.workspace.store import Dataset, Store

@@ -8,7 +8,6 @@ import sys
 import urllib.request
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 _OPEN = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
@@ -30,12 +29,7 @@ class Stub(AbstractContextManager["Stub"]):
             self.configure(**self.settings)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_ended: object) -> None:
         self.process.kill()
         self.process.wait()
         assert self.process.stdout

@@ -7,18 +7,22 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any, Self
 
-Says = Callable[[str, str], str | int]
-"""(model, the user's text) -> the response, or an HTTP status to fail with."""
+Said = str | int | bytes | dict[str, Any] | tuple[int, dict[str, Any]]
+Says = Callable[[str, str], Said]
+"""(model, the user's text) -> the response; or an HTTP status to fail with, the body of a reply as it is
+(a dict, or bytes that need not be JSON), or (status, body)."""
 
 
 class Talking(AbstractContextManager["Talking"]):
     """Answers every chat completion with what `says` says; keeps what was asked."""
 
-    def __init__(self, says: Says):
-        self.says = says
+    def __init__(self, says: Says, lists: list[str] | None = None):
+        """`lists`: the names that /v1/models lists; without them it is not there."""
+        self.says, self.lists = says, lists
+        self.bodies: list[dict[str, Any]] = []
+        """The JSON body of each request."""
         self.asked: list[tuple[str, str, int]] = []
         """(model, text, images) of each request."""
         talking = self
@@ -28,8 +32,16 @@ class Talking(AbstractContextManager["Talking"]):
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                status, reply = talking.reply(body)
-                data = json.dumps(reply).encode()
+                self.send(*talking.reply(body))
+
+            def do_GET(self) -> None:
+                if talking.lists is None:
+                    self.send(404, {"detail": "Not Found"})
+                else:
+                    self.send(200, {"data": [{"id": name} for name in talking.lists]})
+
+            def send(self, status: int, reply: dict[str, Any] | bytes) -> None:
+                data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
@@ -47,8 +59,9 @@ class Talking(AbstractContextManager["Talking"]):
         """As --base-url takes it."""
         return f"http://127.0.0.1:{self.server.server_address[1]}/v1"
 
-    def reply(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    def reply(self, body: dict[str, Any]) -> tuple[int, dict[str, Any] | bytes]:
         """(HTTP status, body)"""
+        self.bodies.append(body)
         content = body["messages"][-1]["content"]
         blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
         text = "\n".join(block["text"] for block in blocks if block["type"] == "text")
@@ -56,6 +69,10 @@ class Talking(AbstractContextManager["Talking"]):
         said = self.says(body["model"], text)
         if isinstance(said, int):
             return said, {"error": {"message": "as the test wants it", "type": "stub"}}
+        if isinstance(said, tuple):
+            return said
+        if isinstance(said, bytes | dict):
+            return 200, said
         choice = {"index": 0, "finish_reason": "stop", "message": {"content": said}}
         n = body.get("n") or 1
         usage = {"prompt_tokens": 9, "completion_tokens": 3 * n, "total_tokens": 9 + 3 * n}
@@ -67,12 +84,7 @@ class Talking(AbstractContextManager["Talking"]):
         self.thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_ended: object) -> None:
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()

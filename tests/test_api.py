@@ -123,3 +123,23 @@ def test_importing_vlt_loads_nothing() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert re.search(r"False False \[\]$", done.stdout.strip()), done.stdout
+
+
+@pytest.mark.slow
+def test_the_script_of_the_docs(tmp_path: Path) -> None:
+    """docs/loop_from_python.py: from a JSONL to a checkpoint by the API alone, on the real tiny models."""
+    script = Path(__file__).parents[1] / "docs" / "loop_from_python.py"
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "home")],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    sft = vlt.load(f"{tmp_path}/home/workspace/sft@v1")
+    assert 10 < len(sft) < 60
+    assert {"verify", "select", "looks_twice"} <= set(sft.dropped.to_pandas()["filter"])
+    assert "<img src" in sft._repr_html_()
+    assert "sft-model@v1 <- sft@v1 <- samples@v1 <- captions@v1 <- items@v1" in done.stdout

@@ -15,7 +15,7 @@ from tests.stub_server import SETTINGS, text_of
 from tests.test_gen_crash import start
 from vlt.engine import batch as batches
 from vlt.engine.batch import BatchEngine
-from vlt.request import Completion, Failure, Request, Sampling, request_key
+from vlt.request import Completion, Failure, Request, Sampling, request_key, seed_of
 from vlt.workspace.journal import Journal
 from vlt.workspace.store import Store
 
@@ -57,7 +57,8 @@ def test_every_sample_is_answered(stub: Stub, journal: Journal) -> None:
     assert len(by_sample) == len(got) == 150
     for i in range(50):
         for s in (0, 1, 3):
-            text = "<think>{}</think> {}".format(*text_of(str(i), 5 + s, 60))
+            seed = seed_of(ask(str(i)).key, 5, s) or 0
+            text = "<think>{}</think> {}".format(*text_of(str(i), seed, 60))
             assert by_sample[ask(str(i)).key, s] == text
     assert stub.stats()["requests"] == 100  # samples 0 and 1 together, 3 alone
     assert journal.batches(f"{stub.url} stub") == []

@@ -198,9 +198,7 @@ def test_lmms_eval_by_its_own_rules(store: Store, tmp_path: Path) -> None:
     class Loader(yaml.SafeLoader):
         pass
 
-    Loader.add_constructor(
-        "!function", lambda _, node: getattr(utils, node.value.split(".")[1])
-    )
+    Loader.add_constructor("!function", lambda _, node: getattr(utils, node.value.split(".")[1]))
     task = yaml.load((tmp_path / "task" / "bench.yaml").read_text(), Loader)
     loaded = load_dataset(
         task["dataset_path"],

@@ -16,7 +16,8 @@ from vlt.images.pixels import Pixels, fitted
 from vlt.images.store import ImageStore
 from vlt.prompts import Prompt
 from vlt.train.method import find_method
-from vlt.train.trl_rows import band, items_of_samples, write_trl
+from vlt.train.methods.grpo import band, items_of_samples
+from vlt.train.trl_rows import write_trl
 from vlt.workspace.manifest import Stage
 from vlt.workspace.schema import SAMPLE
 from vlt.workspace.store import Dataset, Store
@@ -125,14 +126,14 @@ def test_resized_pictures_pass_the_processor_unchanged(tmp_path: Path) -> None:
     """Also where least and most are the same, where the rule does not give one size twice."""
     from PIL import Image
 
+    from vlt.engine.size_rule import model_rule
     from vlt.train.child import Job
     from vlt.train.processor import load_reader
-    from vlt.train.training import pixel_factor
 
     model = tiny_vlm(tmp_path / "vlm")
-    assert pixel_factor(str(model)) == 28
+    assert model_rule(str(model)).factor == 28
     for limits in ({"min": 784, "max": 10_000}, {"min": 20_000, "max": 20_000}):
-        job = Job("sft", str(model), None, "", {}, [], limits)
+        job = Job("sft", str(model), None, "", {}, [], limits, sized=True)
         processor = load_reader(job)
         pixels = Pixels(limits["min"], limits["max"], 28)
         for size in ((300, 200), (61, 300), (40, 30), (500, 499)):

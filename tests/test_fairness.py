@@ -11,7 +11,7 @@ import pytest
 from tests.rows import item, sample
 from vlt.errors import UsageError
 from vlt.filters.apply import make_filtered
-from vlt.train.trl_rows import items_of_samples
+from vlt.train.methods.grpo import items_of_samples
 from vlt.workspace.lineage import fair_samples
 from vlt.workspace.manifest import Stage
 from vlt.workspace.schema import SAMPLE

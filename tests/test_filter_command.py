@@ -23,10 +23,10 @@ def test_filters_run_in_the_order_of_their_options(workspace: Path) -> None:
     tight, cut = ["--max-words", 5], "--truncate-reflections"
     first = vlt_json("filter", "samples", "--verify", *tight, cut, *where)
     assert (first["kept"], first["rewritten"]) == (1, {})
-    assert chain(workspace, "sft") == ["verify", "max_words", "truncate_reflections"]
+    assert chain(workspace, "sft") == ["verify", "not_cut", "max_words", "truncate_reflections"]
     second = vlt_json("filter", "samples", cut, "--verify", *tight, *where)
     assert (second["kept"], second["rewritten"]) == (2, {"truncate_reflections": 1})
-    assert chain(workspace, "sft") == ["truncate_reflections", "verify", "max_words"]
+    assert chain(workspace, "sft") == ["truncate_reflections", "verify", "not_cut", "max_words"]
     file = workspace / "first.yaml"
     file.write_text("- finish_reason\n")
     vlt("filter", "samples", "--select", "shortest", "--chain", file, *where, code=1)
@@ -41,7 +41,7 @@ def test_pass_rates_are_counted_before_the_wrong_go(workspace: Path) -> None:
     for options in (["--dedup", "--verify", *band], ["--dedup", *band, "--verify"]):
         found = vlt_json("filter", "samples", *options, "-w", workspace)
         assert found["kept"] == 2
-        expected = ["dedup", "grade", "difficulty", "correct"]
+        expected = ["dedup", "grade", "difficulty", "correct", "not_cut"]
         assert chain(workspace, "sft") == expected
 
 
@@ -50,3 +50,17 @@ def test_an_order_that_cannot_be_is_one_sentence(workspace: Path) -> None:
     said = vlt_error("filter", "samples", "--select", "shortest", "--verify", "-w", workspace)
     assert said.endswith("put verify before it")
     assert Store(workspace).all()[-1].ref == "samples@v1"
+
+
+def test_responses_that_were_cut_do_not_go_to_training(workspace: Path) -> None:
+    rows = [thought("a"), thought("b", index=1, finish_reason="length")]
+    rows += [thought("c", index=2, finish_reason=None), thought("d", index=3, finish_reason="odd")]
+    dataset(Store(workspace), "samples", "sample", rows)
+    found = vlt_json("filter", "samples", "--verify", "-w", workspace)
+    assert found["kept"] == 3
+    assert found["dropped"] == {"not_cut": {"cut at the limit of tokens": 1}}
+    assert vlt_json("filter", "samples", "--verify", "--keep-cut", "-w", workspace)["kept"] == 4
+    file = workspace / "all.yaml"
+    file.write_text("- finish_reason: any\n- verify\n")
+    assert vlt_json("filter", "samples", "--chain", file, "-w", workspace)["kept"] == 4
+    assert vlt_json("filter", "samples", "--dedup", "-w", workspace)["kept"] == 4

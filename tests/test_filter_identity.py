@@ -37,7 +37,7 @@ from vlt.workspace.manifest import Stage
             "9d70d7622e9dd32f",
         ),
         ([{"mixture": {"clevr": 10}}], "f8daed779c0e7e17"),
-        (["dedup", {"near_dedup": {"keep": "best", "images": "near"}}], "64f6456ce5e51907"),
+        (["dedup", {"dedup": {"keep": "best"}}], "6a30b62584e7f2ef"),
         ([{"decontaminate": {"against": "a,b"}}], "7c53fdc7ae4a1c7f"),
         ([{"filter": "max_tokens", "tokens": 100, "model": "some/model"}], "739bf61fa32fa95c"),
         (["flagged"], "8a13c6b64b88b9fa"),

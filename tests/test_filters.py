@@ -294,7 +294,7 @@ def test_the_command_prints_the_ledger_and_is_a_no_op_the_second_time(store: Sto
     command += ["--truncate-reflections", "--select", "shortest", "--dedup", "-w", str(store.root)]
     first = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "wrong" in first.stdout
-    assert "sft@v1: 1 samples, 2 dropped" in first.stdout
+    assert "sft@v1: 1 sample, 2 dropped" in first.stdout
     again = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
     assert json.loads(again.stdout)["kept"] == 1
     bad = subprocess.run([*command, "--cap", "0"], capture_output=True, text=True)

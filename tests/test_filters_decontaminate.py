@@ -116,7 +116,7 @@ def test_the_command_prints_the_pairs(store: Store, tmp_path: Path) -> None:
     )
     assert "100% of its 8-grams" in done.stdout
     assert done.stdout.count("A farmer wants to fence") == 2  # ours and theirs
-    assert "items@v2: 1 items, 1 dropped" in done.stdout
+    assert "items@v2: 1 item, 1 dropped" in done.stdout
     assert json.loads(file.read_text()) == {
         "how": "words",
         "near": "100% of its 8-grams",

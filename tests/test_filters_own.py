@@ -176,7 +176,7 @@ def test_parameters_are_settings_and_part_of_the_identity(workspace: Path, tmp_p
     ]
     refs = {made(workspace, entry).ref for entry in spelt}
     assert refs == {"sft@v1"}
-    (entry,) = Store(workspace).open("sft").manifest.parameters["chain"]
+    _, entry = Store(workspace).open("sft").manifest.parameters["chain"]  # behind not_cut
     assert entry == {
         "filter": "longest",
         "words": 2,
@@ -213,7 +213,7 @@ class Ends:
 def test_a_class_of_the_protocol_is_a_filter_too(workspace: Path) -> None:
     version = made(workspace, {"tests.test_filters_own:Ends": "2"})
     assert kept(version) == [0, 1]
-    (entry,) = version.manifest.parameters["chain"]
+    _, entry = version.manifest.parameters["chain"]
     assert (entry["filter"], entry["letters"]) == ("ends_with", "2")
     assert entry["plugin"] == "tests.test_filters_own:Ends"
     assert kept(made(workspace, Ends("sorry"), name="itself")) == [2]

@@ -49,7 +49,7 @@ def test_tokens_are_those_of_the_processor(workspace: Path, tmp_path: Path) -> N
             },
             {"role": "assistant", "content": [{"type": "text", "text": row["response"]}]},
         ]
-        text = processor.apply_chat_template(messages, tokenize=False)
+        text = processor.apply_chat_template(messages, tokenize=False).removesuffix("\n")
         counts.append(len(processor(text=[text], images=shown or None)["input_ids"][0]))
     samples = dataset(store, "samples", "sample", rows)
     for limit in sorted(counts):

@@ -11,34 +11,21 @@ import pytest
 from tests.rows import dataset, item
 from tests.scripted import Through
 from tests.stub import Stub
-from tests.stub_server import SETTINGS, text_of
+from tests.stub_server import text_of
 from vlt.datagen.asking import Asking
 from vlt.datagen.captions import make_captions
 from vlt.datagen.reasoning import make_reasoning
 from vlt.datagen.rollouts import make_rollouts
 from vlt.engine import Engine
 from vlt.engine.openai import OpenAIEngine
-from vlt.errors import UsageError
+from vlt.errors import UsageError, UserError
 from vlt.prompts import Prompt
-from vlt.request import Sampling
+from vlt.request import Sampling, key_maker, seed_of
 from vlt.workspace.store import Dataset
 from vlt.workspace.workspace import Workspace
 
 PNG = b"\x89PNG\r\n\x1a\n"
 PROMPT = Prompt(user="{question}")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Stub]:
-    with Stub() as stub:
-        yield stub
-
-
-@pytest.fixture
-def stub(server: Stub) -> Stub:
-    server.reset()
-    server.configure(**SETTINGS)
-    return server
 
 
 @pytest.fixture
@@ -94,8 +81,9 @@ def test_captions(store: Workspace, items: Dataset, asking: dict[str, Any]) -> N
     assert not existed
     rows = made.table().to_pylist()
     assert [row["question"] for row in rows] == [f"[[{i}]]" for i in range(600)]
-    assert [row["caption"] for row in rows] == [response(str(i)) for i in range(600)]
-    assert {row["caption_model"] for row in rows} == {"m"}
+    # What the model thought before is no part of the caption.
+    assert [row["caption"] for row in rows] == [text_of(str(i), 0, 60)[1] for i in range(600)]
+    assert {(row["caption_model"], row["caption_finish_reason"]) for row in rows} == {("m", "stop")}
     assert made.manifest.prompt_tokens == 600 * 300
     assert made.manifest.completion_tokens == 600 * 60
 
@@ -232,7 +220,9 @@ def test_rows_that_ask_the_same_are_asked_once(
     asking["prompt"] = Prompt(user="[[same]]")
     made, _ = ask(make_captions, store, dataset(store, "items", "item", rows), **asking)
     assert stub.stats()["requests"] == 1
-    assert made.table().column("caption").to_pylist() == [response("same")] * 300
+    assert made.table().column("caption").to_pylist() == [text_of("same", 0, 60)[1]] * 300
+    # A request that rows share is paid for once.
+    assert (made.manifest.prompt_tokens, made.manifest.completion_tokens) == (300, 60)
 
 
 def test_a_failure_is_shared_by_rows_that_ask_the_same(
@@ -241,9 +231,12 @@ def test_a_failure_is_shared_by_rows_that_ask_the_same(
     stub.configure(always={"same": 400})
     rows = [item(f"question {i}", images=["a"]) for i in range(300)]
     asking["prompt"] = Prompt(user="[[same]]")
-    made, _ = ask(make_captions, store, dataset(store, "items", "item", rows), **asking)
+    with pytest.raises(
+        UserError, match=r"none of 300 rows was answered \(HTTP 400: this one never"
+    ):
+        ask(make_captions, store, dataset(store, "items", "item", rows), **asking)
     assert stub.stats()["requests"] == 1
-    assert sum(made.manifest.failed.values()) == 300
+    assert not store.versions("captions")  # so a version of nothing is never the newest
 
 
 def test_reasoning_sees_the_caption_and_no_image(
@@ -255,7 +248,7 @@ def test_reasoning_sees_the_caption_and_no_image(
     made, _ = ask(make_reasoning, store, captions, k=2, **asking)
     assert stub.stats()["requests"] == 600
     rows = made.table().to_pylist()
-    assert rows[0]["caption"] == response("0")
+    assert rows[0]["caption"] == text_of("0", 0, 60)[1]
     assert rows[1]["response"] == response("0", 1)
 
 
@@ -271,8 +264,11 @@ def test_more_samples_of_hard_rows(store: Workspace, asking: dict[str, Any], stu
     by_row: dict[str, list[dict[str, Any]]] = {}
     for row in made.table().to_pylist():
         by_row.setdefault(row["question"], []).append(row)
+    key_of = key_maker({"name": "m", "revision": None}, Sampling(seed=10))
     for i in range(300):
-        right = [text_of(str(i), 10 + s, 60)[1] == "<answer>A</answer>" for s in range(9)]
+        key = key_of([{"role": "user", "content": f"[[{i}]]"}])
+        seeds = [seed_of(key, 10, s) or 0 for s in range(9)]
+        right = [text_of(str(i), seed, 60)[1] == "<answer>A</answer>" for seed in seeds]
         ends = [n for n in (2, 4, 6, 8) if sum(right[:n]) >= 2]
         rows = by_row[f"[[{i}]]"]
         assert [row["sample"] for row in rows] == list(range(min(ends, default=9)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ import pytest
 from tests.cli import run_vlt, vlt, vlt_error, vlt_json
 from tests.rows import dataset, item
 from tests.stub import Stub
-from tests.stub_server import SETTINGS
 from vlt.engine.budget import Price, price_of
 from vlt.errors import UserError
 from vlt.workspace.journal import Journal
@@ -20,19 +18,6 @@ from vlt.workspace.store import Store
 ROWS = 40
 PRICES = "stub: {prompt: 10.0, completion: 100.0}\n"
 EACH = (300 * 10 + 60 * 100) / 1e6  # dollars a request, by the stub's usage
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Stub]:
-    with Stub() as stub:
-        yield stub
-
-
-@pytest.fixture
-def stub(server: Stub) -> Stub:
-    server.reset()
-    server.configure(**SETTINGS)
-    return server
 
 
 @pytest.fixture

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from vlt.errors import UsageError
 from vlt.grade import Grade, Options, answer_type_of, grade, grade_many
+from vlt.grade.graders import grader_identity
 
 HERE = Path(__file__).parent
-FILES = ("grade_cases.toml", "grade_cases_held_out.toml")
+FILES = ("grade_cases.toml", "grade_cases_held_out.toml", "grade_cases_committed.toml")
 WANTED = {"right": "correct", "wrong": "wrong", "unjudged": "unjudged"}
 
 
@@ -57,7 +59,7 @@ def test_accuracy_on_our_cases(name: str) -> None:
                 if got.verdict != wanted:
                     failures[case["kind"]].append(f"{case['gold']!r} {response!r} {got}")
     total, failed = sum(scored.values()), sum(map(len, failures.values()))
-    assert total >= 600
+    assert total >= 200
     assert failed == 0, "\n".join(line for lines in failures.values() for line in lines)
 
 
@@ -101,6 +103,9 @@ def test_the_wrapper_makes_no_difference() -> None:
         ("72 km/h", "20 m/s", Options(convert_units=True)),
         ("15:30", "3:30 PM", Options(clock_24h=True)),
         ("cats", "cat", Options(plurals=True)),
+        ("25%", "25", Options(percent="loose")),
+        ("We add 3 and 5, which makes 8", "8", Options(prose="last_number")),
+        ("We add 3 and 5.\n\n8", "8", Options(prose="last_line")),
     ],
 )
 def test_an_option_makes_right_what_is_wrong_without(
@@ -108,6 +113,41 @@ def test_an_option_makes_right_what_is_wrong_without(
 ) -> None:
     assert grade(answer, gold).verdict == "wrong"
     assert grade(answer, gold, options=options).verdict == "correct"
+
+
+def test_an_option_that_is_stricter() -> None:
+    assert grade("0.25", "25%").verdict == "correct"
+    assert grade("0.25", "25%", options=Options(percent="sign")).verdict == "wrong"
+    assert grade("答案是7", "7").verdict == "correct"
+    assert grade("答案是7", "7", options=Options(languages="en+fr")).verdict == "wrong"
+
+
+def test_conventions_stand_in_a_graders_name() -> None:
+    named = "vlt:relative_tolerance=0.05,percent=loose"
+    options = Options(relative_tolerance=0.05, percent="loose")
+    assert str(options) == named
+    assert Options.read(named.removeprefix("vlt:")) == options
+    for grader in (named, options):
+        assert grader_identity(grader) == {"name": "vlt", **options.as_json()}
+        assert grade_many(["104"], ["100"], grader=grader)[0].verdict == "correct"
+    assert grader_identity("vlt") == grader_identity(Options(deadline=3.0)) == "vlt"
+    assert Options().as_json() == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("vlt:tolerance=1", "'tolerance' is no convention"),
+        ("vlt:percent=some", "not one of share, sign, loose"),
+        ("vlt:relative_tolerance=much", "should be a number"),
+        ("vlt:relative_tolerance=-1", "a number from 0 on"),
+        ("vlt:plurals=1", "true or false"),
+        ("vlt:languages=en+xx", "xx is not known"),
+    ],
+)
+def test_a_convention_that_there_is_not(said: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        grade_many(["1"], ["1"], grader=said)
 
 
 def test_an_option_does_not_make_everything_right() -> None:
@@ -168,7 +208,7 @@ def test_grade_many_is_grade_in_order_whatever_the_workers() -> None:
 def test_grade_many_says_what_is_wrong_with_its_arguments() -> None:
     with pytest.raises(ValueError, match="2 answers for 1 responses"):
         grade_many(["1"], ["1", "2"])
-    with pytest.raises(ValueError, match="'guess'"):
+    with pytest.raises(UsageError, match="'guess'"):
         grade_many(["1"], ["1"], grader="guess")
 
 

@@ -105,6 +105,17 @@ def _attacks() -> dict[str, str]:
         "gcd": "gcd(10^{300}, 3)",
         "floor of a tower": "floor(9^{9^9})",
         "html": "<b>" * 1_000,
+        "a huge binomial": "\\binom{10^9}{5\\cdot10^8}",
+        "a binomial of binomials": "\\binom{\\binom{900}{450}}{\\binom{800}{400}}",
+        "lcm": "lcm(10^{300}, 7^{300})",
+        "a mod of towers": "9^{9^9} mod 7^{7^7}",
+        "falling powers": "(\\sqrt{3}/2)^{99999999}",
+        "a sum of factorials": "+".join(f"{n}!" for n in range(900, 1000)),
+        "megabyte of questions": "\nQuestion: " * (MEGABYTE // 11),
+        "megabyte of stop tokens": "<|im_end|>" * (MEGABYTE // 10),
+        "megabyte of sentences": "The base is 12. " * (MEGABYTE // 16),
+        "nested boxes": "\\boxed{" * 2_000 + "5" + "}" * 2_000 + " or 6",
+        "open braces of JSON": '{"answer": ' * 5_000,
         "format": "%s%n%x" * 100,
         "sql": "'; DROP TABLE answers; --",
     }
@@ -177,5 +188,6 @@ def test_an_attack_as_gold_raises_nothing() -> None:
     for attack in _attacks().values():
         began = time.monotonic()
         grade("<answer>5</answer>", attack)
+        grade("<answer>\\sqrt{3+2\\sqrt{2}}</answer>", attack)
         grade(f"<answer>{attack}</answer>", attack)
-        assert time.monotonic() - began < 2 * SECONDS
+        assert time.monotonic() - began < 3 * SECONDS

@@ -52,6 +52,22 @@ def test_a_convention_can_be_set(responses: Path) -> None:
     assert found["graders"]["vlt"]["correct"] == 3
 
 
+def test_conventions_stand_in_the_name(responses: Path) -> None:
+    named = "vlt:relative_tolerance=0.05"
+    found = json.loads(_run(str(responses), "--grader", "vlt", "--grader", named, "--json"))
+    assert found["graders"]["vlt"]["correct"] == 2
+    assert found["graders"][named]["correct"] == 3
+
+
+def test_a_null_is_judged(tmp_path: Path) -> None:
+    path = tmp_path / "nulls.jsonl"
+    rows = [{"response": None, "answer": "5"}, {"response": "5", "answer": None}]
+    path.write_text("\n".join(json.dumps(row) for row in rows) + "\n", "utf-8")
+    found = json.loads(_run(str(path), "--json"))
+    assert found["graders"]["vlt"] == {"correct": 0, "wrong": 1, "unjudged": 1}
+    assert "no final answer" in _run(str(path))
+
+
 def test_the_table_shows_what_is_not_correct(responses: Path) -> None:
     shown = _run(str(responses))
     assert "month" in shown
@@ -63,6 +79,8 @@ def test_the_table_shows_what_is_not_correct(responses: Path) -> None:
     [
         (("--grader", "guess"), "'guess' is not a grader"),
         (("--set", "tolerance=1"), "there is no such convention"),
+        (("--set", "percent=half"), "not one of share, sign, loose"),
+        (("--grader", "vlt:percent=half"), "not one of share, sign, loose"),
     ],
 )
 def test_a_mistake_is_one_sentence(responses: Path, arguments: tuple[str, ...], words: str) -> None:

@@ -30,7 +30,8 @@ def test_split_reasoning(response: str, reasoning: str, rest: str) -> None:
     ("response", "answer"),
     [
         ("<answer>5</answer>", "5"),
-        ("<answer>4</answer><answer>5</answer>", "5"),
+        ("<answer>4</answer><answer>5</answer>", "<answer>4</answer><answer>5</answer>"),
+        ("<answer>4</answer> no, <answer>5</answer>", "5"),
         ("<answer>5", "5"),
         ("<ANSWER>5</ANSWER>", "5"),
         ("<answer></answer>", None),

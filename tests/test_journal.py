@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,51 @@ def test_the_first_of_two_answers_stays(path: Path) -> None:
     journal.put(completion(1, response="first"))
     journal.put(completion(1, response="second"))
     assert journal.get(completion(1).key, [0])[0].response == "first"
+    journal.close()
+
+
+def test_an_answer_can_be_replaced(path: Path) -> None:
+    journal = Journal(path)
+    journal.put(completion(1, response="first"))
+    journal.put(completion(1, response="second"), again=True)
+    assert journal.get(completion(1).key, [0])[0].response == "second"
+    assert journal.count() == 1
+    journal.close()
+
+
+def test_a_journal_from_before_prompts_were_counted(path: Path) -> None:
+    """It is read as it is, and an older vlt can go on with it."""
+    path.parent.mkdir()
+    old = sqlite3.connect(path)
+    columns = "key, sample, response, finish_reason, prompt_tokens, completion_tokens"
+    old.execute(
+        "CREATE TABLE completions (key BLOB NOT NULL, sample INTEGER NOT NULL, response TEXT NOT NULL,"
+        " finish_reason TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT"
+        " NULL, arrived TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP, PRIMARY KEY (key, sample))"
+    )
+    insert = f"INSERT INTO completions ({columns}) VALUES (?, ?, ?, ?, ?, ?)"
+    old.execute(insert, (completion(1).key, 0, "two", "stop", 10, 20))
+    old.execute("PRAGMA user_version = 1")
+    old.commit()
+    journal, other = Journal(path), Journal(path)
+    assert journal.get(completion(1).key, [0])[0] == completion(1)
+    counted = replace(completion(2), prompts=1)
+    other.put(counted)
+    assert journal.get(counted.key, [0])[0] == counted
+    old.execute(insert, (completion(3).key, 0, "two", "stop", 10, 20))
+    old.commit()
+    assert journal.get(completion(3).key, [0])[0].prompts is None
+    for opened in (journal, other, old):
+        opened.close()
+
+
+def test_thoughts_are_counted(path: Path) -> None:
+    journal = Journal(path)
+    texts = ["a</think> b", "<think>a</think> b", "b", "a</think> b <think>c</think>"]
+    for i, text in enumerate(texts):
+        journal.put(completion(i, response=text))
+    journal.put(replace(completion(9, response="a</think> b"), finish_reason="length"))
+    assert journal.thoughts([completion(i).key for i in range(10)]) == (4, 2)
     journal.close()
 
 

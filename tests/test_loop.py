@@ -112,6 +112,30 @@ def test_a_dry_run_says_what_is_there_and_makes_nothing(
     assert not any(step["version"] for step in nowhere) and not (tmp_path / "nowhere").exists()
 
 
+def test_an_arm_makes_only_what_differs(done: tuple[Path, Path, Any], tmp_path: Path) -> None:
+    recipe, workspace, _ = done
+    arms = {"grpo-only": {"each_round": {"teacher": False, "sft": False}}}
+    tree = {**yaml.safe_load(recipe.read_text()), "arms": arms}
+    for settings in tree["rounds"]:  # without samples of its own a round has no pass rates
+        settings["grpo"][0].pop("difficulty", None)
+    with_arms = tmp_path / "arms.yaml"
+    with_arms.write_text(yaml.safe_dump(tree))
+    asked, before = journalled(workspace), {v.ref for v in Store(workspace).all()}
+    at = ("-w", workspace)
+    rows = vlt_json("run", with_arms, "--arm", "grpo-only", "--rounds", 1, *at)
+    made = {v.ref for v in Store(workspace).all()} - before
+    ours = {"grpo-model.grpo-only@v1", "eval-grpo.grpo-only@v1", "eval-grpo.grpo-only-answers@v1"}
+    assert made == ours
+    assert journalled(workspace) - asked == 16, "the answers of the one evaluation"
+    (row,) = rows
+    assert row["arm"] == "grpo-only" and row["accuracy"]["n"] == 16 and row["grpo_steps"] == 1
+    assert row["completions"] == 8 and row["trained_tokens"] > 0
+    both = vlt_json("compare", with_arms, *at)
+    assert [r["arm"] for r in both] == ["loop", "grpo-only"]
+    again = run_vlt("run", with_arms, "--arm", "grpo-only", "--rounds", 1, *at)
+    assert "nothing to do" in again.stderr
+
+
 def test_an_edited_filter_runs_what_depends_on_it(
     done: tuple[Path, Path, Any], tmp_path: Path
 ) -> None:

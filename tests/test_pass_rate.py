@@ -12,7 +12,7 @@ from tests.rows import dataset, item, sample
 from vlt.errors import UsageError
 from vlt.filters.apply import make_filtered
 from vlt.filters.pass_rate import Band, pass_rates
-from vlt.train.trl_rows import band, items_of_samples
+from vlt.train.methods.grpo import band, items_of_samples
 from vlt.workspace.store import Dataset, Store
 
 

@@ -107,7 +107,7 @@ def test_a_recipe_says_it_of_a_model() -> None:
     from vlt.runs.recipe import load_recipe
 
     text = {"models.captioner.pixels": "3136:50176"}
-    assert load_recipe("miniature", text).models.captioner.pixels == "3136:50176/28"
+    assert load_recipe("miniature", text).models.captioner.pixels == "3136:50176"
     with pytest.raises(UsageError, match="pixels 'many' is not MIN:MAX"):
         load_recipe("miniature", {"models.base.pixels": "many"})
     with pytest.raises(UsageError, match="the reasoner sees no images"):

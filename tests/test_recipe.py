@@ -115,7 +115,7 @@ def test_bundled_recipes_load_and_have_a_plan(file: Path) -> None:
             "eval-grpo",
         ):
             assert needed in names
-        assert ("captions" in names) == (recipe.rounds[number - 1].teacher == "reasoner")
+        assert ("captions" in names) == (recipe.rounds[number - 1].teacher[0].model == "reasoner")
 
 
 def steps_of(recipe: str, number: int, changes: dict[str, object] | None = None) -> list[str]:
@@ -196,3 +196,182 @@ def test_the_papers_numbers() -> None:
     assert s["per_device_train_batch_size"] * s["gradient_accumulation_steps"] * 8 == 128 * 5
     assert (s["beta"], s["learning_rate"], s["weight_decay"]) == (1e-2, 1e-6, 1e-2)
     assert (s["epsilon"], s["epsilon_high"], s["top_p"]) == (0.2, 0.3, 0.99)
+
+
+def names_of(recipe: str, number: int, **changes: object) -> list[str]:
+    from vlt.runs.loop import plan
+
+    steps = plan(load_recipe(recipe, {k.replace("__", "."): v for k, v in changes.items()}))
+    return [step.name for step in steps if step.round == number]
+
+
+def small(tmp_path: Path, **changes: object) -> str:
+    """A recipe of one round, without what is None in `changes`."""
+    tree = {
+        "name": "mine",
+        "models": {"base": "b", "captioner": "c", "reasoner": "r"},
+        "heldout": {"items": [{"source": "miniature"}]},
+        "rounds": [{"teacher": "reasoner", "items": [{"source": "miniature"}]}],
+        "sft": {},
+        "grpo": [{}],
+        **changes,
+    }
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump({k: v for k, v in tree.items() if v is not None}))
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [
+        ({}, "items-all items captions samples sft sft-model eval-sft grpo-model eval-grpo"),
+        ({"grpo": None}, "items-all items captions samples sft sft-model eval-sft"),
+        ({"sft": None}, "items-all items captions samples sft grpo-model eval-grpo"),
+        ({"sft": None, "grpo": False}, "items-all items captions samples sft"),
+        ({"heldout": None}, "items captions samples sft sft-model grpo-model"),
+        (
+            {"rounds": [{"items": [{"source": "miniature"}]}], "sft": None},
+            "items-all items grpo-model eval-grpo",
+        ),
+        (
+            {"rounds": [{"teacher": "base", "items": [{"source": "miniature"}]}]},
+            "items-all items samples sft sft-model eval-sft grpo-model eval-grpo",
+        ),
+        (
+            {
+                "models": {"base": "b", "captioner": "c", "reasoner": "r", "big": "v"},
+                "rounds": [{"teacher": ["reasoner", "big"], "items": [{"source": "miniature"}]}],
+                "grpo": None,
+            },
+            "items-all items captions samples-reasoner samples-big sft sft-model eval-sft",
+        ),
+        (
+            {
+                "models": {"base": "b", "reasoner": "r"},
+                "rounds": [
+                    {
+                        "teacher": "reasoner",
+                        "items": [{"source": "mine.jsonl", "kind": "captions"}],
+                    }
+                ],
+                "grpo": None,
+            },
+            "items-all items samples sft sft-model eval-sft",
+        ),
+    ],
+)
+def test_any_part_may_be_left_out(tmp_path: Path, changes: dict[str, object], steps: str) -> None:
+    assert names_of(small(tmp_path, **changes), 1) == steps.split()
+
+
+def test_where_a_round_without_sft_goes_on(tmp_path: Path) -> None:
+    from vlt.runs.loop import plan
+
+    rounds = [{"items": [{"source": "miniature"}]}] * 2
+    recipe = load_recipe(small(tmp_path, rounds=rounds, sft=None))
+    first, second = (s for s in plan(recipe) if s.name == "grpo-model")
+    assert first.what == "from the base, b" and second.what == "from round 1's grpo-model"
+    recipe = load_recipe(small(tmp_path, grpo=None))
+    (step,) = (s for s in plan(recipe) if s.name == "sft-model")
+    assert step.what == "from the base, b"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"models": {"base": "b", "reasoner": "r"}}, "reads captions, and nothing writes them"),
+        ({"models": {"base": "b"}}, "'reasoner' is no model; there are base, student"),
+        (
+            {"rounds": [{"items": [{"source": "miniature"}]}]},
+            "round 1 has sft and no teacher, so nobody writes what it trains on",
+        ),
+        (
+            {
+                "rounds": [{"items": [{"source": "miniature"}]}],
+                "sft": None,
+                "grpo": [{"difficulty": [0, 1]}],
+            },
+            "has no teacher who draws them; write rates: rollouts",
+        ),
+        ({"heldout": None, "stop": True}, "stop goes by held-out items"),
+        ({"filters": ["verfy"]}, r"rounds\.0\.filters\.0: no filter is called 'verfy'"),
+        ({"filters": [{"max_words": {"wrods": 3}}]}, "max_words has no setting 'wrods'"),
+        ({"sft": {"settings": {"lerning_rate": 1}}}, "has no field 'lerning_rate'; did you mean"),
+        ({"grpo": [{"train": {"reward": {"acuracy": 1}}}]}, "reward: 'acuracy' is not one"),
+        ({"prompts": {"rollout": {"user": "Answer {Question}"}}}, "write {question}"),
+        ({"prompts": {"rollout": {"user": "Answer."}}}, "has no {question}"),
+        ({"filters": ["./gone.py:f"]}, "gone.py"),
+    ],
+)
+def test_what_would_fail_later_is_named_before(
+    tmp_path: Path, changes: dict[str, object], says: str
+) -> None:
+    with pytest.raises(UsageError, match=says):
+        load_recipe(small(tmp_path, **changes))
+
+
+def test_every_fault_at_once_each_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text(
+        """\
+name: mine
+seed: many
+models: {base: ./gone, captioner: c, reasoner: r}
+colour: red
+filters:
+  - verfy
+  - max_words: {wrods: 3}
+sft:
+  settings:
+    lerning_rate: 1e-6
+    max_length: 100
+rounds:
+  - teacher: reasoner
+    items: [{source: ./nowhere.jsonl}]
+    captions: {temprature: 1}
+"""
+    )
+    with pytest.raises(UsageError) as raised:
+        load_recipe(str(file), to_run=True)
+    lines = str(raised.value).splitlines()
+    assert lines[0].endswith("has 9 faults")
+    found = [line.split()[1].rstrip(":") for line in lines[1:]]
+    assert found == ["2", "3", "4", "6", "7", "10", "11", "14", "15"], str(raised.value)
+
+
+def arms_of(tmp_path: Path, *wanted: str, seeds: int = 1) -> dict[str, list[str]]:
+    from vlt.runs.arms import variants
+
+    arms = {
+        "grpo-only": {"each_round": {"teacher": False, "sft": False}},
+        "longer": {"each_round": {"sft": {"settings": {"num_train_epochs": 5}}}},
+        "same": {},
+    }
+    found = variants(small(tmp_path, arms=arms), arms=wanted or None, seeds=seeds)
+    return {v.label: [step.dataset for step in v.steps if step.variant] for v in found}
+
+
+def test_arms_share_what_says_the_same(tmp_path: Path) -> None:
+    named = arms_of(tmp_path)
+    assert named["loop, seed 0"] == [] and named["same, seed 0"] == []
+    assert named["grpo-only, seed 0"] == ["grpo-model.grpo-only", "eval-grpo.grpo-only"]
+    assert named["longer, seed 0"] == [
+        f"{name}.longer" for name in ("sft-model", "eval-sft", "grpo-model", "eval-grpo")
+    ]
+    assert arms_of(tmp_path, "longer")["longer, seed 0"] == named["longer, seed 0"]
+
+
+def test_seeds_are_variants_too(tmp_path: Path) -> None:
+    named = arms_of(tmp_path, "loop", "grpo-only", seeds=2)
+    assert "captions.s1" in named["loop, seed 1"] and "items.s1" not in named["loop, seed 1"]
+    assert "grpo-model.grpo-only.s1" in named["grpo-only, seed 1"]
+    assert "eval-base.s1" in named["grpo-only, seed 1"], "the one that the loop made with that seed"
+
+
+def test_an_arm_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no arm 'rl'; there are loop, grpo-only, longer, same"):
+        arms_of(tmp_path, "rl")
+    with pytest.raises(UsageError, match="unknown key 'rounds.0.sfft'"):
+        from vlt.runs.arms import variants
+
+        variants(small(tmp_path, arms={"bad": {"each_round": {"sfft": {}}}}))

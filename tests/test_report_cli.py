@@ -14,7 +14,7 @@ from tests.rows import dataset, item, sample
 from vlt.report import Found, find, report_html
 from vlt.runs.record import RecordedRun
 from vlt.workspace.manifest import Stage
-from vlt.workspace.progress import pulse
+from vlt.workspace.progress import tracked
 from vlt.workspace.store import Store
 
 
@@ -74,7 +74,7 @@ def test_one_round_without_evaluations(workspace: Path) -> None:
 
 def test_while_a_version_is_written_and_after_it_was_not(workspace: Path) -> None:
     made_run(Store(workspace), rounds=1)
-    with pytest.raises(RuntimeError), pulse(workspace, "sft", "sample", "filter"):
+    with pytest.raises(RuntimeError), tracked(workspace, "sft", "sample", "filter"):
         found = vlt_json("report", "-w", workspace)
         assert (found["writing"], found["unfinished"]) == (["sft"], [])
         assert "sft is being written now" in (workspace / "report.html").read_text()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.tiny import PROMPT, items, samples, tiny_tokenizer, trained
+from tests.tiny import PROMPT, items, samples, shrunken_vlm, trained
 from vlt.runs.plan import training
 from vlt.runs.recipe import load_recipe
 from vlt.workspace.store import Store
@@ -45,27 +45,7 @@ ON_A_CPU: dict[str, Any] = {"bf16": False, "use_cpu": True, "max_steps": 2}
 
 
 def shrunk_3b(folder: Path) -> Path:
-    import torch
-    from transformers import GenerationConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
-
-    from vlt.datagen.miniature.tiny_models import make_processor, save
-
-    tokenizer = tiny_tokenizer()
-    ids = tokenizer.convert_tokens_to_ids
-    config = Qwen2_5_VLConfig(
-        text_config={**TEXT, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id},
-        vision_config=VISION,
-        image_token_id=ids("<|image_pad|>"),
-        video_token_id=ids("<|video_pad|>"),
-        vision_start_token_id=ids("<|vision_start|>"),
-        vision_end_token_id=ids("<|vision_end|>"),
-        tie_word_embeddings=True,
-    )
-    torch.manual_seed(0)
-    model = Qwen2_5_VLForConditionalGeneration(config)
-    model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id)
-    save(model, make_processor(tokenizer), folder)
-    return folder
+    return shrunken_vlm(folder, TEXT, VISION, tie_word_embeddings=True)
 
 
 def test_each_setting_has_its_reason() -> None:

@@ -6,6 +6,7 @@ touches no other. Files that are bad as a whole follow.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from pathlib import Path
@@ -19,6 +20,7 @@ from PIL import Image
 from tests.cli import run_vlt
 from tests.imported import make_items
 from tests.pictures import animation, bomb, encoded, picture, png, sixteen_bits, turned_jpeg
+from vlt.datagen.sources.formats.opened import LFS
 from vlt.errors import UserError
 from vlt.workspace.store import Store
 
@@ -232,6 +234,16 @@ BAD_FILES: list[tuple[str, str, bytes, str]] = [
     ("text as parquet", "a.parquet", b"PAR1 not really", "no Parquet file"),
     ("empty parquet file", "a.parquet", b"", "is empty"),
     ("no data at all", "a.xlsx", b"PK", "is none of"),
+    ("gzip cut short", "a.jsonl.gz", gzip.compress(b'{"question": 1}\n' * 99)[:40], "is damaged"),
+    ("gzip of nothing", "a.jsonl.gz", gzip.compress(b""), "is empty"),
+    ("zstd cut short", "a.csv.zst", pa.compress(b"a,b\n" * 999, "zstd", asbytes=True)[:20], "a.csv"),
+    ("json null", "a.json", b"null", "holds null and no rows"),
+    ("json of two lists", "a.json", b'{"a": [{"x": 1}], "b": [{"y": 1}]}', "under 'a', 'b'"),
+    ("json of texts", "a.json", b'["a", "b"]', "no JSON object"),
+    ("text as tar", "a.tar", b"no tar" * 200, "is damaged"),
+    ("text as arrow", "a.arrow", b"no arrow" * 200, "no Arrow file"),
+    ("a Git LFS pointer", "a.parquet", LFS + b"v1\noid x\n", "git lfs pull"),
+    ("a pointer as jsonl", "a.jsonl", LFS + b"v1\noid x\n", "git lfs pull"),
 ]
 
 

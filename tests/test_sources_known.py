@@ -300,6 +300,21 @@ def test_upstreams_published_sets(workspace: Path, environment: dict[str, str]) 
     assert "<think>" in json.loads(iter3["meta"])["solution"]
 
 
+def test_several_configurations_are_named(
+    workspace: Path, environment: dict[str, str]
+) -> None:
+    where = ("-w", workspace)
+    said = vlt_error("import", ONEVISION, *where, code=2, **environment)
+    assert "has the configurations" in said and "--config" in said and "GEOS(MathV360K)" in said
+    wrong = vlt_error("import", ONEVISION, "--config", "x", *where, code=2, **environment)
+    assert "has no configuration 'x'" in wrong
+    split = vlt_error(
+        "import", ONEVISION, "--config", "GEOS(MathV360K)", "--split", "x", *where, code=2,
+        **environment,
+    )  # fmt: skip
+    assert "has no split 'x'; it has train" in split
+
+
 def test_a_copy_on_this_machine(workspace: Path, tmp_path: Path) -> None:
     config = "FigureQA(MathV360K)"
     (tmp_path / "copy" / config).mkdir(parents=True)

@@ -32,7 +32,7 @@ def graded(store: Store) -> None:
             rows.append(thought(text.strip(), "2" if i < right else "3", i, of=of))
     rows.append(thought("a b", of=item("One?", source="c"), finish_reason="length"))
     samples = dataset(store, "samples", "sample", rows)
-    make_filtered(store, samples, chain=["verify"], name="graded")
+    make_filtered(store, samples, chain=["verify"], name="graded", keep_cut=True)
 
 
 def test_stats_of_graded_samples(store: Store) -> None:

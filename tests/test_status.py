@@ -23,7 +23,7 @@ from vlt.request import Completion
 from vlt.runs.record import RecordedRun, runs
 from vlt.runs.status import status
 from vlt.workspace.manifest import Stage
-from vlt.workspace.progress import LIVE, beat, pulse, pulses
+from vlt.workspace.progress import LIVE, progress_in, report_progress, tracked
 from vlt.workspace.store import Store
 from vlt.workspace.workspace import Workspace
 from vlt.workspace.writer import Writer
@@ -41,10 +41,10 @@ with RecordedRun(root, "small", [(0, "heldout", "", ""), (1, "samples", "", ""),
     run.begin(0, "heldout")
     run.end(0, "heldout", "heldout@v1", False)
     run.begin(1, "samples")
-    with p.pulse(root, "samples", "sample", "gen reasoning"):
+    with p.tracked(root, "samples", "sample", "gen reasoning"):
         time.sleep(0.05)
-        p.beat(30, 120, "samples", 2.0)
-        print("beating", flush=True)
+        p.report_progress(30, 120, "samples", 2.0)
+        print("running", flush=True)
         sys.stdin.read()
 """
 
@@ -60,7 +60,7 @@ def running(workspace: Path) -> Any:
         text=True,
     )
     assert child.stdout
-    assert child.stdout.readline() == "beating\n"
+    assert child.stdout.readline() == "running\n"
     yield child
     if child.poll() is None:
         child.kill()
@@ -99,9 +99,9 @@ def test_what_was_killed_is_not_called_running(
     assert "running" not in text
     assert "the same `vlt run` goes on" in text
     # The next writer of the name takes the dead one's place.
-    with pulse(workspace, "samples", "sample", "gen reasoning"):
-        assert [s.live for s in pulses(workspace)] == [True]
-    assert pulses(workspace) == []
+    with tracked(workspace, "samples", "sample", "gen reasoning"):
+        assert [s.live for s in progress_in(workspace)] == [True]
+    assert progress_in(workspace) == []
 
 
 def test_a_run_that_fails_keeps_its_sentence(workspace: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_stage_by_hand_beats_and_leaves_nothing(workspace: Path, monkeypatch: 
     assert len(stages) == 200
     assert {s["stage"] for s in stages} == {"gen captions"}
     assert (stages[0]["done"], stages[-1]["done"], stages[-1]["total"]) == (0, 199, 200)
-    assert pulses(store.root) == []
+    assert progress_in(store.root) == []
 
 
 def test_a_writer_that_raises_leaves_the_reason(workspace: Path) -> None:
@@ -172,30 +172,30 @@ def test_a_writer_that_raises_leaves_the_reason(workspace: Path) -> None:
     assert (found["name"], found["state"]) == ("sft", "failed")
     assert found["reason"] == "the filter 'x' is not one"
     dataset(store, "sft", "sample", [])
-    assert pulses(workspace) == []
+    assert progress_in(workspace) == []
 
 
 def test_a_dataset_and_a_model_of_one_name(workspace: Path) -> None:
     Store(workspace)
     with (
-        pulse(workspace, "x", "sample", "filter"),
-        pulse(workspace, "x", "checkpoint", "train sft"),
+        tracked(workspace, "x", "sample", "filter"),
+        tracked(workspace, "x", "checkpoint", "train sft"),
     ):
-        assert sorted(s.pulse.stage for s in pulses(workspace)) == ["filter", "train sft"]
-    beat(1, 2)  # outside of any stage it says nothing
+        assert sorted(s.progress.stage for s in progress_in(workspace)) == ["filter", "train sft"]
+    report_progress(1, 2)  # outside of any stage it says nothing
     assert list((workspace / LIVE).glob("*.json")) == []
 
 
 def test_looking_never_gets_in_a_writers_way(workspace: Path) -> None:
-    """A reader's lock on the pulse delays the stage for an instant and fails nothing."""
+    """A reader's lock on the progress file delays the stage for an instant and fails nothing."""
     Store(workspace)
     folder = workspace / LIVE
     folder.mkdir(parents=True)
     with open(folder / "sft.lock", "a") as opened:
         fcntl.flock(opened, fcntl.LOCK_SH)
         code = (
-            "import sys; from pathlib import Path; from vlt.workspace.progress import pulse\n"
-            "with pulse(Path(sys.argv[1]), 'sft', 'sample', 'filter'): print('in')"
+            "import sys; from pathlib import Path; from vlt.workspace.progress import tracked\n"
+            "with tracked(Path(sys.argv[1]), 'sft', 'sample', 'filter'): print('in')"
         )
         child = subprocess.Popen(
             [sys.executable, "-c", code, str(workspace)], stdout=subprocess.PIPE, text=True

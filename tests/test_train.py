@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from tests.processes import alive, child_of, wait_for
 from tests.tiny import PROMPT, items, samples, tiny_vlm, trained
 from vlt.errors import UserError
 from vlt.images.store import ImageStore
@@ -96,6 +96,15 @@ def test_sft_losses_are_those_of_trl_by_hand(
     cpu = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False}
     more = {"max_length": None, "report_to": "none", "logging_steps": 1}
     rows = by_hand(store, data, tmp_path, "sft").select_columns(["prompt", "completion", "images"])
+    # The prompt as generation asks it, the response, and the end of a turn: no newline behind it.
+    shown = "<|vision_start|><|image_pad|><|vision_end|>"
+    asked = f"<|im_start|>user\n{shown}{{}}<|im_end|>\n<|im_start|>assistant\n"
+    rows = rows.map(
+        lambda row: {
+            "prompt": asked.format(row["prompt"][0]["content"]),
+            "completion": row["completion"][0]["content"] + "<|im_end|>",
+        }
+    )
     trainer = SFTTrainer(
         model=model, args=SFTConfig(str(tmp_path / "run"), **SFT, **cpu, **more), train_dataset=rows
     )
@@ -109,17 +118,17 @@ def test_sft_losses_are_those_of_trl_by_hand(
 def test_loss_is_on_the_completion_alone_and_pictures_stand_in_the_prompt(
     store: Store, model: str, data: Dataset, tmp_path: Path
 ) -> None:
-    from trl import SFTConfig, SFTTrainer
+    from vlt.engine.loading import load_model
+    from vlt.train.turns import LabelCollator, Turns
 
-    rows = by_hand(store, data, tmp_path, "sft").select_columns(["prompt", "completion", "images"])
-    config = SFTConfig(str(tmp_path / "run"), use_cpu=True, bf16=False, max_length=None)
-    trainer = SFTTrainer(model=model, args=config, train_dataset=rows)
-    batch = trainer.data_collator([rows[i] for i in range(4)])
-    tokenizer = trainer.processing_class.tokenizer
+    rows = by_hand(store, data, tmp_path, "sft")
+    loaded, processor = load_model(model, None, "float32")
+    batch = LabelCollator(Turns.of(processor, loaded))([rows[i] for i in range(4)])
+    tokenizer = processor.tokenizer
     for i, row in enumerate(data.table().to_pylist()[:4]):
         labels = batch["labels"][i]
         learnt = tokenizer.decode(labels[labels != -100])
-        assert learnt == f"{row['response']}<|im_end|>\n"
+        assert learnt == f"{row['response']}<|im_end|>"
         seen = tokenizer.decode(batch["input_ids"][i][batch["attention_mask"][i] == 1])
         wide = rows[i]["images"][0].width
         pads = "<|image_pad|>" * (wide // 28 * 2)
@@ -248,11 +257,11 @@ def test_killed_and_resumed_is_the_same_curve(
     here = Path(__file__).parent.parent
     parent = subprocess.Popen(words, cwd=here, stderr=subprocess.DEVNULL)
     folder = store.folder("checkpoint") / name
-    _wait(lambda: list(folder.glob(".building*/run/checkpoint-*/trainer_state.json")))
-    child = _child(parent.pid)
+    wait_for(lambda: list(folder.glob(".building*/run/checkpoint-*/trainer_state.json")))
+    child = child_of(parent.pid)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    _wait(lambda: not _alive(child))
+    wait_for(lambda: not alive(child))
     assert not store.versions(name)
     resumed, existed = trained(
         kind, store, data, model=model, settings=long[kind], name=name, **more
@@ -263,26 +272,6 @@ def test_killed_and_resumed_is_the_same_curve(
         assert len(curve(whole, metric)) == long[kind]["max_steps"]
         assert curve(resumed, metric) == pytest.approx(curve(whole, metric), abs=1e-5), metric
     assert resumed.manifest.digest == whole.manifest.digest
-
-
-def _child(pid: int) -> int:
-    import psutil
-
-    [child] = psutil.Process(pid).children()
-    return int(child.pid)
-
-
-def _alive(pid: int) -> bool:
-    import psutil
-
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-
-
-def _wait(ready: Any, seconds: float = 90) -> None:
-    end = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -397,3 +386,37 @@ def test_the_command_line(store: Store, model: str, data: Dataset, tmp_path: Pat
     assert "holds samples" in vlt_error(
         "train", "grpo", "-w", store.root, "--data", data.ref, "--model", data.ref, code=2
     )
+
+
+def test_identities_are_those_of_the_release_before(checkpoint: Dataset) -> None:
+    """Its checkpoints are found again by the same stage and parameters, which this spells out."""
+    from vlt.train.settings import Training
+
+    parameters = dict(checkpoint.manifest.parameters)
+    digest = parameters.pop("model")["digest"]
+    assert len(digest) == 64
+    assert parameters == {
+        "settings": {
+            "learning_rate": 1e-3,
+            "max_length": None,
+            "max_steps": 6,
+            "per_device_train_batch_size": 8,
+            "warmup_steps": 2,
+        },
+        "freeze": ["vision_tower"],
+        "pixels": None,
+        "max_prompt_tokens": None,
+        "lora": None,
+        "prompt": {"system": "", "user": "{question} Think first."},
+        "processes": 1,
+    }
+    grpo = find_method("grpo")
+    assert grpo.parameters(grpo.filled(Training())) == {
+        "reward": {"accuracy": 1.0},
+        "difficulty": None,
+    }
+    banded = grpo.training(difficulty=(0.2, 0.8), reward={"accuracy": 1, "grader": "paper"})
+    assert grpo.parameters(banded) == {
+        "reward": {"accuracy": 1, "grader": "paper"},
+        "difficulty": [0.2, 0.8],
+    }

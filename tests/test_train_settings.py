@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from vlt.errors import UserError
+from vlt.response_format import is_answer_bare
 from vlt.train.explain import explain
 from vlt.train.freeze import part_of
 from vlt.train.launch import _launcher, environment
 from vlt.train.method import find_method
-from vlt.train.rewards import check_reward, is_bare, rewards
+from vlt.train.rewards import check_reward, rewards
 from vlt.train.settings import check_freeze, check_pixels
 from vlt.train.trl_fields import fields
 from vlt.train.trl_settings import identity, resolve
@@ -132,9 +133,9 @@ def test_what_cannot_be_judged_is_left_out() -> None:
 def test_upstreams_penalty_for_an_answer_without_words_before_it() -> None:
     found = reward({"accuracy": 1, "empty_answer_penalty": 0.5}, [RIGHT, BARE, WRONG])
     assert found == [[1.0, 0.5, 0.0]]
-    assert is_bare("<think>a</think>\n<answer>3</answer>")
-    assert not is_bare("<answer>3</answer>")
-    assert not is_bare("<think>a</think> so <answer>3</answer>")
+    assert is_answer_bare("<think>a</think>\n<answer>3</answer>")
+    assert not is_answer_bare("<answer>3</answer>")
+    assert not is_answer_bare("<think>a</think> so <answer>3</answer>")
 
 
 def test_format_length_and_repetition() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tests.tiny import items, samples, tiny_tokenizer, tiny_vlm, trained
+from tests.tiny import items, samples, shrunken_vlm, tiny_vlm, trained
 from vlt.train.freeze import part_of
 from vlt.workspace.store import Dataset, Store
 
@@ -79,28 +79,8 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def shrunk_7b(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import torch
-    from transformers import GenerationConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
-
-    from vlt.datagen.miniature.tiny_models import make_processor, save
-
-    tokenizer = tiny_tokenizer()
-    ids = tokenizer.convert_tokens_to_ids
-    config = Qwen2_5_VLConfig(
-        text_config={**TEXT, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id},
-        vision_config=VISION,
-        image_token_id=ids("<|image_pad|>"),
-        video_token_id=ids("<|video_pad|>"),
-        vision_start_token_id=ids("<|vision_start|>"),
-        vision_end_token_id=ids("<|vision_end|>"),
-        tie_word_embeddings=False,
-    )
-    torch.manual_seed(0)
-    model = Qwen2_5_VLForConditionalGeneration(config)
-    model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id)
     folder = tmp_path_factory.mktemp("models") / "shrunk-7b"
-    save(model, make_processor(tokenizer), folder)
-    return folder
+    return shrunken_vlm(folder, TEXT, VISION, tie_word_embeddings=False)
 
 
 @pytest.mark.parametrize("freeze", [["vision_tower", "projector"], []])

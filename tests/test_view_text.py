@@ -21,7 +21,8 @@ def tex(text: str) -> list[str]:
     ("text", "found"),
     [
         (r"so \(x^2\) and $\frac{1}{2}$.", ["x^2", r"\frac{1}{2}"]),
-        ("It costs $5 and $10 today.", []),
+        ("It costs $5 and $10 today, $5-$10 in all.", []),
+        (r"an area of 2$\pi$, or $\text{a \$ b}$", [r"\pi", r"\text{a \$ b}"]),
         (r"\[ a = b \]", [" a = b "]),
         ("So\n\\[\na\n+ b\n- c\n\\]\nand on", ["\na\n+ b\n- c\n"]),
         ("$$\na\n\n= b\n$$", ["\na\n\n= b\n"]),

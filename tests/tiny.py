@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,33 @@ def tiny_text(folder: Path, seed: int = 0) -> Path:
 
     torch.manual_seed(seed)
     save(make_reasoner(tiny_tokenizer()), tiny_tokenizer(), folder)
+    return folder
+
+
+def shrunken_vlm(
+    folder: Path, text: Mapping[str, Any], vision: Mapping[str, Any], *, tie_word_embeddings: bool
+) -> Path:
+    """A Qwen2.5-VL of these configurations, with the tiny models' tokenizer and processor."""
+    import torch
+    from transformers import GenerationConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+    from vlt.datagen.miniature.tiny_models import make_processor, save
+
+    tokenizer = tiny_tokenizer()
+    ids = tokenizer.convert_tokens_to_ids
+    config = Qwen2_5_VLConfig(
+        text_config={**text, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id},
+        vision_config=vision,
+        image_token_id=ids("<|image_pad|>"),
+        video_token_id=ids("<|video_pad|>"),
+        vision_start_token_id=ids("<|vision_start|>"),
+        vision_end_token_id=ids("<|vision_end|>"),
+        tie_word_embeddings=tie_word_embeddings,
+    )
+    torch.manual_seed(0)
+    model = Qwen2_5_VLForConditionalGeneration(config)
+    model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id)
+    save(model, make_processor(tokenizer), folder)
     return folder
 
 

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,7 +86,9 @@ class Site:
 
 
 @contextmanager
-def serving(workspace: Path, *arguments: str) -> Iterator[Site]:
+def serving(
+    workspace: Path, *arguments: str, before_start: Callable[[], None] | None = None
+) -> Iterator[Site]:
     """`vlt view` over the workspace on a free port; it is stopped, and must not have failed inside."""
     command = ["-m", "vlt.cli.main", "view", *arguments, "-w", str(workspace), "--no-open"]
     process = subprocess.Popen(
@@ -94,6 +96,7 @@ def serving(workspace: Path, *arguments: str) -> Iterator[Site]:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONSAFEPATH": "1"},
+        preexec_fn=before_start,
     )
     assert process.stderr
     try:

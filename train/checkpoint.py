@@ -17,7 +17,7 @@ from typing import Any
 from vlt.errors import UserError
 from vlt.workspace.digest import model_digest
 from vlt.workspace.manifest import Manifest, Parent, Stage
-from vlt.workspace.progress import pulse
+from vlt.workspace.progress import tracked
 from vlt.workspace.store import Dataset, Store
 from vlt.workspace.writer import library_versions, now
 
@@ -57,7 +57,7 @@ def make_checkpoint(
     started = time.monotonic()
     with (
         store.lock(name, "checkpoint"),
-        pulse(store.root, name, "checkpoint", stage.name),
+        tracked(store.root, name, "checkpoint", stage.name),
     ):
         identity = stage.identity([p.manifest.digest for p in parents])
         folder = store.folder("checkpoint") / name / f".building-{identity[:16]}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import sys
 import threading
 import time
@@ -18,10 +17,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vlt.engine import torchvision
+from vlt.engine.chat import opened_thought
 from vlt.engine.loading import keep_video_settings
+from vlt.engine.mended import mended
 from vlt.errors import UserError
+from vlt.train.callbacks import put_aside, write_metrics, write_progress
 from vlt.train.method import Method, find_method
-from vlt.train.processor import load_reader, load_rows, set_pixels
+from vlt.train.processor import keep_range, load_reader, load_rows
+from vlt.train.turns import Turns, check_turn
+from vlt.workspace.files import write_json
 
 
 @dataclass
@@ -39,6 +44,9 @@ class Job:
     """TRL's fields."""
     freeze: list[str]
     pixels: dict[str, int] | None
+    """The range that images are brought into, in pixels: min and max."""
+    sized: bool = False
+    """Whether the export has brought them into it."""
     max_prompt_tokens: int | None = None
     lora: dict[str, Any] | None = None
     own: dict[str, Any] = field(default_factory=dict)
@@ -72,6 +80,8 @@ class Given:
     rows: Any
     """The export as a `datasets.Dataset`, images decoded."""
     model: Any
+    turns: Turns
+    """How the model reads rows."""
 
     def arguments(self, without: Sequence[str] = ()) -> dict[str, Any]:
         """What every trainer of TRL takes; `without` are columns that it should not see."""
@@ -96,16 +106,15 @@ def main() -> None:
         try:
             facts = train(find_method(job.method), job)
         except UserError as error:
-            (job.path / "failure.json").write_text(json.dumps({"sentence": str(error)}))
+            write_json({"sentence": str(error)}, job.path / "failure.json")
             raise SystemExit(1) from None
     if int(os.environ.get("RANK", 0)) == 0:
-        part = job.path / "result.part"
-        part.write_text(json.dumps(facts))
-        part.replace(job.path / "result.json")
+        write_json(facts, job.path / "result.json")
 
 
 def train(method: Method, job: Job) -> dict[str, Any]:
     """Load what the job names, train as the method does, leave model/ and return the facts."""
+    torchvision.trouble()  # before TRL, and with it transformers, looks for it
     import trl
 
     training = method.training(**job.own)
@@ -114,12 +123,16 @@ def train(method: Method, job: Job) -> dict[str, Any]:
         raise UserError("a file was edited while the training started; run the command again")
     config = trainer_config(getattr(trl, method.config[-1]), job)
     processor = load_reader(job, **method.processor)
-    rows, left_out = load_rows(job, processor)
+    rows, left_out = load_rows(job, processor, method.completions)
     model = load_model(job, config)
-    trainer = method.trainer(Given(job, training, config, processor, rows, model))
+    turns = Turns.of(processor, model)
+    for completion in method.completions:
+        check_turn(turns, rows[0], completion)
+    trainer = method.trainer(Given(job, training, config, processor, rows, model, turns))
     found = carry_out(trainer, job, method.curves)
     more = method.finish(job, trainer.state.global_step)
-    return {**found, **more, "left_out": left_out}
+    opened = opened_thought(turns.prompt(rows[0]))
+    return {**found, **more, "prompt_opens": opened or None, "left_out": dict(left_out)}
 
 
 def _end_with_parent() -> None:
@@ -190,6 +203,7 @@ def load_model(job: Job, config: Any) -> Any:
         model.config._name_or_path = job.model  # where GRPO takes its reference model from
     else:
         model = create_model_from_path(job.model, **kwargs)
+    mended(model)
     for part, numbers in freeze(model, job.freeze).items():
         print(f"frozen: {part}, {numbers:,} parameters")
     return model
@@ -206,9 +220,9 @@ def lora_config(job: Job, model: Any) -> Any:
 
 def carry_out(trainer: Any, job: Job, curves: Sequence[str]) -> dict[str, Any]:
     """Train from the last whole checkpoint, if there is one; leave model/ and return the facts."""
-    trainer.add_callback(_progress(job.path / "progress.jsonl"))
+    trainer.add_callback(write_progress(job.path / "progress.jsonl"))
     if job.candidates:
-        trainer.add_callback(_putting_aside(trainer, job.path, job.candidates))
+        trainer.add_callback(put_aside(trainer, job.path, job.candidates))
     last = last_checkpoint(job.path / "run")
     started, cpu, resumed = time.monotonic(), time.process_time(), _step(last) if last else 0
     if last:
@@ -216,8 +230,7 @@ def carry_out(trainer: Any, job: Job, curves: Sequence[str]) -> dict[str, Any]:
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     seconds, cpu = time.monotonic() - started, time.process_time() - cpu
     final = job.path / "model"
-    if job.pixels:  # the range that the model has been trained on is the one to ask it with
-        set_pixels(trainer.processing_class, job.pixels["min"], job.pixels["max"])
+    keep_range(job, trainer.processing_class)
     trainer.save_model(str(final / "adapter" if job.lora else final))
     if trainer.is_world_process_zero():
         if job.lora:
@@ -285,64 +298,6 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 def _step(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
-
-
-def write_metrics(history: list[dict[str, Any]], file: Path) -> None:
-    """The log history as a long table: step, name, value."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    rows = [
-        (log["step"], name, float(value))
-        for log in history
-        for name, value in log.items()
-        if name != "step" and isinstance(value, int | float)
-    ]
-    columns = list(zip(*rows, strict=True)) or [(), (), ()]
-    types = [("step", pa.int64()), ("name", pa.string()), ("value", pa.float64())]
-    arrays = [pa.array(c, t) for c, (_, t) in zip(columns, types, strict=True)]
-    pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(types)), file)
-
-
-def _progress(file: Path) -> Any:
-    """A callback that writes each log as one line of JSON."""
-    from transformers import TrainerCallback
-
-    class WriteProgress(TrainerCallback):  # type: ignore[misc]
-        def on_log(self, _args: Any, state: Any, _control: Any, **more: Any) -> None:
-            logs = more.get("logs")
-            if state.is_world_process_zero:
-                line = {"step": state.global_step, "total": state.max_steps, **(logs or {})}
-                with open(file, "a") as opened:
-                    opened.write(json.dumps(line, default=str) + "\n")
-
-    return WriteProgress()
-
-
-def _putting_aside(trainer: Any, folder: Path, every: int) -> Any:
-    """A callback that saves the model of each `every`-th step, before that step's checkpoint.
-
-    So a run that resumes from a checkpoint has all the models up to it.
-    """
-    from transformers import TrainerCallback
-
-    from vlt.train.selection import candidate_folder
-
-    class PutAside(TrainerCallback):  # type: ignore[misc]
-        def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
-            step = state.global_step
-            if step % every or step >= state.max_steps:
-                return
-            to = candidate_folder(folder, step)
-            part = to.with_name(f".{to.name}")
-            trainer.save_model(str(part))
-            if state.is_world_process_zero:
-                for file in ("training_args.bin", "README.md"):
-                    (part / file).unlink(missing_ok=True)
-                shutil.rmtree(to, ignore_errors=True)
-                part.rename(to)
-
-    return PutAside()
 
 
 if __name__ == "__main__":

@@ -8,11 +8,32 @@ from typing import Any
 
 from vlt.errors import UserError
 
-# A projector may lie inside the tower (Qwen2.5-VL: visual.merger), so it is looked for first.
-PROJECTOR = re.compile(
-    r"(^|\.)(merger|multi_modal_projector|connector|projector|aligner|mlp1)(\.|$)"
-)
-TOWER = re.compile(r"(^|\.)(visual|vision_tower|vision_model|vision_encoder|image_encoder)(\.|$)")
+# A projector may lie inside the tower (Qwen2.5-VL: visual.merger), so it is looked for first. Names as
+# in transformers 5.23; whatever stands between tower and language model is the projector.
+_PROJECTORS = (
+    "merger multi_modal_projector connector projector aligner mlp1 "
+    "mm_projector "  # Kimi K2.5
+    "embed_vision "  # Gemma 3n and 4
+    "query_tokens qformer language_projection "  # BLIP-2, InstructBLIP
+    "visual_embeddings_table "  # Ovis2
+    "vision_embed_tokens "  # Fuyu, which has no tower
+    "image_newline "  # LLaVA-NeXT and -OneVision
+    "vision_projection vision_adapter "  # LightOnOCR, Muse
+    "visual_projection image_to_text_projection "  # GIT, Kosmos-2
+    "resampler_model perceiver_resampler "  # Ernie 4.5, Idefics
+    "high_res_vision_neck high_res_vision_proj high_res_vision_alpha"  # DeepSeek-VL
+).split()
+_TOWERS = (
+    "visual vision_tower vision_model vision_encoder image_encoder "
+    "image_tower video_tower high_res_vision_model"  # Video-LLaVA, DeepSeek-VL
+).split()
+
+
+def _named(names: list[str]) -> re.Pattern[str]:
+    return re.compile(rf"(^|\.)({'|'.join(names)})(\.|$)")
+
+
+PROJECTOR, TOWER = _named(_PROJECTORS), _named(_TOWERS)
 
 
 def part_of(parameter: str) -> str:

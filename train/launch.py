@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from vlt.errors import UserError
-from vlt.workspace.progress import beat
+from vlt.workspace.progress import report_progress
 
 Progress = Callable[[str], None]
 """Told the state of the training, one line at a time; the newest replaces the one before."""
@@ -156,7 +156,7 @@ def _watch(
             step, now = newest["step"], time.monotonic()
             first = first or (step, now)
             speed = (step - first[0]) / (now - first[1]) if step > first[0] else 0
-            beat(step, newest["total"], "steps", speed)
+            report_progress(step, newest["total"], "steps", speed)
             progress(f"{what}: {_line(newest, goal, time.monotonic() - started)}")
 
 

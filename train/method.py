@@ -45,6 +45,8 @@ class Method:
     """The export's columns; `prompt` is filled in, and `images` hold the images themselves."""
     example: Callable[[Row], Row | str]
     """A row's own columns of the export, or the reason why it cannot be used."""
+    completions: tuple[str, ...] = ()
+    """The columns of the export that the model is to write."""
     trainer: Callable[[Given], Any]
     """TRL's trainer, in the child process."""
     training: type[Training] = Training

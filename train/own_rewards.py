@@ -23,6 +23,8 @@ from typing import Any
 from vlt.errors import UsageError, UserError
 from vlt.plugins import Plugin, blame, entry_points, is_path, mark_of, of_function, resolve
 
+TOLD = 20
+"""Different errors of a reward that are told one by one."""
 GIVEN = ("prompts", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric")
 """What TRL hands to a reward beside the columns of the rows."""
 
@@ -107,7 +109,8 @@ class Missed:
 
     def count(self, step: int, reward: str, error: str) -> None:
         """One more sample."""
-        if not any(error in counts[reward] for counts in self.steps.values()):
+        told = {each for counts in self.steps.values() for each in counts[reward]}
+        if error not in told and len(told) < TOLD:
             print(f"reward {reward}: {error}; the sample goes without it")
         self.steps[step][reward][error] += 1
         if self.folder:
@@ -121,7 +124,14 @@ class Missed:
             if int(file.name.partition("-")[0]) < steps:
                 for reward, errors in json.loads(file.read_text()).items():
                     found[reward].update(errors)
-        return {reward: dict(errors.most_common()) for reward, errors in found.items()}
+        return {reward: _most(errors) for reward, errors in found.items()}
+
+
+def _most(errors: Counter[str]) -> dict[str, int]:
+    """The most frequent ones, and how many others there were."""
+    most = dict(errors.most_common(TOLD))
+    others = errors.total() - sum(most.values())
+    return {**most, "other errors": others} if others else most
 
 
 def _called(plugin: Plugin, given: Mapping[str, Any]) -> Any:

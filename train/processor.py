@@ -2,67 +2,106 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from vlt.engine.chat import placeholder_texts, sees, tokenizer_of
 from vlt.errors import UserError
+from vlt.images.pixels import Pixels
+from vlt.train.turns import encode, pictures, row_prompt, said
 
 if TYPE_CHECKING:
     from vlt.train.child import Job
 
 
 def load_reader(job: Job, **kwargs: Any) -> Any:
-    """The model's processor, which leaves the rows' images as the export has sized them.
+    """The model's processor, which brings images into the job's range of pixels.
 
-    With its own limits it might size them again: the rule does not give the same size twice where
-    least and most pixels are close.
+    Where the export has sized them already (for vLLM inside TRL), it leaves them alone: the rule
+    does not give the same size twice where least and most pixels are close.
     """
     from vlt.engine.loading import load_processor
+    from vlt.engine.size_rule import set_range
 
     processor = load_processor(job.model, job.revision, **kwargs)
-    if job.pixels:
-        set_pixels(processor, 1, 4 * max(job.pixels["max"], job.pixels["min"]))
+    if job.pixels and sees(processor):
+        pixels = Pixels(1, 4 * job.pixels["max"]) if job.sized else Pixels(**job.pixels)
+        set_range(processor, pixels)
     return processor
 
 
-def set_pixels(processor: Any, least: int, most: int) -> None:
-    """Set the range of an image's pixels where the processor has one."""
-    images = getattr(processor, "image_processor", None)
-    size = getattr(images, "size", None)
-    if images is None or not size or "longest_edge" not in size:
-        return
-    edges = {"shortest_edge": least, "longest_edge": most}
-    images.size = edges if isinstance(size, dict) else type(size)(**edges)
-    if hasattr(images, "min_pixels"):
-        images.min_pixels, images.max_pixels = least, most
+def keep_range(job: Job, processor: Any) -> None:
+    """Let the checkpoint's processor show images in the range that it was trained on."""
+    from vlt.engine.size_rule import set_range
+
+    if job.pixels and sees(processor):
+        set_range(processor, Pixels(**job.pixels))
 
 
-def load_rows(job: Job, reader: Any) -> tuple[Any, int]:
-    """The exported rows, and how many were left out for prompts longer than the job allows.
+def load_rows(job: Job, reader: Any, completions: Sequence[str] = ()) -> tuple[Any, Counter[str]]:
+    """The exported rows, and how many were left out for which reason.
 
-    The Arrow file that `datasets` makes of them stays in the build folder.
+    That is prompts longer than the job allows, and texts that say what stands for an image to the
+    model. `completions` are the columns that it is to write. The Arrow file that `datasets` makes of
+    the rows stays in the build folder.
     """
     from datasets import Dataset
 
-    every = rows = Dataset.from_parquet(job.data, cache_dir=str(job.path / "cache"))
+    rows = Dataset.from_parquet(job.data, cache_dir=str(job.path / "cache"))
+    if "images" in rows.column_names and not sees(reader):
+        raise UserError(
+            f"the rows have images and {job.model!r} is a text model; train one that sees images"
+        )
+    left_out: Counter[str] = Counter()
+    marks = placeholder_texts(reader)
+
+    def keep(why: str, test: Any, columns: list[str] | None = None) -> None:
+        nonlocal rows
+        before = len(rows)
+        rows = rows.filter(test, input_columns=columns)
+        left_out[why] += before - len(rows)
+
+    if marks:
+        keep(
+            "its text holds what stands for an image to the model",
+            lambda prompt: not any(mark in _text(prompt) for mark in marks),
+            ["prompt"],
+        )
+    for name in completions if marks else ():
+        keep(
+            "its response holds what stands for an image to the model",
+            lambda completion: _can_be_said(reader, said(completion), marks),
+            [name],
+        )
     if job.max_prompt_tokens:
         most = job.max_prompt_tokens
-        rows = every.filter(lambda row: prompt_tokens(reader, row) <= most)
+        keep("prompt too long", lambda row: prompt_tokens(reader, row) <= most)
     if not len(rows):
-        raise UserError(
-            f"no row is left to train on: every prompt has more than {job.max_prompt_tokens} tokens"
-        )
-    return rows, len(every) - len(rows)
+        why = f"every prompt has more than {job.max_prompt_tokens} tokens"
+        if left_out and left_out.most_common(1)[0][0] != "prompt too long":
+            why = left_out.most_common(1)[0][0]
+        raise UserError(f"no row is left to train on: {why}")
+    return rows, +left_out
 
 
 def prompt_tokens(reader: Any, row: dict[str, Any]) -> int:
     """Tokens of a row's prompt, image tokens included, as the model's processor makes them."""
-    from trl.data_utils import prepare_multimodal_messages
+    fields = encode(reader, [row_prompt(reader, row)], [pictures(row)])
+    return int(fields["input_ids"].shape[1])
 
-    images = row.get("images") or None
-    if not hasattr(reader, "tokenizer"):
-        text = reader.apply_chat_template(row["prompt"], tokenize=False, add_generation_prompt=True)
-        return len(reader(text, add_special_tokens=False)["input_ids"])
-    messages = prepare_multimodal_messages(row["prompt"], images=images)
-    text = reader.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    found = reader(images=images, text=[text], add_special_tokens=False)["input_ids"]
-    return len(found[0])
+
+def _text(messages: Sequence[dict[str, Any]]) -> str:
+    return "\n".join(said([message]) for message in messages)
+
+
+def _can_be_said(reader: Any, text: str, marks: Sequence[str]) -> bool:
+    """Whether a response that may name what stands for an image can be written without its token."""
+    from vlt.engine.chat import response_tokens
+
+    if not any(mark in text for mark in marks):
+        return True
+    tokenizer = tokenizer_of(reader)
+    return (
+        response_tokens(tokenizer, text, tokenizer.convert_tokens_to_ids(list(marks))) is not None
+    )

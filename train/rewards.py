@@ -6,19 +6,18 @@ leave this sample out) for each completion out. Their weighted sum is the sample
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from vlt.errors import UserError
+from vlt.response_format import in_format, is_answer_bare
 from vlt.segment import words
 from vlt.train.own_rewards import Missed, is_own, kept_to_its_word, load
 
 Reward = Callable[..., list[float | None]]
 
-FORMAT = re.compile(r"\s*<think>.*?</think>\s*<answer>.*?</answer>\s*", re.DOTALL)
 DEFAULT: dict[str, Any] = {"accuracy": 1.0}
 NUMBERS = {
     "accuracy": "weight of the verdict: correct 1, wrong 0, unjudged left out",
@@ -28,7 +27,7 @@ NUMBERS = {
     "max_tokens": "tokens from which on a response is too long",
     "repetition": "weight of -(share of word 4-grams that came before)",
 }
-"""Name -> what it is; `grader` (vlt or paper) is the one setting that is no number."""
+"""Name -> what it is; `grader` (see vlt.grade.graders) is the one setting that is no number."""
 
 WEIGHTS = ("accuracy", "format", "length", "repetition")
 COLUMNS = (
@@ -51,20 +50,25 @@ def check_reward(given: Mapping[str, Any] | None) -> dict[str, Any]:
     A function of one's own is known by its name and its source. Raises UserError for an unknown or
     useless reward.
     """
+    from vlt.grade.graders import grader_identity
+
     settings = dict(given or DEFAULT)
     identity: dict[str, Any] = {}
     for name, value in settings.items():
         if name == "grader":
-            if value not in ("vlt", "paper"):
-                raise UserError(f"reward: grader {value!r} is not one; write vlt or paper")
-        elif name not in NUMBERS and not is_own(name):
+            try:
+                identity[name] = grader_identity(value)
+            except UserError as error:
+                raise UserError(f"reward: {error}") from None
+            continue
+        if name not in NUMBERS and not is_own(name):
             raise UserError(
                 f"reward: {name!r} is not one; there are {', '.join(NUMBERS)} and grader, or name a "
                 "function of your own: file.py:name"
             )
-        elif not isinstance(value, int | float) or isinstance(value, bool):
+        if not isinstance(value, int | float) or isinstance(value, bool):
             raise UserError(f"reward: {name}={value!r} should be a number")
-        if name == "grader" or name in NUMBERS:
+        if name in NUMBERS:
             identity[name] = value
             continue
         plugin = load(name, COLUMNS)
@@ -145,7 +149,7 @@ def accuracy(
             if grade.verdict == "unjudged":
                 values.append(None)
             elif grade.verdict == "correct":
-                values.append(1.0 - (penalty if penalty and is_bare(text) else 0.0))
+                values.append(1.0 - (penalty if penalty and is_answer_bare(text) else 0.0))
             else:
                 values.append(0.0)
         if record:
@@ -155,15 +159,9 @@ def accuracy(
     return accuracy
 
 
-def is_bare(text: str) -> bool:
-    """Whether nothing but space stands between the last </think> and the <answer> after it."""
-    _, closed, rest = text.rpartition("</think>")
-    return bool(closed) and "<answer>" in rest and not rest.partition("<answer>")[0].strip()
-
-
 def format(completions: Sequence[Any], **_: Any) -> list[float | None]:
     """1 where the response is <think>...</think> <answer>...</answer> and nothing else."""
-    return [float(bool(FORMAT.fullmatch(text_of(c)))) for c in completions]
+    return [float(in_format(text_of(c))) for c in completions]
 
 
 def length(max_tokens: int) -> Reward:

@@ -72,9 +72,9 @@ def train(
             progress=workspace.progress,
         )
         failed = exported.failed.copy()
-        if left_out := facts.pop("left_out"):
-            failed["prompt too long"] += left_out
-        built = Built(facts, exported.rows_in, exported.rows - left_out, failed)
+        left_out = Counter(facts.pop("left_out"))
+        rows = exported.rows - left_out.total()
+        built = Built(facts, exported.rows_in, rows, failed + left_out)
         if isinstance(chooser, Chooser):
             facts["chosen"] = choose(folder, chooser, job, facts["steps"])
             built.model = CHOSEN
@@ -124,6 +124,27 @@ class _Plan:
             raise UserError("nothing says what the model is asked with; give a prompt")
         return self.training.prompt
 
+    @cached_property
+    def pixels(self) -> Pixels | None:
+        """The range as the model can honour it; raises UserError for what it cannot."""
+        limits = check_pixels(self.training.pixels)
+        if not limits:
+            return None
+        from vlt.engine.size_rule import resolved
+
+        return resolved(Pixels(**limits), self.model.model, self.model.revision, served=self.sized)
+
+    @property
+    def range(self) -> dict[str, int] | None:
+        """The same, for the child."""
+        return {"min": self.pixels.min, "max": self.pixels.max} if self.pixels else None
+
+    @property
+    def sized(self) -> bool:
+        """Whether images are resized in the export: vLLM inside TRL sees no range set in memory, and
+        a difference of one image token ends the run."""
+        return bool(self.training.settings.get("use_vllm"))
+
     def parameters(self) -> dict[str, Any]:
         """All that decides the weights beside the rows; raises UserError for what cannot be."""
         training, chooser = self.training, self.training.choose
@@ -132,7 +153,8 @@ class _Plan:
             "model": self.model.identity(),
             "settings": identity(resolve(self.method, training.settings, images=images)),
             "freeze": check_freeze(training.freeze),
-            "pixels": check_pixels(training.pixels),
+            # As it was given: what the model makes of it follows from the model.
+            "pixels": check_pixels(training.pixels) if self.pixels else None,
             "max_prompt_tokens": training.max_prompt_tokens,
             "lora": check_lora(training.lora),
             "prompt": self.prompt.as_json(),
@@ -156,16 +178,13 @@ class _Plan:
             return Exported(
                 file, found["rows_in"], found["rows"], Counter(found["failed"]), found["images"]
             )
-        limits = check_pixels(self.training.pixels)
-        factor = pixel_factor(self.model.model) if limits else 0
-        pixels = Pixels(limits["min"], limits["max"], factor) if limits else None
         exported = write_trl(
             self.data,
             file,
             self.method,
             prompt=self.prompt,
             load_image=self.workspace.images.read,
-            pixels=pixels,
+            pixels=self.pixels if self.sized else None,
             rows=self.method.rows(self.workspace, self.data, self.training),
         )
         if not exported.rows:
@@ -196,7 +215,8 @@ class _Plan:
             "data": str(exported.file),
             "settings": {**EXECUTION, "run_name": name, **given},
             "freeze": check_freeze(training.freeze),
-            "pixels": check_pixels(training.pixels),
+            "pixels": self.range,
+            "sized": self.sized,
             "max_prompt_tokens": training.max_prompt_tokens,
             "lora": check_lora(training.lora),
             "own": self.method.own(training),
@@ -205,32 +225,3 @@ class _Plan:
             "folder": str(folder),
             "logs": str(self.workspace.logs / f"{name}-{folder.name[-16:-8]}"),
         }
-
-
-def pixel_factor(model: str, default: int = 28) -> int:
-    """What image sides must be multiples of: the processor's patch size x merge size.
-
-    28 (Qwen2-VL and 2.5-VL) where the model's files do not say.
-    """
-    for name in ("preprocessor_config.json", "processor_config.json"):
-        file = _model_file(model, name)
-        if file is None:
-            continue
-        config = json.loads(file.read_text())
-        config = config.get("image_processor", config)
-        if "patch_size" in config and "merge_size" in config:
-            return int(config["patch_size"]) * int(config["merge_size"])
-    return default
-
-
-def _model_file(model: str, name: str) -> Path | None:
-    """A small file of a model directory or of a repository of the Hub."""
-    if (folder := Path(model)).is_dir():
-        return folder / name if (folder / name).is_file() else None
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
-
-    try:
-        return Path(hf_hub_download(model, name))
-    except EntryNotFoundError:
-        return None

@@ -11,7 +11,6 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -20,11 +19,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vlt.filters.pass_rate import Band, rated_items
-from vlt.filters.registry import of_items
 from vlt.images.pixels import Pixels, fitted
-from vlt.prompts import Prompt, render
+from vlt.prompts import CannotAsk, Prompt, render
+from vlt.threads import map_in_order
 from vlt.train.method import Method, Row
+from vlt.workspace.files import replaced
 from vlt.workspace.store import Dataset
 
 LoadImage = Callable[[str], bytes]
@@ -68,44 +67,23 @@ def write_trl(
     exported = Exported(to, images=shape.images)
     arrow = _arrow_schema(method.columns(), shape)
     to.parent.mkdir(parents=True, exist_ok=True)
-    part = to.with_suffix(".part")
+    threads = max(2, os.cpu_count() or 2)
+
+    def example_of(row: Row) -> Row | str:
+        return refused(row) or _example(row, method, prompt, load_image, pixels, shape)
+
     with (
-        ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as threads,
+        replaced(to) as part,
         pq.ParquetWriter(part, arrow, compression="zstd", compression_level=1) as writer,
     ):
-        source = iter(_rows(dataset, rows))
-        while group := list(islice(source, ROWS_A_GROUP)):
+        examples = map_in_order(example_of, _rows(dataset, rows), threads)
+        while group := list(islice(examples, ROWS_A_GROUP)):
             exported.rows_in += len(group)
-            made = threads.map(
-                lambda row: (
-                    refused(row) or _example(row, method, prompt, load_image, pixels, shape)
-                ),
-                group,
-            )
-            good = []
-            for example in made:
-                if isinstance(example, str):
-                    exported.failed[example] += 1
-                else:
-                    good.append(example)
+            exported.failed.update(reason for reason in group if isinstance(reason, str))
+            good = [example for example in group if not isinstance(example, str)]
             writer.write_table(pa.Table.from_pylist(good, arrow))
             exported.rows += len(good)
-    part.replace(to)
     return exported
-
-
-def items_of_samples(dataset: Dataset, fair: int | None = None) -> pa.Table:
-    """The distinct items of a dataset of graded samples, with the column pass_rate.
-
-    Items none of whose samples was kept are there as well, unless a filter took out the item itself
-    (see vlt.filters.pass_rate). `fair`: only samples below this number count.
-    """
-    return rated_items(dataset, of_items(), fair)
-
-
-def band(items: pa.Table, low: float | None, high: float | None) -> pa.Table:
-    """The items whose pass rate lies in [low, high]; where it is not known, it does not."""
-    return items.filter(pa.array(Band(low, high).holds(items["pass_rate"])))
 
 
 def _rows(dataset: Dataset, rows: pa.Table | None) -> Iterator[Row]:
@@ -128,7 +106,11 @@ def _shape(prompt: Prompt, rows: Iterator[Row]) -> _Shape:
     for row in rows:
         if row["images"]:
             images = True
-            if _leading(render(prompt, row, images=True)) is None:
+            try:
+                messages = render(prompt, row, images=True)
+            except CannotAsk:  # told when the row is written
+                continue
+            if _leading(messages) is None or any(type(m["content"]) is list for m in messages[:-1]):
                 blocks = True
                 break
     return _Shape(images, blocks)
@@ -156,7 +138,10 @@ def _example(
     if isinstance(own, str):
         return own
     said = {name: _messages(value, shape) for name, value in own.items() if _is_messages(value)}
-    asked = {"prompt": _messages(render(prompt, row, images=True), shape)}
+    try:
+        asked = {"prompt": _messages(render(prompt, row, images=True), shape)}
+    except CannotAsk as error:
+        return str(error)
     example: Row = {**row, **own, **asked, **said}
     if shape.images:
         try:

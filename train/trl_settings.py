@@ -50,6 +50,9 @@ NOT_IDENTITY = {
 OURS = {
     "output_dir": "a checkpoint goes into the workspace; copy it out with --output DIR",
     "push_to_hub": "train first, then `vlt push` the checkpoint",
+    "chat_template_path": "rows are written by the model's own chat template, as generation asks it",
+    "chat_template_kwargs": "rows are written by the model's own chat template, as generation asks it",
+    "assistant_only_loss": "the loss is on the response alone already",
     "resume_from_checkpoint": "a killed run resumes by itself when the same command is given again",
 }
 GONE = {

@@ -2,20 +2,28 @@
 
 The same rollout prompt must be used to sample, to train and to evaluate, so it lives on the ground
 that datagen, train and evaluate stand on. Slots: {question} (with its choices, one a line) and
-{caption}. Images stand where the text says <image>, else before it.
+{caption}. Images stand where the text says <image>, else before it. A function of one's own may stand
+in the place of the text: see `own_prompt`.
 """
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from vlt.errors import UsageError, UserError
+from vlt.plugins import Plugin, blame, entry_points, is_path, of_function, resolve
 from vlt.request import Message
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 PLACEHOLDER = "<image>"
+SLOTS = ("question", "caption")
+# What people write for a slot out of habit: {{question}}, ${question}, { question }, {Question}.
+_BRACED = re.compile(r"\$?(?P<open>\{+)\s*(?P<name>[A-Za-z]\w*)\s*\}+")
 
 
 @dataclass(frozen=True)
@@ -24,10 +32,102 @@ class Prompt:
 
     user: str
     system: str = ""
+    own: Plugin | None = field(default=None, hash=False)
+    """A function of one's own in the place of the user text (see `own_prompt`)."""
 
     def as_json(self) -> dict[str, str]:
         """What of the prompt belongs to a stage's identity."""
+        if self.own:
+            return {"system": self.system, **self.own.identity}
         return {"system": self.system, "user": self.user}
+
+    def reads(self, columns: Sequence[str], every: Sequence[str]) -> list[str]:
+        """The columns of a row that it needs: `columns`, or `every` one where a function takes the row."""
+        return [*every] if self.own else [*columns]
+
+
+class CannotAsk(Exception):
+    """A prompt of one's own raised at a row, which is left out with this message as its reason."""
+
+
+def own_prompt(function: str | Callable[..., Any], system: str = "") -> Prompt:
+    """A function of one's own as a prompt: a row (a dict) in; a user text, or messages, out.
+
+        def ask(row):                               # mine.py; named as mine.py:ask
+            return f"{row['question']} Answer in one word."
+
+    A text is placed as any prompt's: images stand where it says <image>, else before it. Messages are
+    {"role": ..., "content": text or blocks}; {"type": "image"} stands for the next image. It must say
+    the same of the same row. Raises UsageError where there is no such function.
+    """
+    plugin = of_function(function, "prompt") if callable(function) else resolve(function, "prompt")
+    return Prompt(user=plugin.source, system=system, own=plugin)
+
+
+def load_prompt(name: str, system: str = "", known: Mapping[str, Prompt] | None = None) -> Prompt:
+    """The prompt that `--prompt` names: a known one, file.py:function, or a file with the user text."""
+    if known and name in known:
+        return replace(known[name], system=system or known[name].system)
+    if is_path(name) or (name in entry_points("prompt") and not Path(name).is_file()):
+        return own_prompt(name, system)
+    return Prompt(read_prompt(Path(name)), system)
+
+
+def read_prompt(file: Path, option: str = "--prompt") -> str:
+    """The user text in a file. Raises UsageError where there is none that can be read."""
+    if not file.is_file():
+        raise UsageError(f"{option} {str(file)!r} is not a file; write the user text into one")
+    try:
+        return file.read_text(encoding="utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{option} {str(file)!r} is not UTF-8 text (byte {error.start}); save it as UTF-8"
+        ) from error
+    except OSError as error:
+        raise UsageError(
+            f"{option} {str(file)!r} cannot be read ({error.strerror}); see that you may read it"
+        ) from error
+
+
+def check_slots(prompt: Prompt, *, needs: str | None, takes: tuple[str, ...] = SLOTS) -> None:
+    """See that a prompt can be asked: its slots are written as they are read, and rows differ by one.
+
+    Args:
+        needs: The slot without which all rows would ask the same; None where their images differ.
+        takes: The slots that are filled in; LaTeX's braces (\\boxed{answer}, x_{i}) are text.
+
+    Raises UsageError.
+    """
+    if prompt.own:
+        return
+    known = ", ".join(f"{{{name}}}" for name in takes)
+    if not prompt.user.strip():
+        slot = f", such as {{{needs}}}" if needs else ""
+        raise UsageError(f"the prompt is empty; write the text that the model is asked with{slot}")
+    for found in _BRACED.finditer(prompt.user):
+        whole, name = found[0], found["name"].lower()
+        if whole.removeprefix("{").removesuffix("}") in takes:
+            continue
+        if name in takes:
+            raise UsageError(f"the prompt has {whole!r}, which is not filled in; write {{{name}}}")
+        # \boxed{answer}, x_{i}, \frac{a}{b}
+        latex = re.search(r"[\w\\}^_]\Z", prompt.user[: found.start("open")])
+        if name in SLOTS or len(found["open"]) > 1 or not latex:
+            raise UsageError(
+                f"the prompt has {whole!r}, which is no slot here; the slots are {known}, and other "
+                "words stand without braces"
+            )
+    for found in _BRACED.finditer(prompt.system):
+        if found["name"].lower() in SLOTS:
+            raise UsageError(
+                f"the system text has {found[0]!r}, and no slot is filled in there; put it into "
+                "the prompt"
+            )
+    if needs and f"{{{needs}}}" not in prompt.user:
+        raise UsageError(
+            f"the prompt has no {{{needs}}}, so all rows would ask the same; put it where the "
+            f"{needs} belongs"
+        )
 
 
 def question_text(row: Mapping[str, Any]) -> str:
@@ -39,6 +139,20 @@ def question_text(row: Mapping[str, Any]) -> str:
     return "\n".join([row["question"], "Choices:", *lines])
 
 
+def plain_messages(prompt: Prompt, row: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The messages as texts, in which <image> stands for each image."""
+    if not prompt.own:
+        system = [{"role": "system", "content": prompt.system}] if prompt.system else []
+        return [*system, {"role": "user", "content": render_text(prompt, row)}]
+    flat = []
+    for message in render(prompt, row, images=True):
+        blocks = message["content"]
+        if not isinstance(blocks, str):
+            blocks = "".join(b["text"] if b["type"] == "text" else PLACEHOLDER for b in blocks)
+        flat.append({"role": message["role"], "content": blocks})
+    return flat
+
+
 def render_text(prompt: Prompt, row: Mapping[str, Any]) -> str:
     """The user text; filled in one pass, so a slot's name inside a caption is only text."""
     slots = {"question": question_text(row), "caption": row.get("caption") or ""}
@@ -46,13 +160,90 @@ def render_text(prompt: Prompt, row: Mapping[str, Any]) -> str:
 
 
 def render(prompt: Prompt, row: Mapping[str, Any], *, images: bool) -> list[Message]:
-    """Messages for an engine; without `images` the content is plain text."""
-    text = render_text(prompt, row)
-    content: Any = text.replace(PLACEHOLDER, "").strip()
-    if images and row["images"]:
-        content = interleave(text, row["images"])
+    """Messages for an engine; without `images` the content is plain text.
+
+    Raises CannotAsk where a prompt of one's own raises.
+    """
+    said = _said(prompt.own, row) if prompt.own else render_text(prompt, row)
+    shown = list(row["images"]) if images else []
     system = [{"role": "system", "content": prompt.system}] if prompt.system else []
-    return [*system, {"role": "user", "content": content}]
+    if isinstance(said, str):
+        return [*system, {"role": "user", "content": _content(said, shown)}]
+    if any(message["role"] == "system" for message in said):
+        system = []
+    return [*system, *_with_images(said, shown)]
+
+
+def _content(text: str, images: list[str]) -> Any:
+    return interleave(text, images) if images else text.replace(PLACEHOLDER, "").strip()
+
+
+def _said(plugin: Plugin, row: Mapping[str, Any]) -> str | list[Message]:
+    """What a function of one's own says of a row; raises UserError where it says nonsense."""
+    try:
+        said = plugin.object(dict(row))
+    except (Exception, SystemExit) as error:
+        code = getattr(inspect.unwrap(plugin.object), "__code__", None)
+        file = code.co_filename if code else None
+        raise CannotAsk(f"the prompt {plugin.name} raised {blame(error, file)}") from error
+    good = isinstance(said, str) and bool(said.strip())
+    if isinstance(said, list | tuple):
+        good = bool(said) and all(
+            isinstance(message, Mapping) and _is_message(message) for message in said
+        )
+    if not good:
+        looks = " ".join(repr(said).split())
+        raise UserError(
+            f"the prompt {plugin.source} said {looks[:60]} (of type {type(said).__name__}); return the "
+            'user\'s text, or a list of messages such as {"role": "user", "content": "..."}'
+        )
+    return said if isinstance(said, str) else [dict(message) for message in said]
+
+
+def _is_message(message: Mapping[str, Any]) -> bool:
+    content = message.get("content")
+    if message.get("role") not in ("system", "user", "assistant") or set(message) != {
+        "role",
+        "content",
+    }:
+        return False
+    if isinstance(content, list):
+        return all(
+            isinstance(block, Mapping)
+            and (block.get("type") == "image" or isinstance(block.get("text"), str))
+            for block in content
+        )
+    return isinstance(content, str)
+
+
+def _with_images(messages: list[Message], images: list[str]) -> list[Message]:
+    """Images at the blocks and placeholders that stand for them; without any, in the last user message."""
+    texts = [m["content"] for m in messages if isinstance(m["content"], str)]
+    blocks = [b for m in messages if isinstance(m["content"], list) for b in m["content"]]
+    placed = any(b.get("type") == "image" for b in blocks) or any(PLACEHOLDER in t for t in texts)
+    users = [place for place, message in enumerate(messages) if message["role"] == "user"]
+    left, made = iter(images), []
+    for place, message in enumerate(messages):
+        content = message["content"]
+        if not placed and images and users and place == users[-1]:
+            text = content if isinstance(content, str) else "\n".join(b["text"] for b in content)
+            content = interleave(text, images)
+        elif isinstance(content, str):
+            here = [
+                image for _, image in zip(range(content.count(PLACEHOLDER)), left, strict=False)
+            ]
+            content = _content(content, here)
+        else:
+            pairs = [(b, next(left, None) if b.get("type") == "image" else None) for b in content]
+            content = [
+                {"type": "image", "image": image} if image else {"type": "text", "text": b["text"]}
+                for b, image in pairs
+                if image or b.get("type") != "image"
+            ]
+            if not images:
+                content = "\n".join(block["text"] for block in content)
+        made.append({"role": message["role"], "content": content})
+    return made
 
 
 def interleave(text: str, images: list[str]) -> list[dict[str, str]]:

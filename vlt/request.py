@@ -12,6 +12,8 @@ from annotated_types import Ge, Gt, Le
 
 from vlt.fields import FORBID, Option, check
 
+_SEEDS = 2**31 - 2**16
+"""Some servers take 32 bits with a sign; a sample's index has 16."""
 Message = dict[str, Any]
 """{"role": ..., "content": str | [{"type": "text", "text": ...} | {"type": "image", "image": sha256}]}"""
 
@@ -31,11 +33,11 @@ class Sampling:
     max_tokens: Annotated[int, Ge(1)] = 2048
     """Of one response."""
     seed: int | None = None
-    """Sample i is drawn with SEED + i."""
-    stop: Annotated[tuple[str, ...], Option(hidden=True)] = ()
-    """Texts at which a response ends."""
+    """Where the engine can, each sample is drawn with a seed made of this, its request and its number."""
+    stop: Annotated[tuple[str, ...], Option(metavar="TEXT")] = ()
+    """A text at which a response ends; it may be given several times."""
     extra: Annotated[Mapping[str, Any], Option(metavar="KEY=VALUE")] = field(default_factory=dict)
-    """A field of the server's own: repetition_penalty=1.05."""
+    """A field of the server's own: repetition_penalty=1.05; null leaves a field out: temperature=null."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -66,9 +68,12 @@ class Completion:
     response: str
     """All that the model wrote; reasoning that a server had set apart is joined back in <think>."""
     finish_reason: str
-    """stop or length; nothing else counts as an answer."""
+    """stop or length, else the server's own word where nobody knows what it means."""
     prompt_tokens: int
     completion_tokens: int
+    prompts: int | None = None
+    """How often its prompt was paid for with it: 1, or 0 where another sample of the same reply has
+    it; None where nobody wrote that down."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,18 @@ class Failure:
     key: bytes
     samples: tuple[int, ...]
     reason: str
+
+
+def seed_of(key: bytes, seed: int | None, sample: int) -> int | None:
+    """The seed that a server gets for a sample, in [0, 2**31); None where none is set.
+
+    Neighbouring samples have neighbouring seeds, since a server that draws n at once counts on from
+    the first one's. The key is mixed in: with one seed for all rows, all rows would draw in step.
+    """
+    if seed is None:
+        return None
+    digest = hashlib.blake2b(key + b"%d" % seed, digest_size=8).digest()
+    return int.from_bytes(digest) % _SEEDS + sample
 
 
 def request_key(model: Mapping[str, Any], messages: Sequence[Message], sampling: Sampling) -> bytes:

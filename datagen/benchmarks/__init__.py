@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from vlt.datagen.benchmarks.catalog import BENCHMARKS, BY_NAME, Benchmark, Published
-from vlt.datagen.sources.items import make_items
 from vlt.datagen.import_settings import Import
+from vlt.datagen.sources.items import make_items
 from vlt.errors import UsageError, UserError
 from vlt.workspace.store import Dataset, Store
 

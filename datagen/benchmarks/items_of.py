@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vlt.datagen.benchmarks.catalog import Benchmark
+from vlt.datagen.benchmarks.mathvista import query_of
 from vlt.datagen.sources.row import MAX_TEXT, BadRow, Row
 from vlt.prompts import LETTERS, question_text
 
@@ -25,6 +26,8 @@ def item_row(benchmark: Benchmark, row: Row) -> dict[str, Any]:
 
     Raises BadRow where a column that is needed is missing or cannot be read.
     """
+    if benchmark.name == "mathvista" and benchmark.question not in row and row.get("question"):
+        row = {**row, benchmark.question: query_of(row)}
     for column in (benchmark.answer, *([benchmark.question] if benchmark.asks != "vision" else [])):
         if column not in row:
             raise BadRow(f"no column {column!r}, which {benchmark.name} has")
@@ -53,7 +56,10 @@ def _asked(benchmark: Benchmark, row: Row, choices: list[str]) -> str:
         please = " Provide the correct option letter, e.g., A, B, C, D, E, at the end."
         return said + please if choices else said
     text = row[benchmark.question]
-    if not isinstance(text, str) or not text.strip():
+    seen = benchmark.asks == "hint" and any(row.get(name) for name in benchmark.images)
+    if seen and (text is None or text == ""):
+        text = ""  # the question is in the picture: EMMA has such a row
+    elif not isinstance(text, str) or not text.strip():
         raise BadRow("question is empty")
     if benchmark.asks == "own":
         return _without_choices(text, choices)

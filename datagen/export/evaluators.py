@@ -16,6 +16,7 @@ from vlt.errors import UsageError
 from vlt.images.store import ImageStore
 from vlt.prompts import LETTERS, PLACEHOLDER, question_text
 from vlt.workspace.features import embedded
+from vlt.workspace.files import replaced, write_text
 from vlt.workspace.store import Dataset
 
 LMMS = pa.schema(
@@ -80,15 +81,13 @@ def write_vlmevalkit(dataset: Dataset, images: ImageStore, folder: Path) -> list
             continue
         file = folder / (f"{name}_VQA.tsv" if most and not choices else f"{name}.tsv")
         letters = LETTERS[:most] if choices else ""
-        part = file.with_suffix(".part")
-        with open(part, "w", encoding="utf-8", newline="") as out:
+        with replaced(file) as part, open(part, "w", encoding="utf-8", newline="") as out:
             columns = ["index", "image", "image_path", "question", *letters, "answer", "category"]
             writer = csv.DictWriter(out, [*columns, "id"], delimiter="\t", lineterminator="\n")
             writer.writeheader()
             for index, row in enumerate(_items(dataset)):
                 if bool(row["choices"]) == choices:
                     writer.writerow({"index": index, **_asked(row, images, dataset.ref)})
-        part.replace(file)
         files.append(file)
     return files
 
@@ -116,8 +115,8 @@ def write_lmms_eval(dataset: Dataset, images: ImageStore, folder: Path) -> list[
     # A tag of lmms-eval's own, and no text.
     text = text.replace("'!function ", "!function ").replace("'\n", "\n")
     file = folder / f"{name}.yaml"
-    file.write_text(_TASK.format(name=name, folder=folder) + text)
-    (folder / "utils.py").write_text(UTILS)
+    write_text(_TASK.format(name=name, folder=folder) + text, file)
+    write_text(UTILS, folder / "utils.py")
     return [file, folder / "utils.py", data]
 
 

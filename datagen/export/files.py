@@ -21,6 +21,7 @@ from vlt.errors import UsageError
 from vlt.images.decode import flattened
 from vlt.images.store import ImageStore
 from vlt.workspace.features import IMAGES, embedded
+from vlt.workspace.files import replaced
 from vlt.workspace.store import Dataset
 
 SHARD_BYTES = 400 << 20
@@ -86,14 +87,12 @@ def parquet_shards(
     groups = _row_groups(dataset, images, [shard.rows for shard in shards], changed)
     for shard in shards:
         file = folder / f"{split}-{shard.number:05d}-of-{len(shards):05d}.parquet"
-        part = file.with_suffix(".part")
-        with _parquet_writer(part, embedded(dataset.schema)) as writer:
+        with replaced(file) as part, _parquet_writer(part, embedded(dataset.schema)) as writer:
             written = 0
             while written < shard.rows:
                 group = next(groups)
                 writer.write_table(group, row_group_size=group.num_rows)
                 written += group.num_rows
-        part.replace(file)
         yield file
 
 
@@ -136,9 +135,8 @@ def image_file(images: ImageStore, sha256: str, folder: Path) -> str:
     cell = image_cell(images, sha256)
     path = folder / "images" / cell["path"]
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_bytes(cell["bytes"])
-    part.replace(path)
+    with replaced(path) as part:
+        part.write_bytes(cell["bytes"])
     return f"images/{path.name}"
 
 
@@ -149,13 +147,12 @@ def write_jsonl(dataset: Dataset, images: ImageStore, folder: Path) -> Path:
     JSON in a text: its fields may differ from row to row, which `load_dataset` does not take.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    file, part = folder / "metadata.jsonl", folder / "metadata.part"
-    with open(part, "w", encoding="utf-8") as out:
+    file = folder / "metadata.jsonl"
+    with replaced(file) as part, open(part, "w", encoding="utf-8") as out:
         for row in plain_rows(dataset):
             names = [image_file(images, sha256, folder) for sha256 in row.pop("images")]
             # `file_names` would do as well, but for a row without a picture, which datasets takes amiss.
             out.write(json.dumps({"images_file_names": names, **row}, ensure_ascii=False) + "\n")
-    part.replace(file)
     return file
 
 
@@ -170,8 +167,7 @@ def write_parquet_rows(
 ) -> int:
     """Write Python rows as one Parquet file in groups of `group`; returns how many there were."""
     count = 0
-    part = file.with_suffix(".part")
-    with _parquet_writer(part, schema) as writer:
+    with replaced(file) as part, _parquet_writer(part, schema) as writer:
         held: list[Mapping[str, Any]] = []
         for row in rows:
             held.append(row)
@@ -181,7 +177,6 @@ def write_parquet_rows(
                 held = []
         if held or not count:
             writer.write_table(pa.Table.from_pylist(held, schema))
-    part.replace(file)
     return count
 
 

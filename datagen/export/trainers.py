@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ import pyarrow as pa
 from vlt.datagen.export.files import image_cell, image_file, plain_rows, write_parquet_rows
 from vlt.errors import UsageError
 from vlt.images.store import ImageStore
-from vlt.prompts import PLACEHOLDER, Prompt, image_token, question_text, render_text
+from vlt.prompts import PLACEHOLDER, Prompt, image_token, plain_messages, question_text
 from vlt.workspace.features import embedded
+from vlt.workspace.files import replaced, write_json
 from vlt.workspace.store import Dataset
 
 EASYR1 = pa.schema(
@@ -56,16 +57,14 @@ def write_sharegpt(dataset: Dataset, images: ImageStore, folder: Path, prompt: P
     folder.mkdir(parents=True, exist_ok=True)
     name = dataset.manifest.name
     file = folder / f"{name}.json"
-    part = file.with_suffix(".part")
     written = Written([file])
-    with open(part, "w", encoding="utf-8") as out:
+    with replaced(file) as part, open(part, "w", encoding="utf-8") as out:
         out.write("[")
         before = "\n"
         for row in _usable(dataset, written):
             out.write(before + json.dumps(_conversation(row, images, folder, prompt)))
             before = ",\n"
         out.write("\n]\n")
-    part.replace(file)
     info = {
         name: {
             "file_name": file.name,
@@ -80,7 +79,7 @@ def write_sharegpt(dataset: Dataset, images: ImageStore, folder: Path, prompt: P
             },
         }
     }
-    (folder / "dataset_info.json").write_text(json.dumps(info, indent=1) + "\n")
+    write_json(info, folder / "dataset_info.json", indent=1)
     return written
 
 
@@ -91,15 +90,14 @@ def write_swift(dataset: Dataset, images: ImageStore, folder: Path, prompt: Prom
     Image paths are relative: ROOT_IMAGE_DIR tells ms-swift the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    file, part = folder / "train.jsonl", folder / "train.part"
+    file = folder / "train.jsonl"
     written = Written([file])
-    with open(part, "w", encoding="utf-8") as out:
+    with replaced(file) as part, open(part, "w", encoding="utf-8") as out:
         for row in _usable(dataset, written):
             made = _conversation(row, images, folder, prompt)
             if dataset.kind != "sample":
                 made["solution"] = row["answer"]
             out.write(json.dumps(made, ensure_ascii=False) + "\n")
-    part.replace(file)
     return written
 
 
@@ -118,26 +116,24 @@ def write_easyr1(dataset: Dataset, images: ImageStore, folder: Path) -> Written:
 
 def _usable(dataset: Dataset, written: Written) -> Iterator[Row]:
     """The rows that a trainer can take; the others are counted."""
-    wanted: Callable[[Row], Any] = lambda row: row["answer"]  # noqa: E731
-    missing = "no gold answer"
-    if dataset.kind == "sample":
-        wanted, missing = lambda row: row["response"], "no response"
+    needed, missing = (
+        ("response", "no response") if dataset.kind == "sample" else ("answer", "no gold answer")
+    )
     for row in plain_rows(dataset):
-        reason = None if wanted(row) else missing
-        if reason := reason or image_token(row):
+        if reason := (None if row[needed] else missing) or image_token(row):
             written.left_out[reason] += 1
         else:
             yield row
 
 
 def _conversation(row: Row, images: ImageStore, folder: Path, prompt: Prompt) -> Row:
-    messages = [
-        *([{"role": "system", "content": prompt.system}] if prompt.system else []),
-        {
-            "role": "user",
-            "content": with_placeholders(_words_only(render_text(prompt, row)), len(row["images"])),
-        },
-    ]
+    *before, last = (
+        {**message, "content": _words_only(message["content"])}
+        for message in plain_messages(prompt, row)
+    )
+    if not any(PLACEHOLDER in message["content"] for message in before):
+        last = {**last, "content": with_placeholders(last["content"], len(row["images"]))}
+    messages = [*before, last]
     if "response" in row:
         # A placeholder in what the model wrote would ask for an image that is not there.
         said = _words_only(row["response"]).replace(PLACEHOLDER, "")

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlt import __version__
-from vlt.datagen.hub.card_metadata import yaml_metadata
+from vlt.datagen.hub.card_metadata import card_metadata
 from vlt.datagen.hub.dropped import dropped_path
 from vlt.datagen.hub.markdown import bars, markdown_table, parameter_leaves
 from vlt.images.store import ImageStore
+from vlt.plural import plural
 from vlt.workspace.lineage import made_from
 from vlt.workspace.store import Dataset, Store
 
@@ -29,11 +31,12 @@ COLUMNS = {
     "meta": "JSON: what the source said beside this",
     "caption": "the caption that a text-only model reasoned over",
     "caption_model": "the model that wrote the caption",
+    "caption_finish_reason": "how the caption ended: stop",
     "sample": "index of the response among those to the same item",
     "response": "all that the model wrote",
     "reasoning": "what stands inside <think>",
     "predicted": "the answer that the response commits itself to",
-    "finish_reason": "stop or length",
+    "finish_reason": "stop, length (cut), or a server's own word",
     "prompt_tokens": "tokens of the prompt",
     "completion_tokens": "tokens of the response",
     "model": "the model that wrote the response",
@@ -41,6 +44,7 @@ COLUMNS = {
     "verdict_reason": "why",
     "cut": "what a filter took out of the response",
 }
+TEMPLATE = Path(__file__).with_name("dataset_card.md.jinja")
 LONG = 400
 """Characters of a parameter that fit into a table; longer texts (prompts) get a block."""
 
@@ -58,89 +62,59 @@ def dataset_card(
 ) -> str:
     """README.md: YAML for the Hub, then what the data are, how they were made and how to use them.
 
-    `others` are splits that the repository holds already; `drawn` are figures in it (path -> what
-    it shows).
+    The words are in `dataset_card.md.jinja`. `others` are splits that the repository holds already;
+    `drawn` are figures in it (path -> what it shows).
     """
+    from huggingface_hub import DatasetCard, DatasetCardData
+
     m = dataset.manifest
     ancestors = made_from(store, dataset)
     stages = [*ancestors, dataset]
-    return "\n".join(
-        [
-            "---",
-            yaml_metadata(dataset, images, split, others, license),
-            "---",
-            "",
-            f"# {repo.split('/')[-1]}",
-            "",
-            _what(dataset, ancestors),
-            "",
-            "```python",
-            "from datasets import load_dataset",
-            "",
-            f'rows = load_dataset("{repo}", split="{split}")  # images come decoded',
-            "```",
-            "",
-            "## How it was made",
-            "",
-            *_ledger(stages),
-            "",
-            *[line for stage in stages for line in _stage(stage)],
-            *_taken_out(dataset, repo, split),
-            "## Lineage",
-            "",
-            markdown_table(
-                ["version", "stage", "made from", "digest of the content", "created"],
-                [
-                    [
-                        s.ref,
-                        s.manifest.stage,
-                        ", ".join(p.ref for p in s.manifest.parents),
-                        f"`{s.manifest.digest[:16]}`",
-                        s.manifest.created[:19],
-                    ]
-                    for s in stages
-                ],
-            ),
-            "",
-            f"Their manifests lie in `vlt/{split}/`.",
-            "",
-            *_sources(stages),
-            "## Reproduce",
-            "",
-            f"`vlt pull {repo} --split {split}` brings this very version back, with its manifest and "
-            "lineage, and checks it by its digest. To make it anew from its sources, run the stages above "
-            "in their order with their parameters; sampling from a model gives other responses each time, "
-            "which is why what follows hangs on the content's digest and not on the recipe.",
-            "",
-            "## Columns",
-            "",
-            markdown_table(
-                ["column", "type", "is"],
-                [
-                    [
-                        f.name,
-                        "list of images" if f.name == "images" else _type(f.type),
-                        COLUMNS.get(f.name, ""),
-                    ]
-                    for f in dataset.schema
-                ],
-            ),
-            "",
-            "## Statistics",
-            "",
-            *[line for path, text in (drawn or {}).items() for line in (f"![{text}]({path})", "")],
-            *_statistics(dataset),
-            f"Made with vlt {m.versions.get('vlt', __version__)} on {m.created[:10]}; libraries: "
-            + ", ".join(
-                f"{name} {version}" for name, version in m.versions.items() if name != "vlt"
-            )
-            + ".",
-            "",
-        ]
+    card = DatasetCard.from_template(
+        DatasetCardData(**card_metadata(dataset, images, split, others, license)),
+        template_path=str(TEMPLATE),
+        table=markdown_table,
+        title=repo.split("/")[-1],
+        repo=repo,
+        split=split,
+        about=_about(dataset, ancestors),
+        ledger=_ledger(stages),
+        stages=[_stage(stage) for stage in stages],
+        dropped=len(dataset.dropped),
+        dropped_files=dropped_path(split, "dropped-*.parquet"),
+        dropped_images=dropped_path(split, "images-*.parquet"),
+        lineage=[
+            [
+                s.ref,
+                s.manifest.stage,
+                ", ".join(p.ref for p in s.manifest.parents),
+                f"`{s.manifest.digest[:16]}`",
+                s.manifest.created[:19],
+            ]
+            for s in stages
+        ],
+        sources=_sources(stages),
+        columns=[
+            [
+                f.name,
+                "list of images" if f.name == "images" else _type(f.type),
+                COLUMNS.get(f.name, ""),
+            ]
+            for f in dataset.schema
+        ],
+        figures=drawn or {},
+        statistics=_statistics(dataset),
+        vlt_version=m.versions.get("vlt", __version__),
+        created=m.created[:10],
+        libraries=", ".join(
+            f"{name} {version}" for name, version in m.versions.items() if name != "vlt"
+        ),
     )
+    return f"{card.content}\n"
 
 
-def _sources(stages: Sequence[Dataset]) -> list[str]:
+def _sources(stages: Sequence[Dataset]) -> list[list[str]]:
+    """(source, from, licence, version) of what was imported."""
     rows = []
     for stage in stages:
         m = stage.manifest
@@ -152,22 +126,19 @@ def _sources(stages: Sequence[Dataset]) -> list[str]:
             where = f"drawn by vlt ({m.rows:,})" if p.get("source") == "miniature" else where
             license = m.facts.get("license") or "not known to vlt"
             rows.append([str(p.get("source")), where, str(license), m.ref])
-    if not rows:
-        return []
-    table = markdown_table(["source", "from", "licence", "version"], rows)
-    return ["## Sources and licences", "", table, ""]
+    return rows
 
 
-def _what(dataset: Dataset, ancestors: Sequence[Dataset]) -> str:
+def _about(dataset: Dataset, ancestors: Sequence[Dataset]) -> str:
     m = dataset.manifest
     if dataset.kind == "sample":
         models = sorted({_name(a.manifest.parameters) for a in [dataset, *ancestors]} - {""})
         by = f" by {', '.join(models)}" if models else ""
-        kind = f"{m.rows:,} chain-of-thought responses{by} to questions about images"
+        kind = f"{plural(m.rows, 'chain-of-thought response')}{by} to questions about images"
     elif dataset.kind == "caption":
-        kind = f"{m.rows:,} questions about images with captions of these"
+        kind = f"{plural(m.rows, 'question')} about images, with captions"
     else:
-        kind = f"{m.rows:,} questions about images with gold answers"
+        kind = f"{plural(m.rows, 'question')} about images, with gold answers"
     return (
         f"{kind}: version {m.ref} of a vlt workspace. Every row "
         "can be traced to its images, prompts, models and checks."
@@ -182,7 +153,8 @@ def _name(parameters: Mapping[str, Any]) -> str:
     return ""
 
 
-def _ledger(stages: Sequence[Dataset]) -> list[str]:
+def _ledger(stages: Sequence[Dataset]) -> list[list[str]]:
+    """(version, stage, rows in, kept, dropped, failed)"""
     rows = []
     for stage in stages:
         m = stage.manifest
@@ -192,61 +164,37 @@ def _ledger(stages: Sequence[Dataset]) -> list[str]:
             rows.append(
                 [m.ref, m.stage, f"{m.rows_in:,}", f"{m.rows:,}", f"{dropped:,}", f"{failed:,}"]
             )
-    return [markdown_table(["version", "stage", "rows in", "kept", "dropped", "failed"], rows)]
+    return rows
 
 
-def _stage(stage: Dataset) -> list[str]:
+def _stage(stage: Dataset) -> dict[str, Any]:
+    """title, parameters (name, value), texts (long ones: name, text), reasons (by, because, rows)"""
     m = stage.manifest
-    lines = [f"### {m.stage} → {m.ref}", ""]
-    blocks: list[str] = []
-    rows = []
+    parameters: list[list[str]] = []
+    texts: list[tuple[str, str]] = []
     for name, value in parameter_leaves("", m.parameters):
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         if "\n" in text or len(text) > LONG:
-            blocks += [f"{name}:", "", "~~~text", text.replace("~~~", "~ ~ ~"), "~~~", ""]
+            texts.append((name, text.replace("~~~", "~ ~ ~")))
         else:
-            rows.append([name, text])
-    if rows:
-        lines += [markdown_table(["parameter", "value"], rows), ""]
-    lines += blocks
+            parameters.append([name, text])
     reasons = [
         [filter, reason, f"{count:,}"]
         for filter, counts in m.dropped.items()
         for reason, count in sorted(counts.items(), key=lambda pair: -pair[1])
     ] + [["failed", reason, f"{count:,}"] for reason, count in m.failed.items()]
-    if reasons:
-        lines += [markdown_table(["taken out by", "because", "rows"], reasons), ""]
-    return lines
+    title = f"{m.stage} → {m.ref}"
+    return {"title": title, "parameters": parameters, "texts": texts, "reasons": reasons}
 
 
 def _type(type: pa.DataType) -> str:
     return f"list of {type.value_type}" if pa.types.is_list(type) else str(type)
 
 
-def _taken_out(dataset: Dataset, repo: str, split: str) -> list[str]:
-    """Where the rows are that are not in the data."""
-    rows = len(dataset.dropped)
-    if not rows:
-        return []
-    return [
-        "## What was taken out",
-        "",
-        f"What the last stage did not keep lies beside the data ({rows:,} row{'s' if rows > 1 else ''}), "
-        "with the columns `filter` and `reason`; `load_dataset` leaves it alone unless it is told:",
-        "",
-        "```python",
-        f'dropped = load_dataset("{repo}", data_files="{dropped_path(split, "dropped-*.parquet")}")',
-        "```",
-        "",
-        "`images` are sha256 there; those images that no kept row shows are in "
-        f"`{dropped_path(split, 'images-*.parquet')}`.",
-        "",
-    ]
-
-
-def _statistics(dataset: Dataset) -> list[str]:
+def _statistics(dataset: Dataset) -> list[tuple[list[str], list[list[str]]]]:
+    """Tables: (titles, rows)."""
     names = dataset.schema.names
-    lines: list[str] = []
+    tables: list[tuple[list[str], list[list[str]]]] = []
     for column in ("source", "answer_type", "verdict"):
         if column in names:
             counts = Counter[str]()
@@ -254,7 +202,7 @@ def _statistics(dataset: Dataset) -> list[str]:
                 for pair in batch.column(column).value_counts().to_pylist():
                     counts[str(pair["values"])] += pair["counts"]
             if set(counts) - {"None"}:
-                lines += [markdown_table([column, "rows", ""], bars(counts)), ""]
+                tables.append(([column, "rows", ""], bars(counts)))
     if "completion_tokens" in names:
         column = dataset.table(["completion_tokens"]).column("completion_tokens")
         if column.null_count < len(column):
@@ -262,5 +210,5 @@ def _statistics(dataset: Dataset) -> list[str]:
             values = pc.quantile(column, q=list(marks)).to_pylist()
             cells = [f"{value:,.0f}" for value in values]
             titles = ["response tokens", *(f"{int(100 * q)} %" for q in marks)]
-            lines += [markdown_table(titles, [["", *cells]]), ""]
-    return lines
+            tables.append((titles, [["", *cells]]))
+    return tables

@@ -1,4 +1,4 @@
-"""The YAML at the head of a dataset's card."""
+"""The metadata at the head of a dataset's card."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from vlt.workspace.store import Dataset
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-def yaml_metadata(
+def card_metadata(
     dataset: Dataset,
     images: ImageStore,
     split: str,
     others: Sequence[str],
     license: str | None,
-) -> str:
+) -> dict[str, Any]:
     """The card's head as the Hub reads it: task, size, where each split lies, the features."""
     rows = dataset.manifest.rows
     size = next((name for limit, name in SIZES if rows < limit), "1M<n<10M")
@@ -52,7 +52,7 @@ def yaml_metadata(
     }
     if others:  # of those we know no numbers, and a list that is not whole would be refused
         del metadata["dataset_info"]["splits"]
-    return _yaml({"license": license, **metadata} if license else metadata)
+    return {"license": license, **metadata}
 
 
 def _flat(column: Any) -> list[str]:
@@ -68,9 +68,3 @@ def _yaml_feature(name: str, feature: Mapping[str, Any]) -> dict[str, Any]:
         return {"name": name, "dtype": "image"}
     inner = feature["feature"]
     return {"name": name, "list": "image" if inner["_type"] == "Image" else inner["dtype"]}
-
-
-def _yaml(metadata: Mapping[str, Any]) -> str:
-    import yaml
-
-    return yaml.safe_dump(dict(metadata), sort_keys=False, allow_unicode=True).strip()

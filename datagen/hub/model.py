@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vlt.datagen.hub.calls import Say, check_repo, open_repo, persistently
-from vlt.datagen.hub.markdown import markdown_table, parameter_leaves
+from vlt.datagen.hub.model_card import model_card
 from vlt.datagen.hub.push import manifests
-from vlt.workspace.digest import model_digest, model_files
-from vlt.workspace.lineage import made_from
+from vlt.workspace.digest import model_files
 from vlt.workspace.store import Dataset, Store
 
 LEFT_HERE = ("optimizer", "scheduler", "rng_state", "training_args", "global_step", ".")
@@ -62,59 +59,3 @@ def push_model(
         lambda: api.create_commit(repo, operations, commit_message=f"{message} with vlt"), repo, say
     )
     return str(commit.commit_url)
-
-
-def model_card(
-    store: Store, folder: Path, repo: str, checkpoint: Dataset | None, license: str | None
-) -> str:
-    """README.md of a model: what it is, what it was trained on and how, and what was measured."""
-    config = json.loads((folder / "config.json").read_text())
-    metadata = ["---", *([f"license: {license}"] if license else []), "library_name: transformers"]
-    if "vision_config" in config:
-        metadata.append("pipeline_tag: image-text-to-text")
-    lines = [
-        *metadata,
-        "tags:",
-        "- vlt",
-        "---",
-        "",
-        f"# {repo.split('/')[-1]}",
-        "",
-        f"A model of the kind `{config.get('model_type', 'unknown')}`; digest of its files: "
-        f"`{model_digest(folder)}`.",
-        "",
-    ]
-    if checkpoint is None:
-        return "\n".join(lines)
-    m = checkpoint.manifest
-    lines += [
-        f"Version {m.ref} of a vlt workspace, made by `vlt {m.stage}`.",
-        "",
-        "## Training",
-        "",
-    ]
-    lines += [_parameters(m.parameters), ""]
-    if m.facts:
-        lines += ["## Measured", "", _parameters(m.facts), ""]
-    lines += ["## Lineage", ""]
-    stages = [*made_from(store, checkpoint), checkpoint]
-    cells = [
-        [
-            s.ref,
-            s.manifest.stage,
-            ", ".join(p.ref for p in s.manifest.parents),
-            "" if s.kind == "checkpoint" else f"{s.manifest.rows:,}",
-            f"`{s.manifest.digest[:16]}`",
-        ]
-        for s in stages
-    ]
-    lines += [markdown_table(["version", "stage", "made from", "rows", "digest"], cells), ""]
-    return "\n".join(lines)
-
-
-def _parameters(values: Mapping[str, Any]) -> str:
-    rows = [
-        [name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)]
-        for name, value in parameter_leaves("", values)
-    ]
-    return markdown_table(["", ""], [[name, text[:500]] for name, text in rows])

@@ -19,7 +19,7 @@ from vlt.datagen.hub.dropped import check_conserved, dropped_path, take_dropped
 from vlt.datagen.hub.push import SHARD, lineage_path, manifest_path
 from vlt.errors import UserError
 from vlt.images.decode import open_image
-from vlt.images.pool import ImagesApart
+from vlt.images.pool import ImagePool
 from vlt.images.store import BadImage, ImageStore
 from vlt.workspace.lineage import LINEAGE as LINEAGE_FOLDER
 from vlt.workspace.manifest import Manifest, Stage
@@ -73,15 +73,15 @@ def pull_dataset(
                     shutil.copyfile(fetch(path), target)
             beside = sorted(p for p in paths if Path(p).suffix == ".parquet")
             taken_out = [p for p in beside if p.startswith(dropped_path(split, "dropped-"))]
-            with ImageStore(store.images_folder) as images, ImagesApart() as apart:
+            with ImageStore(store.images_folder) as images, ImagePool() as pool:
                 # First, since the data hold transparent ones of them on white.
                 for path in (p for p in beside if p.startswith(dropped_path(split, "images-"))):
-                    _take_pictures(fetch(path), images, apart, repo)
+                    _take_pictures(fetch(path), images, pool, repo)
                     say(path)
                 for path in shards:
                     shard = fetch(path)
                     say(path)
-                    for rows in _rows(shard, images, apart, repo):
+                    for rows in _rows(shard, images, pool, repo):
                         writer.expect(rows)
                         writer.keep(rows)
                     shard.unlink()
@@ -105,28 +105,28 @@ def _here(store: Store, name: str, manifest: Manifest) -> Dataset | None:
     return None
 
 
-def _rows(shard: Path, images: ImageStore, apart: ImagesApart, repo: str) -> Iterator[pa.Table]:
+def _rows(shard: Path, images: ImageStore, pool: ImagePool, repo: str) -> Iterator[pa.Table]:
     """The shard's rows with their images put into the store, and their hashes in the rows."""
     with pq.ParquetFile(shard, buffer_size=1 << 20) as opened:
         place = opened.schema_arrow.get_field_index("images")
         for group in range(opened.num_row_groups):  # one after the other: they were cut for this
             table = opened.read_row_group(group)
             rows = table.column("images").to_pylist()
-            _add([cell for cells in rows for cell in cells], images, apart, repo)
+            _add([cell for cells in rows for cell in cells], images, pool, repo)
             hashes = pa.array([list(map(_name, cells)) for cells in rows], pa.list_(pa.string()))
             yield table.set_column(place, "images", hashes)
 
 
-def _take_pictures(shard: Path, images: ImageStore, apart: ImagesApart, repo: str) -> None:
+def _take_pictures(shard: Path, images: ImageStore, pool: ImagePool, repo: str) -> None:
     """Put images that only dropped rows have into the store."""
     with pq.ParquetFile(shard, buffer_size=1 << 20) as opened:
         for group in range(opened.num_row_groups):
             cells = opened.read_row_group(group, columns=["image"])["image"].to_pylist()
-            _add(cells, images, apart, repo)
+            _add(cells, images, pool, repo)
     shard.unlink()
 
 
-def _add(cells: list[dict[str, Any]], images: ImageStore, apart: ImagesApart, repo: str) -> None:
+def _add(cells: list[dict[str, Any]], images: ImageStore, pool: ImagePool, repo: str) -> None:
     """Keep the images that are new here; each must be the one that its name says, or show it on white."""
     new: dict[str, bytes] = {}
     for cell in cells:
@@ -136,7 +136,7 @@ def _add(cells: list[dict[str, Any]], images: ImageStore, apart: ImagesApart, re
             raise UserError(f"{repo!r} holds another image under the name {name}")
         if name not in images:
             new[name] = cell["bytes"]
-    for sha256, image in zip(new, apart.inspect_all(list(new.items())), strict=True):
+    for sha256, image in zip(new, pool.inspect_all(list(new.items())), strict=True):
         if isinstance(image, BadImage):
             raise UserError(f"{repo!r} holds a broken image ({sha256}: {image.reason})")
         if image.converted:

@@ -62,7 +62,7 @@ def push_dataset(
     folder = fresh_folder(store.root / ".push" / dataset.manifest.digest[:16])
     operations: list[Any] = []
     try:
-        with ImageStore(store.images_folder) as images:
+        with ImageStore(store.images_folder, read_only=True) as images:
             changed: set[str] = set()
             for shard in parquet_shards(dataset, images, folder, split=split, changed=changed):
                 operations.append(_sent(api, repo, f"data/{shard.name}", shard, say))

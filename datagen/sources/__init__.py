@@ -8,8 +8,8 @@ says what a folder holds); `layouts.py` puts those in order whose columns do not
 
 from __future__ import annotations
 
+from vlt.datagen.import_settings import Import
 from vlt.datagen.sources.items import make_items
 from vlt.datagen.sources.locate import Source, open_source
-from vlt.datagen.import_settings import Import
 
 __all__ = ["Import", "Source", "make_items", "open_source"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from vlt.datagen.sources.gold import Counted, gold
 from vlt.datagen.sources.record import BadRow, Record
+from vlt.datagen.sources.row import whole_text
 from vlt.grade import answer_type_of, grade
 from vlt.prompts import LETTERS, PLACEHOLDER
 from vlt.workspace.schema import ANSWER_TYPES, item_id
@@ -40,8 +41,17 @@ def sound_item(
         "answer": answer,
         "answer_type": answer_type,
         "images": images,
-        "meta": json.dumps(meta, ensure_ascii=True),
+        "meta": _meta_text(meta),
     }
+
+
+def _meta_text(meta: dict[str, Any]) -> str:
+    """As JSON that any program reads: halves of surrogate pairs, which JSON can hold, are replaced."""
+    text = json.dumps(meta, ensure_ascii=True)
+    if "\\ud" in text:
+        whole = whole_text(json.dumps(meta, ensure_ascii=False))
+        text = json.dumps(json.loads(whole), ensure_ascii=True)
+    return text
 
 
 def _answer_type(record: Record, answer: str, choices: list[str]) -> str:
@@ -53,6 +63,8 @@ def _answer_type(record: Record, answer: str, choices: list[str]) -> str:
     said = record.answer_type if record.answer_type in ANSWER_TYPES else None
     if choices and said not in ("choice", "yes_no"):
         said = None  # other data sets say here of what kind the option's text is
+    if {said, own} == {"integer", "float"}:
+        said = own
     verdict = _of_itself(record, answer, choices, said or own)
     if verdict == "correct":
         return said or own

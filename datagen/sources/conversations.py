@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Any
 
 from vlt.datagen.sources.row import Row, Unreadable, raw_text
+from vlt.grade.extract import extract
 from vlt.prompts import PLACEHOLDER
 
 USER, ASSISTANT = ("human", "user"), ("gpt", "assistant", "model", "bot", "chatgpt")
@@ -33,6 +34,8 @@ _LETTER_PLEASE = re.compile(
     re.I,
 )
 _ANSWER = re.compile(r"\A\s*(?:the (?:correct )?answer is\b\s*:?|answer\s*:)\s*", re.I)
+_STATES = re.compile(r"\banswer\b(?:\s*[:：]|\s+is\b)", re.I)
+_WRITTEN = re.compile(r"(?:Picture \d+:\s*)?<img>([^<\n]+)</img>\s?")
 _AT_AN_END = re.compile(r"\A(?:\s*<image>)+|(?:<image>\s*)+\Z")
 
 
@@ -92,7 +95,7 @@ def asked_rows(
         question, choices = taken_apart(_markers_needed(asked.text), keep_markers=True)
         made = {**rest, "question": question, "images": shown[id(asked)]}
         made |= {"choices": choices} if choices or "choices" not in rest else {}
-        made |= {"answer": stated_answer(answered.text)} if answer is None else {}
+        made |= {"answer": _gold(answered.text)} if answer is None else {}
         yield made | ({"response": answered.text} if answered.text else {})
 
 
@@ -142,7 +145,7 @@ def stated_answer(text: str) -> str:
 def _turn(role: str, content: Any) -> Turn:
     """A turn of text, or of OpenAI's parts: an image among them leaves a placeholder."""
     if not isinstance(content, list | tuple):
-        return Turn(role, str(content), [])
+        return _written(role, str(content))
     texts: list[str] = []
     images: list[Any] = []
     for part in content:
@@ -155,6 +158,21 @@ def _turn(role: str, content: Any) -> Turn:
             held = _of(part, "image_url", "image", "url", "path", "source", "data")
             images += [held] if held != "" else []
     return Turn(role, "".join(texts), images)
+
+
+def _written(role: str, text: str) -> Turn:
+    """A turn of text; Qwen-VL's data have the path of an image in it."""
+    paths = [mark[1] for mark in _WRITTEN.finditer(text)]
+    return Turn(role, _WRITTEN.sub(PLACEHOLDER, text) if paths else text, list(paths))
+
+
+def _gold(text: str) -> str:
+    """What the assistant states; of a longer text, what it commits itself to at its end."""
+    stated = stated_answer(text)
+    long = stated == text or len(stated) > 100 or "\n" in stated
+    if long and "<answer>" not in text and "\\boxed" not in text and _STATES.search(text):
+        return extract(text) or stated
+    return stated
 
 
 def _shown(turns: list[Turn], given: list[Any]) -> dict[int, list[Any]]:

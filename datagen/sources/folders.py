@@ -20,7 +20,12 @@ from vlt.errors import UsageError, UserError
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 DATA = "data"
 """A folder of this name holds a repository's rows, whatever lies beside it."""
-FORMATS_IN_TURN = ((".parquet",), (".arrow", ".feather"), (".tar",), (".jsonl", ".ndjson", ".json", ".csv", ".tsv"))  # fmt: skip
+FORMATS_IN_TURN = (
+    (".parquet",),
+    (".arrow", ".feather"),
+    (".tar",),
+    (".jsonl", ".ndjson", ".json", ".csv", ".tsv"),
+)
 """Of what is found in a folder, the first of these is read."""
 
 
@@ -39,8 +44,8 @@ def look_into(path: Path, split: str | None, config: str | None) -> Found:
     """The files of rows in a folder. Raises UserError and UsageError, one sentence each."""
     if config is not None:
         return _configured(path, split, config)
-    if found := _saved_to_disk(path, split):
-        return found
+    if saved := _saved_to_disk(path, split):
+        return saved
     for place in (path / split, path) if split else (path, path / "train"):
         for metadata in METADATA:
             if (place / metadata).is_file() and (place != path or not split):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
+import unicodedata
 from collections.abc import Iterable
 from decimal import Decimal
 from enum import StrEnum
@@ -48,12 +49,11 @@ def gold(
     `counted` says that the choices are numbers themselves, so that a number is one of them; `places`
     what a whole number is in this source.
     """
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
+    value = _one_of(value)
     if value is None or (isinstance(value, float | Decimal) and math.isnan(value)):
         raise BadRow("no answer")
     if isinstance(value, bool):
-        value = "yes" if value else "no"
+        value = _yes_or_no(value, choices)
     elif isinstance(value, int):
         value = str(value) if counted or not choices else _letter_at(value, choices, places)
     elif isinstance(value, float | Decimal):
@@ -78,17 +78,18 @@ def gold(
 
 def how_counted(rows: Iterable[tuple[Any, list[str]]]) -> Counted:
     """What whole numbers are in a column, from pairs of gold and choices: what fits all of them."""
-    seen = 0
+    seen = typed = 0
     fits = dict.fromkeys((Counted.from_0, Counted.from_1, Counted.texts), True)
     for value, choices in rows:
         number = whole(value)
         if number is None or not choices:
             continue
         seen += 1
+        typed += not isinstance(value, str)
         fits[Counted.from_0] &= 0 <= number < len(choices)
         fits[Counted.from_1] &= 1 <= number <= len(choices)
         fits[Counted.texts] &= any(_same_number(one, str(number)) for one in choices)
-    if seen and fits[Counted.texts] and not fits[Counted.from_0] and not fits[Counted.from_1]:
+    if typed and fits[Counted.texts] and not fits[Counted.from_0] and not fits[Counted.from_1]:
         return Counted.texts
     if seen and fits[Counted.from_0] and not fits[Counted.texts]:
         return Counted.from_0
@@ -98,8 +99,7 @@ def how_counted(rows: Iterable[tuple[Any, list[str]]]) -> Counted:
 
 def whole(value: Any) -> int | None:
     """The whole number that a gold is, also as text (a CSV's)."""
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
+    value = _one_of(value)
     if isinstance(value, bool):
         return None
     if isinstance(value, float) and value.is_integer():
@@ -112,6 +112,19 @@ def whole(value: Any) -> int | None:
 def is_letter(text: str) -> bool:
     """Whether a gold is the letter of an option and nothing else."""
     return re.fullmatch(r"\(?[A-H]\)?\.?", text) is not None
+
+
+def _one_of(value: Any) -> Any:
+    """What a list of golds holds that are all the same."""
+    if isinstance(value, list | tuple) and value and all(v == value[0] for v in value):
+        return value[0]
+    return value
+
+
+def _yes_or_no(value: bool, choices: list[str]) -> str:
+    words = ("yes", "true") if value else ("no", "false")
+    among = [choice for choice in choices if choice.casefold() in words]
+    return among[0] if among else words[0]
 
 
 def _letter_at(index: int, choices: list[str], places: Counted) -> str:
@@ -133,7 +146,7 @@ def _letter_at(index: int, choices: list[str], places: Counted) -> str:
 def _among(text: str, choices: list[str], places: Counted) -> str:
     """The letter or the text of one choice."""
     plain = [choice.casefold() for choice in choices]
-    letter = _LETTER.fullmatch(text)
+    letter = _LETTER.fullmatch(unicodedata.normalize("NFKC", text) if len(text) < 4 else text)
     at = LETTERS.find(letter[1].upper()) if letter else -1
     if text.casefold() in plain:
         place = plain.index(text.casefold())

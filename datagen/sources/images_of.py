@@ -100,7 +100,7 @@ def _written(value: str, folders: Folders | None) -> ImageRef:
         value.encode()
     except UnicodeEncodeError:
         raise BadRow(f"image path is not valid Unicode: {value[:200]}") from None
-    if _SCHEME.match(value) and not value[:5].lower() == "file:":
+    if _SCHEME.match(value) and value[:5].lower() != "file:":
         if re.match(r"https?://", value, re.I):
             return value
         scheme = value.partition(":")[0]

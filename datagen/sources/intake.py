@@ -9,13 +9,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from vlt.datagen.import_settings import Import
 from vlt.datagen.sources.check import sound_item
 from vlt.datagen.sources.gold import Counted, is_letter
 from vlt.datagen.sources.load import Loaded
 from vlt.datagen.sources.own import Numbered
 from vlt.datagen.sources.record import BadRow, Record, Row, Unreadable, raw_text
-from vlt.datagen.import_settings import Import
 from vlt.images.store import ImageStore, Inspected
+from vlt.plural import plural
 from vlt.workspace.schema import KINDS
 from vlt.workspace.writer import Writer
 
@@ -81,7 +82,7 @@ class Intake:
         self._kept, self._twice, self._failed, self._reasons = [], [], [], []
         counts = self.writer.ledger
         failed = counts.failed.total()
-        self.progress(f"{counts.kept:,} {self.kind}s" + (f", {failed:,} failed" if failed else ""))
+        self.progress(plural(counts.kept, self.kind) + (f", {failed:,} failed" if failed else ""))
 
     def notes(self, columns: Mapping[str, str]) -> list[str]:
         """What the user should know of the rows that were kept."""

@@ -12,16 +12,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any
 
+from vlt.datagen.import_settings import Import
 from vlt.datagen.sources.columns import choose_columns
+from vlt.datagen.sources.formats.documents import forget_documents
 from vlt.datagen.sources.gold import Counted
 from vlt.datagen.sources.intake import Intake
-from vlt.datagen.sources.layouts import laid_out, like_images, placed
+from vlt.datagen.sources.layouts import laid_out, like_images
 from vlt.datagen.sources.load import with_images
 from vlt.datagen.sources.locate import Source, open_source
 from vlt.datagen.sources.own import MORE, NEEDS
+from vlt.datagen.sources.placed import placed
 from vlt.datagen.sources.record import BadRow, Record, Row, Unreadable, read_record
 from vlt.datagen.sources.select import selected_places, whole_numbers
-from vlt.datagen.import_settings import Import
 from vlt.errors import UserError
 from vlt.images.store import ImageStore
 from vlt.workspace.manifest import Stage
@@ -83,6 +85,7 @@ def make_items(
         writer.facts = {"converted_images": intake.converted, **opened.description}
         if notes:
             writer.facts["notes"] = notes
+    forget_documents()
     return writer.dataset, False
 
 

@@ -6,19 +6,16 @@ columns of an item. `laid_out` looks at the first rows and says which layout it 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from vlt.datagen.sources.columns import NAMES, Mapping_
 from vlt.datagen.sources.conversations import COLUMNS, asked_rows, turns_of
-from vlt.datagen.sources.files import ITEM_IMAGES, FileSource
+from vlt.datagen.sources.files import FileSource
 from vlt.datagen.sources.function import FunctionSource
-from vlt.datagen.sources.images_of import is_base64, looks_like_image
+from vlt.datagen.sources.images_of import looks_like_image
 from vlt.datagen.sources.locate import Source
-from vlt.datagen.sources.paths import Folders
 from vlt.datagen.sources.row import Row, Unreadable
 
 LOOK = 20
@@ -105,6 +102,23 @@ class Conversations(LaidOut):
         return {**super().identity(columns, rows), "conversations": 2}
 
 
+class Instructions(LaidOut):
+    """Alpaca's columns: what is asked is the instruction with its input."""
+
+    def columns(self) -> list[str]:
+        """With one for the question."""
+        return [
+            "question",
+            *(c for c in self.origin.columns() if c not in ("instruction", "input")),
+        ]
+
+    def changed(self, row: Row) -> Iterator[Row | Unreadable]:
+        """The row with its question."""
+        rest = {k: v for k, v in row.items() if k not in ("instruction", "input")}
+        asked = [row.get("instruction"), row.get("input")]
+        yield {**rest, "question": "\n".join(str(part) for part in asked if part)}
+
+
 class Evaluation(LaidOut):
     """VLMEvalKit's TSV: an image may be the index of the row that holds it; a hint is asked before."""
 
@@ -126,33 +140,13 @@ class Evaluation(LaidOut):
         """The images that rows refer to, by the index of their row."""
         if self._held is None:
             rows = [lambda: self.origin.rows()] * 2
-            named = {str(r["image"]) for r in _readable(rows[0]()) if _is_index(r.get("image"))}
+            named = {str(r["image"]) for r in readable(rows[0]()) if _is_index(r.get("image"))}
             self._held = {
                 str(row["index"]): row["image"]
-                for row in (_readable(rows[1]()) if named else ())
+                for row in (readable(rows[1]()) if named else ())
                 if str(row.get("index")) in named and not _is_index(row.get("image"))
             }
         return self._held
-
-
-class Placed(LaidOut):
-    """Images that lie where the row's id says: `tables/12.png`, `images/train/12/image.png`."""
-
-    def __init__(self, origin: Any, column: str, pattern: str):
-        super().__init__(origin)
-        self.column, self.pattern = column, pattern
-
-    def columns(self) -> list[str]:
-        """With one for the image."""
-        return list(dict.fromkeys([*self.origin.columns(), self.column]))
-
-    def changed(self, row: Row) -> Iterator[Row | Unreadable]:
-        """The row with the path of its image."""
-        name = row.get(self.column)
-        if name is None and "{name}" in self.pattern:
-            yield row
-        else:
-            yield {**row, self.column: _filled(self.pattern, row, name)}
 
 
 def laid_out(source: Source, mapping: Mapping_ | None, *, own_answer: bool = False) -> Source:
@@ -166,6 +160,8 @@ def laid_out(source: Source, mapping: Mapping_ | None, *, own_answer: bool = Fal
         return source
     if {"index", "question", "image", "A", "B"} <= set(there) and "images" not in mapping:
         return Evaluation(source)
+    if {"instruction", "input"} <= set(there) and "question" not in {*mapping, *there}:
+        return Instructions(source)
     lowered = {name.strip().lower(): name for name in reversed(there)}
     asked = mapping.get("question")
     names = [asked] if asked else [lowered[name] for name in COLUMNS if name in lowered]
@@ -178,56 +174,10 @@ def laid_out(source: Source, mapping: Mapping_ | None, *, own_answer: bool = Fal
 
 def like_images(source: Source, taken: Sequence[str]) -> list[str]:
     """Columns whose cells look like images, for where no name says which they are."""
-    rows = list(islice(_readable(source.rows()), LOOK))
+    rows = list(islice(readable(source.rows()), LOOK))
     names = dict.fromkeys(name for row in rows for name in row if name not in taken)
     filled = {name: [r[name] for r in rows if r.get(name) is not None] for name in names}
     return [name for name, cells in filled.items() if cells and all(map(looks_like_image, cells))]
-
-
-def placed(source: Source, columns: Mapping[str, str]) -> tuple[Source, dict[str, str]]:
-    """The source with images found by the rows' ids, where they lie so and no path says it."""
-    found = dict(columns)
-    folders = source.folder
-    if not isinstance(folders, Folders) or source.as_it_is:
-        return source, found
-    column = columns.get("images", "image")
-    rows = [r for r in islice(_readable(source.rows()), LOOK) if r.get("id") is not None]
-    named = [row for row in rows if row.get(column) is not None]
-    if "images" in columns and not (named and all(_is_name(row[column]) for row in named)):
-        return source, found
-    looked_at = named if "images" in columns else rows
-    for root in folders.roots:
-        for pattern in _patterns(Path(root), with_name="images" in columns):
-            if looked_at and all(_lies(root, pattern, row, row.get(column)) for row in looked_at):
-                if pattern == "{name}":
-                    return source, found
-                return Placed(source, column, pattern), {**found, "images": column}
-    return source, found
-
-
-def _patterns(root: Path, *, with_name: bool) -> Iterator[str]:
-    if with_name:
-        yield "{name}"
-    below = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    for folder in ["", *(f"{name}/" for name in below[:50] if "{" not in name)]:
-        if with_name:
-            yield from (folder + p for p in ("{name}", "{id}/{name}", "{split}/{id}/{name}"))
-        else:
-            yield from (f"{folder}{{id}}{ending}" for ending in ITEM_IMAGES)
-
-
-def _lies(root: str, pattern: str, row: Row, name: Any) -> bool:
-    return os.path.isfile(os.path.join(root, _filled(pattern, row, name)))
-
-
-def _filled(pattern: str, row: Row, name: Any) -> str:
-    for key, value in (("id", row.get("id")), ("split", row.get("split")), ("name", name)):
-        pattern = pattern.replace("{" + key + "}", str(value))
-    return pattern
-
-
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and len(value) < 300 and "/" not in value and not is_base64(value)
 
 
 def _is_index(value: Any) -> bool:
@@ -236,11 +186,11 @@ def _is_index(value: Any) -> bool:
 
 def _holds_turns(source: Source, column: str) -> bool:
     """Whether the first cells of a column are conversations."""
-    cells = [row.get(column) for row in islice(_readable(source.rows()), LOOK)]
+    cells = [row.get(column) for row in islice(readable(source.rows()), LOOK)]
     filled = [cell for cell in cells if cell is not None]
     turns = [turns_of(cell) for cell in filled]
     return bool(turns) and any(turn is not None and any(t.role for t in turn) for turn in turns)
 
 
-def _readable(rows: Iterator[Row | Unreadable]) -> Iterator[Row]:
+def readable(rows: Iterator[Row | Unreadable]) -> Iterator[Row]:
     return (row for row in rows if not isinstance(row, Unreadable))

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
 
 from vlt.datagen.sources.fetch import fetch_image
 from vlt.datagen.sources.formats.opened import LFS
@@ -15,8 +14,9 @@ from vlt.datagen.sources.images_of import ImageRef
 from vlt.datagen.sources.paths import ImageFile
 from vlt.datagen.sources.record import BadRow, Record, Row, Unreadable
 from vlt.images.inspect import MAX_BYTES
-from vlt.images.pool import CORES, ImagesApart
+from vlt.images.pool import CORES, ImagePool
 from vlt.images.store import BadImage, ImageStore, Inspected
+from vlt.threads import map_in_order
 
 BATCH_ROWS, BATCH_BYTES = 32, 4 << 20
 """Rows whose images are inspected together; what is told to another process costs time by the message."""
@@ -39,22 +39,17 @@ def with_images(
 
     `private` lets images come from addresses of one's own network.
     """
-    ahead: deque[tuple[Batch, Future[list[list[Loaded]]]]] = deque()
-    with ImagesApart() as apart, ThreadPoolExecutor(CORES + 1, "images") as pool:
-        for batch in _batches(rows):
-            refs = [refs for _, refs in batch]
-            ahead.append((batch, pool.submit(_load, refs, images, apart, private)))
-            if len(ahead) >= AHEAD:
-                yield from _arrived(*ahead.popleft())
-        while ahead:
-            yield from _arrived(*ahead.popleft())
+    with ExitStack() as stack:
+        pool = stack.enter_context(ImagePool())
 
+        def load(batch: Batch) -> list[tuple[Read, list[Loaded]]]:
+            loaded = _load([refs for _, refs in batch], images, pool, private)
+            return [(row, found) for (row, _), found in zip(batch, loaded, strict=True)]
 
-def _arrived(
-    batch: Batch, future: Future[list[list[Loaded]]]
-) -> Iterator[tuple[Read, list[Loaded]]]:
-    for (row, _), loaded in zip(batch, future.result(), strict=True):
-        yield row, loaded
+        made = map_in_order(load, _batches(rows), CORES + 1, ahead=AHEAD, name="images")
+        batches = stack.enter_context(closing(made))  # its threads end before the pool does
+        for batch in batches:
+            yield from batch
 
 
 def _batches(rows: Iterable[Read]) -> Iterator[Batch]:
@@ -85,7 +80,7 @@ def _weight(ref: ImageRef) -> int:
 
 
 def _load(
-    rows: list[list[ImageRef]], images: ImageStore, apart: ImagesApart, private: bool
+    rows: list[list[ImageRef]], images: ImageStore, pool: ImagePool, private: bool
 ) -> list[list[Loaded]]:
     """Read and inspect, in a thread; an image that the store holds is not decoded again."""
     loaded: list[list[Loaded]] = []
@@ -105,7 +100,7 @@ def _load(
                 places.append((place, len(loaded[place]) - 1))
                 new.append((sha256, data))
     if new:
-        for (place, at), image in zip(places, apart.inspect(new), strict=True):
+        for (place, at), image in zip(places, pool.inspect(new), strict=True):
             loaded[place][at] = BadRow(image.reason) if isinstance(image, BadImage) else image
     return loaded
 

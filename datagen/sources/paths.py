@@ -87,6 +87,8 @@ def _readings(value: str) -> list[str]:
         found.append(found[-1].replace("\\", "/"))
     if _DRIVE.match(found[-1]):
         found.append(found[-1][2:])
+    if found[-1] != found[-1].strip():
+        found.append(found[-1].strip())
     return found
 
 

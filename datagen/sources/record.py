@@ -15,9 +15,12 @@ from vlt.datagen.sources.images_of import ImageRef, image_refs
 from vlt.datagen.sources.paths import Folders
 from vlt.datagen.sources.row import MAX_TEXT, BadRow, Row, Unreadable, plain, raw_text
 from vlt.grade import extract
+from vlt.prompts import PLACEHOLDER
 
 __all__ = ["BadRow", "Record", "Row", "Unreadable", "raw_text", "read_record"]
 
+TEMPLATED = "<|vision_start|><|image_pad|><|vision_end|>"
+"""Where a chat template has put an image already."""
 MAX_META = 20_000
 """Characters of what is kept of one other column."""
 
@@ -62,7 +65,7 @@ def read_record(
     answer = cell("answer")
     if isinstance(answer, str) and ("<answer>" in answer or "\\boxed" in answer):
         meta["solution"], answer = answer[:MAX_META], extract(answer)
-    question = _text(cell("question"), "question")
+    question = _text(cell("question"), "question").replace(TEMPLATED, PLACEHOLDER)
     lettered = columns.get("choices") == IN_COLUMNS
     choices = in_columns(row, LETTERED) if lettered else choices_of(cell("choices"))
     if not choices and not as_it_is and isinstance(answer, str):

@@ -122,6 +122,10 @@ class HubSource:
                 f"{self.where} is not there or not open to you ({words}); check its name, "
                 "or log in with `hf auth login`"
             )
+        if "Bad split" in words:
+            return UsageError(
+                f"{self.where} has no split {self.split!r}; it has {_configurations(words)}"
+            )
         if isinstance(error, OSError) or "Connect" in name or "Timeout" in name:
             return UserError(f"{self.where} cannot be reached ({name}: {words})")
         return UserError(f"{self.where} cannot be read ({name}: {words})")

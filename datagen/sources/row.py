@@ -41,18 +41,18 @@ def plain(value: Any, length: int) -> Any:
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
     if isinstance(value, str):
-        return _whole_text(value[:length])
+        return whole_text(value[:length])
     if isinstance(value, Decimal):
         near = float(value)
         return near if Decimal(repr(near)) == value else number_text(value)
     if isinstance(value, Mapping):
-        return {_whole_text(str(k)): plain(v, length) for k, v in list(value.items())[:50]}
+        return {whole_text(str(k)): plain(v, length) for k, v in list(value.items())[:50]}
     if isinstance(value, list | tuple):
         return [plain(v, length) for v in value[:50]]
     return value if isinstance(value, bool | int | float | None) else str(value)[:length]
 
 
-def _whole_text(text: str) -> str:
+def whole_text(text: str) -> str:
     """With U+FFFD for halves of a surrogate pair, which no other program would read."""
     if text.isascii():
         return text
@@ -63,7 +63,7 @@ def number_text(value: Decimal | float) -> str:
     """A number as people write it: 3.25 for Decimal("3.250"), 3 for 3.0; the value is the same."""
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-    if abs(value.adjusted()) > 40:
-        return str(value.normalize())
+    if abs(value.adjusted()) > 1_000:
+        return str(value)
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

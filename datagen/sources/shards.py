@@ -49,12 +49,12 @@ def by_split(files: Sequence[Path], base: Path) -> dict[str, list[Path]]:
     for file in in_order(files):
         folders = [p for p in file.relative_to(base).parts[:-1] if p.lower() in SPLITS]
         named.setdefault(folders[0] if folders else _whole(stem_of(file)), []).append(file)
-    splits: dict[str, list[Path]] = {}
-    for name, found in named.items():
-        words = [word for word in re.split(r"[-_. ]", name.lower()) if word in SPLITS]
-        short = words[0] if len(words) == 1 and words[0] not in named else name
-        splits.setdefault(short if short not in splits else name, []).extend(found)
-    return {name: _one_format(found) for name, found in splits.items()}
+    shorter = {name: _split_in(name) for name in named}
+    taken = list(shorter.values())
+    return {
+        short if taken.count(short) == 1 and short not in named else name: _one_format(named[name])
+        for name, short in shorter.items()
+    }
 
 
 def pick_split(splits: dict[str, list[Path]], split: str | None, path: Path) -> list[Path]:
@@ -94,6 +94,12 @@ def _whole(stem: str) -> str:
     while number := _NUMBER.match(stem):
         stem = number[1]
     return stem
+
+
+def _split_in(name: str) -> str:
+    """The split whose name is a word of this one; the name itself where none or several are."""
+    words = [word for word in re.split(r"[-_. ]", name.lower()) if word in SPLITS]
+    return words[0] if len(words) == 1 else name
 
 
 def _one_format(files: list[Path]) -> list[Path]:

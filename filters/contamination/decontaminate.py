@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlt.errors import UsageError, UserError
+from vlt.fields import Option
 from vlt.filters.duplicates.exact import joined
 from vlt.filters.duplicates.hashing import Hashes, word_blocks
 from vlt.filters.duplicates.minhash import Common, common_grams, is_common
@@ -57,8 +58,8 @@ class Decontaminate:
     threads: ClassVar[bool] = True
     of_items: ClassVar[bool] = True
 
-    against: tuple[str, ...] | str = ()
-    """Datasets of the workspace: names, name@v3 or name@r2."""
+    against: Annotated[tuple[str, ...] | str, Option("--decontaminate", metavar="DATASET,...")] = ()
+    """Take out what these datasets ask: names, name@v3 or name@r2."""
     ngram: int = 8
     """Words in an n-gram."""
     share: float = 0.5
@@ -169,7 +170,7 @@ class Decontaminate:
         ours, theirs = images_of(parents), list(asked)
         found = {name: (asked[name], "the same file") for name in ours if name in asked}
         if self.images == "near" and ours and theirs:
-            with ImageStore(workspace.images_folder) as images:
+            with ImageStore(workspace.images_folder, read_only=True) as images:
                 mine, yours = hashes_of(images, ours), hashes_of(images, theirs)
                 pairs = near_pairs(mine, yours)
                 for one, other in zip(*alike(images, ours, pairs, theirs), strict=True):

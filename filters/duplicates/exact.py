@@ -68,7 +68,9 @@ class Dedup:
     of_items: ClassVar[bool] = True
 
     on: tuple[str, ...] = ("question", "choices", "images")
+    """Columns of an item that must be the same."""
     keep: str = "first"
+    """Which item stays: first, shortest (response) or best (verdict)."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "on", tuple(self.on))
@@ -90,6 +92,10 @@ class Dedup:
         """The reason names the item that stays, and the cluster by its key."""
         return kept_items(view, self.keep, f"same {', '.join(self.on)}", scratch)
 
+    def duplicates(self, view: pa.Table, scratch: Scratch) -> pa.Table:
+        """place, kept, cluster of each row that goes (see `duplicates`)."""
+        return duplicates(view, self.keep, scratch)
+
 
 def keep_columns(rows: pa.RecordBatch, keep: str) -> dict[str, pa.Array]:
     """What the policy `keep` chooses by: the response's length and the verdict's rank."""
@@ -99,14 +105,14 @@ def keep_columns(rows: pa.RecordBatch, keep: str) -> dict[str, pa.Array]:
     return {"length": length, "verdict": pc.index_in(rows.column("verdict"), _VERDICTS)}
 
 
-def kept_items(view: pa.Table, keep: str, reason: str, scratch: Scratch) -> Judgement:
+def duplicates(view: pa.Table, keep: str, scratch: Scratch) -> pa.Table:
     """Of each cluster (rows of the same `first` and, if there is one, `second`) one item stays.
 
-    The reason names that item and the cluster.
+    Of each row that goes: its place in the view, the id that stays, and the cluster's name.
     """
     policy = KEEP[keep] if "length" in view.schema.names else KEEP["first"]
     keys = "first, second" if "second" in view.schema.names else "first"
-    out = scratch.query(
+    return scratch.query(
         f"""
         with clusters as (
             select {keys}, {policy} as kept from rows group by {keys} having min(id) != max(id)
@@ -116,9 +122,16 @@ def kept_items(view: pa.Table, keep: str, reason: str, scratch: Scratch) -> Judg
         """,
         rows=view.append_column("place", pa.array(np.arange(len(view)))),
     )
-    keep_mask = np.ones(len(view), bool)
-    keep_mask[out["place"].to_numpy()] = False
-    pairs = zip(out["kept"].to_pylist(), out["cluster"].to_pylist(), strict=True)
-    return Judgement(
-        keep_mask, [Reason(reason, f"as {kept}, cluster {name}") for kept, name in pairs]
-    )
+
+
+def kept_items(view: pa.Table, keep: str, reason: str, scratch: Scratch) -> Judgement:
+    """Without the `duplicates`; the reason names the item that stays, and the cluster."""
+    return without(view, duplicates(view, keep, scratch), reason)
+
+
+def without(view: pa.Table, gone: pa.Table, reason: str) -> Judgement:
+    """Without the rows of `duplicates`."""
+    keep = np.ones(len(view), bool)
+    keep[gone["place"].to_numpy()] = False
+    pairs = zip(gone["kept"].to_pylist(), gone["cluster"].to_pylist(), strict=True)
+    return Judgement(keep, [Reason(reason, f"as {kept}, cluster {name}") for kept, name in pairs])

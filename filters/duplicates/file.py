@@ -1,15 +1,15 @@
 """Take duplicates out of a Parquet file that has an `id` column; no workspace is needed.
 
-Texts are the same where they differ in case and outer space only (by a 64-bit hash: the chance of
-one false pair is 3e-8 in a million rows). `near` goes by n-grams, see near.py.
+The filters of datasets do it, to which a row is an item of its text. Texts are the same where they
+differ in case and outer space only (by a 64-bit hash: the chance of one false pair is 3e-8 in a million
+rows); `near` goes by n-grams, see near_dedup.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,17 +18,23 @@ import pyarrow.parquet as pq
 
 from vlt.errors import UsageError, UserError
 from vlt.filters.duckdb_scratch import Scratch
-from vlt.filters.duplicates.clusters import Mask, near_clusters
+from vlt.filters.duplicates.clusters import Mask
+from vlt.filters.duplicates.exact import Dedup
 from vlt.filters.duplicates.file_texts import (
     BATCH,
     READ_BYTES,
     exact_keys,
-    in_order,
     sampled_texts,
     texts_of,
 )
-from vlt.filters.duplicates.minhash import Sketches, common_grams, concatenated, sketched
+from vlt.filters.duplicates.minhash import common_grams
+from vlt.filters.duplicates.near_dedup import NearDedup
+from vlt.filters.protocol import Once, with_found
 from vlt.filters.text import Ints
+from vlt.threads import map_in_order
+from vlt.workspace.files import replaced
+
+NONE = pa.schema([("id", pa.int64()), ("kept", pa.int64())])
 
 
 @dataclass(frozen=True)
@@ -71,20 +77,23 @@ def dedup_file(
             )
     if to.resolve() == file.resolve():
         raise UsageError(f"--to {str(to)!r} is the file itself; name another")
-    label = _near(file, on, threshold, scratch.threads) if near else _exact(file, on, scratch)
-    if keep == "shortest":
-        label = _shortest(label, _lengths(file, on))
-    elif keep != "first":
+    if keep not in ("first", "shortest"):
         raise UsageError(f"--keep {keep!r} is not known; write first or shortest")
-    stays: Mask = label == np.arange(len(label))
+    rows = opened.metadata.num_rows
+    gone = NONE.empty_table()
+    if rows and near:
+        gone = _near(file, on, NearDedup(threshold=threshold, keep=keep, answers=False), scratch)
+    elif rows:
+        gone = _exact(file, on, Dedup(keep=keep), scratch)
+    places = gone["id"].to_numpy()
+    stays: Mask = np.ones(rows, bool)
+    stays[places] = False
     _copy(opened, to, stays, columns)
-    gone = np.flatnonzero(~stays)
     if dropped:
         ids = pq.read_table(file, columns=["id"])["id"].combine_chunks()
-        kept = label[gone]
-        columns_out = {"id": ids.take(gone), "kept": ids.take(kept), "cluster": pa.array(kept)}
-        pq.write_table(pa.table(columns_out), dropped)
-    return Deduped(len(label), int(stays.sum()), len(np.unique(label[gone])))
+        out = {"id": ids.take(gone["id"]), "kept": ids.take(gone["kept"]), "cluster": gone["kept"]}
+        pq.write_table(pa.table(out), dropped)
+    return Deduped(rows, int(stays.sum()), pc.count_distinct(gone["kept"]).as_py())
 
 
 def _opened(file: Path) -> pq.ParquetFile:
@@ -96,43 +105,49 @@ def _opened(file: Path) -> pq.ParquetFile:
         raise UserError(f"{str(file)!r} is not a Parquet file; name one, or a dataset") from None
 
 
-def _exact(file: Path, on: Sequence[str], scratch: Scratch) -> Ints:
+def _exact(file: Path, on: Sequence[str], filter: Dedup, scratch: Scratch) -> pa.Table:
+    """The rows that go: their numbers, and those of the rows that stay for them."""
     keys, nothing = exact_keys(file, on, scratch)
-    return np.where(nothing, np.arange(len(keys)), _first_of_each(keys))
+    columns = {"id": np.arange(len(keys)), "first": keys}
+    if filter.keep == "shortest":
+        columns |= {"length": _lengths(file, on), "verdict": np.zeros(len(keys), np.int8)}
+    view = pa.table(columns).filter(pa.array(~nothing))  # rows of nulls are no duplicates
+    return _numbered(view, filter.duplicates(view, scratch))
 
 
-def _first_of_each(keys: np.ndarray[Any, np.dtype[np.uint64]]) -> Ints:
-    """[n] the number of the first row of the same key."""
-    order = np.argsort(keys, kind="stable")
-    new = np.ones(len(keys), bool)
-    new[1:] = keys[order[1:]] != keys[order[:-1]]
-    first = np.empty(len(keys), np.int64)
-    first[order] = order[np.flatnonzero(new)[np.cumsum(new) - 1]]
-    return first
+def _near(file: Path, on: Sequence[str], filter: NearDedup, scratch: Scratch) -> pa.Table:
+    """As _exact, by n-grams: each row is an item of its text, without images and gold."""
+    common = Once(lambda: common_grams(sampled_texts(file, on)))
+    ready = with_found(filter, common=common, pictures=Once(lambda: None))
+    view = pa.Table.from_batches(list(map_in_order(ready.view, _items(file, on), scratch.threads)))
+    return _numbered(view, ready.duplicates(view, scratch))
 
 
-def _near(file: Path, on: Sequence[str], threshold: float, threads: int) -> Ints:
-    common = common_grams(sampled_texts(file, on))
+def _numbered(view: pa.Table, gone: pa.Table) -> pa.Table:
+    return pa.table([view["id"].take(gone["place"]), gone["kept"]], schema=NONE)
 
-    def work(texts: pa.Array) -> Sketches:
-        return sketched(texts, common)
 
-    return near_clusters(concatenated(list(in_order(work, texts_of(file, on), threads))), threshold)
+def _items(file: Path, on: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    start = 0
+    for texts in texts_of(file, on):
+        n = len(texts)
+        nothing = pa.nulls(n, pa.list_(pa.string()))
+        columns = {
+            "id": pa.array(np.arange(start, start + n)),
+            "question": texts,
+            "choices": nothing,
+            "images": nothing,
+            "response": texts,
+            "verdict": pa.nulls(n, pa.string()),
+        }
+        yield pa.RecordBatch.from_pydict(columns)
+        start += n
 
 
 def _lengths(file: Path, on: Sequence[str]) -> Ints:
-    lengths = [pc.fill_null(pc.utf8_length(texts), 0).to_numpy() for texts in texts_of(file, on)]
-    return np.concatenate([np.zeros(0, np.int64), *lengths])
-
-
-def _shortest(label: Ints, lengths: Ints) -> Ints:
-    """Each cluster named by its shortest text (the first of them) instead of its first."""
-    order = np.lexsort((lengths, label))
-    new = np.ones(len(label), bool)
-    new[1:] = label[order[1:]] != label[order[:-1]]
-    shortest = np.empty(len(label), np.int64)
-    shortest[order] = order[np.flatnonzero(new)[np.cumsum(new) - 1]]
-    return shortest
+    return np.concatenate(
+        [pc.fill_null(pc.utf8_length(texts), 0).to_numpy() for texts in texts_of(file, on)]
+    )
 
 
 def _copy(opened: pq.ParquetFile, to: Path, stays: Mask, columns: Sequence[str] | None) -> None:
@@ -141,12 +156,14 @@ def _copy(opened: pq.ParquetFile, to: Path, stays: Mask, columns: Sequence[str] 
         wanted = list(dict.fromkeys(["id", *columns]))
         schema = pa.schema([schema.field(name) for name in wanted])
     plain = [f.name for f in schema if not pa.types.is_string(f.type)]
-    part, at = to.with_name(f".{to.name}.part"), 0
-    with pq.ParquetWriter(
-        part, schema, compression="zstd", compression_level=1, use_dictionary=plain
-    ) as writer:
+    at = 0
+    with (
+        replaced(to) as part,
+        pq.ParquetWriter(
+            part, schema, compression="zstd", compression_level=1, use_dictionary=plain
+        ) as writer,
+    ):
         for batch in opened.iter_batches(10 * BATCH, columns=schema.names):
             mask = stays[at : at + batch.num_rows]
             at += batch.num_rows
             writer.write_batch(batch.select(schema.names).filter(pa.array(mask)))
-    part.replace(to)

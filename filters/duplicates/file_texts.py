@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +15,7 @@ from vlt.filters.duplicates.clusters import Mask
 from vlt.filters.duplicates.hashing import Hashes
 from vlt.filters.duplicates.minhash import SAMPLED
 from vlt.filters.text import buffers
+from vlt.threads import map_in_order
 
 BATCH = 1_000
 """Rows, which may be of megabytes."""
@@ -25,22 +23,6 @@ READ_BYTES = 1 << 20
 """Read at a time. With `pre_buffer`, pyarrow's default, the whole file would stay in memory."""
 GATHERED = 8 << 20
 GROUPS_SAMPLED = 8
-Given = TypeVar("Given")
-Made = TypeVar("Made")
-
-
-def in_order(
-    work: Callable[[Given], Made], columns: Iterable[Given], threads: int
-) -> Iterator[Made]:
-    """The work on each, in threads, results in order, few of them waiting."""
-    waiting: deque[Future[Made]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for column in columns:
-            waiting.append(pool.submit(work, column))
-            if len(waiting) > 2 * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def texts_of(file: Path, on: Sequence[str]) -> Iterator[pa.Array]:
@@ -84,7 +66,7 @@ def exact_keys(file: Path, on: Sequence[str], scratch: Scratch) -> tuple[Hashes,
                 found = cursor.execute(f"select hash({', '.join(names)}) as key from texts")
                 return np.asarray(found.fetchnumpy()["key"], np.uint64), null
 
-        for key, null in in_order(hashed, _gathered(_columns(file, on)), scratch.threads):
+        for key, null in map_in_order(hashed, _gathered(_columns(file, on)), scratch.threads):
             keys.append(key)
             nothing.append(null)
     return np.concatenate(keys), np.concatenate(nothing)

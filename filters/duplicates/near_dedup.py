@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from vlt.errors import UsageError
 from vlt.filters.duckdb_scratch import Scratch
 from vlt.filters.duplicates.clusters import near_clusters
-from vlt.filters.duplicates.exact import KEEP, hashed, joined, keep_columns, kept_items
+from vlt.filters.duplicates.exact import KEEP, duplicates, hashed, joined, keep_columns, without
 from vlt.filters.duplicates.minhash import (
     SAMPLED,
     Common,
@@ -84,16 +84,16 @@ def from_column(column: pa.ChunkedArray) -> Sketches:
 
 @dataclass(frozen=True)
 class NearDedup:
-    """Keeps one item of each cluster."""
+    """Keeps one item of each cluster of nearly the same words about the same images."""
 
     name: ClassVar[str] = "near_dedup"
     columns: ClassVar[tuple[str, ...]] = ("id", "question", "choices", "answer", "images")
     of_items: ClassVar[bool] = True
 
     threshold: float = 0.8
-    """Least Jaccard of word 5-grams."""
+    """With --near: least Jaccard of word 5-grams."""
     keep: str = "first"
-    """The item that stays: first, shortest or best (see dedup.py)."""
+    """Which item stays: first, shortest (response; in a file, text), or best (verdict)."""
     numbers: bool = True
     """Whether items whose digits differ are never duplicates."""
     answers: bool = True
@@ -127,7 +127,7 @@ class NearDedup:
         def pictures() -> Mapping[str, str] | None:
             if self.images == "same":
                 return None
-            with ImageStore(workspace.images_folder) as images:
+            with ImageStore(workspace.images_folder, read_only=True) as images:
                 return same_pictures(images, images_of(parents))
 
         common = Once(lambda: common_grams(sampled_questions(parents)))
@@ -156,7 +156,11 @@ class NearDedup:
         return pa.array(["\x1f".join(row) for row in each], pa.string())
 
     def decide(self, view: pa.Table, scratch: Scratch) -> Judgement:
-        """Rows are clustered by text; their items follow."""
+        """The reason names the item that stays, and the cluster."""
+        return without(view, self.duplicates(view, scratch), "near-duplicate")
+
+    def duplicates(self, view: pa.Table, scratch: Scratch) -> pa.Table:
+        """place, kept, cluster of each row that goes: rows are clustered by text, items follow."""
         label = near_clusters(
             from_column(view["sketch"]),
             self.threshold,
@@ -164,7 +168,7 @@ class NearDedup:
             numbers=self.numbers,
         )
         rows = view.drop_columns(["sketch", "apart"]).append_column("first", pa.array(label))
-        return kept_items(rows, self.keep, "near-duplicate", scratch)
+        return duplicates(rows, self.keep, scratch)
 
 
 def golds(rows: pa.RecordBatch) -> pa.Array:

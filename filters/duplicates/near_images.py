@@ -17,8 +17,8 @@ joined from the most alike on, and two that hold pictures plainly apart (PLAIN) 
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import combinations
 from typing import Any
@@ -29,7 +29,9 @@ from PIL import Image
 
 from vlt.filters.duplicates.clusters import Floats, Mask
 from vlt.filters.text import Ints
+from vlt.images.decode import on_white
 from vlt.images.store import ImageStore
+from vlt.threads import map_in_order
 
 BITS = 12
 """Most bits in which the hashes of two candidates differ."""
@@ -184,8 +186,7 @@ def _coarsely(images: ImageStore, names: Sequence[str], first: Ints, second: Int
 
     if not names:
         return np.zeros(0, bool)
-    with ThreadPoolExecutor() as pool:
-        pixels = np.stack(list(pool.map(small, names)))
+    pixels = np.stack(list(map_in_order(small, names, os.cpu_count() or 1)))
     infos = [images.info(name) for name in names]
     shapes = np.array([info.width / info.height for info in infos])
     keep: Mask = np.abs(shapes[first] - shapes[second]) <= SHAPE * shapes[first]
@@ -197,14 +198,10 @@ def _coarsely(images: ImageStore, names: Sequence[str], first: Ints, second: Int
 
 
 def _decoded(data: bytes) -> Image.Image:
-    """In RGB, on white paper; a big JPEG is read at a fraction of its size."""
+    """In RGB, on white; a big JPEG is read at a fraction of its size."""
     opened = Image.open(io.BytesIO(data))
     opened.draft("RGB", (2 * FINE, 2 * FINE))
-    image: Image.Image = opened
-    if image.mode in ("RGBA", "LA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    return on_white(opened)
 
 
 def apart(one: Image.Image, other: Image.Image) -> tuple[float, float]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import pyarrow as pa
 
 from vlt.errors import UsageError
+from vlt.fields import Option
 from vlt.filters.duckdb_scratch import Scratch
 from vlt.filters.pass_rate import READS, Band, counted, rate_of_each
 from vlt.filters.protocol import Judgement
@@ -26,8 +27,8 @@ class Difficulty:
     columns: ClassVar[tuple[str, ...]] = READS
     of_items: ClassVar[bool] = True
 
-    band: str = "0.2:0.8"
-    """LOW:HIGH."""
+    band: Annotated[str, Option("--difficulty", metavar="LOW:HIGH")] = "0.2:0.8"
+    """Items whose pass rate lies in this band, ends included, e.g. 0.2:0.8."""
 
     def __post_init__(self) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -14,7 +15,10 @@ from vlt.workspace.reason import Reason
 
 @dataclass(frozen=True)
 class FinishReason:
-    """Takes out samples that ended for another reason, above all `length`: cut at max_tokens."""
+    """Takes out samples that ended for another reason than the one named; `any` keeps them all.
+
+    `any` also says that responses which were cut are wanted (see vlt.filters.rules.not_cut).
+    """
 
     name: ClassVar[str] = "finish_reason"
     columns: ClassVar[tuple[str, ...]] = ("finish_reason",)
@@ -25,6 +29,8 @@ class FinishReason:
     def judge(self, rows: pa.RecordBatch) -> Judgement:
         """A finish reason that is not known (null) counts as another."""
         found = rows.column("finish_reason")
+        if self.reason == "any":
+            return Judgement(np.ones(rows.num_rows, bool))
         keep = pc.fill_null(pc.equal(found, self.reason), False).to_numpy(zero_copy_only=False)
         others = found.filter(pa.array(~keep)).to_pylist()
         return Judgement(

@@ -26,6 +26,7 @@ class Flagged:
     columns: ClassVar[tuple[str, ...]] = ("id",)
     threads: ClassVar[bool] = True
     of_items: ClassVar[bool] = True
+    option: ClassVar[str] = "--drop-flagged"
 
     marks: Mapping[Key, tuple[str, str]] = field(default_factory=dict, init=False)
     """(id, sample, model) -> (mark, note); read from the workspace."""

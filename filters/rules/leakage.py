@@ -8,13 +8,14 @@ description are left alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlt.errors import UsageError
+from vlt.fields import Option
 from vlt.filters.protocol import Judgement, everything
 from vlt.workspace.reason import Reason
 
@@ -45,8 +46,8 @@ class Leakage:
     columns: ClassVar[tuple[str, ...]] = ("response", "reasoning", "question")
     threads: ClassVar[bool] = True
 
-    action: str = "drop"
-    """drop, or rewrite: "the description says" becomes "the image shows"."""
+    action: Annotated[str, Option("--leakage", metavar="drop|rewrite")] = "drop"
+    """Drop responses that speak of the caption, or rewrite them ("the image shows")."""
 
     def __post_init__(self) -> None:
         if self.action not in ACTIONS:

@@ -6,13 +6,15 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from vlt.errors import UsageError, UserError
+from vlt.fields import Option
 from vlt.filters.protocol import NEVER, Judgement, Once, with_found
+from vlt.images.pixels import Pixels
 from vlt.images.store import ImageStore
 from vlt.prompts import Prompt, render
 from vlt.workspace.reason import Reason
@@ -30,9 +32,10 @@ class MaxTokens:
     columns: ClassVar[tuple[str, ...]] = READS
     threads: ClassVar[bool] = False
 
-    tokens: int
-    model: str = ""
-    """Directory or name of the model that will be trained."""
+    tokens: Annotated[int, Option("--max-tokens", metavar="N")]
+    """Most tokens of prompt, images and response, by --model."""
+    model: Annotated[str, Option("--model", metavar="M")] = ""
+    """With --max-tokens: directory or name of the model that will be trained."""
     prompt: str = "{question}"
     """The user's text in training; slots as in vlt/prompts.py."""
     max_pixels: int | None = None
@@ -72,52 +75,56 @@ class MaxTokens:
 
 
 class Counter:
-    """Counts as the processor does; an image's tokens hang on its size only and are asked for once."""
+    """Counts what training reads: the prompt as it is asked, the response, a token that ends it.
+
+    What images add hangs on their sizes only, and is asked of the processor once for each.
+    """
 
     def __init__(self, filter: MaxTokens, workspace: Workspace):
-        from transformers import AutoProcessor
+        from vlt.engine.chat import sees, tokenizer_of
+        from vlt.engine.loading import load_processor
+        from vlt.engine.size_rule import set_range
 
         try:
-            self._processor = AutoProcessor.from_pretrained(filter.model)
-        except (OSError, ValueError) as error:
+            self._processor = load_processor(filter.model)
+        except UserError as error:
             raise UserError(
-                f"no processor could be loaded from {filter.model!r} "
-                f"({' '.join(str(error).split())[:200]}); name the model that will be trained"
+                f"no processor could be loaded from {filter.model!r} ({error}); name the model that "
+                "will be trained"
             ) from error
-        self._prompt, self._pixels = Prompt(filter.prompt), filter.max_pixels
-        self._images = ImageStore(workspace.images_folder)
-        self._sizes: dict[tuple[int, int], int] = {}
+        if filter.max_pixels and sees(self._processor):
+            set_range(self._processor, Pixels(0, filter.max_pixels))
+        self._tokenizer = tokenizer_of(self._processor)
+        self._prompt = Prompt(filter.prompt)
+        self._images = ImageStore(workspace.images_folder, read_only=True)
+        self._added: dict[tuple[tuple[int, int], ...], int] = {}
 
     def count(self, rows: list[dict[str, Any]]) -> np.ndarray[Any, np.dtype[np.int64]]:
         """[n] tokens of prompt, images and response."""
-        tokenizer = getattr(self._processor, "tokenizer", self._processor)
-        texts = [self._text(row) for row in rows]
-        ids = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
-        images = [sum(self._image(name) - 1 for name in row["images"]) for row in rows]
-        return np.array([len(i) for i in ids], np.int64) + np.array(images, np.int64)
+        return np.array([self._tokens(row) for row in rows], np.int64)
 
-    def _text(self, row: dict[str, Any]) -> str:
-        messages = render(self._prompt, row, images=True)
-        blocks = messages[-1]["content"]
-        if isinstance(blocks, str):
-            blocks = [{"type": "text", "text": blocks}]
-        plain = [{"type": "image"} if b["type"] == "image" else b for b in blocks]
-        said = {"role": "assistant", "content": [{"type": "text", "text": row["response"] or ""}]}
-        asked = [*messages[:-1], {"role": "user", "content": plain}, said]
-        text: str = self._processor.apply_chat_template(asked, tokenize=False)
-        return text
+    def _tokens(self, row: dict[str, Any]) -> int:
+        from vlt.engine.chat import messages_for, opened_thought, prompt_text, written_after
 
-    def _image(self, name: str) -> int:
+        messages = messages_for(self._processor, render(self._prompt, row, images=True))
+        text = prompt_text(self._processor, messages)
+        response = written_after(opened_thought(text), row["response"] or "")
+        counts = [self._length(text), self._length(response), 1]
+        return sum(counts) + self._of_images(text, row["images"])
+
+    def _length(self, text: str) -> int:
+        return len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _of_images(self, text: str, names: Sequence[str]) -> int:
+        """The tokens that images of these sizes add to a prompt's text."""
         from PIL import Image
 
-        info = self._images.info(name)
-        size = (info.width, info.height)
-        if self._pixels and size[0] * size[1] > self._pixels:
-            scale = (self._pixels / (size[0] * size[1])) ** 0.5
-            size = (max(1, int(size[0] * scale)), max(1, int(size[1] * scale)))
-        if size not in self._sizes:
-            seen = self._processor(
-                text=[self._processor.image_token], images=[Image.new("RGB", size)]
-            )
-            self._sizes[size] = len(seen["input_ids"][0])
-        return self._sizes[size]
+        if not names:
+            return 0
+        found = [self._images.info(name) for name in names]
+        sizes = tuple((info.width, info.height) for info in found)
+        if sizes not in self._added:
+            blank = [Image.new("RGB", size) for size in sizes]
+            shown = self._processor(images=[blank], text=[text], add_special_tokens=False)
+            self._added[sizes] = len(shown["input_ids"][0]) - self._length(text)
+        return self._added[sizes]

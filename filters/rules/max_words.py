@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import pyarrow as pa
 
 from vlt.errors import UsageError
+from vlt.fields import Option
 from vlt.filters.protocol import Judgement
 from vlt.filters.text import count_words, reasoning
 from vlt.workspace.reason import Reason
@@ -21,7 +22,8 @@ class MaxWords:
     columns: ClassVar[tuple[str, ...]] = ("reasoning", "response")
     threads: ClassVar[bool] = True
 
-    words: int = 500
+    words: Annotated[int, Option("--max-words", metavar="N")] = 500
+    """Longest reasoning, in words (paper: 500)."""
 
     def __post_init__(self) -> None:
         if self.words < 1:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from vlt.errors import UsageError
+from vlt.fields import Option
 from vlt.filters.duckdb_scratch import Scratch
 from vlt.filters.protocol import Judgement
 from vlt.workspace.reason import Reason
@@ -24,11 +25,14 @@ class Mixture:
     columns: ClassVar[tuple[str, ...]] = ("id", "source", "sample")
     of_items: ClassVar[bool] = True
 
-    rows: Mapping[str, int] = field(default_factory=dict)
-    """Source -> rows."""
+    rows: Annotated[Mapping[str, int], Option("--mixture", metavar="SOURCE=N")] = field(
+        default_factory=dict
+    )
+    """Rows of a source; repeatable."""
     others: int | None = None
     """Rows of every source that is not named; None is all of them, 0 none."""
-    seed: int = 0
+    seed: Annotated[int, Option("--seed", metavar="N")] = 0
+    """With --mixture: which rows are drawn [0]."""
 
     def __post_init__(self) -> None:
         if not self.rows and self.others is None:

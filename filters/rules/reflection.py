@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,9 +18,10 @@ import pyarrow.compute as pc
 
 from vlt.errors import UsageError
 from vlt.filters.protocol import Judgement, Mask, everything
-from vlt.filters.rules.verify import READS, check_grader, graded, incorrect
+from vlt.filters.rules.verify import READS, graded, incorrect
 from vlt.filters.text import Ints, buffers
 from vlt.grade import split_reasoning
+from vlt.grade.graders import Grader, find_grader, grader_identity
 from vlt.workspace.reason import Reason
 
 NOTHING = Reason("nothing before the first second thought")
@@ -76,15 +77,19 @@ class TruncateReflections:
     threads: ClassVar[bool] = False
 
     keywords: tuple[str, ...] = KEYWORDS
-    grader: str | None = None
+    grader: Grader | None = None
     """That of `verify`, which it takes over where it follows one in a chain."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "keywords", tuple(self.keywords))
         if self.grader is not None:
-            check_grader(self.grader)
+            find_grader(self.grader)
         if not self.keywords or not all(self.keywords):
             raise UsageError("truncate_reflections needs keywords that are not empty, e.g. 'Wait,'")
+
+    def identity(self) -> dict[str, Any]:
+        """A grader of one's own is known by its source."""
+        return {} if self.grader is None else {"grader": grader_identity(self.grader)}
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
         """Drops a sample that has no reasoning before its first second thought."""
@@ -132,7 +137,7 @@ class TruncateReflections:
         right = pc.fill_null(pc.equal(rows.column("verdict"), "correct"), False)
         again = cut & right.to_numpy(zero_copy_only=False)
         grader = self.grader or "vlt"
-        if grader == "vlt":
+        if find_grader(grader).name == "vlt":
             tagged = pc.match_substring(rows.column("response"), "</think>")
             again &= ~pc.fill_null(tagged, False).to_numpy(zero_copy_only=False)
         if not again.any():

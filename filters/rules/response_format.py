@@ -7,18 +7,14 @@ from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from vlt.errors import UsageError
 from vlt.filters.protocol import Judgement, Mask, everything
 from vlt.grade import extract, grade_many
+from vlt.response_format import format_fault
 from vlt.workspace.reason import Reason
 
 ANSWERS = ("tag", "boxed")
-_ORDER = {
-    "tag": r"(?s)\A\s*<think>.*\S.*</think>\s*<answer>\s*\S.*</answer>\s*\z",
-    "boxed": r"(?s)\A\s*<think>.*\S.*</think>.*\\boxed\{.*\}.*\z",
-}
 
 
 @dataclass(frozen=True)
@@ -38,20 +34,13 @@ class Format:
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
         """The reason names the first tag that is missing or repeated."""
-        response = pc.fill_null(rows.column("response"), "")
-        tags = ["<think>", "</think>", *(["<answer>", "</answer>"] if self.answer == "tag" else [])]
-        wrong = np.full(rows.num_rows, len(tags) + 1)
-        order = pc.match_substring_regex(response, _ORDER[self.answer])
-        wrong[~order.to_numpy(zero_copy_only=False)] = len(tags)
-        for place, tag in reversed(list(enumerate(tags))):
-            counts = pc.count_substring(response, tag).to_numpy()
-            wrong[counts != 1] = place
-        out = wrong[wrong <= len(tags)]
-        reasons = [
-            Reason(f"not one {tags[place]}" if place < len(tags) else "not think, then answer")
-            for place in out.tolist()
+        boxed = self.answer == "boxed"
+        faults = [
+            format_fault(response or "", boxed=boxed)
+            for response in rows.column("response").to_pylist()
         ]
-        return Judgement(wrong > len(tags), reasons)
+        keep: Mask = np.array([fault is None for fault in faults], bool)
+        return Judgement(keep, [Reason(fault) for fault in faults if fault is not None])
 
 
 @dataclass(frozen=True)

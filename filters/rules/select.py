@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlt.errors import UsageError, UserError
+from vlt.fields import Option
 from vlt.filters.duckdb_scratch import Scratch
 from vlt.filters.protocol import Judgement
 from vlt.filters.text import normalised
@@ -36,9 +37,10 @@ class Select:
     name: ClassVar[str] = "select"
     columns: ClassVar[tuple[str, ...]] = ("id", "sample", "response", "verdict")
 
-    policy: str = "shortest"
-    cap: int | None = None
-    """Responses of an item; None is one, and for `distinct` all."""
+    policy: Annotated[str, Option("--select", metavar="POLICY")] = "shortest"
+    """Which correct responses of an item: shortest, longest-but-one, distinct, first."""
+    cap: Annotated[int | None, Option("--cap", metavar="N")] = None
+    """With --select: responses of an item [one; of distinct, all]."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "policy", self.policy.replace("-", "_"))

@@ -7,32 +7,40 @@ names because a pass rate (see difficulty.py) must be counted while the wrong on
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vlt.errors import UsageError
+from vlt.fields import Option
 from vlt.filters.protocol import Judgement, everything
 from vlt.grade import grade_many
+from vlt.grade.graders import Grader, columns_of, find_grader, grader_identity, own_grades
 from vlt.workspace.reason import Reason
 
 READS = ("response", "answer", "question", "choices", "answer_type")
-GRADERS = ("vlt", "paper")
 
 
-def graded(rows: pa.RecordBatch, grader: str) -> dict[str, pa.Array]:
+def graded(rows: pa.RecordBatch, grader: Grader) -> dict[str, pa.Array]:
     """The columns verdict, verdict_reason and predicted of these samples."""
     responses, answers, questions, choices, types = (rows.column(c).to_pylist() for c in READS)
-    grades = grade_many(
-        [response or "" for response in responses],
-        [answer or "" for answer in answers],
-        questions=questions,
-        choices=choices,
-        answer_types=types,
-        grader=grader,
-    )
+    responses = [response or "" for response in responses]
+    answers = [answer or "" for answer in answers]
+    plugin = find_grader(grader)
+    if plugin.identity:
+        names = columns_of(plugin, rows.schema.names)
+        columns = {name: rows.column(name).to_pylist() for name in names}
+        grades = own_grades(plugin, responses, answers, columns)
+    else:
+        grades = grade_many(
+            responses,
+            answers,
+            questions=questions,
+            choices=choices,
+            answer_types=types,
+            grader=grader,
+        )
     return {
         "verdict": pa.array([grade.verdict for grade in grades], pa.string()),
         "verdict_reason": pa.array([grade.reason for grade in grades], pa.string()),
@@ -48,12 +56,6 @@ def incorrect(verdicts: pa.Array, reasons: pa.Array) -> tuple[np.ndarray, list[R
     return right, [Reason(verdict or "no verdict", reason or "") for verdict, reason in pairs]
 
 
-def check_grader(grader: str) -> None:
-    """Raises UsageError for a grader that there is not."""
-    if grader not in GRADERS:
-        raise UsageError(f"{grader!r} is not a grader; write {' or '.join(GRADERS)}")
-
-
 @dataclass(frozen=True)
 class Grade:
     """Writes the verdict down and keeps every row."""
@@ -62,11 +64,15 @@ class Grade:
     columns: ClassVar[tuple[str, ...]] = READS
     threads: ClassVar[bool] = False
 
-    grader: str = "vlt"
-    """vlt, or paper: upstream's rule, for comparison with its numbers."""
+    grader: Annotated[Grader, Option("--grader", metavar="G")] = "vlt"
+    """vlt [this], paper (upstream's rule), math-verify, or your own: file.py:name."""
 
     def __post_init__(self) -> None:
-        check_grader(self.grader)
+        find_grader(self.grader)
+
+    def identity(self) -> dict[str, Any]:
+        """A grader of one's own is known by its source."""
+        return {"grader": grader_identity(self.grader)}
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
         """Fills verdict, verdict_reason and predicted."""
@@ -94,11 +100,15 @@ class Verify:
     columns: ClassVar[tuple[str, ...]] = READS
     threads: ClassVar[bool] = False
 
-    grader: str = "vlt"
-    """vlt, or paper: upstream's rule, for comparison with its numbers."""
+    grader: Annotated[Grader, Option("--grader", metavar="G")] = "vlt"
+    """vlt [this], paper (upstream's rule), math-verify, or your own: file.py:name."""
 
     def __post_init__(self) -> None:
-        check_grader(self.grader)
+        find_grader(self.grader)
+
+    def identity(self) -> dict[str, Any]:
+        """A grader of one's own is known by its source."""
+        return {"grader": grader_identity(self.grader)}
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
         """The rows taken out keep their verdict, so pass rates can be counted from them later."""

@@ -190,10 +190,16 @@ def example(row: Row) -> Row | str:
 
 def trainer(given: Given) -> Any:
     """TRL's trainer, nothing else; the reference is the model that the training starts from."""
-    from trl import DPOTrainer
+    from vlt.engine.chat import sees
+    from vlt.train.dpo_trainer import RowsDPOTrainer
+    from vlt.train.turns import Collator
 
     unread = ("id", "source", "chosen_sample", "rejected_sample")
-    return DPOTrainer(**given.arguments(without=unread))
+    more: dict[str, Any] = {}
+    if sees(given.processor):
+        given.config.remove_unused_columns = False
+        more["data_collator"] = Collator(given.turns, METHOD.completions)
+    return RowsDPOTrainer(**given.arguments(without=unread), **more, turns=given.turns)
 
 
 METHOD = Method(
@@ -207,6 +213,7 @@ METHOD = Method(
     columns=columns,
     rows=rows,
     taken_out=versions,
+    completions=("chosen", "rejected"),
     example=example,
     trainer=trainer,
     # As for SFT: TRL's 1024 may cut the answers off, and image tokens out of the prompt.

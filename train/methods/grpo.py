@@ -39,6 +39,10 @@ class GrpoTraining(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.difficulty:
+            from vlt.filters.pass_rate import Band
+
+            Band(*self.difficulty)
         if all(isinstance(reward, str) for reward in self.reward):
             return
         from vlt.train.own_rewards import name_of
@@ -82,7 +86,6 @@ def rows(store: Store, data: Dataset, settings: GrpoTraining) -> pa.Table | None
     """The distinct items of samples, within the band."""
     if data.kind != "sample":
         return None
-    from vlt.train.trl_rows import band, items_of_samples
     from vlt.workspace.lineage import fair_samples
 
     items = items_of_samples(data, fair_samples(store, data))
@@ -97,6 +100,27 @@ def rows(store: Store, data: Dataset, settings: GrpoTraining) -> pa.Table | None
     return items
 
 
+def items_of_samples(data: Dataset, fair: int | None = None) -> pa.Table:
+    """The distinct items of a dataset of graded samples, with the column pass_rate.
+
+    Items none of whose samples was kept are there as well, unless a filter took out the item itself
+    (see vlt.filters.pass_rate). `fair`: only samples below this number count.
+    """
+    from vlt.filters.pass_rate import rated_items
+    from vlt.filters.registry import of_items
+
+    return rated_items(data, of_items(), fair)
+
+
+def band(items: pa.Table, low: float | None, high: float | None) -> pa.Table:
+    """The items whose pass rate lies in [low, high]; where it is not known, it does not."""
+    import pyarrow as pa
+
+    from vlt.filters.pass_rate import Band
+
+    return items.filter(pa.array(Band(low, high).holds(items["pass_rate"])))
+
+
 def example(row: Row) -> Row | str:
     """Nothing is graded without a gold answer."""
     return {} if row.get("answer") else "no gold answer"
@@ -104,8 +128,7 @@ def example(row: Row) -> Row | str:
 
 def trainer(given: Given) -> Any:
     """TRL's trainer with our rewards, whose verdicts it keeps."""
-    from trl import GRPOTrainer
-
+    from vlt.train.grpo_trainer import RowsGRPOTrainer
     from vlt.train.own_rewards import Missed
     from vlt.train.rewards import rewards
     from vlt.train.verdicts import Verdicts
@@ -116,7 +139,9 @@ def trainer(given: Given) -> Any:
     )
     if given.config.reward_weights is None:
         given.config.reward_weights = made.weights
-    return GRPOTrainer(**given.arguments(), reward_funcs=list(made.functions))
+    return RowsGRPOTrainer(
+        **given.arguments(), reward_funcs=list(made.functions), turns=given.turns
+    )
 
 
 def finish(job: Job, steps: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vlt.errors import UserError
 from vlt.train.method import Method, Row
 
 if TYPE_CHECKING:
@@ -41,10 +42,30 @@ def example(row: Row) -> Row | str:
 
 
 def trainer(given: Given) -> Any:
-    """TRL's trainer, nothing else."""
+    """TRL's trainer, on turns as vlt writes them: see vlt.train.turns.
+
+    A vision-language model's rows are made when their batch comes, a text model's beforehand, which
+    leaves packing and truncation to TRL.
+    """
     from trl import SFTTrainer
 
-    return SFTTrainer(**given.arguments(without=("id", "sample", "source")))
+    from vlt.engine.chat import sees
+    from vlt.train.turns import LabelCollator, text_labels
+
+    whole = given.config.completion_only_loss is False
+    arguments = given.arguments(without=("id", "sample", "source"))
+    if not sees(given.processor):
+        rows = arguments["train_dataset"]
+        arguments["train_dataset"] = rows.map(
+            lambda row: text_labels(given.turns, row, not whole), remove_columns=rows.column_names
+        )
+        return SFTTrainer(**arguments)
+    for name in ("packing", "padding_free"):
+        if getattr(given.config, name):
+            raise UserError(f"{name}=True does not work with models that see images; leave it out")
+    given.config.dataset_kwargs = {"skip_prepare_dataset": True}
+    given.config.remove_unused_columns = False
+    return SFTTrainer(**arguments, data_collator=LabelCollator(given.turns, not whole))
 
 
 METHOD = Method(
@@ -54,6 +75,7 @@ METHOD = Method(
     made_by="vlt filter --verify",
     config=("trl", "trainer/sft_config.py", "SFTConfig"),
     columns=columns,
+    completions=("completion",),
     example=example,
     trainer=trainer,
     # TRL's 1024 cuts image tokens out of a prompt, and the model then fails on the first such row.

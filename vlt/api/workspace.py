@@ -15,7 +15,8 @@ from typing import Any
 from vlt.datagen.asking import CAPTIONS, EVALUATION, REASONS, ROLLOUTS, Asking
 from vlt.engine.model import Model
 from vlt.errors import UsageError
-from vlt.prompts import Prompt
+from vlt.plugins import is_path
+from vlt.prompts import Prompt, own_prompt
 from vlt.workspace import workspace as core
 from vlt.workspace.store import Dataset
 from vlt.workspace.workspace import Tell
@@ -96,16 +97,19 @@ class Workspace(core.Workspace):
         filters: Sequence[Any],
         *,
         name: str = "sft",
+        keep_cut: bool = False,
     ) -> Dataset:
         """Keep the rows that every filter keeps; the others stand in `.dropped` with the reason.
 
         A filter is its name ("verify"), a mapping of its settings ({"max_words": 500}), a function
-        of a row, or "file.py:function".
+        of a row, or "file.py:function". Responses that were cut at their limit of tokens go as well,
+        unless `keep_cut`.
         """
         from vlt.filters.apply import make_filtered
 
         several = [samples] if isinstance(samples, Dataset | str) else samples
-        return make_filtered(self, [self._data(d) for d in several], chain=filters, name=name)[0]
+        found = [self._data(d) for d in several]
+        return make_filtered(self, found, chain=filters, name=name, keep_cut=keep_cut)[0]
 
     def dedup(self, data: AnyData, *, name: str | None = None, **settings: Any) -> Dataset:
         """Drop near duplicates; `settings` are those of the filter near_dedup."""
@@ -139,6 +143,31 @@ class Workspace(core.Workspace):
         return make_mix(
             self, [self._data(part) for part in parts], sample=sample, seed=seed, name=name
         )[0]
+
+    def train(
+        self,
+        method: str,
+        data: AnyData,
+        model: AnyModel,
+        *,
+        name: str | None = None,
+        **settings: Any,
+    ) -> Dataset:
+        """Train a model on a version: "sft", "grpo", "dpo", or a method of one's own.
+
+        `settings`: fields of the method's settings (freeze, pixels, lora, reward, difficulty, ...);
+        all others are fields of TRL's config: learning_rate=1e-6. Returns the checkpoint.
+        """
+        from vlt.train.method import find_method
+        from vlt.train.training import train
+
+        found = find_method(method)
+        own = {f.name for f in fields(found.training)} - {"settings"}
+        told = {key: value for key, value in settings.items() if key in own}
+        trl = {key: value for key, value in settings.items() if key not in own}
+        training = found.training(**{"prompt": ROLLOUTS.prompt, **told, "settings": trl})
+        start = model if isinstance(model, Dataset) else Model.of(model)
+        return train(self, found, self._data(data), start, training, name=name)[0]
 
     def evaluate(
         self,
@@ -212,7 +241,9 @@ def _asking(defaults: Asking, given: dict[str, Any]) -> Asking:
             raise UsageError(f"{name!r} is no setting of asking; there are {', '.join(known)}")
     given = dict(given)
     prompt = given.pop("prompt", defaults.prompt)
-    if isinstance(prompt, str):
+    if callable(prompt) or (isinstance(prompt, str) and is_path(prompt)):
+        prompt = own_prompt(prompt)
+    elif isinstance(prompt, str):
         prompt = Prompt(user=prompt, system=defaults.prompt.system)
     if "system" in given:
         prompt = replace(prompt, system=given.pop("system"))

@@ -11,9 +11,10 @@ import typer
 
 from vlt.cli.lean import lean_arrow
 from vlt.cli.options import dataset_or_newest
-from vlt.cli.output import describe, exit_code, print_json, say
+from vlt.cli.output import describe, exit_code, plain, print_json, say
 from vlt.cli.progress import Progress
 from vlt.errors import UsageError
+from vlt.plural import plural
 
 if TYPE_CHECKING:
     from vlt.datagen.asking import Asking
@@ -39,7 +40,13 @@ def open_workspace(root: Path) -> Workspace:
     from vlt.workspace.workspace import Workspace
 
     end_on_sigterm()
-    return Workspace(root, Progress())
+    progress = Progress()
+
+    def notice(sentence: str) -> None:
+        progress.done()  # it stays, above the line that is written over
+        say(f"  {sentence}")
+
+    return Workspace(root, progress, notice)
 
 
 def ask_model(
@@ -109,8 +116,16 @@ def report(dataset: Dataset, existed: bool, as_json: bool) -> None:
     if m.completion_tokens and not existed:
         money = "" if m.money is None else f", ${m.money:,.4f}"
         say(f"  {m.prompt_tokens:,} prompt and {m.completion_tokens:,} completion tokens{money}")
+    elif m.rows and not existed:
+        say("  the server did not say how many tokens it took")
+    if cut := m.facts.get("cut"):
+        say(
+            f"  {cut:,} of {plural(m.rows, 'response')} ({cut / m.rows:.0%}) were cut at --max-tokens; "
+            "`vlt filter` leaves them out"
+        )
+    examples = m.facts.get("failure_examples", {})
     for reason, count in m.failed.items():
-        say(f"  {count:,} failed: {reason}")
+        say(f"  {count:,} failed: {plain(examples.get(reason, reason))}")
     if m.failed:
         say(
             f"  see them with `vlt show {dataset.ref} --dropped`; --retry-failed asks for them again"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vlt.cli.filter import ledger, print_ledger
-from vlt.cli.options import WORKSPACE, Json, Workspace, open_store
+from vlt.cli.lazy import CHOSEN, lazily
+from vlt.cli.options import WORKSPACE, Json, Workspace, complete_datasets, open_store
 from vlt.cli.output import describe, exit_code, print_json, print_table
 from vlt.errors import UsageError
+from vlt.plural import plural
 
 if TYPE_CHECKING:
     from vlt.workspace.store import Dataset
@@ -21,8 +24,30 @@ PRINTED, SHOWN = 10, 60
 Memory = Annotated[str, typer.Option(help="DuckDB's memory; it spills beyond.")]
 
 
+def _near_settings() -> Any:
+    from vlt.cli.filter_options import with_settings
+    from vlt.filters.duplicates.near_dedup import NearDedup
+
+    return with_settings(NearDedup, {"threshold": "--threshold", "keep": "--keep"})
+
+
+def _benchmark_settings() -> Any:
+    from vlt.cli.filter_options import with_settings
+    from vlt.filters.contamination.decontaminate import Decontaminate
+
+    names = ("ngram", "share", "words", "images")
+    return with_settings(Decontaminate, {name: f"--{name}" for name in names})
+
+
+Dedup = lazily(_near_settings)
+Decontaminate = lazily(_benchmark_settings)
+
+
 def dedup(
-    data: Annotated[str, typer.Argument(metavar="DATASET|FILE.parquet")],
+    context: typer.Context,
+    data: Annotated[
+        str, typer.Argument(metavar="DATASET|FILE.parquet", autocompletion=complete_datasets)
+    ],
     near: Annotated[
         bool, typer.Option("--near", help="Nearly the same words, too (MinHash, verified).")
     ] = False,
@@ -30,12 +55,6 @@ def dedup(
         bool,
         typer.Option("--images", help="A dataset: also about copies of an image (implies --near)."),
     ] = False,
-    threshold: Annotated[
-        float, typer.Option(help="With --near: least Jaccard of word 5-grams.")
-    ] = 0.8,
-    keep: Annotated[
-        str, typer.Option(help="Which stays: first, shortest, or (a dataset) best verdict.")
-    ] = "first",
     as_name: Annotated[
         str | None, typer.Option("--as", metavar="NAME", help="A dataset: name of the new one.")
     ] = None,
@@ -62,6 +81,8 @@ def dedup(
     In a dataset an item is a duplicate if question, choices and images are the same (--near: nearly
     the same words about the same images). In a Parquet file with an `id` column, by --on.
     """
+    given = context.meta[CHOSEN]
+    keep = {name: value for name, value in given.items() if name == "keep"}
     if data.endswith(".parquet"):
         if not on or not to:
             raise UsageError(
@@ -72,33 +93,28 @@ def dedup(
         if as_name:
             raise UsageError(f"--as names a dataset and {data!r} is a file; write --to FILE")
         wanted = columns.split(",") if columns else None
-        _dedup_file(Path(data), to, on, near, threshold, keep, wanted, dropped, memory, as_json)
+        _dedup_file(Path(data), to, on, near, given, wanted, dropped, memory, as_json)
         return
     if on or to or columns or dropped:
         raise UsageError(
             f"--on, --to, --columns and --dropped are for a Parquet file and {data!r} is a dataset; "
             "leave them out, or name a file that ends in .parquet"
         )
-    chain: list[Any] = [{"filter": "dedup", "keep": keep}]
+    chain: list[Any] = [{"filter": "dedup", **keep}]
     if near or images:
-        settings = {"threshold": threshold, "keep": keep, "images": "near" if images else "same"}
-        chain.append({"filter": "near_dedup", **settings})
+        chain.append({"filter": "near_dedup", **given, "images": "near" if images else "same"})
     _filtered(workspace, data, chain, as_name, memory, as_json)
 
 
 def decontaminate(
-    data: Annotated[str, typer.Argument(metavar="DATASET")],
+    context: typer.Context,
+    data: Annotated[str, typer.Argument(metavar="DATASET", autocompletion=complete_datasets)],
     against: Annotated[
         list[str],
         typer.Option(
             metavar="DATASET,...", help="Benchmarks (`vlt import mathvista`) and other datasets."
         ),
     ],
-    ngram: Annotated[int, typer.Option(help="Words in an n-gram.")] = 8,
-    share: Annotated[
-        float, typer.Option(help="Least share of a question's n-grams that a benchmark asks.")
-    ] = 0.5,
-    images: Annotated[str, typer.Option(help="near, same (by sha256) or ignore.")] = "near",
     as_name: Annotated[
         str | None, typer.Option("--as", metavar="NAME", help="Name of the new dataset.")
     ] = None,
@@ -119,8 +135,7 @@ def decontaminate(
     names = (name.strip().partition("@")[0] for each in against for name in each.split(","))
     store = open_store(workspace)
     check_prepared(store, names)
-    settings = {"ngram": ngram, "share": share, "images": images}
-    chain = [{"filter": "decontaminate", "against": ",".join(against), **settings}]
+    chain = [{"filter": "decontaminate", "against": ",".join(against), **context.meta[CHOSEN]}]
     if pairs and pairs.suffix not in (".csv", ".jsonl", ".parquet"):
         raise UsageError(f"--pairs {str(pairs)!r} must end in .csv, .jsonl or .parquet")
     made, existed = _made(store, data, chain, as_name, memory)
@@ -180,8 +195,7 @@ def _dedup_file(
     to: Path,
     on: list[str],
     near: bool,
-    threshold: float,
-    keep: str,
+    given: Mapping[str, Any],
     columns: list[str] | None,
     dropped: Path | None,
     memory: str,
@@ -201,8 +215,7 @@ def _dedup_file(
             on,
             Scratch(Path(folder), memory, os.cpu_count() or 1),
             near=near,
-            threshold=threshold,
-            keep=keep,
+            **given,
             columns=columns,
             dropped=dropped,
         )
@@ -211,5 +224,6 @@ def _dedup_file(
     else:
         gone = done.rows - done.kept
         print(
-            f"{to}: {done.kept:,} of {done.rows:,} rows, {gone:,} duplicates in {done.clusters:,} clusters"
+            f"{to}: {done.kept:,} of {plural(done.rows, 'row')} kept, {plural(gone, 'duplicate')} in "
+            f"{plural(done.clusters, 'cluster')}"
         )

@@ -8,10 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from vlt.cli.options import WORKSPACE, Json, Workspace, open_store
+from vlt.cli.options import WORKSPACE, Json, Workspace, complete_datasets, open_store
 from vlt.cli.output import plain, print_json, print_table
+from vlt.plural import plural
 
-Version = Annotated[str, typer.Argument(help="name, name@v3 or name@r2.")]
+Version = Annotated[
+    str, typer.Argument(help="name, name@v3 or name@r2.", autocompletion=complete_datasets)
+]
 
 
 def diff(
@@ -62,7 +65,7 @@ def _print(found: Mapping[str, Any]) -> None:
 def _print_rows(found: Mapping[str, Any]) -> None:
     a, b, rows = found["a"], found["b"], found["rows"]
     print(
-        f"{rows['a']:,} rows -> {rows['b']:,}: {rows['added']:,} added, {rows['gone']:,} gone, "
+        f"{plural(rows['a'], 'row')} -> {rows['b']:,}: {rows['added']:,} added, {rows['gone']:,} gone, "
         f"{rows['changed']:,} changed, {rows['same']:,} the same (by {' and '.join(found['key'])})"
     )
     if found["columns"]:

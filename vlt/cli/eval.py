@@ -19,6 +19,7 @@ from vlt.cli.progress import Progress
 from vlt.datagen.asking import EVALUATION, Asking
 from vlt.engine.model import Model
 from vlt.errors import UsageError
+from vlt.plugins import is_path
 
 if TYPE_CHECKING:
     from vlt.evaluation.judge import LLMJudge
@@ -74,7 +75,8 @@ def eval_(
         str,
         typer.Option(
             help="vlt; paper: upstream's rule; llm: vlt, and a judge for what rules leave open (in "
-            "MathVerse, whose answers are free in form: all that they do not find right)."
+            "MathVerse, whose answers are free in form: all that they do not find right); or your "
+            "own: file.py:name."
         ),
     ] = "vlt",
     judge_model: Annotated[str | None, typer.Option(help="With --grader llm: who judges.")] = None,
@@ -167,11 +169,11 @@ def find_judge(
     workspace: Opened, grader: str, name: str | None, urls: list[str], timeout: float | None
 ) -> LLMJudge | None:
     """The judge of --grader llm; None for another grader."""
-    from vlt.evaluation.evaluate import GRADERS
+    from vlt.evaluation.evaluate import LLM
+    from vlt.grade.graders import find_grader
 
-    if grader not in GRADERS:
-        raise UsageError(f"--grader {grader!r} is not one of {', '.join(GRADERS)}")
-    if (grader == "llm") != bool(name):
+    find_grader(grader, [LLM])
+    if (grader == LLM) != bool(name):
         raise UsageError("--grader llm and --judge-model go together; give both or none")
     if not name:
         return None
@@ -250,7 +252,7 @@ def _prompt(items: Dataset, given: str | None, system: str | None) -> Prompt:
     default = BOXED if benchmark else ROLLOUT
     if given in NAMED:
         return prompt_of(NAMED[given], None, system)
-    if given is not None and not Path(given).is_file():
+    if given is not None and not is_path(given) and not Path(given).is_file():
         raise UsageError(
             f"--prompt {given!r} is neither a file nor one of {', '.join(NAMED)}; write the user "
             "text into a file"

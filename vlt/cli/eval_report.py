@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from vlt.cli.output import describe, percent, print_json, print_table, say
+from vlt.plural import plural
 
 if TYPE_CHECKING:
     from vlt.workspace.store import Dataset, Store
@@ -143,7 +144,7 @@ def _in_words(c: dict[str, Any]) -> list[str]:
     return [
         f"{c['model']} against {c['against']}: {difference:+.1f} points "
         f"[{low:+.1f}, {high:+.1f}], {c['test']}: {p}",
-        f"  {c['solved']:,} items newly solved, {c['lost']:,} newly lost, of {c['n']:,}",
+        f"  {plural(c['solved'], 'item')} newly solved, {c['lost']:,} newly lost, of {c['n']:,}",
     ]
 
 
@@ -162,6 +163,8 @@ def _print_rest(items: Dataset, made: Sequence[Made]) -> None:
             )
     asked = made[0][1].manifest.facts["accuracy"]["n"]
     if items.kind == "item" and asked < items.manifest.rows:
-        say(f"  only {asked:,} of {items.manifest.rows:,} items were asked (--limit)")
+        say(f"  only {asked:,} of {plural(items.manifest.rows, 'item')} asked (--limit)")
     if missing := left_out(items):
-        say(f"  {missing:,} rows of {items.ref} made no item: `vlt show {items.ref} --dropped`")
+        say(
+            f"  {plural(missing, 'row')} of {items.ref} made no item: `vlt show {items.ref} --dropped`"
+        )

@@ -8,90 +8,51 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vlt.cli.options import WORKSPACE, Json, Workspace, open_store
+from vlt.cli.asking import open_workspace
+from vlt.cli.lazy import CHOSEN, ORDER, Ordered, lazily
+from vlt.cli.options import WORKSPACE, Json, Workspace, complete_datasets
 from vlt.cli.output import describe, exit_code, print_json, print_table, say
 from vlt.errors import UsageError
+from vlt.user_files import read_text
 
 if TYPE_CHECKING:
     from vlt.workspace.manifest import Manifest
     from vlt.workspace.store import Dataset, Store
 
 GENERATE = "vlt gen reasoning"
-GIVEN = "filters in the order given"
 
 
-def _note_place(context: typer.Context, option: typer.CallbackParam, value: Any) -> Any:
-    """Called for each filter's option in the order of the command line, which the chain keeps."""
-    context.meta.setdefault(GIVEN, []).append(option.name)
-    return value
+def _with_filters() -> Any:
+    from vlt.cli.filter_options import with_filters
+
+    return with_filters
 
 
-def Filter(*names: str, **settings: Any) -> Any:
-    """The option of a filter."""
-    return typer.Option(*names, callback=_note_place, **settings)
+Command = lazily(_with_filters, Ordered)
 
 
 def filter_(
     context: typer.Context,
     samples: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SAMPLES", help="Datasets; by default the newest samples."),
-    ] = None,
-    drop_flagged: Annotated[
-        bool, Filter("--drop-flagged", help="Drop what you flagged in `vlt view`.")
-    ] = False,
-    verify: Annotated[bool, Filter("--verify", help="Grade, and keep the correct.")] = False,
-    grader: Annotated[str, typer.Option(help="vlt, or paper: upstream's rule.")] = "vlt",
-    finish: Annotated[
-        bool, Filter("--finish-reason", help="Keep what the model brought to its end.")
-    ] = False,
-    max_words: Annotated[
-        int | None, Filter(metavar="N", help="Longest reasoning, in words (paper: 500).")
-    ] = None,
-    max_tokens: Annotated[
-        int | None,
-        Filter(metavar="N", help="Most tokens of prompt, images and response, by --model."),
-    ] = None,
-    model: Annotated[
-        str, typer.Option(metavar="M", help="With --max-tokens: the model that will be trained.")
-    ] = "",
-    truncate: Annotated[
-        bool,
-        Filter("--truncate-reflections", help="Cut at the first 'Wait,' and keep the answer."),
-    ] = False,
-    repetition: Annotated[bool, Filter("--repetition", help="Drop looped text.")] = False,
-    leakage: Annotated[
-        str | None,
-        Filter(metavar="drop|rewrite", help="Responses that speak of the caption."),
-    ] = None,
-    form: Annotated[
-        bool, Filter("--format", help="Keep <think>...</think> <answer>...</answer>.")
-    ] = False,
-    disagreement: Annotated[
-        bool, Filter("--disagreement", help="Drop where reasoning and answer differ.")
-    ] = False,
-    language: Annotated[
-        bool, Filter("--language", help="Drop what falls into another script.")
-    ] = False,
-    difficulty: Annotated[
-        str | None, Filter(metavar="LOW:HIGH", help="Items by pass rate, e.g. 0.2:0.8.")
-    ] = None,
-    select: Annotated[
-        str | None,
-        Filter(
-            metavar="POLICY",
-            help="Which correct responses of an item: shortest, longest-but-one, distinct, first.",
+        typer.Argument(
+            metavar="SAMPLES",
+            help="Datasets; by default the newest samples.",
+            autocompletion=complete_datasets,
         ),
     ] = None,
-    cap: Annotated[
-        int | None, typer.Option(metavar="N", help="With --select: responses of an item.")
+    own: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            metavar="NAME[=SETTINGS]",
+            help="A filter by its name, or a function of yours: file.py:name or module:name; settings "
+            'as key=value,... or {"key": value}. Repeatable.',
+        ),
     ] = None,
-    mixture: Annotated[
-        list[str] | None, Filter(metavar="SOURCE=N", help="Rows of a source; repeatable.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="With --mixture: which rows are drawn.")] = 0,
-    dedup: Annotated[
-        bool, Filter("--dedup", help="One item of each question, choices and images.")
+    keep_cut: Annotated[
+        bool,
+        typer.Option("--keep-cut", help="Keep responses that were cut at their limit of tokens."),
     ] = False,
     chain: Annotated[
         Path | None,
@@ -109,43 +70,28 @@ def filter_(
     The filters run in the order of their options, after those of --chain. With --verify and
     --difficulty, pass rates are counted before the wrong responses go.
     """
+    from vlt.cli.filter_options import own_entry
     from vlt.filters.apply import make_filtered
 
-    store = open_store(workspace)
-    tokens = {"filter": "max_tokens", "tokens": max_tokens, "model": model}
-    named: dict[str, list[dict[str, Any]]] = {
-        "drop_flagged": [{"filter": "flagged"}] if drop_flagged else [],
-        "verify": [{"filter": "verify", "grader": grader}] if verify else [],
-        "finish": [{"filter": "finish_reason"}] if finish else [],
-        "max_words": [{"filter": "max_words", "words": max_words}] if max_words is not None else [],
-        "max_tokens": [tokens] if max_tokens is not None else [],
-        "truncate": [{"filter": "truncate_reflections"}] if truncate else [],
-        "repetition": [{"filter": "repetition"}] if repetition else [],
-        "leakage": [{"filter": "leakage", "action": leakage}] if leakage else [],
-        "form": [{"filter": "format"}] if form else [],
-        "disagreement": [{"filter": "disagreement"}] if disagreement else [],
-        "language": [{"filter": "language"}] if language else [],
-        "difficulty": [{"filter": "difficulty", "band": difficulty}] if difficulty else [],
-        "select": [{"filter": "select", "policy": select, "cap": cap}] if select else [],
-        "mixture": [{"filter": "mixture", "rows": _rows(mixture), "seed": seed}] if mixture else [],
-        "dedup": [{"filter": "dedup"}] if dedup else [],
-    }
-    order = context.meta[GIVEN]
-    if verify and difficulty:
-        first, second = sorted(("verify", "difficulty"), key=order.index)
-        grade, band = {"filter": "grade", "grader": grader}, named["difficulty"]
-        named[first], named[second] = [grade, *band, {"filter": "correct"}], []
-    filters = [*(_read_chain(chain) if chain else [])]
-    filters += [entry for name in order for entry in named[name]]
-    if cap is not None and not select:
-        raise UsageError(
-            "--cap says how many responses --select keeps; write --select shortest too"
-        )
+    chosen, owned = context.meta[CHOSEN], iter(own or [])
+    filters: list[Any] = [*(_read_chain(chain) if chain else [])]
+    given: list[Any] = []
+    for name in context.meta[ORDER]:
+        entry = own_entry(next(owned)) if name == "own" else chosen.get(name)
+        if entry and entry not in given:  # --mixture a=1 --mixture b=2 is one filter
+            given.append(entry)
+    filters += _pass_rates_first(given)
     if not filters:
         raise UsageError("no filter was named; write e.g. --verify --truncate-reflections --dedup")
-    dataset, existed = make_filtered(
-        store, _parents(store, samples), chain=filters, name=as_name, memory=memory
-    )
+    with open_workspace(workspace) as opened:
+        dataset, existed = make_filtered(
+            opened,
+            _parents(opened, samples),
+            chain=filters,
+            name=as_name,
+            memory=memory,
+            keep_cut=keep_cut,
+        )
     if as_json:
         print_json(ledger(dataset.manifest))
     else:
@@ -175,6 +121,8 @@ def print_ledger(manifest: Manifest) -> None:
             lines.append({"filter": name, "reason": reason, "rows": -rows})
         if name in manifest.rewritten:
             lines.append({"filter": name, "reason": f"({manifest.rewritten[name]:,} rewritten)"})
+    for reason, rows in sorted(manifest.failed.items(), key=lambda p: -p[1]):
+        lines.append({"filter": "failed", "reason": reason, "rows": -rows})
     print_table([*lines, {"filter": "kept", "reason": "", "rows": manifest.rows}])
     sources: Mapping[str, Mapping[str, int]] = manifest.facts.get("by_source", {})
     if len(sources) > 1:
@@ -204,25 +152,23 @@ def _parents(store: Store, names: Sequence[str] | None) -> list[Dataset]:
     return given[-1:] or [store.newest("sample", GENERATE)]
 
 
-def _rows(mixture: Sequence[str]) -> dict[str, int]:
-    rows = {}
-    for entry in mixture:
-        source, equals, count = entry.rpartition("=")
-        if not equals or not source or not count.isdigit():
-            raise UsageError(
-                f"--mixture {entry!r} is not SOURCE=N; write e.g. --mixture clevr=1000"
-            )
-        rows[source] = int(count)
-    return rows
+def _pass_rates_first(given: Sequence[Any]) -> list[Any]:
+    """--verify and --difficulty, whichever is first, as grade, difficulty, correct."""
+    names = [entry.get("filter") for entry in given]
+    if not {"verify", "difficulty"} <= set(names):
+        return [*given]
+    verify, band = (given[names.index(name)] for name in ("verify", "difficulty"))
+    both = [{**verify, "filter": "grade"}, band, {"filter": "correct"}]
+    first = min(names.index("verify"), names.index("difficulty"))
+    rest = [entry for entry in given[first:] if entry not in (verify, band)]
+    return [*given[:first], *both, *rest]
 
 
 def _read_chain(file: Path) -> list[Any]:
     import yaml
 
     try:
-        chain = yaml.safe_load(file.read_text())
-    except FileNotFoundError:
-        raise UsageError(f"--chain {str(file)!r} does not exist") from None
+        chain = yaml.safe_load(read_text(file, "--chain"))
     except yaml.YAMLError as error:
         raise UsageError(
             f"--chain {str(file)!r} is not YAML: {' '.join(str(error).split())}"
@@ -231,4 +177,6 @@ def _read_chain(file: Path) -> list[Any]:
     if not isinstance(chain, list):
         raise UsageError(f"--chain {str(file)!r} holds no list of filters; write e.g. `- verify`")
     say(f"{len(chain)} filters from {file}")
-    return chain
+    from vlt.filters.registry import located
+
+    return located(chain, file.parent)

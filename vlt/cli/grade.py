@@ -17,6 +17,8 @@ import typer
 from vlt.cli.options import WORKSPACE, Json, Limit, Workspace, open_store, parse_settings
 from vlt.cli.output import print_json, print_table, say
 from vlt.errors import UsageError
+from vlt.plural import plural
+from vlt.user_files import read_text
 
 if TYPE_CHECKING:
     from vlt.grade import Grade, Options
@@ -42,11 +44,13 @@ def grade(
     ],
     grader: Annotated[
         list[str] | None,
-        typer.Option(help="vlt, paper or math-verify; given twice, they are compared."),
+        typer.Option(help="vlt, paper, math-verify, or your own: file.py:name; two are compared."),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A convention: relative_tolerance=0.05."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="A convention of vlt's: relative_tolerance=0.05."
+        ),
     ] = None,
     n: Annotated[
         int, typer.Option("-n", min=0, help="How many disagreements (or wrong rows) to show.")
@@ -56,19 +60,17 @@ def grade(
     as_json: Json = False,
 ) -> None:
     """Count verdicts, and show where two graders disagree."""
-    from vlt.grade import GRADERS, grade_many
+    from vlt.grade import grade_many
+    from vlt.grade.graders import find_grader
 
     names = list(dict.fromkeys(grader or ["vlt"]))
     for name in names:
-        if name not in GRADERS:
-            raise UsageError(
-                f"{name!r} is not a grader; write {', '.join(GRADERS[:-1])} or {GRADERS[-1]}"
-            )
+        find_grader(name)
     options = _options(settings or [])
     rows = read_rows(responses, workspace)[:limit]
     graded: dict[str, list[Grade]] = {}
     for name in names:
-        say(f"{name}: {len(rows):,} rows")
+        say(f"{name}: {plural(len(rows), 'row')}")
         graded[name] = grade_many(
             [row["response"] or "" for row in rows],
             [row["answer"] or "" for row in rows],
@@ -85,7 +87,7 @@ def grade(
         return
     print_table([{"grader": name, **count} for name, count in counts.items()])
     if len(names) > 1:
-        print(f"\n{len(differing):,} disagreements")
+        print(f"\n{plural(len(differing), 'disagreement')}")
         print_table([_short(row) for row in differing[:n]])
     elif n:
         print()
@@ -108,12 +110,8 @@ def read_rows(source: str, workspace: Path) -> list[dict[str, Any]]:
 
 
 def _from_file(path: Path) -> list[dict[str, Any]]:
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise UsageError(f"{str(path)!r} cannot be read: {error.strerror}") from None
     rows = []
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -124,11 +122,11 @@ def _from_file(path: Path) -> list[dict[str, Any]]:
             raise UsageError(f"line {number} of {str(path)!r} is not a JSON object")
         row = {name: _first(found, name) for name in ALIASES}
         for name in ("response", "answer"):
-            if row[name] is None:
+            if row[name] is None and not any(key in found for key in (name, *ALIASES[name])):
                 raise UsageError(
                     f"line {number} of {str(path)!r} has no {name!r}; it has {', '.join(found)}"
                 )
-            row[name] = str(row[name])
+            row[name] = "" if row[name] is None else str(row[name])  # null: nothing was said
         row["id"] = number if row["id"] is None else row["id"]
         rows.append(row)
     return rows
@@ -146,7 +144,10 @@ def _options(settings: Sequence[str]) -> Options:
     for name in values:
         if name not in known:
             raise UsageError(f"--set {name}: there is no such convention; take {', '.join(known)}")
-    return Options(**values)
+    try:
+        return Options(**values)
+    except ValueError as error:
+        raise UsageError(f"--set {error}") from None
 
 
 def _counts(grades: Sequence[Grade]) -> dict[str, int]:

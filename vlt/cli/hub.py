@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vlt.cli.options import WORKSPACE, As, Json, Workspace, open_store
+from vlt.cli.options import WORKSPACE, As, Json, Workspace, complete_datasets, open_store
 from vlt.cli.output import describe, print_json, say
 
 RepoArgument = Annotated[str, typer.Argument(metavar="REPO", help="user/name on the Hub.")]
@@ -17,7 +17,9 @@ def push(
     dataset: Annotated[
         str,
         typer.Argument(
-            metavar="DATASET", help="A dataset or checkpoint (name, name@v3), or a model directory."
+            metavar="DATASET",
+            help="A dataset or checkpoint (name, name@v3), or a model directory.",
+            autocompletion=complete_datasets,
         ),
     ],
     repo: RepoArgument,

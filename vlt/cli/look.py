@@ -12,11 +12,10 @@ from typing import Annotated, Any
 
 import typer
 
-from vlt.cli.options import WORKSPACE, Json, Workspace, open_store
+from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Workspace, open_store
 from vlt.cli.output import plain, print_json, print_table, say
 from vlt.errors import UsageError
-
-Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="name, name@v3 or name@r2.")]
+from vlt.plural import plural
 
 INDENT = 19
 """Where the values of `vlt show` begin."""
@@ -46,7 +45,7 @@ def ls(workspace: Workspace = WORKSPACE, as_json: Json = False) -> None:
 
 
 def show(
-    dataset: Dataset,
+    dataset: DatasetArgument,
     n: Annotated[int, typer.Option("-n", min=0, help="How many rows.")] = 5,
     where: Annotated[
         str | None, typer.Option(metavar="SQL", help="Only rows for which this condition holds.")
@@ -119,7 +118,7 @@ class _Images:
             if self.store is None:
                 from vlt.images.store import ImageStore
 
-                self.store = self.stack.enter_context(ImageStore(self.root))
+                self.store = self.stack.enter_context(ImageStore(self.root, read_only=True))
             head = f"{'images' if number == 0 else '':>17}  {plain(sha256)[:12]}"
             try:
                 info = self.store.info(sha256)
@@ -134,7 +133,7 @@ class _Images:
 
 
 def log(
-    dataset: Dataset,
+    dataset: DatasetArgument,
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
     mermaid: Annotated[bool, typer.Option("--mermaid", help="As a Mermaid flowchart.")] = False,
@@ -189,7 +188,7 @@ def _facts(version: Any) -> dict[str, Any]:
 
 def _line(version: Any) -> str:
     m = version.manifest
-    rows = "" if m.kind == "checkpoint" else f", {m.rows:,} {m.kind}s of {m.rows_in:,}"
+    rows = "" if m.kind == "checkpoint" else f", {plural(m.rows, m.kind)} of {m.rows_in:,}"
     return f"{version.ref}  ({plain(m.stage)}{rows}; digest {m.digest[:12]}; {m.created[:19]})"
 
 
@@ -218,7 +217,7 @@ def _indented(value: Any, room: int | None) -> str:
         for folded in textwrap.wrap(line, max(20, room), replace_whitespace=False) or [""]
     ]
     if len(text) > LETTERS:
-        lines.append(f"... ({len(text):,} characters; --json has all of them)")
+        lines.append(f"... ({len(text):,} characters; --json shows all of them)")
     return ("\n" + " " * INDENT).join(lines)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from vlt.cli import (
+    arms,
     data,
     dedup,
     diff,
@@ -25,41 +28,76 @@ from vlt.cli import (
     train,
     view,
 )
+from vlt.cli.groups import Commands
+from vlt.cli.options import WORKSPACE_OPTION, keep_workspace
 from vlt.cli.output import FAILED, INTERRUPTED, say
 from vlt.errors import UserError
 
+WIDTH = 160
+"""Columns that help is folded to, at most; a narrower terminal folds it sooner."""
+
 app = typer.Typer(
     name="vlt",
+    cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH},
     help="Verified chain-of-thought data for vision-language models, and the loop that improves both.",
 )
+
 app.command("demo")(run.demo)
 app.command("run")(run.run)
 app.command("import")(data.import_)
 app.command("sources")(data.sources)
-app.command("export")(export.export)
-app.command("push")(hub.push)
-app.command("pull")(hub.pull)
-app.add_typer(gen.app, name="gen")
+app.command("dedup", cls=dedup.Dedup)(dedup.dedup)
+app.command("decontaminate", cls=dedup.Decontaminate)(dedup.decontaminate)
+app.add_typer(gen.app, name="gen", cls=Commands)
+app.command("filter", cls=filter.Command)(filter.filter_)
 app.command("grade")(grade.grade)
-app.command("filter")(filter.filter_)
-app.command("dedup")(dedup.dedup)
-app.command("decontaminate")(dedup.decontaminate)
-app.command("eval")(eval.eval_)
 app.add_typer(train.app, name="train")
-app.command("stats")(stats.stats)
-app.command("report")(report.report)
+app.command("eval")(eval.eval_)
+app.command("compare")(arms.compare)
 app.command("ls")(look.ls)
 app.command("show")(look.show)
-app.command("view")(view.view)
+app.command("stats")(stats.stats)
 app.command("log")(look.log)
 app.command("diff")(diff.diff)
 app.command("status")(status.status)
+app.command("view")(view.view)
+app.command("report")(report.report)
+app.command("push")(hub.push)
+app.command("pull")(hub.pull)
+app.command("export")(export.export)
 
 GO_ON = "vlt: interrupted; the same command goes on from here and asks for nothing twice"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from vlt import __version__
+
+        print(f"vlt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    workspace: Annotated[Path | None, WORKSPACE_OPTION] = None,
+    version: Annotated[  # noqa: ARG001
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+    debug: Annotated[  # noqa: ARG001
+        bool, typer.Option("--debug", help="Show the traceback of an error (after a command, too).")
+    ] = False,
+) -> None:
+    # What stands before the command; `main` has taken --debug out already. No docstring: it would be
+    # the program's description.
+    keep_workspace(context, workspace)
 
 
 def main() -> None:
@@ -67,7 +105,7 @@ def main() -> None:
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     try:
-        app()
+        app(prog_name="vlt")
     except UserError as error:
         if debug:
             raise
@@ -81,10 +119,23 @@ def main() -> None:
             say(GO_ON)
         raise
     except OSError as error:
-        if debug or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        sentence = _of_system(error)
+        if debug or sentence is None:
             raise
-        say("vlt: the disk is full; make room and run the same command again to go on")
+        say(f"vlt: {sentence}")
         raise SystemExit(FAILED) from None
+
+
+def _of_system(error: OSError) -> str | None:
+    """What there is to say of an error that lies in the disk or its permissions, else None."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full; make room and run the same command again to go on"
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) and error.filename is not None:
+        return (
+            f"{str(error.filename)!r} cannot be opened or written ({error.strerror}); see its "
+            "permissions, or name another place (-w for the workspace)"
+        )
+    return None
 
 
 if __name__ == "__main__":

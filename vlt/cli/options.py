@@ -6,6 +6,7 @@ must not load pyarrow, and `vlt ls` must not load torch.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,20 +16,85 @@ import typer
 from vlt.errors import UsageError
 
 if TYPE_CHECKING:
-    from vlt.workspace.store import Dataset, Store
+    from vlt.workspace import store as stored
     from vlt.workspace.workspace import Workspace as Opened
 
+_BEFORE_COMMAND = "vlt.workspace"
+"""Where a command line's context keeps the -w that stood before the command."""
+
+
+def keep_workspace(context: typer.Context, workspace: Path | None) -> None:
+    """Keep the workspace that is named before the command; one that is named after it wins."""
+    if workspace is not None:
+        context.meta[_BEFORE_COMMAND] = workspace
+
+
+def or_before_command(context: typer.Context, value: Path, param: typer.CallbackParam) -> Path:
+    """The folder given to the command itself, else the one before it, else from the environment."""
+    source = context.get_parameter_source(param.name or "")
+    if source is not None and source.name == "COMMANDLINE":
+        return value
+    return context.meta.get(_BEFORE_COMMAND, value)
+
+
+WORKSPACE_OPTION = typer.Option(
+    "-w",
+    "--workspace",
+    metavar="DIR",
+    envvar="VLT_WORKSPACE",
+    help="Folder that holds datasets, images, checkpoints and the journal; before or after the command.",
+    show_envvar=True,
+)
+"""As it stands before the command."""
 Workspace = Annotated[
     Path,
     typer.Option(
         "-w",
         "--workspace",
+        metavar="DIR",
         envvar="VLT_WORKSPACE",
         help="Folder that holds datasets, images, checkpoints and the journal.",
         show_envvar=True,
+        callback=or_before_command,
     ),
 ]
 WORKSPACE = Path("workspace")
+
+
+def complete_datasets(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """(name, help) of the workspace's datasets and checkpoints for the shell; with an @, versions."""
+    root = _workspace_of(context)
+    versions: dict[str, set[int]] = {}
+    for folder in ("provenance", "datasets", "checkpoints"):  # not by Store: that imports Arrow
+        for version in root.glob(f"{folder}/*/v*/manifest.json"):
+            versions.setdefault(version.parts[-3], set()).add(int(version.parts[-2][1:]))
+    if "@" in incomplete:
+        found = [(f"{name}@v{n}", "") for name in sorted(versions) for n in sorted(versions[name])]
+    else:
+        found = [(name, f"newest: v{max(versions[name])}") for name in sorted(versions)]
+    return [(name, about) for name, about in found if name.startswith(incomplete)]
+
+
+def _workspace_of(context: typer.Context) -> Path:
+    """The workspace of a command line that is still being written."""
+    contexts: list[typer.Context] = [context]
+    while (parent := contexts[-1].parent) is not None:
+        contexts.append(parent)  # type: ignore[arg-type]
+    for each in contexts:
+        source = each.get_parameter_source("workspace")
+        if source is not None and source.name == "COMMANDLINE":
+            return Path(each.params["workspace"])
+    return Path(os.environ.get("VLT_WORKSPACE") or WORKSPACE)
+
+
+DatasetArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATASET",
+        help="name, name@v3 or name@r2.",
+        autocompletion=complete_datasets,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 As = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Name of the new dataset.")]
 Limit = Annotated[
@@ -43,7 +109,9 @@ def open_store(workspace: Path) -> Opened:
     return Workspace(workspace)
 
 
-def dataset_or_newest(store: Store, ref: str | None, kind: str, command: str) -> Dataset:
+def dataset_or_newest(
+    store: stored.Store, ref: str | None, kind: str, command: str
+) -> stored.Dataset:
     """The dataset that `ref` names, else the newest of `kind`; `command` is how to make one."""
     dataset = store.open(ref) if ref else store.newest(kind, command)
     if dataset.kind != kind:

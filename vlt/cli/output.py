@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from vlt.plural import plural
 
 if TYPE_CHECKING:
     from vlt.workspace.store import Dataset
@@ -23,6 +25,7 @@ def say(sentence: str) -> None:
 _HIDDEN = {
     **dict.fromkeys((*range(32), *range(127, 160)), "�"),
     **dict.fromkeys((*range(8234, 8239), *range(8294, 8298)), "�"),
+    **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),  # surrogates, which no file can hold
     **{0x200E: "\ufffd", 0x200F: "\ufffd", 0x061C: "\ufffd", ord("\n"): "\n", ord("\t"): "    "},
 }
 
@@ -42,12 +45,15 @@ def print_json(value: Any) -> None:
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
-    """Rows as aligned columns on stdout; numbers to the right."""
+    """Rows as aligned columns on stdout, numbers to the right; fitted to a terminal's width."""
     if not rows:
         return
     columns = columns or list(rows[0])
     cells = [[_cell(row.get(c)) for c in columns] for row in rows]
     right = [all(isinstance(row.get(c), int | float | None) for row in rows) for c in columns]
+    if sys.stdout.isatty():
+        _print_fitted(columns, cells, right)
+        return
     widths = [max(len(line[i]) for line in [list(columns), *cells]) for i in range(len(columns))]
     for line in [list(columns), *cells]:
         padded = [
@@ -57,12 +63,29 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None
         print("  ".join(padded).rstrip())
 
 
+def _print_fitted(
+    columns: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool]
+) -> None:
+    """On a terminal: long texts are folded inside their column, and no cell is cut."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for title, is_right in zip(columns, right, strict=True):
+        justify: Literal["left", "right"] = "right" if is_right else "left"
+        table.add_column(Text(title), justify=justify, no_wrap=is_right, overflow="fold")
+    for line in cells:
+        table.add_row(*map(Text, line))
+    Console(highlight=False).print(table)
+
+
 def describe(dataset: Dataset, *, existed: bool = False) -> str:
     """One line on a version that was made or was already there."""
     m = dataset.manifest
     dropped = sum(sum(reasons.values()) for reasons in m.dropped.values())
     failed = sum(m.failed.values())
-    parts = [f"{m.rows:,} {m.kind}s"] if m.kind != "checkpoint" else ["checkpoint"]
+    parts = [plural(m.rows, m.kind)] if m.kind != "checkpoint" else ["checkpoint"]
     parts += [f"{dropped:,} dropped"] if dropped else []
     parts += [f"{failed:,} failed"] if failed else []
     state = "already there, nothing to do" if existed else f"{m.seconds:.1f} s"

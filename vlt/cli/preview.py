@@ -40,11 +40,9 @@ def draw(image: bytes, how: How) -> str:
     """The text that draws the image, at most COLUMNS x ROWS cells; ends with a newline."""
     from PIL import Image
 
-    with Image.open(io.BytesIO(image)) as opened:
-        seen = opened.convert("RGBA")
-    paper = Image.new("RGBA", seen.size, "white")
-    paper.alpha_composite(seen)
-    picture = paper.convert("RGB")
+    from vlt.images.decode import open_image
+
+    picture = open_image(image)
     if how == "blocks":  # a pixel is a column wide and half a row high
         columns, rows = _cells(*picture.size, 1)
         return _blocks(picture.resize((columns, 2 * rows), Image.Resampling.LANCZOS))

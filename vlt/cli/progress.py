@@ -1,37 +1,96 @@
-"""Progress on stderr: one line that is written over on a terminal, now and then a line elsewhere."""
+"""Progress on stderr: one moving line on a terminal, now and then a plain line elsewhere."""
 
 from __future__ import annotations
 
-import shutil
+import atexit
+import contextlib
+import os
 import sys
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Shown
+
+BAR, BAR_FROM = 20, 100
+"""Columns of the bar, and of a terminal that has room for one."""
 
 
 class Progress:
     """Called with the state of a stage; the newest line replaces the one before.
 
-    Not a terminal: a plain line at most every `seconds`.
+    On a terminal a bar and the time left stand beside it where the stage knows how much there is to
+    do. Elsewhere: a plain line at most every `seconds`.
     """
 
     def __init__(self, seconds: float = 10.0):
         self.seconds = seconds
-        self.terminal = sys.stderr.isatty()
-        self._shown = time.monotonic()
-        self._open = False
+        self.terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._told = time.monotonic()
+        self._shown: Shown | None = None
 
     def __call__(self, line: str) -> None:
         if self.terminal:
-            width = shutil.get_terminal_size().columns - 1
-            sys.stderr.write("\r\x1b[K" + f"        {line}"[:width])
-            sys.stderr.flush()
-            self._open = True
-        elif time.monotonic() - self._shown >= self.seconds:
-            self._shown = time.monotonic()
-            print(f"        {line}", file=sys.stderr, flush=True)
+            self._show(line)
+        elif time.monotonic() - self._told >= self.seconds:
+            self._told = time.monotonic()
+            # Whoever read the first lines and left (`| head`) does not end a training.
+            with contextlib.suppress(BrokenPipeError):
+                print(f"        {line}", file=sys.stderr, flush=True)
 
     def done(self) -> None:
         """Clear the line, so that the next words start at its beginning."""
-        if self._open:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-            self._open = False
+        if self._shown:
+            self._shown.stop()
+            self._shown = None
+
+    def _show(self, line: str) -> None:
+        from vlt.cli.output import plain
+        from vlt.workspace.progress import current_progress, duration
+
+        stage = current_progress()
+        if stage and stage.left is not None and not line.endswith(" left"):
+            line = f"{line}, {duration(stage.left)} left"
+        if self._shown is None:
+            self._shown = _start()
+        (task,) = self._shown.task_ids
+        self._shown.update(
+            task,
+            description=plain(line).replace("\n", " "),
+            completed=stage.done if stage else 0,
+            total=stage.total if stage else None,
+        )
+
+
+def _start() -> Shown:
+    """The line, on the terminal from now on; what is printed meanwhile appears above it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Shown
+    from rich.progress_bar import ProgressBar
+    from rich.table import Column
+
+    class Bar(BarColumn):
+        """Empty where nobody knows how much there is to do, or the words need the room."""
+
+        def render(self, task: Task) -> ProgressBar | str:  # type: ignore[override]
+            return super().render(task) if task.total and console.width >= BAR_FROM else ""
+
+    text = Column(no_wrap=True, overflow="ellipsis", ratio=1)
+    console = Console(stderr=True)
+    shown = Shown(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False, table_column=text),
+        Bar(bar_width=BAR),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        expand=True,
+        # Where results go to the same terminal they stand above the line; a file gets its own.
+        redirect_stdout=sys.stdout.isatty(),
+    )
+    shown.add_task("", total=None)
+    shown.start()
+    console.show_cursor(True)  # a killed process must not leave the terminal without one
+    atexit.register(shown.stop)
+    return shown

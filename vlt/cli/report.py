@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Annotated
@@ -76,14 +75,11 @@ def _file_name(run: str) -> str:
 
 
 def _write(page: str, file: Path) -> None:
-    """Through a file beside it: whoever reads sees the report before, or the whole new one."""
-    part = file.with_name(f".{file.stem[:100]}.{os.getpid()}.part")
+    from vlt.workspace.files import write_text
+
     try:
-        part.write_text(page, encoding="utf-8")
-        part.replace(file)
+        write_text(page, file)
     except OSError as error:
-        if part.exists():
-            part.unlink()
         raise UserError(
             f"the report cannot be written to {str(file)!r} ({error.strerror}); name another with --to"
         ) from error

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import textwrap
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vlt.cli.asking import clear, open_workspace
-from vlt.cli.options import WORKSPACE, Json, Workspace, parse_settings
+from vlt.cli.options import WORKSPACE, Json, Workspace, or_before_command, parse_settings
 from vlt.cli.output import SOME_ROWS_FAILED, describe, percent, print_json, print_table, say
 
 if TYPE_CHECKING:
+    from vlt.runs.arms import Variant
     from vlt.runs.recipe import Recipe
     from vlt.runs.step import Run, Step
 
@@ -40,6 +42,20 @@ def run(
             "--until", metavar="STEP", help="Stop after this step of the last round (or STEP@r1)."
         ),
     ] = None,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Run this arm of the recipe; repeatable. loop: the recipe."
+        ),
+    ] = None,
+    arms: Annotated[
+        bool,
+        typer.Option("--arms", help="Run the recipe and all its arms, and set them side by side."),
+    ] = False,
+    seeds: Annotated[
+        int,
+        typer.Option(min=1, help="Run each with so many seeds: the recipe's, and those after it."),
+    ] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, do nothing.")] = False,
     settings: Settings = None,
     workspace: Workspace = WORKSPACE,
@@ -50,32 +66,49 @@ def run(
     With --from, what comes before that step is not looked into: its newest versions of the round
     are taken as they are, whatever the recipe says of them by now.
     """
+    from vlt.runs.arms import MAIN, variants
+    from vlt.runs.loop import plan
     from vlt.runs.recipe import load_recipe
 
-    loaded = load_recipe(recipe, parse_settings(settings or []))
+    changes = parse_settings(settings or [])
+    if arm or arms or seeds > 1:
+        wanted = variants(
+            recipe,
+            changes,
+            arms=None if arms else arm or [MAIN],
+            seeds=seeds,
+            to_run=True,
+            rounds=rounds,
+            start=start,
+            until=until,
+        )
+        _run_arms(wanted, workspace, dry_run, as_json)
+        return
+    loaded = load_recipe(recipe, changes, to_run=True)
     if dry_run:
         _print_plan(loaded, workspace, rounds, start, until, as_json)
         return
-    done = _carry_out(loaded, workspace, rounds, start, until)
+    done = _carry_out(loaded, workspace, plan(loaded, rounds=rounds, start=start, until=until))
     _print_result(done, as_json)
     if any(version.manifest.failed for version in done.made.values()):
         raise typer.Exit(SOME_ROWS_FAILED)
 
 
 def demo(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Its workspace.")] = Path(
-        "vlt-demo"
-    ),
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Its workspace.", callback=or_before_command)
+    ] = Path("vlt-demo"),
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
     """Run the miniature: two rounds of the whole loop, for real, on two CPU cores in minutes."""
+    from vlt.runs.loop import plan
     from vlt.runs.recipe import load_recipe
 
-    say("vlt demo: tiny models that come with vlt, every stage for real; ctrl-C and go on at will")
-    done = _carry_out(
-        load_recipe("miniature", parse_settings(settings or [])), directory, None, None, None
-    )
+    say("vlt demo: tiny models that come with vlt, every stage for real; ctrl-C stops it, and the")
+    say("same command goes on")
+    loaded = load_recipe("miniature", parse_settings(settings or []))
+    done = _carry_out(loaded, directory, plan(loaded))
     _print_result(done, as_json)
     if not as_json:
         last = max(number for number, _ in done.made)
@@ -85,13 +118,29 @@ def demo(
         say(f"             vlt log grpo-model -w {directory}")
 
 
-def _carry_out(
-    recipe: Recipe, root: Path, rounds: int | None, start: str | None, until: str | None
-) -> Run:
-    from vlt.runs.loop import carry_out, plan
+def _run_arms(wanted: Sequence[Variant], root: Path, dry_run: bool, as_json: bool) -> None:
+    """Each variant in turn, then all of them side by side."""
+    from vlt.cli.arms import print_arms, print_plan
+    from vlt.cli.options import open_store
+    from vlt.runs.arms import side_by_side
+
+    if dry_run:
+        print_plan(wanted, root, as_json)
+        return
+    failed = False
+    for variant in wanted:
+        say(f"{variant.recipe.name}, {variant.label}:")
+        done = _carry_out(variant.recipe, root, variant.steps, variant.label)
+        failed = failed or any(version.manifest.failed for version in done.made.values())
+    print_arms(side_by_side(open_store(root), wanted), as_json)
+    if failed:
+        raise typer.Exit(SOME_ROWS_FAILED)
+
+
+def _carry_out(recipe: Recipe, root: Path, steps: list[Step], label: str = "") -> Run:
+    from vlt.runs.loop import carry_out
     from vlt.runs.record import RecordedRun
 
-    steps = plan(recipe, rounds=rounds, start=start, until=until)
     workspace = open_workspace(root)
     started = time.monotonic()
     made = 0
@@ -118,7 +167,8 @@ def _carry_out(
         say(f"        {describe(dataset, existed=existed)}{_accuracy(dataset)}")
 
     plan_of = [(step.round, step.name, step.what, step.settings) for step in steps]
-    with RecordedRun(workspace.root, recipe.name, plan_of) as recorded:
+    named = f"{recipe.name}, {label}" if label else recipe.name
+    with RecordedRun(workspace.root, named, plan_of) as recorded:
         done = carry_out(workspace, recipe, steps, on_step=on_step)
         if done.stopped:
             recorded.stop(done.stopped)
@@ -169,7 +219,7 @@ def _print_result(done: Run, as_json: bool) -> None:
     if heldout:
         print(f"\nAccuracy on {heldout.manifest.rows:,} held-out items, with 95 % intervals.")
     if base["base"]:
-        print(f"The base model, asked in the same way: {percent(base['base'])}.")
+        print(f"The base model, asked the same way: {percent(base['base'])}.")
     if base["direct"]:
         print(f"The base model, asked for the answer alone: {percent(base['direct'])}.")
     if done.stopped:
@@ -226,7 +276,7 @@ def _print_plan(
     if recipe.stop:
         significant = ", with a 95 % interval above 0" if recipe.stop.significant else ""
         print(
-            f"\nIt ends after a round whose GRPO model does not gain at least {recipe.stop.min_gain:g} "
+            f"\nIt ends after a round whose last model does not gain at least {recipe.stop.min_gain:g} "
             f"points{significant}, on the held-out items."
         )
     to_make = sum(step.key not in there for step in steps)

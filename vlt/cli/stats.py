@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from vlt.cli.options import WORKSPACE, Json, Workspace, open_store
+from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Workspace, open_store
 from vlt.cli.output import print_json, print_table, say
 from vlt.errors import UsageError
 
 
 def stats(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="name, name@v3 or name@r2.")],
+    dataset: DatasetArgument,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.svg", help="Lengths and pass rates as a figure.")
     ] = None,

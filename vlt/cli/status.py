@@ -12,7 +12,7 @@ from vlt.cli.output import plain, print_json, print_table
 from vlt.workspace.progress import duration
 
 SILENT = 60
-"""Seconds without a beat after which that is told: a model is loading, or a server hangs."""
+"""Seconds without a sign after which that is told: a model is loading, or a server hangs."""
 
 
 def status(
@@ -47,7 +47,7 @@ def _print_run(run: Mapping[str, Any]) -> None:
     done = sum(step["state"] == "done" for step in run["steps"])
     print(
         f"{plain(run['recipe'])}: {run['state']}, {done} of {len(run['steps'])} steps done, "
-        f"{duration(run['seconds'])}, begun {run['started'][:19].replace('T', ' ')} UTC"
+        f"{duration(run['seconds'])}, started {run['started'][:19].replace('T', ' ')} UTC"
     )
     if run["reason"]:
         print(plain(run["reason"]))
@@ -85,7 +85,9 @@ def _says(row: Mapping[str, Any]) -> str:
         if row["state"] == "running":
             parts += [f"{row['rate']:,.3g}/s"] if row["rate"] else []
             parts += [f"{duration(row['left'])} left"] if row["left"] is not None else []
-            parts += [f"no sign for {duration(row['silent'])}"] if row["silent"] > SILENT else []
+            parts += (
+                [f"no progress for {duration(row['silent'])}"] if row["silent"] > SILENT else []
+            )
     if row.get("reason"):
         parts.append(row["reason"])
     return ", ".join(parts)

@@ -33,6 +33,10 @@ def take(method: Method, recipe: str | None, number: int, phase: int) -> Taken |
         raise UsageError(f"--round {number}: recipe {found.name!r} has {len(found.rounds)} rounds")
     settings = found.rounds[number - 1]
     if method.name == "sft":
+        if settings.sft is None:
+            raise UsageError(
+                f"round {number} of recipe {found.name!r} has no SFT; name another round"
+            )
         return Taken(training(settings.sft, found), found.models.base.model)
     phases = settings.grpo if method.name == "grpo" else settings.of_method(method)
     if phase > len(phases):

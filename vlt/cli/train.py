@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
+from vlt.cli.groups import Commands
 from vlt.cli.options import WORKSPACE, Json, Workspace
 from vlt.cli.output import describe, print_json, print_table, say
 from vlt.cli.overrides import changes, options, parameter
 from vlt.cli.progress import Progress
 from vlt.cli.taken import Taken, take
 from vlt.errors import UsageError
-from vlt.train.method import BUILT_IN, Method, find_method, is_method
+from vlt.plural import plural
+from vlt.train.method import BUILT_IN, Method, find_method
 
 if TYPE_CHECKING:
     from vlt.workspace.store import Dataset
@@ -49,13 +50,13 @@ Explain = Annotated[
 ]
 
 
-class Methods(TyperGroup):
+class Methods(Commands):
     """The methods as commands; those of the user's own and of installed packages, too."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The method's command, made when it is asked for where it is none of vlt's."""
         found = super().get_command(ctx, cmd_name)
-        if found or not is_method(cmd_name):
+        if found:
             return found
         own = typer.Typer(add_completion=False, rich_markup_mode=None)
         method = find_method(cmd_name)
@@ -171,10 +172,10 @@ def _told(made: tuple[Dataset, bool], output: Path | None, as_json: bool) -> Non
         print(describe(checkpoint, existed=existed))
         print(f"  {checkpoint.path}")
     for reason, count in checkpoint.manifest.failed.items():
-        say(f"  {count:,} rows left out: {reason}")
+        say(f"  {plural(count, 'row')} left out: {reason}")
     for reward, errors in checkpoint.manifest.facts.get("reward_errors", {}).items():
         for error, count in errors.items():
-            say(f"  {count:,} samples without the reward {reward}: {error}")
+            say(f"  {plural(count, 'sample')} without the reward {reward}: {error}")
 
 
 def _explain(method: Method, training: Any, as_json: bool) -> None:

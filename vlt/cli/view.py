@@ -6,14 +6,18 @@ from typing import Annotated
 
 import typer
 
-from vlt.cli.options import WORKSPACE, Workspace, open_store
+from vlt.cli.options import WORKSPACE, Workspace, complete_datasets, open_store
 from vlt.cli.output import say
 
 
 def view(
     dataset: Annotated[
         str | None,
-        typer.Argument(metavar="DATASET", help="name, name@v3 or name@r2; else the newest."),
+        typer.Argument(
+            metavar="DATASET",
+            help="name, name@v3 or name@r2; else the newest.",
+            autocompletion=complete_datasets,
+        ),
     ] = None,
     port: Annotated[
         int | None,

@@ -8,7 +8,6 @@ moment of the kill is found by it.
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 import uuid
@@ -19,10 +18,11 @@ from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 import orjson
 
 from vlt.engine import LoadImage
+from vlt.engine.api_key import key_to_send
 from vlt.engine.body import body, prefix
-from vlt.engine.reply import Refused, Reply, TryAgain, read_reply
+from vlt.engine.reply import Choice, Refused, Reply, TryAgain, read_reply
 from vlt.errors import UserError
-from vlt.request import Completion, Failure, Request
+from vlt.request import Completion, Failure, Request, seed_of
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -122,12 +122,12 @@ class BatchEngine:
         if self._opened is None:
             from openai import OpenAI
 
-            key = os.environ.get("OPENAI_API_KEY") or "none"
+            key = key_to_send() or "none"
             self._opened = OpenAI(base_url=self.url, api_key=key, max_retries=6)
         return self._opened
 
     def _body(self, request: Request, samples: tuple[int, ...]) -> bytes:
-        seed = None if request.sampling.seed is None else request.sampling.seed + samples[0]
+        seed = seed_of(request.key, request.sampling.seed, samples[0])
         head = prefix(self.model, request.sampling)
         return body(head, request.messages, len(samples), seed, self._load_image)
 
@@ -207,8 +207,13 @@ class BatchEngine:
                         yield Failure(key, failed, error.reason)
                         left -= {(key, s) for s in failed}
                     continue
+                prompts = 1
                 for sample, choice in zip(samples, reply.choices, strict=False):
-                    yield Completion(key, sample, *choice)
+                    if isinstance(choice, Choice):
+                        yield Completion(key, sample, *choice, prompts)
+                        prompts = 0
+                    elif (key, sample) in left:
+                        yield Failure(key, (sample,), choice.reason)
                     left -= {(key, sample)}
         why = f"the batch {ended.status} without an answer"
         if ended.errors and ended.errors.data:

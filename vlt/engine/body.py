@@ -32,7 +32,9 @@ def prefix(model: str, sampling: Sampling) -> bytes:
     """`{"model": ..., "temperature": ...` without the closing brace.
 
     Temperature and top_p are always said, since servers take their defaults from the model's
-    generation_config and those differ.
+    generation_config and those differ. What `extra` says takes their place: a value of null leaves a
+    field out (`temperature=null`, for models that refuse it), and `max_completion_tokens` stands for
+    `max_tokens`.
     """
     fields: dict[str, Any] = {
         "model": model,
@@ -45,6 +47,9 @@ def prefix(model: str, sampling: Sampling) -> bytes:
     if sampling.stop:
         fields["stop"] = list(sampling.stop)
     fields.update(sampling.extra)
+    if fields.get("max_completion_tokens") is not None and "max_tokens" not in sampling.extra:
+        del fields["max_tokens"]
+    fields = {name: value for name, value in fields.items() if value is not None}
     return orjson.dumps(fields)[:-1]
 
 

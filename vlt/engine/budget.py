@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
-from vlt.errors import UserError
-from vlt.request import Message
+from vlt.errors import UsageError, UserError
+from vlt.request import Message, Sampling
 
 BUNDLED = Path(__file__).with_name("prices.yaml")
 MILLION = 1_000_000
 TOKENS_AN_IMAGE = 3_000
 """Assumed until a reply has said more."""
+_LINE = "`gpt-4o-mini: {prompt: 0.15, completion: 0.6}`, dollars for a million tokens"
 
 
 @dataclass(frozen=True)
@@ -31,54 +34,99 @@ class Price:
 def price_of(model: str, file: Path | None = None) -> Price | None:
     """The price of the first pattern that fits the model's name, in `file` or else in ours.
 
-    Raises UserError where the file is not a price list.
+    Raises UserError where the file is not a price list, whichever model is asked about.
     """
     import yaml
 
     path = file or BUNDLED
     try:
-        listed = yaml.safe_load(path.read_text())
-        prices = {str(name): Price(**price) for name, price in listed.items()}
-    except (OSError, yaml.YAMLError, AttributeError, TypeError) as error:
-        raise UserError(
-            f"--prices {str(path)!r} is not a price list ({type(error).__name__}); write lines such as "
-            "`gpt-4o-mini: {prompt: 0.15, completion: 0.6}`, dollars for a million tokens"
-        ) from error
+        listed = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise _no_list(path, type(error).__name__) from error
+    if not isinstance(listed, dict):
+        raise _no_list(path, "it holds no names")
+    prices = {str(name): _price(path, name, price) for name, price in listed.items()}
     return next((price for name, price in prices.items() if fnmatchcase(model, name)), None)
 
 
-class Purse:
+def _price(path: Path, name: Any, price: Any) -> Price:
+    if not isinstance(price, dict) or set(price) != {"prompt", "completion"}:
+        raise _no_list(path, f"{name!r} is {price!r}")
+    for kind, dollars in price.items():
+        number = isinstance(dollars, int | float) and not isinstance(dollars, bool)
+        if not number or not isfinite(dollars) or dollars < 0:
+            raise UserError(
+                f"--prices {str(path)!r}: the {kind} price of {name!r} is {dollars!r}; write a number "
+                "of dollars for a million tokens, 0 or more"
+            )
+    return Price(**price)
+
+
+def _no_list(path: Path, why: str) -> UserError:
+    return UserError(
+        f"--prices {str(path)!r} is not a price list ({why}); write lines such as {_LINE}"
+    )
+
+
+class Budget:
     """Money that a run may spend: what is spent, and what requests in flight may still cost."""
 
-    def __init__(self, budget: float, price: Price):
-        self.budget, self.price = budget, price
+    def __init__(self, limit: float, price: Price):
+        if not isfinite(limit):
+            raise UsageError(f"--budget {limit} is no number of dollars; write e.g. --budget 5")
+        self.limit, self.price = limit, price
         self.spent = 0.0
         self.reserved = 0.0
+        self.uncounted = 0
+        """Replies whose server did not say what they took; each is counted at its upper bound."""
         self._longest_prompt = 0
 
-    def most(self, messages: Sequence[Message], samples: int, max_tokens: int) -> float:
-        """The most that a request may cost: all tokens that it may write, a token a character read."""
-        tokens = max(self._longest_prompt, sum(_most_tokens(m["content"]) for m in messages))
-        return self.price.of(tokens, samples * max_tokens)
+    def bound(self, messages: Sequence[Message], samples: int, sampling: Sampling) -> float:
+        """The most that a request may cost: all tokens that it may write, a token a byte read."""
+        tokens = max(self._longest_prompt, sum(_max_tokens(m["content"]) for m in messages))
+        return self.price.of(tokens, samples * _limit(sampling))
 
     def takes(self, cost: float) -> bool:
         """Whether a request that costs so much would still be within the budget."""
-        return self.spent + self.reserved + cost <= self.budget
+        return self.spent + self.reserved + cost <= self.limit
 
     def spend(self, prompt_tokens: int, completion_tokens: int) -> None:
         """A reply has come."""
         self._longest_prompt = max(self._longest_prompt, prompt_tokens)
         self.spent += self.price.of(prompt_tokens, completion_tokens)
 
+    def spend_bound(self, cost: float) -> None:
+        """A reply has come that does not say what it took: it is counted at what it may have cost."""
+        self.uncounted += 1
+        self.spent += cost
+
     def used_up(self, cost: float) -> UserError:
         """To raise where the next request does not fit and nothing is in flight."""
+        if not self.spent:
+            return UserError(
+                f"--budget {self.limit:g} is too small: the first request may cost ${cost:.4f}; give a "
+                "larger one, or a smaller --max-tokens"
+            )
+        bounds = (
+            f" (the server did not say what its replies took: {self.uncounted:,} of them were counted "
+            "at their upper bounds)"
+            if self.uncounted
+            else ""
+        )
         return UserError(
-            f"--budget {self.budget:g} is used up: ${self.spent:.4f} spent in this run, and the next "
-            f"request may cost ${cost:.4f}; the same command with a larger budget goes on from here"
+            f"--budget {self.limit:g} is used up: ${self.spent:.4f} spent in this run{bounds}, and the "
+            f"next request may cost ${cost:.4f}; the same command with a larger budget goes on from "
+            "here"
         )
 
 
-def _most_tokens(content: str | list[dict[str, str]]) -> int:
+def _limit(sampling: Sampling) -> int:
+    """Tokens of one response; `extra` may have the last word."""
+    given = [sampling.extra.get(name) for name in ("max_tokens", "max_completion_tokens")]
+    return max([int(n) for n in given if isinstance(n, int | float)] or [sampling.max_tokens])
+
+
+def _max_tokens(content: str | list[dict[str, str]]) -> int:
     if isinstance(content, str):
-        return len(content)
-    return sum(TOKENS_AN_IMAGE if b["type"] == "image" else len(b["text"]) for b in content)
+        return len(content.encode(errors="replace"))
+    return sum(TOKENS_AN_IMAGE if b["type"] == "image" else _max_tokens(b["text"]) for b in content)

@@ -65,7 +65,7 @@ class Decoder:
         repeats = torch.tensor(self.counts, device=device)
         prompts = torch.repeat_interleave(torch.arange(len(self.counts), device=device), repeats)
         if len(prompts) > len(self.counts):
-            cache.batch_select_indices(prompts)
+            select_rows(cache, prompts)
         state = {k: v for k, v in kwargs.items() if k in (held, *AFTER_PREFILL)}
         for name in ("token_type_ids", "mm_token_type_ids"):
             if name in state:  # what is written is text
@@ -101,7 +101,7 @@ class Decoder:
             if alive < LEAVE * len(rows):
                 stay = (~done).nonzero().squeeze(1)
                 rows, token, done, mask = rows[stay], token[stay], done[stay], mask[stay]
-                cache.batch_select_indices(stay)
+                select_rows(cache, stay)
                 state = {k: v if k == held else v[stay] for k, v in state.items()}
                 positions = None if positions is None else positions[..., stay, :]
             if positions is not None:
@@ -188,6 +188,21 @@ def in_place(cache: Any) -> None:
         if cache.layer_class_to_replicate is DynamicLayer:
             cache.layer_class_to_replicate = GrowingLayer
         cache.layers = [GrowingLayer() if type(x) is DynamicLayer else x for x in cache.layers]
+
+
+def select_rows(cache: Any, indices: torch.Tensor) -> None:
+    """Keep these rows of a cache's batch, in this order; a row may come several times.
+
+    Layers of linear attention (Qwen3.5) take rows by `reorder_cache` alone, and mixed ones whole.
+    """
+    if not hasattr(cache, "layers"):
+        cache.reorder_cache(indices)
+        return
+    for layer in cache.layers:
+        if isinstance(layer, GrowingLayer):
+            layer.batch_select_indices(indices)
+        else:
+            layer.reorder_cache(indices)
 
 
 def uniform_numbers(keys: Sequence[bytes], seeds: Sequence[int | None], tokens: int) -> np.ndarray:

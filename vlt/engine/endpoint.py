@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import os
+import re
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from vlt.engine.reply import Reply, TryAgain, read_reply
+from vlt.engine.lenient_json import loads
+from vlt.engine.refusal import Refused, TryAgain, UnknownModel, named
+from vlt.engine.reply import Reply, read_reply
 from vlt.errors import UsageError
 
 if TYPE_CHECKING:
     import aiohttp
 
 CONNECT_SECONDS = 15.0
-LONGEST_ABSENCE_CHECK = 30.0
+LONGEST_ABSENCE_CHECK, LONGEST_LOADING_CHECK = 30.0, 5.0
+LIST_SECONDS = 10.0
+"""For the list of a server's models, which is only told."""
 SILENCE_SECONDS = 10.0
 """After so long without a reply a server is asked whether it still takes connections."""
 _HALVE_AT_MOST_EVERY = 1.0
+# Newer models of OpenAI's refuse the field under its old name, and say so.
+_OLD_LIMIT, _NEW_LIMIT = b'"max_tokens":', b'"max_completion_tokens":'
+_WANTS_NEW_LIMIT = re.compile(r"max_tokens\b.*max_completion_tokens", re.I | re.S)
 
 
 class NotThere(Exception):
-    """No connection could be made, which says nothing about the request."""
+    """No connection could be made, or the model is not loaded: it says nothing about the request."""
 
     def __init__(self, reason: str):
         super().__init__(reason)
@@ -37,7 +47,15 @@ class Endpoint:
     what is in flight then all says the same) and grows by one for each limit's worth of answers.
     """
 
-    def __init__(self, base_url: str, concurrency: int, key: str | None, timeout: float):
+    def __init__(
+        self,
+        base_url: str,
+        concurrency: int,
+        key: str | None,
+        timeout: float,
+        notice: Callable[[str], None] | None = None,
+    ):
+        """`notice` hears, once each, what a user should know of this server."""
         url = urlsplit(base_url)
         if url.scheme not in ("http", "https") or not url.hostname:
             raise UsageError(
@@ -49,6 +67,10 @@ class Endpoint:
         """It has answered a chat completion."""
         self.heard = 0.0
         """time.monotonic() of its last reply of any kind."""
+        self.answered = 0.0
+        """time.monotonic() of its last answer."""
+        self.gone_since = 0.0
+        """time.monotonic() of the first failure of its present or last absence."""
         self.absent_until = 0.0
         """time.monotonic(); it is left out until then."""
         self.absence = ""
@@ -57,7 +79,10 @@ class Endpoint:
         self._concurrency = concurrency
         self._limit = float(concurrency)
         self._halved = 0.0
-        self._key, self._timeout = key, timeout
+        self._key, self._timeout, self._notice = key, timeout, notice
+        self._noticed: set[str] = set()
+        self._new_limit = False
+        """It wants max_completion_tokens in the place of max_tokens."""
         # A proxy of the environment is meant for the world outside this machine.
         self._use_proxy = url.hostname not in ("localhost", "127.0.0.1", "::1")
         self._place = url.hostname, url.port or (443 if url.scheme == "https" else 80)
@@ -83,6 +108,48 @@ class Endpoint:
 
     async def ask(self, body: bytes, model: str) -> Reply:
         """Send one request. Raises NotThere, TryAgain, Refused or UserError."""
+        while True:
+            renamed = self._new_limit
+            sent = body.replace(_OLD_LIMIT, _NEW_LIMIT, 1) if renamed else body
+            try:
+                return await self._ask(sent, model)
+            except UnknownModel as error:
+                listed = difflib.get_close_matches(model, names := await self._models(), 3, 0.4)
+                listed += [name for name in names if name not in listed]
+                raise UnknownModel(self.url, model, error.reason, listed) from None
+            except Refused as refused:
+                wants = _OLD_LIMIT in body and _WANTS_NEW_LIMIT.search(refused.reason)
+                if renamed or not wants:
+                    raise
+                self._new_limit = True
+
+    async def _ask(self, body: bytes, model: str) -> Reply:
+        status, headers, raw = await self._post(body)
+        self._absences = self._absences if status == 503 else 0
+        self.heard = time.monotonic()
+        try:
+            reply = read_reply(status, headers, raw, self.url, model, proved=self.proved)
+        except TryAgain as again:
+            if again.loading or (again.unready and not self.proved):
+                raise self._missed(again.reason, LONGEST_LOADING_CHECK) from again
+            self._absences = 0
+            if again.overloaded:
+                self._halve()
+            raise
+        self.answered = self.heard
+        self._limit = min(self._concurrency, self._limit + 1.0 / self._limit)
+        if not self.proved:
+            self.proved = True
+            await self._compare(model)
+        if reply.unknown:
+            self._tell(
+                f"{self.url} ends answers with the finish_reason {reply.unknown!r}, which vlt does not "
+                "know; they are kept, with that word in the column finish_reason"
+            )
+        return reply
+
+    async def _post(self, body: bytes) -> tuple[int, Any, bytes]:
+        """(status, headers, body) of the reply."""
         import aiohttp
 
         session = self._session or self._open()
@@ -92,7 +159,7 @@ class Endpoint:
         self._asking.add(task)
         try:
             async with session.post(url, data=body, allow_redirects=False) as response:
-                raw = await response.read()
+                return response.status, response.headers, await response.read()
         except asyncio.CancelledError:
             if task not in self._abandoned:
                 raise
@@ -110,18 +177,37 @@ class Endpoint:
             raise TryAgain(f"the connection broke ({type(error).__name__})") from error
         finally:
             self._asking.remove(task)
-        self._absences, self.heard = 0, time.monotonic()
+
+    async def _models(self) -> list[str]:
+        """The names that it lists; empty where it does not tell."""
+        import aiohttp
+
+        session = self._session or self._open()
+        limit = aiohttp.ClientTimeout(total=LIST_SECONDS)
         try:
-            reply = read_reply(
-                response.status, response.headers, raw, self.url, model, proved=self.proved
+            async with session.get(
+                f"{self.url}/models", timeout=limit, allow_redirects=False
+            ) as response:
+                found = loads(await response.read()) if response.status == 200 else None
+        except (aiohttp.ClientError, OSError, ValueError):  # a TimeoutError, too
+            return []
+        listed = found.get("data") if isinstance(found, dict) else found
+        if not isinstance(listed, list):
+            return []
+        return [str(m["id"]) for m in listed if isinstance(m, dict) and m.get("id")]
+
+    async def _compare(self, model: str) -> None:
+        """Tell where it answers for a model that it does not list: some take any name."""
+        names = await self._models()
+        if names and model not in names:
+            self._tell(
+                f"{self.url} answers, but lists {named(names)} and not {model!r}; rows will say {model!r}"
             )
-        except TryAgain as again:
-            if again.overloaded:
-                self._halve()
-            raise
-        self.proved = True
-        self._limit = min(self._concurrency, self._limit + 1.0 / self._limit)
-        return reply
+
+    def _tell(self, sentence: str) -> None:
+        if self._notice and sentence not in self._noticed:
+            self._noticed.add(sentence)
+            self._notice(sentence)
 
     async def close(self) -> None:
         """Close its connections."""
@@ -175,14 +261,14 @@ class Endpoint:
         writer.close()
         return False
 
-    def _missed(self, reason: str) -> NotThere:
+    def _missed(self, reason: str, longest: float = LONGEST_ABSENCE_CHECK) -> NotThere:
         """Leave it out for a while, longer each time."""
         if not self.absent:  # requests that were sent together count once
+            self.gone_since = self.gone_since if self._absences else time.monotonic()
             self._absences += 1
             self.absence = reason
-            self.absent_until = time.monotonic() + min(
-                LONGEST_ABSENCE_CHECK, 0.5 * 2.0 ** (self._absences - 1)
-            )
+            pause = min(longest, 0.5 * 2.0 ** (self._absences - 1))
+            self.absent_until = time.monotonic() + pause
         return NotThere(reason)
 
     def _halve(self) -> None:

@@ -12,9 +12,9 @@ from vlt.errors import UsageError
 from vlt.fields import Option, check
 
 if TYPE_CHECKING:
-    from vlt.engine.budget import Price, Purse
+    from vlt.engine.budget import Budget, Price
     from vlt.engine.model import Model
-    from vlt.engine.rate_limiter import Pace
+    from vlt.engine.rate_limiter import RateLimiter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Limits:
             raise UsageError(
                 "--batch is of the openai engine, and --budget, --rpm and --tpm do not go with it"
             )
-        self.purse(model)
+        self.money(model)
 
     def price(self, model: Model) -> Price | None:
         """What the model's tokens cost, where a price list says so."""
@@ -50,17 +50,17 @@ class Limits:
 
         return price_of(model.model, self.prices)
 
-    def pace(self) -> Pace | None:
+    def rate_limiter(self) -> RateLimiter | None:
         """The rate limiter of one run."""
-        from vlt.engine.rate_limiter import Pace
+        from vlt.engine.rate_limiter import RateLimiter
 
-        return Pace(self.rpm, self.tpm) if self.rpm or self.tpm else None
+        return RateLimiter(self.rpm, self.tpm) if self.rpm or self.tpm else None
 
-    def purse(self, model: Model) -> Purse | None:
+    def money(self, model: Model) -> Budget | None:
         """The budget of one run; raises UsageError where it cannot be kept."""
         if self.budget is None:
             return None
-        from vlt.engine.budget import Purse
+        from vlt.engine.budget import Budget
 
         if model.kind != "openai":
             raise UsageError(
@@ -72,4 +72,4 @@ class Limits:
                 f"--budget needs the price of {model.model!r}; give --prices FILE with a line such "
                 f"as `{model.model}: {{prompt: 0.15, completion: 0.6}}`, dollars for a million tokens"
             )
-        return Purse(self.budget, price)
+        return Budget(self.budget, price)

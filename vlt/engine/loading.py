@@ -7,6 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from vlt.engine import torchvision
+from vlt.engine.chat import end_tokens, placeholders
+from vlt.engine.mended import mended
 from vlt.errors import UserError
 from vlt.request import Sampling
 
@@ -27,11 +30,49 @@ def sees_images(model: str, revision: str | None = None) -> bool:
 
 
 def load_processor(model: str, revision: str | None = None, **options: Any) -> Any:
-    """A vision-language model's processor, or a text model's tokenizer."""
+    """A vision-language model's processor, or a text model's tokenizer.
+
+    Raises UserError, in one sentence, where it cannot be loaded.
+    """
     from transformers import AutoProcessor, AutoTokenizer
 
-    auto = AutoProcessor if sees_images(model, revision) else AutoTokenizer
-    return auto.from_pretrained(model, revision=revision, **options)
+    try:
+        auto = AutoTokenizer
+        if sees_images(model, revision):
+            auto = AutoProcessor
+            torchvision.trouble()  # first: see there
+        found = auto.from_pretrained(model, revision=revision, **options)
+    # A missing package shows itself as any of these, by the family.
+    except (OSError, ValueError, ImportError, AttributeError, RuntimeError, TypeError) as error:
+        raise UserError(_why_not(model, error)) from error
+    if auto is AutoProcessor and not hasattr(found, "image_processor"):
+        raise UserError(_why_not(model, ValueError("its files name no processor of images")))
+    return found
+
+
+def _why_not(model: str, error: Exception) -> str:
+    """Why a model or its processor cannot be loaded, and what to do."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    first = lines[0] if lines else type(error).__name__
+    trouble = torchvision.trouble()
+    if trouble and "torchvision" in str(error).lower():
+        return f"the processor of {model!r} needs torchvision, which {trouble}"
+    if isinstance(error, ImportError):
+        return f"model {model!r} cannot be loaded: {first}"
+    if trouble and isinstance(error, AttributeError | RuntimeError | TypeError):
+        return f"the processor of {model!r} cannot be loaded, and torchvision {trouble}"
+    return (
+        f"model {model!r} cannot be loaded: {first}; give a directory saved by save_pretrained "
+        "or a model's name"
+    )
+
+
+def quiet() -> None:
+    """No progress bars and warnings of transformers: they are for those who write models."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
 
 
 def keep_video_settings(model: str, revision: str | None, to: Path) -> None:
@@ -51,20 +92,14 @@ def keep_video_settings(model: str, revision: str | None, to: Path) -> None:
 def load_model(model: str, revision: str | None, dtype: str) -> tuple[Any, Any]:
     """The model and what reads its prompts."""
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()  # the rest of its words are for those who write models
+    quiet()
     try:
         auto = AutoModelForImageTextToText if sees_images(model, revision) else AutoModelForCausalLM
-        loaded = auto.from_pretrained(model, revision=revision, dtype=dtype)
-        return loaded, load_processor(model, revision)
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"model {model!r} cannot be loaded: {first}; give a directory saved by save_pretrained "
-            "or a model's name"
-        ) from error
+        processor = load_processor(model, revision)  # first: it is small, and says what is missing
+        return mended(auto.from_pretrained(model, revision=revision, dtype=dtype)), processor
+    except (OSError, ValueError, ImportError) as error:
+        raise UserError(_why_not(model, error)) from error
 
 
 def cache_bytes(config: Any, itemsize: int) -> int:
@@ -78,14 +113,10 @@ def token_sets(model: Any, tokenizer: Any) -> tuple[list[int], list[int], frozen
     """Tokens that end an answer, that must not be drawn, and that are no part of its text."""
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    found = model.generation_config.eos_token_id
-    ends = {*([found] if isinstance(found, int) else found or []), tokenizer.eos_token_id}
-    names = ("image_token_id", "video_token_id")
-    never = [t for n in names if isinstance(t := getattr(model.config, n, None), int)]
+    ends = end_tokens(model, tokenizer)
     special = dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True))
     strip = {t for t, text in special.items() if not TAG.fullmatch(text)}
-    ends = {t for t in ends if t is not None}
-    return sorted(ends), never, frozenset(strip | ends)
+    return ends, placeholders(model.config), frozenset(strip.union(ends))
 
 
 def cache_room(device: Any) -> int:

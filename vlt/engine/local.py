@@ -11,11 +11,19 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 from vlt.engine import LoadImage
+from vlt.engine.chat import (
+    messages_for,
+    opened_thought,
+    prompt_text,
+    put_back,
+    sees,
+    tokenizer_of,
+)
 from vlt.engine.loading import (
     cache_bytes,
     cache_room,
@@ -23,8 +31,10 @@ from vlt.engine.loading import (
     load_model,
     token_sets,
 )
+from vlt.engine.size_rule import showing
 from vlt.errors import UserError
 from vlt.images.decode import open_image
+from vlt.images.pixels import Pixels
 from vlt.request import Completion, Failure, Message, Request, Sampling
 
 WINDOW = 2048
@@ -40,7 +50,11 @@ class _Prompt:
     request: Request
     text: str
     """With the chat template applied."""
+    opened: str
+    """The end of it that opens a thought, if it does."""
     images: list[Any]
+    pixels: Pixels | None
+    """The range that they are to be shown in; None: the processor's own."""
     weight: int
     """About its length in tokens."""
 
@@ -72,9 +86,11 @@ class LocalEngine:
         wanted = dtype or ("auto" if self.device.type == "cuda" else "float32")
         self.model, self.processor = load_model(model, revision, wanted)
         self.model.to(self.device).eval()
-        self.tokenizer = getattr(self.processor, "tokenizer", self.processor)
-        self.sees = self.tokenizer is not self.processor
+        self.tokenizer = tokenizer_of(self.processor)
+        self.sees = sees(self.processor)
         self._threads = ThreadPoolExecutor(4)
+        self._shown: dict[Pixels, Any] = {}
+        """The processor, for each range of pixels that was asked for."""
         self._ends, self._never, self._strip = token_sets(self.model, self.tokenizer)
         config = self.model.config.get_text_config()
         self.context: int = getattr(config, "max_position_embeddings", None) or 1 << 30
@@ -89,7 +105,8 @@ class LocalEngine:
                 if isinstance(made, str):
                     yield Failure(request.key, request.samples, made)
                 else:
-                    by_sampling.setdefault(checked(request.sampling), []).append(made)
+                    alike = f"{checked(request.sampling)} {made.pixels}"
+                    by_sampling.setdefault(alike, []).append(made)
             for prompts in by_sampling.values():
                 sampling = prompts[0].request.sampling
                 prompts.sort(
@@ -110,34 +127,38 @@ class LocalEngine:
     def _prompt(self, request: Request) -> _Prompt | str:
         """The request with its template applied and its images read, or why that failed."""
         try:
-            messages, images = self._read(request.messages)
+            images, ranges = self._images(request.messages)
         except (OSError, ValueError, SyntaxError, UserError) as error:
             return f"broken image: {re.sub(' <_io.*?>', '', str(error))}"[:300]
         if images and not self.sees:
             return "the model takes no images"
-        text = self.processor.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True
-        )
+        if len(ranges) > 1:
+            return "its images are to be shown in different ranges of pixels"
+        text = prompt_text(self.processor, messages_for(self.processor, request.messages))
         weight = len(text) // 3 + sum(i.width * i.height // 784 for i in images)
-        return _Prompt(request, text, images, weight)
+        return _Prompt(request, text, opened_thought(text), images, *(ranges or [None]), weight)
 
-    def _read(self, messages: Iterable[Message]) -> tuple[list[Message], list[Any]]:
-        """Messages in the form that the model's template takes, and their images in order."""
+    def _images(self, messages: Iterable[Message]) -> tuple[list[Any], set[Pixels | None]]:
+        """The images of the messages in order, and the ranges that they are to be shown in."""
         images: list[Any] = []
-        out: list[Message] = []
+        ranges: set[Pixels | None] = set()
         for message in messages:
-            content = message["content"]
-            if isinstance(content, str):
-                blocks = [{"type": "text", "text": content}]
-            else:
-                images += [
-                    open_image(self.load_image(b["image"])) for b in content if b["type"] == "image"
-                ]
-                blocks = [{"type": "image"} if b["type"] == "image" else dict(b) for b in content]
-            if not self.sees:
-                content = "".join(b.get("text", "") for b in blocks)
-            out.append({"role": message["role"], "content": blocks if self.sees else content})
-        return out, images
+            if isinstance(message["content"], str):
+                continue
+            for block in message["content"]:
+                if block["type"] == "image":
+                    name, pixels = Pixels.named(block["image"])
+                    images.append(open_image(self.load_image(name)))
+                    ranges.add(pixels)
+        return images, ranges
+
+    def _showing(self, pixels: Pixels | None) -> Any:
+        """The processor that shows images in this range."""
+        if pixels is None:
+            return self.processor
+        if pixels not in self._shown:
+            self._shown[pixels] = showing(self.processor, pixels)
+        return self._shown[pixels]
 
     def _batches(self, prompts: list[_Prompt], sampling: Sampling) -> Iterator[list[_Prompt]]:
         """Prompts in their order, as many as rows and memory allow; at least one."""
@@ -188,7 +209,7 @@ class LocalEngine:
             [p] = batch
             r, middle = p.request, len(p.request.samples) // 2
             parts = [
-                [_Prompt(Request(r.key, r.messages, samples, sampling), p.text, p.images, p.weight)]
+                [replace(p, request=Request(r.key, r.messages, samples, sampling))]
                 for samples in (r.samples[:middle], r.samples[middle:])
             ]
         for part in parts:
@@ -243,7 +264,7 @@ class LocalEngine:
         )
         self.model.generate(**inputs, generation_config=config, custom_generate=decoder)
         return [
-            self._completion(p.request, sample, length, tokens, sampling)
+            self._completion(p, sample, length, tokens, sampling)
             for (p, length, sample), tokens in zip(samples, decoder.tokens, strict=True)
         ]
 
@@ -253,17 +274,17 @@ class LocalEngine:
             "padding": True,
             "padding_side": "left",
             "return_tensors": "pt",
-            "add_special_tokens": False,  # the chat template has put them in
+            "add_special_tokens": False,  # see vlt.engine.chat.prompt_text
         }
         if not self.sees:
             inputs = self.tokenizer(texts, **words)
         else:
             images = [p.images for p in batch] if any(p.images for p in batch) else None
-            inputs = self.processor(images=images, text=texts, **words)
+            inputs = self._showing(batch[0].pixels)(images=images, text=texts, **words)
         return {k: v.to(self.device) for k, v in inputs.items()}
 
     def _completion(
-        self, request: Request, sample: int, prompt: int, tokens: list[int], sampling: Sampling
+        self, prompt: _Prompt, sample: int, length: int, tokens: list[int], sampling: Sampling
     ) -> Completion:
         ended = bool(tokens) and tokens[-1] in self._ends
         text = self._text(tokens)
@@ -272,7 +293,8 @@ class LocalEngine:
             text = self._text(tokens)
             text = text[: min(at for s in sampling.stop if (at := text.find(s)) >= 0)]
         reason = "stop" if ended else "length"
-        return Completion(request.key, sample, text, reason, prompt, len(tokens))
+        text = put_back(prompt.opened, text)
+        return Completion(prompt.request.key, sample, text, reason, length, len(tokens))
 
     def _stop_at(self, tokens: list[int], sampling: Sampling) -> int | None:
         """How many tokens it takes for a stop text to stand complete; None where none does."""

@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -113,6 +113,29 @@ class Model:
 
         return model_identity(self.model, self.revision)
 
+    def sized(self) -> Model:
+        """Itself, with the range of pixels as the model can honour it: see vlt.engine.size_rule.
+
+        Raises UserError, before anything is asked, for a range that would not be honoured.
+        """
+        if self.pixels is None:
+            return self
+        from vlt.engine.size_rule import resolved
+
+        served = self.kind != "local"
+        return replace(
+            self, pixels=str(resolved(self.size, self.model, self.revision, served=served))
+        )
+
+    def _own_range(self) -> Pixels | None:
+        """The range that the model's processor brings images into by itself, if it is wanted."""
+        if self.pixels is None:
+            return None
+        from vlt.engine.size_rule import model_rule
+
+        rule = model_rule(self.model, self.revision)
+        return rule.own if rule else None
+
     def open(self, workspace: Workspace, limits: Limits | None = None) -> Engine:
         """An engine ready to be asked; the caller closes it.
 
@@ -124,11 +147,11 @@ class Model:
 
         limits = limits or Limits()
         kind = self.kind
-        load_image = sizing(workspace.images.read)
-        if kind == "local":
+        if kind == "local":  # its processor does the sizing
             from vlt.engine.local import LocalEngine
 
-            return LocalEngine(self.model, load_image=load_image, revision=self.revision)
+            return LocalEngine(self.model, load_image=workspace.images.read, revision=self.revision)
+        load_image = sizing(workspace.images.read, own=self._own_range())
         if kind == "vllm":
             from vlt.engine.vllm import COMMAND, VLLMEngine
 
@@ -142,7 +165,8 @@ class Model:
                 revision=self.revision,
                 concurrency=self.concurrency or VLLM_CONCURRENCY,
                 **({"timeout": self.timeout} if self.timeout else {}),
-                pace=limits.pace(),
+                rate_limiter=limits.rate_limiter(),
+                tell=workspace.progress,
             )
         if limits.batch:
             from vlt.engine.batch import BatchEngine
@@ -162,8 +186,10 @@ class Model:
             load_image=load_image,
             concurrency=self.concurrency or CONCURRENCY,
             timeout=self.timeout or TIMEOUT_SECONDS,
-            pace=limits.pace(),
-            purse=limits.purse(self),
+            rate_limiter=limits.rate_limiter(),
+            budget=limits.money(self),
+            tell=workspace.progress,
+            notice=workspace.notice,
         )
 
 

@@ -9,30 +9,31 @@ package's own client, which costs 1 to 1.4 ms, is not on this path.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from vlt.engine import LoadImage
+from vlt.engine.api_key import key_to_send
 from vlt.engine.backoff import backoff
 from vlt.engine.body import body, prefix
-from vlt.engine.budget import Purse
+from vlt.engine.budget import Budget
 from vlt.engine.endpoint import Endpoint, NotThere
 from vlt.engine.interrupt import Interrupt, caught_interrupt
+from vlt.engine.outage import Outage
 from vlt.engine.pending import Job, jobs_of
-from vlt.engine.rate_limiter import Pace
-from vlt.engine.reply import Refused, Reply, TryAgain
+from vlt.engine.rate_limiter import RateLimiter
+from vlt.engine.reply import Choice, Refused, Reply, TryAgain
 from vlt.errors import UsageError, UserError
-from vlt.request import Completion, Failure, Request
+from vlt.request import Completion, Failure, Request, seed_of
 
 TRIES = 8
 """How often a request is sent before its samples are given up (about a minute and a half)."""
 TIMEOUT_SECONDS = 600.0
 """For one request, its wait in the server's queue included."""
 PATIENCE_SECONDS = 300.0
-"""How long a run waits for servers that have answered before and are all gone."""
-SLOT_CHECK_SECONDS = 0.1
+"""How long a run waits for servers that were there and are all gone, or still load their model."""
+SLOT_CHECK_SECONDS, SLEEP_CHECK_SECONDS = 0.1, 1.0
 DRAWING_SECONDS, TURN_SECONDS = 0.05, 0.02
 """After so long with drawing requests, what is in flight gets a turn of so long."""
 SLEEPERS_PER_SLOT = 4
@@ -53,24 +54,25 @@ class OpenAIEngine:
         timeout: float = TIMEOUT_SECONDS,
         tries: int = TRIES,
         patience: float = PATIENCE_SECONDS,
-        pace: Pace | None = None,
-        purse: Purse | None = None,
+        rate_limiter: RateLimiter | None = None,
+        budget: Budget | None = None,
         check: Callable[[], None] | None = None,
+        tell: Callable[[str], None] | None = None,
+        notice: Callable[[str], None] | None = None,
     ):
         """`concurrency` requests in flight at each server; `timeout` seconds for one request.
 
         `check` is called while no server is there; it raises where there is nothing to wait for.
+        `tell` hears what is waited for, `notice` what a user should know of a server, once each.
         """
         if not base_urls:
             raise UsageError("no server is named; give --base-url, e.g. http://localhost:8000/v1")
-        key = api_key or os.environ.get("OPENAI_API_KEY")
+        key = key_to_send(api_key)
         self.model = model
         self._load_image = load_image
-        self._endpoints = [Endpoint(url, concurrency, key, timeout) for url in base_urls]
-        self._tries, self._patience, self._check = tries, patience, check
-        self._pace, self._purse = pace, purse
-        # Who can check that a server will come back has also seen it come.
-        self._there = time.monotonic() if check else 0.0
+        self._endpoints = [Endpoint(url, concurrency, key, timeout, notice) for url in base_urls]
+        self._outage = Outage(self._endpoints, patience, check, tell)
+        self._tries, self._rate_limiter, self._budget = tries, rate_limiter, budget
         self._loop: asyncio.AbstractEventLoop | None = None
         self._jobs: deque[Job] = deque()
         self._results: deque[Completion | Failure] = deque()
@@ -144,19 +146,19 @@ class OpenAIEngine:
 
     def _affords(self, job: Job) -> bool:
         """Whether the budget takes this job; raises UserError where it does not and nothing runs."""
-        if not (purse := self._purse):
+        if not (budget := self._budget):
             return True
         request = job.request
-        job.most = purse.most(request.messages, len(job.samples), request.sampling.max_tokens)
-        if purse.takes(job.most):
+        job.bound = budget.bound(request.messages, len(job.samples), request.sampling)
+        if budget.takes(job.bound):
             return True
         if not self._tasks:
-            raise purse.used_up(job.most)
+            raise budget.used_up(job.bound)
         return False  # until what is in flight has turned out cheaper
 
     def _start(self, job: Job) -> None:
-        if self._purse:
-            self._purse.reserved += job.most
+        if self._budget:
+            self._budget.reserved += job.bound
         assert self._loop
         task = self._loop.create_task(self._work(job))
         self._tasks.add(task)
@@ -175,8 +177,8 @@ class OpenAIEngine:
         try:
             await self._answer(job)
         finally:
-            if self._purse:
-                self._purse.reserved -= job.most
+            if self._budget:
+                self._budget.reserved -= job.bound
 
     async def _answer(self, job: Job) -> None:
         """Ask until the job's samples are answered or given up."""
@@ -185,41 +187,64 @@ class OpenAIEngine:
                 await self._ask(job)
             except TryAgain as again:
                 job.tries += 1
-                if job.tries >= self._tries:
-                    self._give_up(job, f"{again.reason} ({job.tries} tries)")
+                if self._outage.is_over(job, again, self._tries, len(self._tasks)):
+                    tries = f" ({job.tries} tries)" if job.tries > 1 else ""
+                    self._give_up(job, again.reason + tries)
                 else:
-                    await self._sleep(backoff(job.tries, again.wait))
+                    await self._sleep(backoff(job.tries, again.wait), again.reason)
             except Refused as refused:
                 if len(job.samples) == 1 or job.alone:
                     self._give_up(job, refused.reason)
+                    self._outage.refused(refused.reason)
                 job.alone = True
 
     async def _ask(self, job: Job) -> None:
         """Send the job once and take what comes; raises TryAgain where samples are missing."""
-        request = job.request
+        request, sampling = job.request, job.request.sampling
         samples = job.samples[:1] if job.alone or self._singly else job.samples
-        seed = None if request.sampling.seed is None else request.sampling.seed + samples[0]
-        head = prefix(self.model, request.sampling)
+        seed = seed_of(request.key, sampling.seed, samples[0])
+        head = prefix(self.model, sampling)
         try:
             content = body(head, request.messages, len(samples), seed, self._load_image)
         except (OSError, LookupError, UserError) as error:
-            raise Refused(f"an image cannot be read: {error}") from error
-        reply = await self._send(content)
-        for sample, choice in zip(samples, reply.choices, strict=False):
-            self._results.append(Completion(request.key, sample, *choice))
-        count = min(len(samples), len(reply.choices))
-        job.samples = job.samples[count:]
-        if count < len(samples) and (reply.unfinished or not count):
-            reason = f"finish_reason is {reply.unfinished}" if reply.unfinished else "no choices"
-            raise TryAgain(f"the reply holds no answer: {reason}")
-        if job.samples:  # an answer, but not as many as were asked for, or asked for alone
-            self._singly = True
-            self._jobs.extend(jobs_of(request, job.samples, self._singly))
-            job.samples = ()
+            self._give_up(job, f"an image cannot be read: {error}")
+            return
+        budget = self._budget
+        bound = budget.bound(request.messages, len(samples), sampling) if budget else 0.0
+        self._take(job, samples, await self._send(content, bound))
 
-    async def _send(self, content: bytes) -> Reply:
+    def _take(self, job: Job, samples: tuple[int, ...], reply: Reply) -> None:
+        """Hand over what a reply to these samples holds; raises TryAgain for the rest."""
+        key, prompts = job.request.key, 1
+        again: list[int] = []
+        reason, tries = "no choices", None
+        for sample, choice in zip(samples, reply.choices, strict=False):
+            if isinstance(choice, Choice):
+                self._results.append(Completion(key, sample, *choice, prompts))
+                prompts = 0
+            elif choice.tries and job.tries + 1 >= choice.tries:
+                self._results.append(Failure(key, (sample,), choice.reason))
+            else:
+                again.append(sample)
+                reason, tries = choice.reason, choice.tries
+        if not reply.choices:
+            raise TryAgain("the reply holds no answer: no choices")
+        if unasked := job.samples[min(len(samples), len(reply.choices)) :]:
+            # An answer, but not as many as were asked for, or asked for alone.
+            self._singly = True
+            self._jobs.extend(jobs_of(job.request, unasked, self._singly))
+        job.samples = ()
+        if again:
+            first, *others = jobs_of(job.request, again, self._singly, job.tries)
+            job.samples = first.samples
+            self._jobs.extend(others)
+            raise TryAgain(reason, tries=tries)
+
+    async def _send(self, content: bytes, bound: float) -> Reply:
+        """Send to the next server that has room; `bound` is what it may cost."""
         while True:
-            counted_at = await self._pace.turn() if self._pace else 0.0
+            limiter = self._rate_limiter
+            counted_at = await limiter.turn() if limiter else 0.0
             endpoint = await self._slot()
             endpoint.in_flight += 1
             try:
@@ -228,10 +253,12 @@ class OpenAIEngine:
                 continue
             finally:
                 endpoint.in_flight -= 1
-            if self._pace:
-                self._pace.replied(reply.prompt_tokens + reply.completion_tokens, counted_at)
-            if self._purse:
-                self._purse.spend(reply.prompt_tokens, reply.completion_tokens)
+            if limiter:
+                limiter.replied(reply.prompt_tokens + reply.completion_tokens, counted_at)
+            if self._budget and reply.counted:
+                self._budget.spend(reply.prompt_tokens, reply.completion_tokens)
+            elif self._budget:
+                self._budget.spend_bound(bound)
             return reply
 
     async def _slot(self) -> Endpoint:
@@ -240,28 +267,20 @@ class OpenAIEngine:
             if free := [endpoint for endpoint in self._endpoints if endpoint.free]:
                 return min(free, key=lambda endpoint: endpoint.in_flight / endpoint.limit)
             if all(endpoint.absent for endpoint in self._endpoints):
-                self._check_patience()
-                back = min(endpoint.absent_until for endpoint in self._endpoints)
-                await self._sleep(max(0.0, back - time.monotonic()))
+                await self._sleep(*self._outage.wait())
             else:  # a limit has fallen below what is in flight
                 await asyncio.sleep(SLOT_CHECK_SECONDS)
 
-    def _check_patience(self) -> None:
-        if self._check:
-            self._check()
-        heard = max(self._there, *(endpoint.heard for endpoint in self._endpoints))
-        if heard and time.monotonic() - heard < self._patience:
-            return
-        absences = "; ".join(f"{e.url}: {e.absence}" for e in self._endpoints)
-        advice = "start it" if not heard else "start it again, then run the same command to go on"
-        raise UserError(f"no server answers ({absences}); {advice}")
-
-    async def _sleep(self, seconds: float) -> None:
+    async def _sleep(self, seconds: float, reason: str) -> None:
         assert self._loop
         self._sleeping += 1
         self._loop.stop()  # there may be room for another request now
+        end = time.monotonic() + seconds
         try:
-            await asyncio.sleep(seconds)
+            while (left := end - time.monotonic()) > 0:
+                if self._sleeping >= len(self._tasks):
+                    self._outage.tell(reason, left)
+                await asyncio.sleep(min(left, SLEEP_CHECK_SECONDS))
         finally:
             self._sleeping -= 1
 

@@ -8,7 +8,7 @@ import time
 MINUTE = 60.0
 
 
-class Pace:
+class RateLimiter:
     """Two clocks that run ahead of time by what was sent; a request waits until both have come.
 
     Requests are spread evenly, without bursts. A request's tokens are known only when its reply has

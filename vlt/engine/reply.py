@@ -1,42 +1,34 @@
-"""What a server's reply to a chat completion means: answers, try again, give up, or stop."""
+"""What a server's reply to a chat completion means: answers, try again, give up, or stop.
+
+An answer with text is an answer, whatever the server calls its end. What was filtered, is empty or
+broke off is none.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import isfinite
 from typing import Any, NamedTuple
 
-import orjson
+from vlt.engine.finish_reason import BROKEN, FILTERED, LENGTH, meaning_of
+from vlt.engine.lenient_json import loads
+from vlt.engine.message import refusal_of, response_of
+from vlt.engine.refusal import (
+    REASON_CHARACTERS,
+    Refused,
+    TryAgain,
+    error_in,
+    failure,
+    not_an_api,
+    one_line,
+)
 
-from vlt.engine.backoff import retry_after
-from vlt.errors import UserError
+__all__ = ["Choice", "Lost", "Refused", "Reply", "TryAgain", "read_reply"]
 
-ANSWERS = ("stop", "length")
-"""The finish reasons of answers. A server that is being stopped ends requests with others."""
-RETRIED = (408, 409, 425, 429)
-"""Statuses below 500 that pass; those from 500 on are tried again too."""
-OVERLOADED = (429, 503, 529)
-"""Statuses that ask for fewer requests at a time."""
-_NO_SUCH_MODEL = re.compile(r"model[^.]*(does ?n[o']t exist|not found|not exist|unknown)", re.I)
-_REASON_CHARACTERS = 300
-
-
-class TryAgain(Exception):
-    """The request may succeed later."""
-
-    def __init__(self, reason: str, *, wait: float | None = None, overloaded: bool = False):
-        super().__init__(reason)
-        self.reason, self.wait, self.overloaded = reason, wait, overloaded
-
-
-class Refused(Exception):
-    """The same request would be refused again."""
-
-    def __init__(self, reason: str):
-        super().__init__(reason)
-        self.reason = reason
+EMPTY_TRIES = 2
+"""An empty answer may be an accident; a second one is what the model has to say."""
 
 
 class Choice(NamedTuple):
@@ -49,96 +41,137 @@ class Choice(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """The answers of one reply, in order; choices whose finish reason is another are left out."""
+class Lost:
+    """A choice that is no answer."""
 
-    choices: list[Choice]
+    reason: str
+    tries: int | None = None
+    """How often its request is worth sending in all; None: as any other that failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What stands in one reply, in the order of the samples that were asked for."""
+
+    choices: list[Choice | Lost]
     prompt_tokens: int
     completion_tokens: int
-    unfinished: str
-    """The finish reason of a choice that was left out, else empty."""
+    counted: bool
+    """The server has said how many tokens it took."""
+    unknown: str = ""
+    """A finish reason that is not known; its answer was kept."""
 
 
 def read_reply(
     status: int, headers: Mapping[str, str], raw: bytes, url: str, model: str, proved: bool
 ) -> Reply:
-    """The reply's answers, else TryAgain, Refused, or UserError for what stops the run.
+    """What the reply holds, else TryAgain, Refused, or UserError for what stops the run.
 
     `proved` says that this server has answered before: a strange reply is then an accident, and
     before that the sign of something that is not an OpenAI-compatible API.
     """
-    if status == 200:
-        try:
-            return _answers(raw, url, proved)
-        except (AttributeError, KeyError, TypeError) as error:  # JSON, but of another shape
-            raise TryAgain(f"the reply is malformed ({error})") from error
-    words, code = _error(raw)
-    reason = f"HTTP {status}: {words}" if words else f"HTTP {status}"
-    if status in (401, 403):
-        raise UserError(
-            f"{url} refuses the key ({reason}); set OPENAI_API_KEY to a key that it knows"
-        )
-    if code == "insufficient_quota" or status == 402:
-        raise UserError(f"{url} has no credit left for this key ({reason}); add some and run again")
-    if status in (400, 404) and (code == "model_not_found" or _NO_SUCH_MODEL.search(words)):
-        raise UserError(
-            f"{url} does not serve the model {model!r} ({reason}); {url}/models lists what it does"
-        )
-    if status in (404, 405) and not proved:
-        raise UserError(
-            f"{url} is not an OpenAI-compatible API ({reason}); --base-url usually ends in /v1"
-        )
-    if status in RETRIED or status >= 500:
-        wait = retry_after(headers)
-        raise TryAgain(reason, wait=wait, overloaded=status in OVERLOADED)
-    raise Refused(reason)
-
-
-def _answers(raw: bytes, url: str, proved: bool) -> Reply:
+    if status != 200:
+        raise failure(status, headers, raw, url, model, proved)
     try:
-        parsed = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        if not proved and not raw.lstrip().startswith(b"{"):
-            raise _not_an_api(url) from None
+        parsed = loads(raw)
+    except ValueError:
+        if not proved and not raw.lstrip(b"\xef\xbb\xbf \r\n\t").startswith((b"{", b"data:")):
+            raise not_an_api(url) from None
         raise TryAgain("the reply is not whole JSON") from None
-    if not isinstance(parsed, dict):
-        parsed = {}
+    parsed = parsed if isinstance(parsed, dict) else {}
+    choices = parsed.get("choices")
+    if not choices and (inside := error_in(parsed)):
+        raise failure(inside, headers, raw, url, model, proved)
     if "choices" not in parsed:
-        if not proved and "error" not in parsed:
-            raise _not_an_api(url)
-        raise TryAgain(
-            f"the reply has no choices: {raw[:_REASON_CHARACTERS].decode(errors='replace')}"
-        )
-    choices, unfinished = [], ""
-    for choice in parsed["choices"] or ():
-        if choice.get("finish_reason") in ANSWERS:
-            message = choice.get("message") or {}
-            choices.append((_response(message, choice["finish_reason"]), choice["finish_reason"]))
-        else:
-            unfinished = str(choice.get("finish_reason"))
-    usage = parsed.get("usage") or {}
-    read, written = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
-    shares = _shares(written, [len(text) for text, _ in choices])
+        if not proved:
+            raise not_an_api(url)
+        said = one_line(raw.decode(errors="replace"))[:REASON_CHARACTERS]
+        raise TryAgain(f"the reply has no choices: {said}")
+    try:
+        return _read(_in_order(choices or []), parsed.get("usage"))
+    except (AttributeError, KeyError, TypeError) as error:  # JSON, but of another shape
+        raise TryAgain(f"the reply is malformed ({error})") from error
+
+
+def _read(choices: Sequence[Mapping[str, Any]], usage: Any) -> Reply:
+    read, written = _usage(usage)
+    unknown, found = "", []
+    for choice in choices:
+        ended, known = meaning_of(choice.get("finish_reason"))
+        text = response_of(choice, cut=ended == LENGTH)
+        lost = _lost(choice, ended, text)
+        unknown = unknown if known or lost else ended
+        found.append(lost or (text, ended))
+    lengths = [0 if isinstance(one, Lost) else len(one[0]) for one in found]
+    shares = _shares(written or 0, lengths)
+    counted = read is not None and written is not None and bool(written or not any(lengths))
     return Reply(
-        [Choice(*choice, read, share) for choice, share in zip(choices, shares, strict=True)],
-        read,
-        written,
-        unfinished,
+        [
+            one if isinstance(one, Lost) else Choice(*one, read or 0, share)
+            for one, share in zip(found, shares, strict=True)
+        ],
+        read or 0,
+        written or 0,
+        counted,
+        unknown,
     )
 
 
-def _response(message: Mapping[str, Any], finish_reason: str) -> str:
-    """All that the model wrote; reasoning that a server had set apart is joined back in."""
-    content = message.get("content") or ""
-    if isinstance(content, list):  # some servers answer in parts
-        content = "".join(part.get("text") or "" for part in content)
-    reasoning = message.get("reasoning_content") or message.get("reasoning")
-    if not reasoning:
-        return content
-    if not content and finish_reason == "length":
-        return f"<think>{reasoning}"  # it was cut while it thought
-    gap = "" if content[:1].isspace() else "\n\n"
-    return f"<think>{reasoning}</think>{gap}{content}"
+def _lost(choice: Mapping[str, Any], ended: str, text: str) -> Lost | None:
+    """Why a choice is no answer; None where it is one."""
+    if ended == FILTERED:
+        words = refusal_of(choice) or one_line(text)
+        said = f": {words[:REASON_CHARACTERS]}" if words else ""
+        return Lost(f"the server's content filter ended it{said}", tries=1)
+    if ended == BROKEN:
+        word = choice.get("finish_reason")
+        error = choice.get("error")
+        words = one_line(str(error.get("message") or error)) if isinstance(error, dict) else ""
+        said = f" ({words[:REASON_CHARACTERS]})" if words else ""
+        return Lost(f"the reply holds no answer: finish_reason is {word}{said}")
+    if text.strip():
+        return None
+    if words := refusal_of(choice):
+        return Lost(f"the model refused: {words[:REASON_CHARACTERS]}", tries=1)
+    message = choice.get("message")
+    if isinstance(message, Mapping) and (message.get("tool_calls") or message.get("function_call")):
+        return Lost("the model called a tool in place of an answer", tries=1)
+    if ended == LENGTH:
+        return Lost("the model wrote no text within its limit of tokens", tries=1)
+    return Lost("the model wrote nothing", tries=EMPTY_TRIES)
+
+
+def _in_order(choices: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """By their index, where each has one: choice i has the seed of sample i."""
+    if len(choices) < 2:
+        return choices
+    indices = [choice.get("index") for choice in choices]
+    if sorted(i for i in indices if isinstance(i, int)) != list(range(len(choices))):
+        return choices
+    return sorted(choices, key=lambda choice: choice["index"])
+
+
+def _usage(usage: Any) -> tuple[int | None, int | None]:
+    """Tokens (read, written); None where the server does not say."""
+    if not isinstance(usage, Mapping):
+        return None, None
+    read, written = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    read = _count(usage.get("input_tokens")) if read is None else read
+    written = _count(usage.get("output_tokens")) if written is None else written
+    total = _count(usage.get("total_tokens"))
+    if total is not None:
+        read = total - written if read is None and written is not None else read
+        written = total - read if written is None and read is not None else written
+    return read, written
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens, which some servers write as a text or a float."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return int(number) if isfinite(number) and number >= 0 else None
 
 
 def _shares(tokens: int, lengths: list[int]) -> list[int]:
@@ -150,25 +183,3 @@ def _shares(tokens: int, lengths: list[int]) -> list[int]:
         so_far += length
         ends.append(tokens * so_far // whole)
     return [end - start for start, end in pairwise(ends)]
-
-
-def _error(raw: bytes) -> tuple[str, str]:
-    """The server's words on an error, on one line, and its code; both may be empty."""
-    try:
-        parsed = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        parsed = raw.decode(errors="replace")
-    code = ""
-    if isinstance(parsed, dict):
-        parsed = parsed.get("error") or parsed.get("message") or parsed.get("detail") or ""
-    if isinstance(parsed, dict):
-        code = str(parsed.get("code") or "")
-        parsed = parsed.get("message") or parsed
-    return " ".join(str(parsed).split())[:_REASON_CHARACTERS], code
-
-
-def _not_an_api(url: str) -> UserError:
-    return UserError(
-        f"{url} is not an OpenAI-compatible API (it answers, but not with chat completions); "
-        "--base-url usually ends in /v1"
-    )

@@ -19,12 +19,12 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from vlt.engine import LoadImage
 from vlt.engine.openai import TIMEOUT_SECONDS, OpenAIEngine
-from vlt.engine.rate_limiter import Pace
+from vlt.engine.rate_limiter import RateLimiter
 from vlt.errors import UserError
 from vlt.request import Completion, Failure, Request
 
@@ -53,7 +53,8 @@ class VLLMEngine:
         concurrency: int = 64,
         timeout: float = TIMEOUT_SECONDS,
         start_seconds: float = START_SECONDS,
-        pace: Pace | None = None,
+        rate_limiter: RateLimiter | None = None,
+        tell: Callable[[str], None] | None = None,
     ):
         """Start the server and wait until it answers; its words go to the file `log`.
 
@@ -82,7 +83,8 @@ class VLLMEngine:
             concurrency=concurrency,
             timeout=timeout,
             patience=start_seconds,
-            pace=pace,
+            rate_limiter=rate_limiter,
+            tell=tell,
             check=self._check,
         )
         self._watcher = threading.Thread(target=self._watch, daemon=True)
@@ -156,7 +158,7 @@ class VLLMEngine:
             )
 
     def _stop(self) -> None:
-        """End the whole process group: kindly, then not."""
+        """End the whole process group: SIGTERM, then after a while SIGKILL."""
         group = self._child.pid
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, signal.SIGTERM)

@@ -87,7 +87,7 @@ def _bootstrap(apart: np.ndarray) -> tuple[float, float]:
 def compare(store: Store, first: Dataset, second: Dataset) -> dict[str, Any]:
     """The comparison of two evaluations, as JSON.
 
-    Raises UserError where they were not asked about the same items in the same way, or not graded
+    Raises UserError where they were not asked about the same items the same way, or not graded
     by the same grader: prompts, sampling and graders belong to a comparison.
     """
     one, other = _asked(store, first), _asked(store, second)

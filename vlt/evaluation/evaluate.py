@@ -21,6 +21,7 @@ from vlt.evaluation.judge import FAILED, LLMJudge
 from vlt.evaluation.summary import READS, in_format, summary
 from vlt.filters.rules.verify import graded
 from vlt.grade import extract
+from vlt.grade.graders import find_grader, grader_identity
 from vlt.workspace.manifest import Stage
 from vlt.workspace.store import Dataset, Store
 from vlt.workspace.workspace import Workspace
@@ -28,7 +29,8 @@ from vlt.workspace.writer import Writer
 
 __all__ = ["Score", "in_format", "make_evaluation", "make_verdicts", "summary", "wilson"]
 
-GRADERS = ("vlt", "paper", "llm")
+LLM = "llm"
+"""The grader that is vlt's, and a judge for what its rules leave open."""
 
 
 def make_evaluation(
@@ -78,7 +80,8 @@ def make_verdicts(
     again.
     """
     check_grader(grader, judge)
-    parameters = {"grader": grader, **({"benchmark": benchmark.name} if benchmark else {})}
+    named = grader_identity(grader, [LLM])
+    parameters = {"grader": named, **({"benchmark": benchmark.name} if benchmark else {})}
     stage = Stage("eval", {**parameters, **(judge.parameters() if judge else {})})
     found = store.find(name, stage, [answers])
     if found and not (retry_failed and found.manifest.facts.get("judge_failed")):
@@ -106,15 +109,14 @@ def make_verdicts(
 
 def check_grader(grader: str, judge: LLMJudge | None) -> None:
     """Raises UsageError for a grader that there is not, or whose judge is missing."""
-    if grader not in GRADERS:
-        raise UsageError(f"{grader!r} is not a grader; write one of {', '.join(GRADERS)}")
-    if (grader == "llm") != (judge is not None):
+    find_grader(grader, [LLM])
+    if (grader == LLM) != (judge is not None):
         raise UsageError("--grader llm and --judge-model go together; give both or none")
 
 
 def _graded(answers: Dataset, grader: str, benchmark: Benchmark | None) -> Iterator[pa.RecordBatch]:
     for batch in answers.batches():
-        yield with_verdicts(batch, "vlt" if grader == "llm" else grader, benchmark)
+        yield with_verdicts(batch, "vlt" if grader == LLM else grader, benchmark)
 
 
 def with_verdicts(

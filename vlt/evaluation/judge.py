@@ -154,7 +154,7 @@ def verdict_of(reply: Completion | str, code: str) -> tuple[str, str]:
     """(verdict, reason); only the last line counts, and only in the form that was asked for."""
     if isinstance(reply, str):
         return "unjudged", f"{FAILED}: {reply}"
-    if reply.finish_reason != "stop":
+    if reply.finish_reason == "length":
         return "unjudged", "the judge's reply was cut off"
     _, said = split_reasoning(reply.response)
     lines = [line for line in said.splitlines() if line.strip(_DECORATION)]

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from vlt import response_format
 from vlt.datagen.benchmarks import Benchmark
 from vlt.evaluation.interval import Score, wilson
 from vlt.grade import split_reasoning
+from vlt.thinking import with_opening_tag
 
 READS = "id source meta response predicted finish_reason completion_tokens verdict sample".split()
 """Columns of a sample that a summary needs."""
@@ -48,10 +50,9 @@ def summary(rows: Sequence[Row], benchmark: Benchmark | None = None) -> dict[str
 
 def in_format(response: str | None) -> bool:
     """Whether the response thinks, closes the thought, and answers in <answer> after it."""
-    if response is None:
-        return False
-    reasoning, rest = split_reasoning(response)
-    return bool(reasoning) and "<answer>" in (rest or "") and "</answer>" in (rest or "")
+    return response is not None and response_format.in_format(
+        with_opening_tag(response), prose=True
+    )
 
 
 def _of_benchmark(items: Items, benchmark: Benchmark) -> dict[str, Any]:

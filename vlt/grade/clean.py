@@ -12,86 +12,46 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_SUPER = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿ"
-_SUB = "₀₁₂₃₄₅₆₇₈₉₊₋₍₎"
-_UP = str.maketrans(_SUPER, "0123456789+-()n")
-_DOWN = str.maketrans(_SUB, "0123456789+-()")
-_SUPER_RUN = re.compile(f"[{_SUPER}]+")
-_SUB_RUN = re.compile(f"[{_SUB}]+")
-_VULGAR = re.compile("[¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")
-
-# What NFKC would spoil or leave apart, decided here first.
-_CHARACTERS = str.maketrans(
-    {
-        **dict.fromkeys("−–‐‑‒﹣－⁻", "-"),
-        "—": "-",
-        **dict.fromkeys("×⋅·∙•⨯✕∗", "*"),
-        **dict.fromkeys("  \u2002\u2003\u2007\u2008\u2009\u200a\u202f\u205f\u3000", " "),
-        **dict.fromkeys("\u200b\u200c\u200d\ufeff\u2060\u00ad\u200e\u200f", ""),
-        **dict.fromkeys("º˚∘", "°"),
-        **dict.fromkeys("“”„‟″＂", '"'),
-        **dict.fromkeys("‘’‚‛′＇", "'"),
-        "«": '"',
-        "»": '"',
-        "⁄": "/",
-        "∕": "/",
-        "÷": "/",
-        "∶": ":",
-        "＄": "¤",
-        "﹩": "¤",
-        "⩽": "≤",
-        "⩾": "≥",
-        "≦": "≤",
-        "≧": "≥",
-        "≃": "≈",
-        "µ": "μ",
-        "Ω": "Ω",
-        "٫": ".",
-        "٬": ",",
-        "。": ".",
-        "、": ",",
-        "ø": "∅",
-        "⟨": "(",
-        "⟩": ")",
-        "∛": "\\sqrt[3]",
-        "∜": "\\sqrt[4]",
-        "√": "\\sqrt",
-    }
+from vlt.grade.cjk import measured
+from vlt.grade.symbols import (
+    CHARACTERS,
+    DOWN,
+    SILENT,
+    SPACING,
+    SUB_RUN,
+    SUPER_RUN,
+    SYMBOLS,
+    UP,
+    VULGAR,
+    WRAPPERS,
 )
 
-_SYMBOLS = {
-    "pi": "π", "infty": "∞", "infin": "∞", "pm": "±", "mp": "∓", "times": "*", "cdot": "*",
-    "ast": "*", "star": "*", "div": "/", "le": "≤", "leq": "≤", "leqslant": "≤", "leqq": "≤",
-    "ge": "≥", "geq": "≥", "geqslant": "≥", "geqq": "≥", "ne": "≠", "neq": "≠", "lt": "<",
-    "gt": ">", "approx": "≈", "simeq": "≈", "cup": "∪", "cap": "∩", "in": "∈", "circ": "°",
-    "degree": "°", "degrees": "°", "emptyset": "∅", "varnothing": "∅", "angle": "∠",
-    "measuredangle": "∠", "triangle": "△", "lbrace": "⦃", "rbrace": "⦄", "lvert": "|",
-    "rvert": "|", "vert": "|", "mid": "|", "langle": "(", "rangle": ")", "colon": ":",
-    "pounds": "£", "euro": "€", "minus": "-", "ldots": "…", "dots": "…", "cdots": "…",
-    "Omega": "Ω", "mu": "μ", "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")",
-    "land": " and ", "lor": " or ", "wedge": " and ", "vee": " or ", "tfrac": "\\frac",
-    "dfrac": "\\frac", "cfrac": "\\frac", "percent": "%", "textdegree": "°", "celsius": "°C",
-    "prime": "'",
-}  # fmt: skip
-# Commands that only change how things look. Those of the second kind take a braced argument,
-# which stays.
-_SILENT = frozenset(
-    "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr middle displaystyle "
-    "textstyle scriptstyle limits nolimits it bf rm sf tt em normalsize large Large small".split()
-)
-_SPACING = frozenset("quad qquad space thinspace medspace thickspace enspace hfill newline".split())
-_WRAPPERS = frozenset(
-    "text textbf textit textrm textsf texttt textnormal mathrm mathbf mathit mathsf mathtt mathbb "
-    "mathcal mathfrak boldsymbol bm operatorname mbox hbox emph underline uline boxed fbox ensuremath "
-    "displaylines textsc unit".split()
-)
 _COMMAND = re.compile(r"\\([A-Za-z]+)\*?([ ]*)|\\(.)|([{}])", re.S)
 _OVER = re.compile(r"\{([^{}]{1,80})\\over(?![A-Za-z])([^{}]{1,80})\}")
+_CHOOSE = re.compile(r"\{([^{}]{1,40})\\choose(?![A-Za-z])([^{}]{1,40})\}")
+_SUBSCRIPTS = re.compile(r"_\{ ?\\(min|max)[ ]?\}")
 _OVERLINE = re.compile(r"\\overline\s*\{([A-Z]{1,3})\}")  # a segment; 0.\overline{3} stays
 _SPACES = re.compile(r"\s+")
 _PLAIN = re.compile(r"[A-Za-z0-9]+(?:\.[0-9]+)?")
-_ARTICLE = re.compile(r"(?:the|an|a)\s+(?=\S)")
-_TAG = re.compile(r"</?(?:b|i|em|strong|sub|sup|u|p|br|span|code)\s*/?>", re.I)
+_ARTICLE = re.compile(r"the\s+(?=\S)|an?\s+(?=[^\W\d_]{2})")
+_TAG = re.compile(
+    r"</?(?:b|i|em|strong|sub|sup|u|p|br|span|code|div|font)(?:\s[^<>]{0,80})?\s*/?>", re.I
+)
+_FENCE = re.compile(r"```[A-Za-z]*\s*\n(.*?)\n?\s*```", re.S)
+_BOLD = re.compile(
+    r"(?<![\w*)\]}])(\*\*|__|`|\*)(?=[^\s*`])([^*`]{1,200}?)(?<=[^\s*`])\1(?![\w*(])"
+)
+_TIES = re.compile(r"(?<=\w) ~ (?=[\\△∠\w])|(?<=[A-Z])~(?=[△∠A-Z])")
+_BARS = re.compile(r"(?<=[A-Za-z]) ?\|\| ?(?=[A-Za-z])")
+_RAISED = re.compile(r"(?<=[A-Za-zα-ωħ])(\^(?:\{[^{}]*\}|\w))(_(?:\{[^{}]*\}|\w))")  # v^2_0
+_SLASHES = re.compile(r"(?<=[A-Z]) ?// ?(?=[A-Z])")
+_ARROW = re.compile(r" ?-{1,3}> ?")
+_OO = re.compile(r"(?<=[-+(,\[ ])oo(?=[), \]]|$)")
+# thousands as LaTeX writes them: 32,\!349, 32{,}349, 32,\ 349
+_TEX_COMMA = re.compile(
+    r"(?<=\d) ?(?:\{, ?\}|,(?=\\[!,;: ])|\\text ?\{,\}) ?(?:\\[!,;: ] ?)*(?=\d{3}(?!\d))"
+)
+_LINKS = re.compile(r" ?([→↔∥⊥≅∼∩∪⊂⊆⊙]) ?")
 
 MAX_LENGTH = 4000
 """Longer answers are compared as texts only."""
@@ -108,6 +68,18 @@ def clean(text: str) -> str:
     if "<" in text and ">" in text:
         text = _TAG.sub("", text)
     text = _markdown(text)
+    if "~" in text:
+        text = _TIES.sub(" ∼ ", text)
+    if "->" in text:
+        text = _ARROW.sub(" → ", text)
+    if "//" in text:
+        text = _SLASHES.sub(" ∥ ", text)
+    if "||" in text:
+        text = _BARS.sub(" ∥ ", text)
+    if "oo" in text:
+        text = _OO.sub("∞", text)
+    if "\\" in text or "{" in text:
+        text = _TEX_COMMA.sub(",", text)
     if "$" in text:
         text = _dollars(text)
     if "\\" in text:
@@ -119,6 +91,9 @@ def clean(text: str) -> str:
         text = text.replace("{-}", "-").replace("{+}", "+")
         text = text.replace("^{°}", "°").replace("^{o}", "°").replace("{°}", "°")
     if "^" in text:
+        text = text.replace("^{'}", "'").replace("^'", "'")
+        if "_" in text:
+            text = _RAISED.sub(r"\2\1", text)
         text = text.replace("^°", "°").replace("^o ", "° ").replace("^ °", "°")
         if text.endswith("^o"):
             text = text[:-2] + "°"
@@ -138,13 +113,13 @@ def _one_space(match: re.Match[str]) -> str:
 def _unicode(text: str) -> str:
     if not unicodedata.is_normalized("NFC", text):
         text = unicodedata.normalize("NFC", text)
-    text = _SUPER_RUN.sub(lambda m: "^{" + m.group().translate(_UP) + "}", text)
-    text = _SUB_RUN.sub(lambda m: "_{" + m.group().translate(_DOWN) + "}", text)
-    text = _VULGAR.sub(lambda m: " " + unicodedata.normalize("NFKC", m.group()), text)
-    text = text.translate(_CHARACTERS)
-    text = unicodedata.normalize("NFKC", text).translate(_CHARACTERS)
+    text = SUPER_RUN.sub(lambda m: "^{" + m.group().translate(UP) + "}", text)
+    text = SUB_RUN.sub(lambda m: "_{" + m.group().translate(DOWN) + "}", text)
+    text = VULGAR.sub(lambda m: " " + unicodedata.normalize("NFKC", m.group()), text)
+    text = text.translate(CHARACTERS)
+    text = unicodedata.normalize("NFKC", text).translate(CHARACTERS)
     if not text.isascii():
-        text = "".join(_digit(c) if not c.isascii() and c.isdigit() else c for c in text)
+        text = measured("".join(_digit(c) if not c.isascii() and c.isdigit() else c for c in text))
     return text
 
 
@@ -155,15 +130,17 @@ def _digit(character: str) -> str:
 
 def _markdown(text: str) -> str:
     """Without bold, italics and code marks around it; `2**3` keeps its stars."""
-    if "`" in text:
-        text = text.replace("```", "").strip("` \n")
+    if "```" in text:
+        text = _FENCE.sub(r"\1", text).replace("```", "").strip()
+    if "*" in text or "`" in text or "__" in text:
+        text = _BOLD.sub(r"\2", _BOLD.sub(r"\2", text)).strip("`")
     if text.startswith("**") or text.startswith("__"):
         text = text.replace(text[:2], "")
     elif "**" in text and text.endswith("**") and text.count("**") == 2:
         text = text.replace("**", "")
     text = text.strip()
-    if text.endswith("**") and "**" not in text[:-2]:
-        text = text[:-2].rstrip()
+    if text.count("**") == 1 and not re.search(r"[\w)](?: \*\* |\*\*)[\w(-]", text):
+        text = text.replace("**", "")
     while len(text) > 2 and text[0] == text[-1] and text[0] in "*_":
         text = text[1:-1].strip()
     return text.lstrip("#").lstrip() if text.startswith("#") else text
@@ -180,7 +157,7 @@ def _dollars(text: str) -> str:
     while i < len(parts):
         inner = parts[i]
         closes = i + 1 < len(parts)
-        if closes and inner and not inner[0].isspace() and not inner[-1].isspace():
+        if closes and inner.strip() and _is_math(inner, parts[i + 1]):
             out += [inner, parts[i + 1]]
             i += 2
             continue
@@ -194,6 +171,15 @@ def _dollars(text: str) -> str:
     return "".join(out)
 
 
+def _is_math(inner: str, after: str) -> bool:
+    """Whether two dollars enclose a formula; "$5 or $6" and "$2 + $3" are money."""
+    if not (inner[0].isspace() or inner[-1].isspace()):
+        return True
+    return not after[:1].isdigit() and not inner.rstrip().endswith(
+        ("to", "or", "and", "+", "-", "/")
+    )
+
+
 def _latex(text: str) -> str:
     if "\\\\" in text and "\\begin" not in text and "\\cr" not in text:
         # over-escaped: \\frac for \frac
@@ -201,6 +187,9 @@ def _latex(text: str) -> str:
     if "\\over" in text:
         text = _OVERLINE.sub(r"\1", text)
         text = _OVER.sub(r"\\frac{\1}{\2}", text)
+    if "\\choose" in text:
+        text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
+    text = _SUBSCRIPTS.sub(r"_{\1}", text)
     text = text.replace("\\(", " ").replace("\\)", " ")
     if "\\begin" not in text:
         text = text.replace("\\[", " ").replace("\\]", " ")
@@ -224,16 +213,16 @@ def _latex(text: str) -> str:
             out.append(piece)
             continue
         name = piece[1:].rstrip(" ")
-        if name in _WRAPPERS:
+        if name in WRAPPERS:
             unwrap = True
-        elif name in _SILENT:
+        elif name in SILENT:
             pass
-        elif name in _SPACING:
+        elif name in SPACING:
             out.append(" ")
-        elif name in _SYMBOLS:
-            out.append(_SYMBOLS[name])
-            if name in ("circ", "degree", "frac"):
-                continue
+        elif name in SYMBOLS:
+            out.append(SYMBOLS[name])
+            if name in ("circ", "degree", "frac", "pi"):
+                continue  # the space belongs to the command: in "2\\pi m" the m is no unit
             if piece.endswith(" "):
                 out.append(" ")
         elif name == "{":
@@ -278,10 +267,14 @@ def fold(text: str) -> str:
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text).replace("△", "triangle ").replace("∠", "angle ")
     if not text.isalnum():
+        lined = "\n" in text[:4]
         text = _SPACES.sub(" ", text).strip()
+        if not text.isascii():
+            text = _LINKS.sub(r"\1", text)
         while True:
             before = text
-            text = text.rstrip(".,;: ") or text
+            if text[-2:] != "..":  # "12..." goes on
+                text = text.rstrip(".,;: ") or text
             if text[-1:] == "!" and text[-2:-1].isalpha():
                 text = text[:-1]
             if len(text) > 1 and text[0] in "\"'" and text[-1] == text[0]:
@@ -289,6 +282,6 @@ def fold(text: str) -> str:
             if text == before:
                 break
         article = _ARTICLE.match(text)
-        if article:
+        if article and not lined:  # "A\nred" is a letter and a text
             text = text[article.end() :]
     return text

@@ -109,6 +109,8 @@ class Exact:
             if number is not None:
                 return {(): abs(number)} if number else {}
         parts = [written(*self.quotient(argument)) for argument in arguments]
+        if name in ("gcd", "lcm", "max", "min"):
+            parts.sort()
         self.opaque = True
         return self._atom(f"f:{name}({';'.join(parts)})")
 

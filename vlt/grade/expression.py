@@ -1,9 +1,7 @@
 """Parse an expression, LaTeX or plain, into a small tree. Nothing is evaluated and nothing is
 executed; the length and the depth are bounded, and what is not understood is None.
 
-A tree is a tuple: ("n", Fraction) a number; ("v", name) a variable; ("c", "pi" | "e" | "i" |
-"inf") a constant; ("+", (trees)); ("*", (trees)); ("^", base, exponent); ("root", degree, tree);
-("f", name, (arguments)) a function.
+See `tokens` for what a tree is.
 """
 
 from __future__ import annotations
@@ -11,17 +9,16 @@ from __future__ import annotations
 from fractions import Fraction
 from functools import lru_cache
 
+from vlt.grade.calls import Calls
 from vlt.grade.tokens import (
     ACCENTS,
     ALIASES,
     ENGLISH,
     FUNCTIONS,
     GREEK,
-    INVERSES,
     LETTER_NAMES,
     MAX_DIGITS,
     NotUnderstood,
-    Tokens,
     Tree,
     inverse,
     mixed_part,
@@ -46,7 +43,11 @@ def parse(text: str) -> Tree | None:
         return None
 
 
-class _Parser(Tokens):
+def _product(factors: list[Tree]) -> Tree:
+    return factors[0] if len(factors) == 1 else ("*", tuple(factors))
+
+
+class _Parser(Calls):
     """Recursive descent over tokens, its depth counted."""
 
     def __init__(self, text: str):
@@ -81,7 +82,10 @@ class _Parser(Tokens):
         factors = [self.power()]
         while True:
             token = self.peek()
-            if token in ("*", "/"):
+            if token == "mod":
+                self.take()
+                factors = [("f", "mod", (_product(factors), self.power()))]
+            elif token in ("*", "/"):
                 self.take()
                 flip = False
                 while self.peek() in ("+", "-"):
@@ -90,21 +94,36 @@ class _Parser(Tokens):
                 factors.append(inverse(factor) if token == "/" else factor)
                 if flip:
                     factors.append(_MINUS)
-            elif self._starts_factor():
+            elif self.starts_factor():
                 factors.append(self.power())
             else:
                 break
         if sign:
             factors[:1] = [times(_MINUS, factors[0])]
-        return factors[0] if len(factors) == 1 else ("*", tuple(factors))
+        return _product(factors)
 
-    def _starts_factor(self) -> bool:
+    def starts_factor(self) -> bool:
+        """Whether another factor follows without a sign."""
+        if self.peek() == "mod":
+            return False
         if self.kind() == "num":
             # "2 3" is no product; "x 3" and "\sqrt{2} 3" are
             before = self.peek(-1)
+            if (
+                self.kind(-1) == "name"
+                and before.isascii()
+                and before.isalpha()
+                and before != "i"
+                and not self.spaced()
+            ):
+                raise NotUnderstood  # H2O, D4: a code, no product
             return self.kind(-1) != "num" and (len(before) == 1 or before[:1] == "\\")
         token = self.peek()
-        return self.kind() == "name" or token in ("(", "{", "[") or (token == "|" and not self.bars)
+        return (
+            self.kind() == "name"
+            or token in ("(", "{", "[")
+            or (token == "|" and not self.bars and not (self.spaced() and self.kind(-1) == "num"))
+        )
 
     def power(self) -> Tree:
         base = self.atom()
@@ -208,7 +227,8 @@ class _Parser(Tokens):
         if len(bare) == 1:
             return self.variable(bare)
         if bare.isupper() and len(bare) <= 4 and bare.lower() not in ENGLISH:
-            return self.variable(bare)  # AB is a segment, not a product
+            # AB is a segment, not a product, and the same as BA
+            return self.variable("".join(sorted(bare)) if len(bare) == 2 else bare)
         if bare.startswith("sqrt") or bare.startswith("pi"):
             raise NotUnderstood
         if (
@@ -261,46 +281,3 @@ class _Parser(Tokens):
         if self.kind() == "name":
             return self.name()
         raise NotUnderstood
-
-    def function(self, name: str) -> Tree:
-        power: Tree | None = None
-        base: Tree | None = None
-        while self.peek() in ("^", "_"):
-            if self.take() == "_":
-                base = self.argument()
-            else:
-                power = self.exponent_of_function()
-        if power == ("n", Fraction(-1)) and name in INVERSES:
-            name, power = INVERSES[name], None
-        arguments = self.arguments()
-        if name == "log" and base is not None:
-            arguments = (*arguments, base)
-        if name == "exp":
-            tree: Tree = ("^", ("c", "e"), arguments[0])
-        elif name == "log" and len(arguments) == 2 and arguments[1] == ("c", "e"):
-            tree = ("f", "ln", arguments[:1])
-        else:
-            tree = ("f", name, arguments)
-        return tree if power is None else ("^", tree, power)
-
-    def exponent_of_function(self) -> Tree:
-        return self.exponent() if self.peek() == "-" else self.argument()
-
-    def arguments(self) -> tuple[Tree, ...]:
-        """`(x, y)`, or without brackets the factors up to the next sign: sin 2x is sin(2x)."""
-        if self.peek() in ("(", "{", "["):
-            closing = {"(": ")", "{": "}", "[": "]"}[self.take()]
-            trees = [self.sum()]
-            while self.peek() == ",":
-                self.take()
-                trees.append(self.sum())
-            self.take(closing)
-            return tuple(trees)
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise NotUnderstood
-        factors = [self.power()]
-        while self._starts_factor() and self.peek().lstrip("\\") not in FUNCTIONS:
-            factors.append(self.power())
-        self.depth -= 1
-        return (factors[0] if len(factors) == 1 else ("*", tuple(factors)),)

@@ -1,40 +1,69 @@
-"""Find the final answer in a response. Linear in its length.
+"""Where the answer stands in a response. Linear in its length.
 
-The order is that of the convention: after `</think>`, the last `<answer>`, else the last
-`\\boxed{}`, else the words after "answer is", else (a response that is nothing but an answer)
-the whole of it.
+After `</think>`, and up to a stop token or a further question that the model asks itself: what
+stands in `<answer>`, else in `\\\\boxed{}`, else what is announced in words (`phrases`), else the
+whole. Several of a kind are one answer where they are joined ("1 or 2", "x = 1, y = 2"), the last
+one where it corrects the others, and otherwise each of them must be right.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from itertools import pairwise
 
-_ANSWER_OPEN = re.compile(r"<answer>", re.I)
-_ANSWER_CLOSE = re.compile(r"</answer>", re.I)
-_ANSWER = re.compile(r"answer", re.I)
-MAX_PHRASES = 200
-"""So many of the last mentions of "answer" are looked at."""
-# "The (final) answer (to the question) is: ..." and "Answer: ...". Bounded, hence linear.
-_ANSWER_IS = re.compile(
-    r"answers?\b[^\S\n]{0,3}[*_]{0,3}"
-    r"(?:(?:\s{1,3}(?:to|for|of)\b[^.:\n]{0,80}?)?\s{1,3}(?:is|are|was|would be|must be|should be)\b"
-    r"|\s{0,3}[:=\uff1a])",
+from vlt.grade.blocks import Block, boxes_in, json_answer, tagged
+from vlt.grade.phrases import announced
+
+_GLM = re.compile(r"<\|(begin|end)_of_box\|>")
+_STOP = re.compile(
+    r"</s>|<eos>|<end_of_turn>|<\|(?:im_end|im_start|endoftext|eot_id|eom_id|end|end_of_text|return)\|>"
+    r"|<｜end▁of▁sentence｜>"
+)
+_NEXT = re.compile(
+    r"\n[ \t]{0,8}[#*_]{0,4} ?(?:(?:next|new|another|follow-?up) )?(?:question|problem|q|user|"
+    r"human|instruction|问题|题目)"
+    r"(?: ?\d{1,3})?[*_]{0,3} ?[:：]",
     re.I,
 )
-_HEADING = re.compile(r"\bfinal answer\b[ \t*_#:]{0,8}\n", re.I)
-# A sentence ends at ". " before a capital, but not inside "U.S. Army" or after "3 p.m.".
-_SENTENCE_END = re.compile(
-    r"(?<!\.[A-Za-z])(?<!\b[Aa]pprox)(?<!\b[MD]r)(?<!\bSt)[.!?](?=[*_$)\"']{0,3}\s+[A-Z\\(*\"])"
-)
-_LEAD = re.compile(r"\A[\s:\uff1a]*(?:[*_]{1,3}(?=\s))?\s*")
-_ADVERB = re.compile(
-    r"(?:therefore|thus|hence|then|simply|just|clearly|obviously|indeed|definitely|actually)\b[,:]?\s+",
+_JOINER = re.compile(
+    r"(?:[\s,;/|&()、~$.{}\\]|text|quad|\band\b|\bor\b|\balso\b|\bmaybe\b|\bperhaps\b|\bpossibly\b|\belse\b"
+    r"|和|或|及|与)+",
     re.I,
 )
-_RETRACTION = re.compile(
-    r"\s*(?:or\b|alternatively|actually|wait\b|but\b|no,|however|hmm|sorry|correction)", re.I
+_CORRECTION = re.compile(
+    r"\b(?:no|wait|actually|hmm|sorry|oops|mistake|error|correct(?:ed|ion|ing)|(?:re)?check\w*|instead|rather"
+    r"|however|recalculat\w*|recomput\w*|let me|second thought|scratch|wrong|revis\w*|fix\w*)\b"
+    r"|不对|等等|更正",
+    re.I,
 )
-_JOINER = re.compile(r"[\s,$.;]*(?:\bor\b|\band\b|,)[\s$]*\Z", re.I)
+_CONCLUSION = re.compile(
+    r"\b(?:then|so|thus|hence|therefore|finally|final|answer|conclu\w+|gives|get|total|overall)\b|所以|因此|答案",
+    re.I,
+)
+_BEFORE = re.compile(
+    r"(?:\bor|\bnot|n't|\bnever|\bneither|\bnor|\beither|\bthan|\bexcept|\bbut|\bunless"
+    r"|\b(?:wrong|incorrect|previous) (?:answer|option|choice|one|value) (?:is|was)"
+    r"|\b(?:twice|double|half)\b[^.\n]{0,30}?)[\s:*$({]*(?:the |a |an |be |is |\\text\{ ?)*[\s$({*:]*$",
+    re.I,
+)
+_AFTER = re.compile(
+    r"[\s$)}*.,]*(?:\bor\b|/ ?[\\\d]|\bmaybe\b|\bperhaps\b|\bpossibly\b|\?"
+    r"|(?:is|was) (?:not|wrong|incorrect|never)\b|isn't\b|or\b|或)",
+    re.I,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where a response's answer stands."""
+
+    predicted: str | None
+    """The answer as the response wrote it; None where there is none."""
+    spans: tuple[str, ...] = ()
+    """The answers, each of which has to be right; none for a hedge around the answer."""
+    how: str = "whole"
+    """tags, boxes, words, json or whole."""
 
 
 def split_reasoning(response: str) -> tuple[str, str]:
@@ -59,129 +88,164 @@ def split_reasoning(response: str) -> tuple[str, str]:
 
 def extract(response: str) -> str | None:
     """The final answer as the response wrote it, or None when it gave none."""
-    _, rest = split_reasoning(response)
-    found = _tagged(rest)
-    if found is None:
-        return _untagged(rest)
-    return _unwrap(found)
+    return find(response).predicted
 
 
-def _tagged(text: str) -> str | None:
-    """What stands in the last `<answer>`; an unclosed one runs to the end of the text."""
-    at = text.rfind("<answer>")
-    if at >= 0:
-        start = at + len("<answer>")
-        end = text.find("</answer>", start)
-        if end >= 0:
-            return _joined_tags(text, at, text[start:end])
-        if "</" not in text[start:]:
-            return text[start:]
-    if at < 0 and ("<ANSWER>" not in text and "<Answer>" not in text):
-        return None
-    opened = list(_ANSWER_OPEN.finditer(text))
-    if not opened:
-        return None
-    last = opened[-1]
-    close = _ANSWER_CLOSE.search(text, last.end())
-    return text[last.end() : close.start() if close else len(text)]
+def find(response: str, languages: str = "all") -> Found:
+    """Where the final answer of a response stands."""
+    _, text = split_reasoning(response)
+    if "◁/think▷" in text:
+        text = text[text.rfind("◁/think▷") + len("◁/think▷") :]
+    if text.count("<answer>") == 1 and text.count("<") == 2 and text.rstrip().endswith("</answer>"):
+        inner = text[text.find("<answer>") + 8 : text.rfind("</answer>")].strip()
+        if inner.isalnum() and not text.lstrip().startswith("\\") and _plain(text):
+            return Found(inner, (inner,), "tags")
+    text = _first_reply(text, languages)
+    if "_of_box|>" in text:
+        text = _GLM.sub(lambda m: "<answer>" if m.group(1) == "begin" else "</answer>", text)
+        text = re.sub(r"(?:<answer>\s*){2,}", "<answer>", text)
+        text = re.sub(r"(?:</answer>\s*){2,}", "</answer>", text)
+    blocks = tagged(text)
+    if blocks:
+        return _settled(text, blocks, "tags")
+    if "boxed" in text or "\\fbox" in text:
+        return _boxed(text, languages)
+    return _stated(text, languages) or _alone(text)
 
 
-def _joined_tags(text: str, at: int, inner: str) -> str:
-    """`<answer>A</answer> or <answer>B</answer>` is one hedged answer, not B."""
-    before = text[max(0, at - 24) : at]
-    close = before.rfind("</answer>")
-    if close >= 0:
-        joint = before[close + len("</answer>") :]
-        if joint.strip() and _JOINER.match(joint):
-            start = text.rfind("<answer>", 0, at)
-            if start >= 0:
-                return text[start + len("<answer>") : at].replace("</answer>", "") + inner
+def _plain(text: str) -> bool:
+    """Whether nothing but the tags' content can matter: no word before them that could deny it."""
+    before = text[: text.find("<answer>")]
+    return not _BEFORE.search(before[-60:]) if before else True
+
+
+def _first_reply(text: str, languages: str) -> str:
+    """Without stop tokens, and without a question that the model goes on to ask itself."""
+    if "<" in text:
+        at = 0
+        stop = _STOP.search(text)
+        while stop and not text[at : stop.start()].strip():
+            at = stop.end()
+            stop = _STOP.search(text, at)
+        text = text[at : stop.start() if stop else len(text)]
+    if "\n" in text:
+        match = _NEXT.search(text)
+        if match and match.start():
+            before = text[: match.start()]
+            if (
+                "<answer>" in before
+                or "boxed" in before
+                or len(before.strip()) <= 60
+                or announced(before, languages)
+            ):
+                return before
+    return text
+
+
+# -- blocks
+
+
+def _settled(text: str, blocks: list[Block], how: str, depth: int = 0) -> Found:
+    """What several blocks come to, and whether what stands around them takes the answer back."""
+    answers = [blocks[0][2]]
+    first = blocks[0][0]
+    for before, block in pairwise(blocks):
+        between = text[before[1] : block[0]]
+        bare = between.strip()
+        if bare and len(bare) <= 40 and _JOINER.fullmatch(between):
+            joint = re.sub(r"[$~{}]|\\text", " ", between)
+            answers[-1] += re.sub(r"[/|]", " or ", joint) + block[2]
+        elif _CORRECTION.search(between) or (how == "boxes" and _CONCLUSION.search(between)):
+            answers, first = [block[2]], block[0]
+        elif block[2].strip() != answers[-1].strip():
+            answers.append(block[2])
+    last = blocks[-1]
+    window = text[max(0, first - 60) : first]
+    if _BEFORE.search(window) or _AFTER.match(text, last[1]) or _answered_before(text[:first], how):
+        stretch = text[max(0, first - 60) : last[1] + 60].strip()
+        return Found(stretch, (), how)
+    spans = []
+    for answer in answers:
+        inner = _unwrapped(answer, depth)
+        if inner is None:
+            return Found(answer.strip(), (), how)
+        spans.append(inner)
+    if len(spans) == 1:
+        return Found(spans[0] or None, tuple(spans), how)
+    return Found(text[first : last[1]].strip(), tuple(spans), how)
+
+
+def _answered_before(before: str, how: str) -> bool:
+    """Whether nothing but another answer stands before a box: `42 \\\\boxed{12}`."""
+    bare = before.strip(" $*\n")
+    return (
+        how == "boxes"
+        and 0 < len(bare) <= 12
+        and bare[-1] not in "=:"
+        and " " not in bare
+        and (bare[0].isdigit() or len(bare) == 1)
+    )
+
+
+def _unwrapped(inner: str, depth: int) -> str | None:
+    """What stands in the box or JSON in a block, else the block's text; None for a hedge."""
+    inner = inner.strip()
+    if ("boxed" in inner or "\\fbox" in inner) and len(inner) < 20_000:
+        boxes = boxes_in(inner)
+        if boxes:
+            found = _settled(inner, boxes, "boxes", depth + 1) if depth < 3 else Found(inner)
+            return None if len(found.spans) != 1 else found.spans[0]
+    if inner[:1] in "{`":
+        value = json_answer(inner)
+        return inner if value is None else value
     return inner
 
 
-def _unwrap(found: str) -> str | None:
-    """Peel `\\boxed{}` and "the answer is" off what stood in the tags."""
-    found = found.strip()
-    if "oxed" in found:
-        boxed = _boxed(found)
-        if boxed is not None:
-            return boxed.strip() or None
-    if "nswer" in found:
-        said = _said(found)
-        if said is not None:
-            return said or None
-    return found or None
+def _boxed(text: str, languages: str) -> Found:
+    boxes = boxes_in(text)
+    if not boxes:
+        return _stated(text, languages) or _alone(text)
+    found = _settled(text, boxes, "boxes")
+    after = text[boxes[-1][1] :]
+    stated = announced(after, languages)
+    if stated:  # a letter stated after the box counts in its place: see `grader`
+        _, start, end = stated[-1]
+        return Found(found.predicted, (*found.spans, after[start:end].strip()), "boxes, words")
+    return found
 
 
-def _untagged(text: str) -> str | None:
-    boxed = _boxed(text) if "oxed" in text else None
-    if boxed is not None:
-        return boxed.strip() or None
-    lowered_hint = "nswer" in text or "NSWER" in text
-    said = _said(text) if lowered_hint else None
-    if said is not None:
-        return said or None
-    return text.strip() or None
+# -- words
 
 
-def _boxed(text: str) -> str | None:
-    """What stands in the last `\\boxed{}` (or `\\fbox{}`), braces balanced."""
-    at = max(text.rfind("\\boxed"), text.rfind("\\fbox"))
-    if at < 0:
+def _stated(text: str, languages: str) -> Found | None:
+    """The last statement, or all of them where they disagree and none corrects the others."""
+    places = announced(text, languages)
+    if not places:
         return None
-    start = at + (6 if text.startswith("\\boxed", at) else 5)
-    while start < len(text) and text[start] == " ":
-        start += 1
-    if start >= len(text):
-        return ""
-    if text[start] != "{":
-        return text[start:].split()[0].rstrip("$.,") if text[start:].split() else ""
-    inner = text[start + 1 : _closing(text, start)]
-    before = text[:at]
-    joint = _JOINER.search(before[-16:])
-    if joint and joint.group().strip():
-        earlier = max(before.rfind("\\boxed{"), before.rfind("\\fbox{"))
-        if earlier >= 0:
-            open_at = before.find("{", earlier)
-            end = _closing(before, open_at)
-            between = before[end + 1 :]
-            if len(between) < 16 and _JOINER.match(between):
-                return before[open_at + 1 : end] + between.replace("$", "") + inner
-    return inner
-
-
-def _closing(text: str, open_at: int) -> int:
-    """The index of the brace that closes the one at `open_at`, or the text's end."""
-    depth = 0
-    for match in re.compile(r"\\.|[{}]", re.S).finditer(text, open_at):
-        token = match.group()
-        if token == "{":
-            depth += 1
-        elif token == "}":
-            depth -= 1
-            if depth == 0:
-                return match.start()
-    return len(text)
-
-
-def _said(text: str) -> str | None:
-    """The words after the last "answer is", up to the end of their sentence or line."""
-    last = None
-    for word in list(_ANSWER.finditer(text))[: -MAX_PHRASES - 1 : -1]:
-        last = _ANSWER_IS.match(text, word.start())
-        if last is not None:
+    kept = [places[-1]]
+    for place in reversed(places[:-1]):
+        if place[2] - place[1] > 60:
+            continue  # "the answer is the one that has the longest side"
+        said = re.compile(r"\W*\w*").match(text, place[1])
+        if _CORRECTION.search(text, said.end() if said else place[1], kept[-1][0]):
             break
-    if last is None:
-        headings = list(_HEADING.finditer(text))
-        if not headings:
-            return None
-        last = headings[-1]
-    tail = _LEAD.sub("", text[last.end() :], count=1)
-    line = tail.split("\n", 1)[0]
-    end = _SENTENCE_END.search(line)
-    if end and not _RETRACTION.match(line, end.end()):
-        line = line[: end.start()]
-    line = line.strip()
-    if line.endswith("!") and "$" not in line:
-        line = line[:-1]  # in prose that is no factorial
-    return _ADVERB.sub("", line)
+        kept.append(place)
+    spans = []
+    for _, start, end in reversed(kept):
+        span = text[start:end].strip()
+        if span.endswith("!") and "$" not in span:
+            span = span[:-1]  # in prose that is no factorial
+        if span not in spans:
+            spans.append(span)
+    if len(spans) == 1:
+        value = json_answer(spans[0]) if spans[0][:1] in "{`" else None
+        return Found(value or spans[0] or None, (value or spans[0],), "words")
+    return Found(text[kept[-1][1] : kept[0][2]].strip(), tuple(spans), "words")
+
+
+def _alone(text: str) -> Found:
+    text = text.strip()
+    value = json_answer(text) if text[:1] in "{`" else None
+    if value is not None:
+        return Found(value, (value,), "json")
+    return Found(text or None, (text,) if text else ())

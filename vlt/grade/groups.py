@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-Kind = Literal["bracket", "set", "list", "union", "matrix", "ratio"]
+from vlt.grade.expression import parse
+from vlt.grade.spans import SERIES, range_of
+
+Kind = Literal["bracket", "set", "list", "union", "matrix", "ratio", "range"]
 
 MAX_ITEMS = 100
 
@@ -38,6 +41,7 @@ _MATRIX = re.compile(
 )
 _ROW = re.compile(r"\\\\(?:\s*\[[^\]]*\])?|\\cr\b")
 _RATIO = re.compile(r"-?\d+(?:\.\d+)?(?:\s*:\s*-?\d+(?:\.\d+)?)+")
+_ROOT = re.compile(r"\d*\\sqrt ?(?:\{\d+\}|\d)|\\frac ?\{\d+\} ?\{\d+\}")
 _TO = re.compile(r"\d+(?:\.\d+)?(?:\s+to\s+\d+(?:\.\d+)?)+", re.I)
 _THOUSANDS_ONLY = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s+")
@@ -61,8 +65,15 @@ def group_of(text: str) -> Group | None:
         parts = re.split(r"\s*∪\s*|\s+U\s+", text)
         if len(parts) > 1 and all(part[:1] in _OPEN for part in parts if part):
             return Group("union", tuple(parts))
+    if ":" in text and "\\" in text and _RATIO.fullmatch(_ROOT.sub("1", text)):
+        return Group("ratio", tuple(part.strip() for part in text.split(":")))
     if _RATIO.fullmatch(text):
         return Group("ratio", tuple(part.strip() for part in text.split(":")))
+    ends = range_of(text)
+    if ends is not None:
+        return Group("range", ends[:2], "to" if ends[2] else "")
+    if SERIES.fullmatch(text):
+        return Group("list", tuple(text[1:-1].split(")(")))
     if _TO.fullmatch(text):
         return Group("ratio", tuple(re.split(r"\s+to\s+", text, flags=re.I)))
     first, last = text[0], text[-1]
@@ -112,9 +123,16 @@ def _bare(text: str) -> Group | None:
 
 
 def _matrix(text: str) -> Group | None:
-    match = _MATRIX.match(text.strip())
+    text = text.strip()
+    match = _MATRIX.match(text)
     if match is None:
-        return None
+        scale, _, rest = text.partition("\\begin")
+        inner = _matrix("\\begin" + rest) if scale and len(scale) <= 60 else None
+        scale = scale.strip(" *")
+        if inner is None or parse(scale) is None:
+            return None
+        items = tuple(f"({scale})*({item})" for item in inner.items)
+        return Group("matrix", items, inner.brackets, inner.shape)
     rows = [row.strip() for row in _ROW.split(match["body"])]
     rows = [row for row in rows if row and row != "\\hline"]
     cells = [[cell.strip() for cell in row.split("&")] for row in rows]

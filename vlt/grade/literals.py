@@ -13,7 +13,7 @@ _LITERAL = re.compile(
 )
 SCALES = {
     "hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12,
-    "k": 3, "m": 6, "mn": 6, "mil": 6, "b": 9, "bn": 9,
+    "qianwan": 7, "wan": 4, "yi": 8, "k": 3, "m": 6, "mn": 6, "mil": 6, "b": 9, "bn": 9,
 }  # fmt: skip
 _WORDS = {
     w: i

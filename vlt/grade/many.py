@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from vlt.grade.extract import extract
-from vlt.grade.grader import grade, grade_extracted
+from vlt.grade.extract import split_reasoning
+from vlt.grade.grader import grade
+from vlt.grade.graders import Grader, find_grader, options_of, own_grades
 from vlt.grade.verdict import STRICT, Grade, Options
 
-GRADERS = ("vlt", "paper", "math-verify")
 CHUNK = 1000
 PARALLEL_FROM = 20_000
 """Fewer rows than this are graded here: starting processes takes longer than grading them."""
@@ -31,24 +31,30 @@ def grade_many(
     questions: Sequence[str | None] | None = None,
     choices: Sequence[Sequence[str] | None] | None = None,
     answer_types: Sequence[str | None] | None = None,
-    grader: str = "vlt",
+    grader: Grader = "vlt",
     options: Options = STRICT,
     workers: int | None = None,
 ) -> list[Grade]:
     """`grade` for every row of equally long columns, in order.
 
-    `grader` is vlt, paper (upstream's rule, see `vlt/grade/paper.py`) or math-verify (to compare
-    with). `workers` is how many processes may be used; None means all cores, and 1 or few rows
-    mean this process alone.
+    `grader` is vlt, paper (upstream's rule, see `vlt/grade/paper.py`), math-verify (to compare with) or
+    one's own (see `vlt/grade/graders.py`), which grades in this process. `workers` is how many processes
+    may be used; None means all cores, and 1 or few rows mean this process alone.
     """
-    if grader not in GRADERS:
-        raise ValueError(f"no grader is called {grader!r}; take one of {', '.join(GRADERS)}")
     columns: list[Sequence[Any] | None] = [responses, answers, questions, choices, answer_types]
     for name, column in zip(
         ("answers", "questions", "choices", "answer_types"), columns[1:], strict=True
     ):
         if column is not None and len(column) != len(responses):
             raise ValueError(f"{len(column)} {name} for {len(responses)} responses")
+    grader, given_options = options_of(grader)
+    options = given_options or options
+    plugin = find_grader(grader)
+    if plugin.identity:
+        given = {"question": questions, "choices": choices, "answer_type": answer_types}
+        nothing = [None] * len(responses)
+        return own_grades(plugin, responses, answers, {k: v or nothing for k, v in given.items()})
+    grader = plugin.name
     rows = [
         tuple(column[i] if column is not None else None for column in columns)
         for i in range(len(responses))
@@ -102,12 +108,12 @@ def _in_processes(
 
     def one(chunk: list[tuple[Any, ...]]) -> list[Grade]:
         if grader == "vlt":  # the others need not see the reasoning
-            chunk = [(extract(row[0] or ""), *row[1:]) for row in chunk]
+            chunk = [(split_reasoning(row[0] or "")[1], *row[1:]) for row in chunk]
         try:
             worker = idle.pop() if idle else Worker("grade")
             found = worker.ask({**settings, "rows": chunk}, CHUNK_SECONDS)
         except (Late, OSError):
-            return _grade_chunk(chunk, grader, options)
+            return _grade_rows(chunk, grader, options)
         idle.append(worker)
         return [Grade(*row) for row in found]
 
@@ -121,20 +127,4 @@ def _in_processes(
 
 def grade_chunk(question: dict[str, Any]) -> list[Grade]:
     """The other end of `_in_processes`, in `vlt.grade.worker`."""
-    return _grade_chunk(question["rows"], question["grader"], Options(**question["options"]))
-
-
-def _grade_chunk(rows: Sequence[Sequence[Any]], grader: str, options: Options) -> list[Grade]:
-    if grader != "vlt":
-        return _grade_rows(rows, grader, options)
-    return [
-        grade_extracted(
-            predicted,
-            answer or "",
-            question=question,
-            choices=choices,
-            answer_type=answer_type,
-            options=options,
-        )
-        for predicted, answer, question, choices, answer_type in rows
-    ]
+    return _grade_rows(question["rows"], question["grader"], Options(**question["options"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cmath
 import math
+from fractions import Fraction
 from typing import Any
 
 from vlt.grade.sums import MAX_BITS, MAX_FACTORIAL, Undecided
@@ -67,7 +68,7 @@ def _evaluate(tree: Tree, at: dict[str, complex]) -> complex:
             out *= _evaluate(part, at)
         return out
     if kind == "^":
-        return _evaluate(tree[1], at) ** _evaluate(tree[2], at)
+        return _power(_evaluate(tree[1], at), tree[2], at)
     if kind == "root":
         degree = _evaluate(tree[1], at)
         value = _evaluate(tree[2], at)
@@ -78,6 +79,26 @@ def _evaluate(tree: Tree, at: dict[str, complex]) -> complex:
     if name.startswith("call:"):
         return arguments[0] ** 3 + at[name]
     return _FUNCTIONS[name](*arguments)
+
+
+def _power(base: complex, exponent: Tree, at: dict[str, complex]) -> complex:
+    """base^exponent; real for a negative base and an odd root, as schools have it."""
+    if base.imag == 0 and base.real < 0 and exponent[0] in "n*":
+        number = rational_of(exponent)
+        if number is not None and number.denominator % 2 and number.denominator > 1:
+            value = (-base) ** float(number)
+            return -value if number.numerator % 2 else value
+    return base ** _evaluate(exponent, at)
+
+
+def rational_of(tree: Tree) -> Fraction | None:
+    """The number that a number or a product of numbers is."""
+    if tree[0] == "n":
+        number: Fraction = tree[1]
+        return number
+    if tree[0] != "*" or any(part[0] != "n" for part in tree[1]):
+        return None
+    return math.prod((part[1] for part in tree[1]), start=Fraction(1))
 
 
 def _factorial(n: complex) -> complex:
@@ -94,8 +115,15 @@ def _real(function: Any) -> Any:
     return lambda *values: complex(function(*(v.real for v in values)))
 
 
-def _whole(function: Any) -> Any:
-    return lambda *values: complex(function(*(int(v.real) for v in values)))
+def _whole(function: Any, limit: int = 2**53) -> Any:
+    """A function of whole numbers, none of them beyond `limit`: a float knows no more."""
+
+    def one(*values: complex) -> complex:
+        if any(v != int(v.real) or abs(v) > limit for v in values):
+            raise Undecided
+        return complex(function(*(int(v.real) for v in values)))
+
+    return one
 
 
 _FUNCTIONS: dict[str, Any] = {
@@ -121,7 +149,8 @@ _FUNCTIONS: dict[str, Any] = {
     "gcd": _whole(math.gcd),
     "lcm": _whole(math.lcm),
     "factorial": _factorial,
-    "binomial": _whole(math.comb),
+    "binomial": _whole(math.comb, 500),
+    "mod": _whole(lambda a, b: a % b),
 }
 
 

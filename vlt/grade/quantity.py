@@ -16,11 +16,13 @@ from vlt.grade.expression import parse
 from vlt.grade.literals import SCALES, literal, number_words, plain_number
 from vlt.grade.nouns import noun_of
 from vlt.grade.numeric import variables
+from vlt.grade.spans import no_number
 from vlt.grade.tokens import Tree
 from vlt.grade.units import LETTERS, Unit, unit_of
 
 _SCALE = re.compile(
-    r" ?(thousand|million|billion|trillion|hundred)s?\b|(?<=\d) ?([kKMB]|[bm]n|mil)\b", re.I
+    r" ?(thousand|million|billion|trillion|hundred|qianwan|wan|yi)s?\b|(?<=\d) ?([kKMB]|[bm]n|mil)\b",
+    re.I,
 )
 _CURRENCIES = {
     "¤": "USD", "$": "USD", "us¤": "USD", "u.s. ¤": "USD", "usd": "USD", "dollar": "USD",
@@ -40,7 +42,7 @@ _CURRENCY_BEFORE = re.compile(
     r" ?(?=[-+.\d\\])"
 )
 _SIGN_WORD = re.compile(r"(?:minus|negative) (?=[\d.\\a-zA-Z])", re.I)
-_ABOUT = re.compile(r"(?:≈|~|=|approximately|approx\.?|about|around|roughly|circa|ca\.) ?", re.I)
+_ABOUT = re.compile(r"(?:≈|~|∼|=|approximately|approx\.?|about|around|roughly|circa|ca\.) ?", re.I)
 _FRACTION_HEAD = re.compile(
     r"-?\d+ ?/ ?\d+(?=[ A-Za-z%°]|$)|-?\d+ \d+ ?/ ?\d+"
     r"|-?(?:\d+ ?)?\\frac *(?:\{ ?-?\d+ ?\} *\{ ?-?\d+ ?\}|\d\d)"
@@ -65,6 +67,8 @@ class Quantity:
     """Written with "approximately"."""
     pound: bool = False
     """The unit word was "pounds": money or weight, as the other side has it."""
+    kelvin: bool = False
+    """Written like 10K: thousands, unless the other side is a temperature."""
 
     @property
     def number(self) -> Tree:
@@ -75,7 +79,7 @@ class Quantity:
 @lru_cache(maxsize=8192)
 def quantity_of(text: str) -> Quantity | None:
     """The quantity that a cleaned text is, or None. Bounded by the length of the text."""
-    if not text or len(text) > 400:
+    if not text or len(text) > 400 or no_number(text):
         return None
     about = False
     match = _ABOUT.match(text)
@@ -90,13 +94,9 @@ def quantity_of(text: str) -> Quantity | None:
     if match:
         currency = _CURRENCIES[match.group(2).lower().replace(" ¤", "¤").replace("u.s.¤", "us¤")]
         text = match.group(1) + text[match.end() :]
-    if (
-        len(text) > 2
-        and text[0] == "("
-        and text[-1] == ")"
-        and "," not in text
-        and text.count("(") == 1
-    ):
+    if len(text) > 2 and text[0] == "(" and text[-1] == ")" and text.count("(") == 1:
+        if "," in text:
+            return None  # (1,234) is a pair
         text = text[1:-1].strip()
     if len(text) > 2 and text[0] == "{" and text[-1] == "}" and text.count("{") == 1:
         text = text[1:-1].strip()
@@ -123,6 +123,8 @@ def _head(text: str, sign: int, currency: str | None) -> Quantity | None:
     got = literal(text)
     if got is not None:
         value, places, power, end = got
+        if text[end:] == "s" and value >= 100 and value % 10 == 0:
+            return None  # the 1990s
         if places is None and not power:
             match = _FRACTION_HEAD.match(text)
             if match and match.end() > end:
@@ -150,7 +152,11 @@ def _head(text: str, sign: int, currency: str | None) -> Quantity | None:
         value *= 10**exponent
         places = None if places is None and not power else (places or 0) - exponent
         power, end = True, match.end()
+        if match.group(2) and text[end : end + 1] not in ("", " "):
+            return None
     rest = text[end:]
+    if rest == "K" and not power and value.denominator == 1 and not currency:
+        return Quantity(value * sign * 1000, None, -3, True, None, None, False, False, True)
     if not rest or not rest.strip():
         return Quantity(value * sign, None, places, power, None, currency)
     around = _around(rest, currency)
@@ -165,6 +171,8 @@ def _around(rest: str, currency: str | None) -> tuple[Unit | None, str | None, b
     bare = rest.strip().rstrip(".,;")
     if not bare:
         return None, currency, False
+    if bare[0] == "(":
+        return None  # a remark, see `commit`
     lower = bare.lower()
     if _MEASURED.sub("", lower) in _CURRENCIES:
         lower = _MEASURED.sub("", lower)
@@ -177,7 +185,7 @@ def _around(rest: str, currency: str | None) -> tuple[Unit | None, str | None, b
         return unit_of(bare[money.end(1) :]), _CURRENCIES[money.group(1)], False
     unit = unit_of(bare) or unit_of(_MEASURED.sub("", bare))
     if unit is not None:
-        attached = not rest[0].isspace() and bare in LETTERS and bare in ("t", "l", "d")
+        attached = not rest[0].isspace() and bare in ("t", "l", "d", "decade")
         return None if attached else (unit, currency, False)
     if rest[0].isspace():
         noun = noun_of(bare)
@@ -235,37 +243,3 @@ def _expression(text: str, sign: int, currency: str | None) -> Quantity | None:
     value = rational(tree)
     places = None
     return Quantity(value, None if value is not None else tree, places, False, unit, currency)
-
-
-_PART = re.compile(r"(?:,|\band\b|,? and\b)?\s*(\d+(?:\.\d+)?) ?([A-Za-z'\"]+\.?)\s*")
-
-
-@lru_cache(maxsize=8192)
-def compound_of(text: str) -> tuple[Quantity, ...] | None:
-    """The parts of "5 ft 3 in" or "2 hours and 30 minutes", or None for fewer than two."""
-    if len(text) > 100:
-        return None
-    parts = []
-    at = 0
-    while at < len(text):
-        match = _PART.match(text, at)
-        unit = unit_of(match.group(2)) if match else None
-        if match is None or unit is None:
-            return None
-        parts.append(Quantity(Fraction(match.group(1)), None, None, False, unit))
-        at = match.end()
-    return tuple(parts) if len(parts) > 1 and len({part.unit for part in parts}) > 1 else None
-
-
-_MATHS = re.compile(r"[\d\\^π∞√]|^[A-Za-z]$|[A-Za-z] ?[-+*/|] ?[A-Za-z]|\|")
-
-
-def is_maths(text: str, number: Quantity) -> bool:
-    """Whether a text is to be compared as a number or formula, not as the letters it is made of."""
-    return number.value is not None or bool(_MATHS.search(text))
-
-
-def all_maths(items: tuple[str, ...]) -> bool:
-    """Whether every part of a collection is a number or formula."""
-    numbers = [quantity_of(item) for item in items]
-    return all(n is not None and is_maths(text, n) for text, n in zip(items, numbers, strict=True))

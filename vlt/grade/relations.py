@@ -11,21 +11,26 @@ from functools import lru_cache
 
 from vlt.grade.tokens import LETTER_NAMES
 
-_SIGN = re.compile(r"\\?[<>!:]=|=[<>]|[=<>≤≥≠≈∈]")
+_SIGN = re.compile(r"\\?[<>!:]=|=[<>]|[=<>≤≥≠≈∈∥⊥≅∼]")
 _CANONICAL = {
-    "<=": "≤", "=<": "≤", ">=": "≥", "=>": "≥", "!=": "≠", ":=": "=", "≈": "=",
+    "<=": "≤", "=<": "≤", ">=": "≥", "=>": "≥", "!=": "≠", ":=": "=",
 }  # fmt: skip
+_SYMMETRIC = frozenset("=≠≈∥⊥≅∼")
 _FLIPPED = {">": "<", "≥": "≤"}
 _NAME = re.compile(
     r"(?:the |a )?(?:m ?)?[∠△|]?[^\W\d]{1,20}(?:'|_\{?[\w+-]{1,8}\}?)*\|?"
-    r"(?:\([^()=<>]{1,20}\))?(?: [^\W\d]{1,20}){0,3}"
+    r"(?:\((?![^()]*-?\d[^()]*,)[^()=<>]{1,20}\))?(?: [^\W\d]{1,20}){0,3}"
     r"|\\[a-zA-Z]+ ?(?:\{?[A-Za-z]{1,4}\}?)?(?:_\{?\w+\}?)?'?"
     r"|m?∠ ?[A-Z0-9]{1,4}|\([a-zA-Z]\w*(?:, ?[a-zA-Z]\w*)+\)"
     r"|\\(?:sin|cos|tan) ?(?:\\?[A-Za-z]+|\([^()]{1,10}\)|[∠θαβ]+ ?[A-Z]?)"
 )
 _JOINED = re.compile(r"\b(?:or|and)\b", re.I)
 _THOUSANDS = re.compile(r"\d,\d{3}(?!\d)")
-_HEDGED_NAME = re.compile(r"\b(?:not|or|and|if|unless|maybe|either|than|no)\b", re.I)
+_HEDGED_NAME = re.compile(
+    r"\b(?:wrong|incorrect|false|is|are|was|when|where|as|else|with|because|since"
+    r"|the answer|twice|not|or|and|if|unless|maybe|either|than|no)\b|[或和不非]",
+    re.I,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +42,13 @@ class Relation:
 
     @property
     def equation(self) -> bool:
-        """All signs are =."""
-        return all(sign == "=" for sign in self.signs)
+        """All signs are = or ≈."""
+        return all(sign in "=≈" for sign in self.signs)
+
+    @property
+    def symmetric(self) -> bool:
+        """The sides may change places."""
+        return all(sign in _SYMMETRIC for sign in self.signs)
 
 
 @lru_cache(maxsize=8192)
@@ -46,10 +56,11 @@ def relation_of(text: str) -> Relation | None:
     """The equation or inequality that a cleaned text is, or None."""
     if len(text) > 600:
         return None
-    signs = [_CANONICAL.get(sign, sign) for sign in _SIGN.findall(text)]
-    if not signs or len(signs) > 6:
+    sides, signs = _split(text)
+    if not signs:
+        return _point(text)
+    if len(signs) > 6:
         return None
-    sides = [side.strip() for side in _SIGN.split(text)]
     if not sides[-1] or any(_several(side) for side in sides):
         return None
     if not sides[0]:
@@ -60,6 +71,51 @@ def relation_of(text: str) -> Relation | None:
         sides.reverse()
         signs = [_FLIPPED[sign] for sign in reversed(signs)]
     return Relation(tuple(sides), tuple(signs))
+
+
+def _split(text: str) -> tuple[list[str], list[str]]:
+    """Sides and signs; a sign in brackets, as in P(X > 2), separates nothing."""
+    sides, signs, at, depth, seen = [], [], 0, 0, 0
+    for match in _SIGN.finditer(text):
+        for c in text[seen : match.start()]:
+            depth += (c in "([{⦃") - (c in ")]}⦄")
+        seen = match.start()
+        if depth <= 0:
+            sides.append(text[at : match.start()].strip())
+            signs.append(_CANONICAL.get(match.group(), match.group()))
+            at = match.end()
+    return [*sides, text[at:].strip()], signs
+
+
+_POINT = re.compile(
+    r"(?:the )?(?:(?:points?|vertex|vector|coordinates?)\b ?)?([A-Z]'?(?:_\{?\d\}?)?)?"
+    r" ?(\([^()]*(?:\([^()]*\)[^()]*)*,.*\))",
+    re.I,
+)
+
+
+def _point(text: str) -> Relation | None:
+    """A(2, -3) and "the point (2, -3)" as an equation of a name and a pair."""
+    match = _POINT.fullmatch(text) if text[-1:] == ")" and text[:1] != "(" else None
+    if match is None or (match.group(1) and not match.group(1)[0].isupper()):
+        return None
+    return Relation((match.group(1) or "", match.group(2)), ("=",))
+
+
+# What an equation may say the value of, without that being computed.
+_UNKNOWN = re.compile(
+    r"[CAP]_\{?\w+\}?\^\{?\w+\}?|\\(?:lim|sum|int|prod|oint)(?![A-Za-z]).*"
+    r"|(?:\\frac ?\{ ?[A-Z]{1,3}'? ?\} ?\{ ?[A-Z]{1,3}'? ?\}|[A-Z]{2,3} ?/ ?[A-Z]{2,3})"
+    r"|(?:[A-Z]{1,3}|[A-Za-z]_\{?\w+\}?)(?: ?: ?(?:[A-Z]{1,3}|[A-Za-z]_\{?\w+\}?))+"
+    r"|[A-Z][a-z]{0,2}(?:_\{?\w{1,8}\}?)? ?\([^=]{1,40}\)|[A-Z]_\{?[△∠\w ]{1,16}\}?"
+    r"|\\?(?:sin|cos|tan|cot|sec|csc) ?(?:\(? ?[∠△] ?[A-Z0-9]{1,4} ?\)?|\(? ?[A-Z]{1,3} ?\)?)",
+    re.S,
+)
+
+
+def is_unknown(side: str) -> bool:
+    """Whether a side is a quantity that cannot be computed: AB/CD, P(X > 2), a limit, cos ∠ABC."""
+    return len(side) <= 200 and _UNKNOWN.fullmatch(side) is not None
 
 
 def _several(side: str) -> bool:
@@ -82,10 +138,11 @@ def is_name(side: str) -> bool:
 
 def same_name(a: str, b: str) -> bool:
     """Names equal but for LaTeX's braces, backslashes and spaces."""
-    return not a or not b or _bare(a) == _bare(b)
+    return not a or not b or bare_name(a) == bare_name(b)
 
 
-def _bare(name: str) -> str:
+def bare_name(name: str) -> str:
+    """A name without LaTeX's braces, backslashes and spaces."""
     name = re.sub(r"[\s\\{}|]", "", name)
     return name if name.isascii() else "".join(LETTER_NAMES.get(c, c) for c in name)
 
@@ -95,7 +152,7 @@ def assignment(relation: Relation) -> tuple[str, str] | None:
     if not relation.equation:
         return None
     first, last = relation.sides[0], relation.sides[-1]
-    if is_name(first):
+    if is_name(first) or is_unknown(first):
         return first, last
     if is_name(last) and len(relation.sides) == 2 and not is_name(first):
         return last, first

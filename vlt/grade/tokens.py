@@ -15,7 +15,7 @@ Tree = tuple[Any, ...]
 
 MAX_DIGITS = 400
 
-_TOKEN = re.compile(r"\s*(?:(\d+(?:\.\d+)?|\.\d+)|(\\?[A-Za-z]+)|([πμΩ∞α-ωΑ-Ω△∠])|(\*\*|.))", re.S)
+_TOKEN = re.compile(r"\s*(?:(\d+(?:\.\d+)?|\.\d+)|(\\?[A-Za-z]+)|([πμΩ∞ħα-ωΑ-Ω△∠])|(\*\*|.))", re.S)
 FUNCTIONS = frozenset(
     "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln log lg exp sqrt cbrt abs max "
     "min gcd lcm floor ceil".split()

@@ -14,6 +14,8 @@ Unit = frozenset[tuple[str, int]]
 
 PERCENT: Unit = frozenset({("%", 1)})
 DEGREE: Unit = frozenset({("deg", 1)})
+KELVIN: Unit = frozenset({("K", 1)})
+CELSIUS: Unit = frozenset({("°C", 1)})
 
 # symbol: (dimension, size in it, spellings). Case matters where two symbols differ only by it.
 _BASE: dict[str, tuple[str, Fraction, str]] = {
@@ -143,6 +145,7 @@ _TOKEN = re.compile(
     r"|([A-Za-zμΩÅ°%'\"-]+\.?)|([()]))"
 )
 _FRAC = re.compile(r"\\frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
+_CODE = re.compile(r"(?<![A-Za-zμ])[A-Z]\d")  # B3 is no cubic byte
 _FLUID = re.compile(r"\b(?:fluid ounces?|fl\.? oz\.?)", re.I)
 _HYPHEN = re.compile(r"(?<=[a-z])-(?=[a-z])")
 _POWER_WORDS = {"square": 2, "sq": 2, "sq.": 2, "cubic": 3, "cu": 3, "cu.": 3}
@@ -163,6 +166,8 @@ def _symbol(word: str) -> str | None:
 def unit_of(phrase: str) -> Unit | None:
     """The unit that a phrase spells ("km per hour", "cm^{2}", "square feet"), or None."""
     if not phrase or len(phrase) > 60:
+        return None
+    if _CODE.search(phrase):
         return None
     phrase = _FLUID.sub("floz", _FRAC.sub(r"\1/\2", phrase.strip()))
     if "-" in phrase and phrase not in _EXACT:

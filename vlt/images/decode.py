@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
-def open_image(data: bytes) -> Any:
+def open_image(data: bytes) -> Image.Image:
     """The image in RGB, decoded now: a broken one must fail here and not in its batch."""
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as image:
-        if image.mode == "RGB":
-            image.load()
-            return image.copy()
-        if "A" in image.getbands() or "transparency" in image.info:
-            seen = image.convert("RGBA")
-            ground = Image.new("RGBA", seen.size, "white")
-            return Image.alpha_composite(ground, seen).convert("RGB")
-        return image.convert("RGB")
+        image.load()
+        return on_white(image.copy())
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """The picture in RGB; where it is transparent, white paper shows through.
+
+    This is the one rule for that: captioner, student, duplicates, exports and pages see the same
+    picture.
+    """
+    from PIL import Image
+
+    if not image.has_transparency_data:
+        return image if image.mode == "RGB" else image.convert("RGB")
+    seen = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
 
 
 def flattened(data: bytes) -> bytes:
@@ -32,7 +43,7 @@ def flattened(data: bytes) -> bytes:
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as image:
-        if "A" not in image.getbands() and "transparency" not in image.info:
+        if not image.has_transparency_data:
             return data
         least, _ = image.convert("RGBA").getchannel("A").getextrema()
     if least == 255:
@@ -50,3 +61,16 @@ def _may_be_transparent(data: bytes) -> bool:
         alpha = data[25:26] in (b"\x04", b"\x06")
         return alpha or b"tRNS" in data[: data.find(b"IDAT") + 1]
     return True
+
+
+def small_webp(data: bytes, side: int) -> bytes:
+    """The picture as a WebP of at most `side` pixels a side, for a page; transparent where it is."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as image:
+        image.draft("RGB", (2 * side, 2 * side))  # a big JPEG is read at a fraction of its size
+        image.thumbnail((side, side))
+        mode = "RGBA" if image.has_transparency_data else "RGB"
+        out = io.BytesIO()
+        image.convert(mode).save(out, "WEBP", quality=82)
+    return out.getvalue()

@@ -16,6 +16,8 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageOps
 
+from vlt.images.decode import on_white
+
 MAX_BYTES = 32 << 20
 MAX_PIXELS = 64_000_000
 MAX_ASPECT = 200
@@ -142,10 +144,8 @@ def _inspected(
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    if image.mode in ("RGBA", "LA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        paper = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(paper, image).convert("L")
+    if image.has_transparency_data:
+        image = on_white(image)
     return image if image.mode == "L" else image.convert("L")
 
 

@@ -13,6 +13,8 @@ from typing import Any
 from vlt.errors import UsageError, UserError
 from vlt.images.decode import open_image
 
+FACTOR = 28
+"""Qwen2-VL's and 2.5-VL's patch size x merge size, where a model's own is not known."""
 MAX_ASPECT = 200  # Qwen2-VL's processor refuses longer strips
 KEPT_BYTES = 32 << 20
 """Of resized images: a request's other samples and its further tries come soon after it."""
@@ -22,13 +24,14 @@ _SIZED = re.compile(r"(.+)@" + _RANGE.pattern)
 
 @dataclass(frozen=True)
 class Pixels:
-    """The range that an image's size is brought into, as the model's own processor would."""
+    """The range that an image's size is brought into: see vlt.engine.size_rule for a model's rule."""
 
     min: int
+    """0: the processor's own."""
     max: int
     """Pixels of an image, width x height."""
-    factor: int = 28
-    """Both sides become multiples of this: the processor's patch size x merge size."""
+    factor: int | None = None
+    """Both sides become multiples of this: the processor's patch size x merge size. None: its own."""
 
     @classmethod
     def parse(cls, text: str) -> Pixels:
@@ -40,19 +43,29 @@ class Pixels:
 
     def checked(self) -> Pixels:
         """Itself; raises UsageError where no image could have such a size."""
-        if self.factor < 1 or not self.min <= self.max or self.max < self.factor**2:
+        factor = FACTOR if self.factor is None else self.factor
+        if factor < 1 or not self.min <= self.max or self.max < factor**2:
             raise UsageError(
-                f"pixels {self}: give MIN <= MAX, and a MAX of at least {self.factor} x "
-                f"{self.factor} (sides are multiples of {self.factor})"
+                f"pixels {self}: give MIN <= MAX, and a MAX of at least {factor} x "
+                f"{factor} (sides are multiples of {factor})"
             )
         return self
 
     def __str__(self) -> str:
-        return f"{self.min}:{self.max}/{self.factor}"
+        return f"{self.min}:{self.max}" + (f"/{self.factor}" if self.factor else "")
+
+    @classmethod
+    def named(cls, name: str) -> tuple[str, Pixels | None]:
+        """(the image, the range that it is to be shown in) of a name that `sized` gave, or any."""
+        parsed = _SIZED.fullmatch(name)
+        if not parsed:
+            return name, None
+        image, least, most, factor = parsed.groups()
+        return image, cls(int(least), int(most), int(factor) if factor else None)
 
     def fit(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) after resizing; the rule is that of Qwen2-VL's image processor."""
-        f = self.factor
+        f = self.factor or FACTOR
         w, h = (round(side / f) * f for side in (width, height))
         if w * h > self.max:
             shrink = math.sqrt(width * height / self.max)
@@ -71,8 +84,13 @@ def sized(row: Mapping[str, Any], pixels: Pixels | None) -> Mapping[str, Any]:
     return row if pixels is None else {**row, "images": [f"{i}@{pixels}" for i in row["images"]]}
 
 
-def sizing(load: Callable[[str], bytes], kept_bytes: int = KEPT_BYTES) -> Callable[[str], bytes]:
-    """`load`, also for the names that `sized` gives: the image resized, once for all its samples."""
+def sizing(
+    load: Callable[[str], bytes], kept_bytes: int = KEPT_BYTES, own: Pixels | None = None
+) -> Callable[[str], bytes]:
+    """`load`, also for the names that `sized` gives: the image resized, once for all its samples.
+
+    In the range `own`, which the model's server brings images into by itself, they are left alone.
+    """
     kept: OrderedDict[str, bytes] = OrderedDict()
     total = 0
 
@@ -81,12 +99,11 @@ def sizing(load: Callable[[str], bytes], kept_bytes: int = KEPT_BYTES) -> Callab
         if name in kept:
             kept.move_to_end(name)
             return kept[name]
-        parsed = _SIZED.fullmatch(name)
-        if not parsed:
-            return load(name)
-        image, least, most, factor = parsed.groups()
+        image, pixels = Pixels.named(name)
+        if pixels is None or pixels == own:
+            return load(image)
         try:
-            data = fitted(load(image), Pixels(int(least), int(most), int(factor)))
+            data = fitted(load(image), pixels)
         except UserError:
             raise
         # Decoders raise whatever they like on damaged files, struct.error and IndexError among them.

@@ -1,31 +1,27 @@
 """Inspects images in processes of their own, on all cores, where threads would wait for each other.
 
-    with ImagesApart() as apart:
-        apart.inspect([data, ...])      # from any thread
+    with ImagePool() as pool:
+        pool.inspect([data, ...])      # from any thread
 
 An image that brings its decoder down costs itself and no other.
 """
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
 import pickle
 import queue
-import subprocess
-import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from types import TracebackType
 
 from vlt.images.inspect import BadImage, Inspected, inspect_image
 from vlt.images.worker import Found, Told
+from vlt.threads import map_in_order
+from vlt.worker_process import WorkerGone, WorkerProcess
 
 ALONE = 256
 """So many images are inspected here before the first process is started, which costs as much as they."""
-PIPE_BYTES = 1 << 20
 SHARED_BYTES = 8 << 20
 """Memory that a process shares with us; images in it need not go through the pipe."""
 PART = 32
@@ -33,7 +29,7 @@ PART = 32
 CORES = max(2, min(8, os.cpu_count() or 2))
 
 
-class ImagesApart(AbstractContextManager["ImagesApart"]):
+class ImagePool(AbstractContextManager["ImagePool"]):
     """Up to `processes` inspecting processes, started when there is enough to do."""
 
     def __init__(self, processes: int = CORES):
@@ -66,15 +62,10 @@ class ImagesApart(AbstractContextManager["ImagesApart"]):
     def inspect_all(self, images: Sequence[tuple[str, bytes]]) -> list[Inspected | BadImage]:
         """As `inspect`, with all processes at once."""
         parts = [images[start : start + PART] for start in range(0, len(images), PART)]
-        with ThreadPoolExecutor(self._processes, "images") as pool:
-            return [image for found in pool.map(self.inspect, parts) for image in found]
+        found = map_in_order(self.inspect, parts, self._processes, name="images")
+        return [image for images in found for image in images]
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_ended: object) -> None:
         for _ in range(self._processes):
             process = self._free.get()
             if process:
@@ -82,43 +73,32 @@ class ImagesApart(AbstractContextManager["ImagesApart"]):
 
 
 class _Process:
-    """One process, the pipes to it, and memory that it shares; for one thread at a time."""
+    """One process, and memory that it shares with us; for one thread at a time."""
 
     def __init__(self) -> None:
-        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         # Linux has files in memory; elsewhere all goes through the pipe.
         file = os.memfd_create("images") if hasattr(os, "memfd_create") else None
         self._shared: mmap.mmap | None = None
         if file is not None:
             os.truncate(file, SHARED_BYTES)
             self._shared = mmap.mmap(file, SHARED_BYTES)
-        self._child = subprocess.Popen(
-            [
-                sys.executable,
-                "-P",
-                "-m",
-                "vlt.images.worker",
-                *([] if file is None else [str(file)]),
-            ],
-            pass_fds=[] if file is None else [file],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
-            start_new_session=True,  # a ctrl-C in the terminal is the parent's business
-            pipesize=PIPE_BYTES,
+        files = [] if file is None else [file]
+        self.worker = WorkerProcess(
+            "vlt.images.worker",
+            *map(str, files),
+            environment={"OPENBLAS_NUM_THREADS": "1"},
+            pass_files=files,
         )
         if file is not None:
             os.close(file)
 
     def ask(self, images: Sequence[tuple[str, bytes]]) -> list[Found] | None:
         """What it says of them, or None where it died over one."""
-        assert self._child.stdin and self._child.stdout, "Popen was given PIPE"
         try:
-            pickle.dump(self._told(images), self._child.stdin, 5)
-            self._child.stdin.flush()
-            answers: list[Found] = pickle.load(self._child.stdout)
-        except (OSError, EOFError, pickle.UnpicklingError):
+            answer = self.worker.ask(pickle.dumps(self._told(images), 5))
+        except WorkerGone:
             return None
+        answers: list[Found] = pickle.loads(answer)
         return answers
 
     def _told(self, images: Sequence[tuple[str, bytes]]) -> list[Told]:
@@ -136,15 +116,10 @@ class _Process:
         return told
 
     def end(self) -> None:
-        """End it; it holds nothing that could be lost."""
-        self._child.kill()
-        self._child.wait()
+        """End it."""
+        self.worker.kill()
         if self._shared:
             self._shared.close()
-        for pipe in (self._child.stdin, self._child.stdout):
-            with contextlib.suppress(OSError):  # what was not sent any more to one that died
-                if pipe:
-                    pipe.close()
 
 
 def _here(sha256: str, data: bytes) -> Inspected | BadImage:

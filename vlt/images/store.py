@@ -20,14 +20,13 @@ import time
 import uuid
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlt.errors import UserError
-from vlt.images.index import Index, Place
+from vlt.images.index import Index, Place, ReadOnlyIndex
 from vlt.images.inspect import BadImage, ImageInfo, Inspected, inspect_image
 
 __all__ = ["BadImage", "ImageInfo", "ImageStore", "Inspected", "inspect_image"]
@@ -52,13 +51,21 @@ ABANDONED_AFTER = 60.0
 
 
 class ImageStore(AbstractContextManager["ImageStore"]):
-    """Adds and reads images. Readers may share one among threads; adding is for one thread."""
+    """Adds and reads images. Readers may share one among threads; adding is for one thread.
 
-    def __init__(self, root: Path | str):
+    One that is opened `read_only` writes nothing at all: for looking, also on a read-only disk.
+    """
+
+    def __init__(self, root: Path | str, *, read_only: bool = False):
         self.root = Path(root)
-        self.root.mkdir(parents=True, exist_ok=True)
-        self._remove_abandoned()
-        self._index = Index(self.root / "index.sqlite")
+        self.read_only = read_only
+        self._index: Index | ReadOnlyIndex
+        if read_only:
+            self._index = ReadOnlyIndex(self.root / "index.sqlite")
+        else:
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._remove_abandoned()
+            self._index = Index(self.root / "index.sqlite")
         self._sync()
         self._pack: _Pack | None = None
         self._files: dict[str, int] = {}
@@ -81,6 +88,8 @@ class ImageStore(AbstractContextManager["ImageStore"]):
     def add_new(self, image: Inspected) -> None:
         """As `add_inspected`, for an image that was just seen not to be here; a second copy in
         another pack would do no harm."""
+        if self.read_only:
+            raise ValueError(f"{self.root} was opened to be read, and an image was added")
         if self._pack is None:
             self._pack = _Pack(self.root)
         if image.sha256 not in self._pack.images:
@@ -128,12 +137,7 @@ class ImageStore(AbstractContextManager["ImageStore"]):
         while self._files:
             os.close(self._files.popitem()[1])
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _place(self, sha256: str) -> Place:
@@ -141,6 +145,7 @@ class ImageStore(AbstractContextManager["ImageStore"]):
             self.flush()
         place = self._index.find(sha256)
         if place is None:
+            self._index.refresh()
             self._sync()  # another process may have ended between its pack and the index
             place = self._index.find(sha256)
         if place is None:

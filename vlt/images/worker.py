@@ -1,8 +1,8 @@
 """The other end of `vlt.images.pool`: a process that inspects images and does nothing else.
 
-Reads (sha256, bytes) pairs pickled on its standard input until that ends, and writes for each batch what
-`inspect_image` found: (data if they were converted else None, sha256, info), or the reason of a bad one.
-The bytes may lie in memory that it shares, whose file's number it is started with.
+Is asked with a pickled batch of (sha256, bytes), and answers for each with what `inspect_image` found:
+(data if they were converted else None, sha256, info), or the reason of a bad one. The bytes may lie in
+memory that it shares, whose file's number it is started with.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import pickle
 import sys
 
 from vlt.images.inspect import BadImage, ImageInfo, inspect_image
+from vlt.worker_process import serve
 
 Found = tuple[bytes | None, str, ImageInfo] | str
 """(converted bytes or None, sha256, what it is), or why the image cannot be taken."""
@@ -29,21 +30,15 @@ def found(sha256: str, data: bytes) -> Found:
 
 
 def main() -> None:
-    """Serve until the standard input is closed, which it is too when the parent dies."""
-    asked, answers = sys.stdin.buffer, sys.stdout.buffer
+    """Serve until the standard input is closed."""
     shared = mmap.mmap(int(sys.argv[1]), 0, prot=mmap.PROT_READ) if sys.argv[1:] else b""
-    sys.stdout = sys.stderr  # what a decoder prints must not come between the answers
-    while True:
-        try:
-            batch: list[Told] = pickle.load(asked)
-        except EOFError:
-            return
-        try:
-            images = [(s, d if isinstance(d, bytes) else shared[slice(*d)]) for s, d in batch]
-            pickle.dump([found(*image) for image in images], answers, 5)
-            answers.flush()
-        except BrokenPipeError:
-            return
+
+    def answer(question: bytes) -> bytes:
+        batch: list[Told] = pickle.loads(question)
+        images = [(s, d if isinstance(d, bytes) else shared[slice(*d)]) for s, d in batch]
+        return pickle.dumps([found(*image) for image in images], 5)
+
+    serve(answer)
 
 
 if __name__ == "__main__":

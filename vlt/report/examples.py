@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from vlt.errors import UserError
 from vlt.evaluation.compare import pass_rates
+from vlt.images.decode import small_webp
 from vlt.images.store import ImageStore
-from vlt.report.found import Evaluation, Found, Round
+from vlt.report.found import GRPO, Evaluation, Found, Round
 from vlt.report.numbers import GENERATES, consecutive
 from vlt.workspace.query import rows_of
 from vlt.workspace.store import Dataset
@@ -49,7 +49,7 @@ def _last_pair(evaluations: list[Evaluation]) -> tuple[Evaluation, Evaluation] |
         for first, second in consecutive(evaluations)
         if first.dataset.manifest.parameters == second.dataset.manifest.parameters
     ]
-    grpo = [pair for pair in pairs if pair[0].place[1] == pair[1].place[1] == 2]
+    grpo = [pair for pair in pairs if pair[0].place[1] == pair[1].place[1] == GRPO]
     best = grpo or pairs
     return best[-1] if best else None
 
@@ -121,7 +121,7 @@ def _add_images(root: Path, shown: list[dict[str, Any]]) -> None:
         example["images"] = []
     if not root.is_dir() or not shown:
         return
-    with ImageStore(root) as store:
+    with ImageStore(root, read_only=True) as store:
         for example in shown:
             for sha256 in (example["row"].get("images") or [])[:MOST_IMAGES]:
                 try:
@@ -133,18 +133,7 @@ def _add_images(root: Path, shown: list[dict[str, Any]]) -> None:
 
 def small(data: bytes) -> str:
     """An image as a data URI, its longest side at most SIDE px."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(data)) as opened:
-        opened.thumbnail((SIDE, SIDE))
-        mode = (
-            "RGBA"
-            if opened.mode in ("RGBA", "LA", "PA") or "transparency" in opened.info
-            else "RGB"
-        )
-        buffer = io.BytesIO()
-        opened.convert(mode).save(buffer, "WEBP", quality=82, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return "data:image/webp;base64," + base64.b64encode(small_webp(data, SIDE)).decode()
 
 
 def _quoted(value: str) -> str:

@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vlt.errors import UserError
-from vlt.runs.record import runs
+from vlt.runs.record import RunRecord, runs
 from vlt.workspace.lineage import ancestors, parent_of
-from vlt.workspace.progress import pulses
+from vlt.workspace.progress import progress_in
 from vlt.workspace.store import Dataset, Store
 
 EXPECTED = ("samples", "sft", "sft-model", "eval-sft", "grpo-model", "eval-grpo")
 """What a whole round of a recipe makes, beside items, in its order."""
+SFT, BETWEEN, GRPO = 1, 2, 3
+"""Where in its round a model stands: by SFT, by another method after it, by GRPO."""
 CHOOSING = "choose-"
 """Evaluations of checkpoints on validation items, to choose one: no result of the run."""
 
@@ -36,7 +38,7 @@ class Evaluation:
     items: str
     """Name of the set of items, and how they were asked where there are several ways."""
     place: tuple[int, int]
-    """Its order in the loop: round, and SFT before GRPO."""
+    """Its order in the loop: round, and SFT, BETWEEN or GRPO."""
 
     @property
     def accuracy(self) -> dict[str, Any]:
@@ -96,7 +98,7 @@ def find(store: Store, run: str | None = None) -> Found:
             f"workspace {str(store.root)!r} {held}: nothing to report on yet; start with `vlt demo`, "
             "`vlt run RECIPE` or `vlt gen reasoning`"
         )
-    targets = _targets(store, run) if run else [_newest(everything)]
+    targets = _targets(store, run) if run else _newest(store, everything)
     chosen = _chosen(store, everything, targets, attached=run is not None)
     numbers = sorted({v.manifest.round for v in chosen.values() if v.manifest.round})
     rounds = [_round(store, number, chosen) for number in numbers] or [_by_hand(store, chosen)]
@@ -110,17 +112,28 @@ def _targets(store: Store, run: str) -> list[Dataset]:
     recorded = next((r for r in reversed(runs(store.root)) if run in (r.id, r.recipe)), None)
     if recorded is None:
         return [store.open(run)]
-    made = [step.version for step in recorded.steps if step.version]
+    made = _made_by(store, recorded)
     if not made:
         raise UserError(
             f"run {recorded.id!r} has made nothing yet; `vlt status` shows how far it has come"
         )
-    return [store.open(ref) for ref in reversed(made)]
+    return made
 
 
-def _newest(versions: list[Dataset]) -> Dataset:
+def _made_by(store: Store, recorded: RunRecord) -> list[Dataset]:
+    """What a run has made or found, as its record says, the newest first."""
+    return [store.open(step.version) for step in reversed(recorded.steps) if step.version]
+
+
+def _newest(store: Store, versions: list[Dataset]) -> list[Dataset]:
+    """What the newest run has made; where no record says so, the newest version of a round, or of all."""
     in_rounds = [version for version in versions if version.manifest.round]
-    return (in_rounds or versions)[-1]
+    last = (in_rounds or versions)[-1]
+    for recorded in reversed(runs(store.root)):
+        made = _made_by(store, recorded)
+        if last in made:
+            return made
+    return [last]
 
 
 def _chosen(
@@ -248,18 +261,23 @@ def _way(items: str, name: str, known: int) -> str:
     return items if known == 0 else f"{items}, asked otherwise ({name})"
 
 
+def trained_by(checkpoint: Dataset) -> str:
+    """The training method of a checkpoint, as people write it: SFT, DPO, GRPO."""
+    return checkpoint.manifest.stage.removeprefix("train ").upper()
+
+
 def _places(versions: list[Dataset]) -> dict[str, tuple[tuple[int, int], str]]:
     """A model as answers name it -> its place in the loop and its label there."""
     places: dict[str, tuple[tuple[int, int], str]] = {}
     for version in versions:
         manifest = version.manifest
         if manifest.kind == "checkpoint":
-            grpo = manifest.stage == "train grpo"
+            method = trained_by(version)
             number = manifest.round or 0
-            label = f"{'GRPO' if grpo else 'SFT'} {number or f'v{manifest.version}'}"
-            place = (number or manifest.version, 1 + grpo)
+            label = f"{method} {number or f'v{manifest.version}'}"
+            place = (number or manifest.version, {"SFT": SFT, "GRPO": GRPO}.get(method, BETWEEN))
             places[_key({"digest": manifest.digest})] = (place, label)
-            if not grpo:
+            if method == "SFT":
                 places.setdefault(_key(manifest.parameters.get("model")), ((0, 0), "base"))
         elif manifest.name == "eval-base-answers":
             places.setdefault(_key(manifest.parameters.get("model")), ((0, 0), "base"))
@@ -279,6 +297,6 @@ def _key(*values: Any) -> str:
 
 def _in_the_making(store: Store) -> tuple[list[tuple[str, int]], list[tuple[str, str | None]]]:
     """Versions in the making: with the process that writes, and those whose writer ended early."""
-    seen = pulses(store.root)
-    writing = [(each.pulse.name, each.pulse.process) for each in seen if each.live]
-    return writing, [(each.pulse.name, each.pulse.failed) for each in seen if not each.live]
+    seen = progress_in(store.root)
+    writing = [(each.progress.name, each.progress.process) for each in seen if each.live]
+    return writing, [(each.progress.name, each.progress.failed) for each in seen if not each.live]

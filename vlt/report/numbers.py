@@ -15,7 +15,7 @@ from vlt.errors import UserError
 from vlt.evaluation.compare import compare
 from vlt.filters.stats import pass_at_by_source
 from vlt.report.charts.figure import drawable
-from vlt.report.found import Evaluation, Found, Round
+from vlt.report.found import GRPO, Evaluation, Found, Round
 from vlt.workspace.store import Dataset
 
 GENERATES = ("gen captions", "gen reasoning", "gen rollouts")
@@ -132,7 +132,9 @@ def by_stage(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         found["seconds"] += row["seconds"]
         if row["money"] is not None:
             found["money"] = (found["money"] or 0.0) + row["money"]
-    known = [stage for stage in IN_ORDER if stage in stages]
+    between = [stage for stage in stages if stage.startswith("train ") and stage not in IN_ORDER]
+    place = IN_ORDER.index("train grpo")
+    known = [s for s in (*IN_ORDER[:place], *between, *IN_ORDER[place:]) if s in stages]
     return [{"stage": stage, "rounds": stages[stage]} for stage in dict.fromkeys([*known, *stages])]
 
 
@@ -179,7 +181,7 @@ def consecutive(evaluations: list[Evaluation]) -> list[tuple[Evaluation, Evaluat
     for items in dict.fromkeys(e.items for e in evaluations):
         line = [e for e in evaluations if e.items == items]
         pairs += list(pairwise(line))
-        grpo = [e for e in line if e.place[1] == 2]
+        grpo = [e for e in line if e.place[1] == GRPO]
         pairs += [pair for pair in pairwise(grpo) if pair not in pairs]
     return pairs
 

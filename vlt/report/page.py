@@ -9,7 +9,7 @@ from vlt import __version__
 from vlt.report import figures, numbers, shown
 from vlt.report.charts import STYLE, Figure
 from vlt.report.examples import examples
-from vlt.report.found import Found, Round
+from vlt.report.found import Found, Round, trained_by
 from vlt.report.responses import Responses, responses
 from vlt.workspace.store import Dataset
 
@@ -141,9 +141,8 @@ def _main_items(found: Found) -> str | None:
 
 
 def _training_label(each: Round, version: Dataset) -> str:
-    grpo = version.manifest.stage == "train grpo"
     alike = [v for v in each.trainings if v.manifest.stage == version.manifest.stage]
-    label = f"{'GRPO' if grpo else 'SFT'}{f' {each.number}' if each.number else ''}"
+    label = f"{trained_by(version)}{f' {each.number}' if each.number else ''}"
     return label if len(alike) == 1 else f"{label}, training {alike.index(version) + 1}"
 
 

@@ -6,6 +6,7 @@ from dataclasses import MISSING, Field, fields
 from typing import Any
 
 from vlt.datagen.asking import Draw
+from vlt.plural import plural
 from vlt.runs.fields import Decontamination, Phase, Source
 from vlt.train.settings import Training
 
@@ -19,7 +20,7 @@ def of_draw(draw: Draw) -> str:
 def of_source(source: Source) -> str:
     """geometry3k, train, 500 items"""
     amount = source.limit or source.sample or source.settings.get("n")
-    parts = [source.source, source.split, f"{amount:,} items" if amount else "all items"]
+    parts = [source.source, source.split, plural(amount, "item") if amount else "all items"]
     return ", ".join(part for part in parts if part)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from typing import Annotated, Any, Literal
@@ -19,13 +20,18 @@ from pydantic import (
 
 from vlt.datagen.asking import Asking, Draw
 from vlt.datagen.import_settings import Import
+from vlt.datagen.paper_prompts import CAPTION, REASONING, ROLLOUT
 from vlt.engine.model import Model
+from vlt.errors import UsageError
 from vlt.fields import Option
-from vlt.prompts import Prompt
+from vlt.plugins import is_path
+from vlt.prompts import Prompt, own_prompt
 from vlt.runs.phases import MethodPhase, has_phases, method_phases, of_a_recipe
 from vlt.train.method import Method
 from vlt.train.methods.grpo import GrpoTraining
 from vlt.train.settings import Training
+
+ARM = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
 class Part(BaseModel):
@@ -35,13 +41,25 @@ class Part(BaseModel):
 
 
 class PromptText(Part):
-    """See vlt.prompts: the slots are {question} and {caption}."""
+    """See vlt.prompts: the slots are {question} and {caption}; or `user` is file.py:function."""
 
     user: str
     system: str = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return {"user": value} if isinstance(value, str) else value
+
+    @classmethod
+    def of(cls, prompt: Prompt) -> PromptText:
+        """As a recipe would write it."""
+        return cls(user=prompt.user, system=prompt.system)
+
     def prompt(self) -> Prompt:
         """As the stages take it."""
+        if is_path(self.user):
+            return own_prompt(self.user, self.system)
         return Prompt(user=self.user, system=self.system)
 
 
@@ -69,15 +87,31 @@ ModelUse = Annotated[Model, BeforeValidator(_servers), BeforeValidator(_model_by
 
 
 class Models(Part):
-    """The three models of the loop; the students are made from `base`."""
+    """The models by name: those that the loop knows, and teachers under any other name."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, ModelUse] = Field(init=False)
 
     base: ModelUse
-    captioner: ModelUse
-    reasoner: ModelUse
+    """The students are made from it."""
+    captioner: ModelUse | None = None
+    """Describes the images, for teachers that see captions."""
+    reasoner: ModelUse | None = None
+    """The teacher that reasons over captions: it reads only text."""
+
+    def named(self, name: str) -> Model | None:
+        """The model of this name."""
+        return getattr(self, name, None) if name in self.names else None
+
+    @property
+    def names(self) -> list[str]:
+        """All names that are given."""
+        loop = [n for n in ("base", "captioner", "reasoner") if getattr(self, n)]
+        return [*loop, *(self.__pydantic_extra__ or {})]
 
     @model_validator(mode="after")
     def _reasoner_reads(self) -> Models:
-        if self.reasoner.pixels:
+        if self.reasoner and self.reasoner.pixels:
             raise ValueError("the reasoner sees no images, so it takes no pixels")
         return self
 
@@ -85,16 +119,47 @@ class Models(Part):
 class Prompts(Part):
     """The prompts of the three generation stages; rollout also trains and evaluates."""
 
-    caption: PromptText
-    reasoning: PromptText
-    rollout: PromptText
+    caption: PromptText = PromptText.of(CAPTION)
+    reasoning: PromptText = PromptText.of(REASONING)
+    rollout: PromptText = PromptText.of(ROLLOUT)
     direct: PromptText | None = None
     """If given, the base model's answers without reasoning are measured with it, for comparison."""
+
+
+class Teacher(Part):
+    """Who writes a round's samples, and what of the image it is given."""
+
+    model: str
+    """A name of `models`, or student: the last model of the round before."""
+    sees: Literal["image", "caption"]
+    """caption: text only, the caption in the image's place."""
+    prompt: PromptText | None = None
+    """By default prompts.rollout for the image, prompts.reasoning for the caption."""
+
+
+def _teachers(value: Any) -> Any:
+    """One teacher or several, each by its name or as a mapping; `off` is none."""
+    if value is None or value is False:
+        return []
+    return [_teacher(one) for one in (value if isinstance(value, list) else [value])]
+
+
+def _teacher(value: Any) -> Any:
+    if isinstance(value, str):
+        value = {"model": value}
+    if isinstance(value, dict) and "sees" not in value:
+        return {**value, "sees": "caption" if value.get("model") == "reasoner" else "image"}
+    return value
 
 
 def _switch(value: Any) -> Any:
     """`on` and `off`, as YAML reads them: the defaults, or nothing."""
     return {} if value is True else None if value is False else value
+
+
+def _phases(value: Any) -> Any:
+    """`on` is one training with the defaults, `off` is none."""
+    return [{}] if value is True else [] if value is False or value is None else value
 
 
 Source = Import
@@ -152,6 +217,13 @@ class Phase(Part):
     def _rates_of_these_items(self) -> Phase:
         if self.rates and not self.difficulty:
             raise ValueError("rates are for a difficulty band; add difficulty: [low, high]")
+        if self.difficulty:
+            from vlt.filters.pass_rate import Band
+
+            try:
+                Band(*self.difficulty)
+            except UsageError as error:
+                raise ValueError(str(error)) from None
         if self.items and self.rates in ("samples", "previous"):
             raise ValueError(
                 f"rates: {self.rates} are of a round's own items; leave out the phase's items, or "
@@ -170,18 +242,24 @@ class Phase(Part):
 class Round(Part):
     """What one round adds to, or changes in, the recipe's top level."""
 
-    teacher: Literal["reasoner", "student"]
-    """reasoner: captions, then text-only reasoning. student: rollouts of the round before's model."""
+    teacher: Annotated[list[Teacher], BeforeValidator(_teachers)] = []
+    """Who writes the samples: reasoner (captions, then text-only reasoning), student (rollouts of the
+    round before's model), a model of `models` (which sees the image unless `sees: caption`), or
+    several. Without one nothing is written, and the round is RL alone."""
     items: list[Source]
-    """The questions that SFT data is made of."""
+    """The questions of the round; with `kind: captions` they bring their captions."""
     captions: Draw = Draw()
     reasoning: Draws = Draws()
     rollouts: Draws = Draws()
     filters: list[Any] = []
-    sft: Annotated[Training, AfterValidator(of_a_recipe)] = Training()
+    sft: Annotated[
+        Annotated[Training, AfterValidator(of_a_recipe)] | None, BeforeValidator(_switch)
+    ] = None
+    """SFT from the base on what the filters leave. [none]"""
     phases: dict[str, list[InstanceOf[MethodPhase]]] = {}
     """Trainings between SFT and GRPO. A recipe lists them under their method: `dpo: [{train: ...}]`."""
-    grpo: list[Phase] = [Phase()]
+    grpo: Annotated[list[Phase], BeforeValidator(_phases)] = []
+    """GRPO trainings, each from the one before. [none]"""
 
     def of_method(self, method: Method) -> list[MethodPhase]:
         """The trainings by a method that is neither SFT nor GRPO."""
@@ -216,26 +294,68 @@ class Recipe(Part):
     about: str = ""
     seed: int = 0
     models: Models
-    prompts: Prompts
-    heldout: Evaluation
+    prompts: Prompts = Prompts()
+    heldout: Evaluation | None = None
+    """Items that no model is trained on: without them nothing is measured."""
     validation: Evaluation | None = None
     """Items to choose checkpoints by; none of the held-out ones, which only report."""
     decontaminate: Annotated[Decontamination | None, BeforeValidator(_switch)] = Decontamination()
     stop: Annotated[Stop | None, BeforeValidator(_switch)] = None
+    arms: dict[str, dict[str, Any]] = {}
+    """Variants of the recipe by name: what differs, in keys of the recipe; `each_round` holds keys of
+    every round. See vlt.runs.arms."""
     rounds: list[Round] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _rounds_fit(self) -> Recipe:
+        for name in self.arms:
+            if not ARM.fullmatch(name):
+                raise ValueError(
+                    f"arms: {name!r} is no name for an arm; use letters, digits, _ and -"
+                )
+        if self.stop and not self.heldout:
+            raise ValueError("stop goes by held-out items; add heldout: {items: ...}")
         for number, settings in enumerate(self.rounds, 1):
-            trains = [settings.sft, *(phase.train for phase in settings.grpo)]
+            self._check_round(number, settings)
+            trains = [*([settings.sft] if settings.sft else []), *(p.train for p in settings.grpo)]
             trains += [phase.train for phases in settings.phases.values() for phase in phases]
             if any(train.choose for train in trains) and not self.validation:
                 raise ValueError("choose needs items to choose by; add validation: {items: ...}")
-            if number == 1 and settings.teacher == "student":
-                raise ValueError("round 1 has no student yet; its teacher is the reasoner")
             if number == 1 and any(phase.rates == "previous" for phase in settings.grpo):
                 raise ValueError("round 1 has no round before it to take pass rates of")
         return self
+
+    def _check_round(self, number: int, settings: Round) -> None:
+        where, known = f"rounds.{number - 1}.teacher", [*self.models.names, "student"]
+        for teacher in settings.teacher:
+            if teacher.model not in known:
+                raise ValueError(
+                    f"{where} = {teacher.model!r} is no model; there are {', '.join(known)}"
+                )
+            if teacher.model == "student" and number == 1:
+                raise ValueError("round 1 has no student yet; its teacher is the reasoner")
+            if teacher.model == "student" and teacher.sees == "caption":
+                raise ValueError(f"{where}: a student sees images; leave out sees: caption")
+            captioned = self.models.captioner or all(s.kind == "captions" for s in settings.items)
+            if teacher.sees == "caption" and not captioned:
+                raise ValueError(
+                    f"{where} = {teacher.model!r} reads captions, and nothing writes them; name "
+                    "models.captioner, or bring your own (items with kind: captions)"
+                )
+        names = [teacher.model for teacher in settings.teacher]
+        if len(set(names)) < len(names):
+            raise ValueError(f"{where} names a model twice; give each teacher one model")
+        if settings.sft and not settings.teacher:
+            raise ValueError(
+                f"round {number} has sft and no teacher, so nobody writes what it trains on; name a "
+                "teacher, or write sft: off"
+            )
+        drawn = any(phase.rated_by == "samples" for phase in settings.grpo)
+        if drawn and not settings.teacher:
+            raise ValueError(
+                f"round {number} takes pass rates of its samples and has no teacher who draws them; "
+                "write rates: rollouts"
+            )
 
     def asking(self, draw: Draw, prompt: PromptText) -> Asking:
         """What a stage asks: this draw with this prompt; the seed is the recipe's unless it has one."""

@@ -110,14 +110,19 @@ def newest(store: Store, steps: Sequence[Step], step: Step) -> Dataset | None:
     """The newest version that this step made, in this round or another where it says the same."""
     same = {s.round for s in steps if s.name == step.name and s.says and s.says == step.says}
     rounds = {number or None for number in {step.round, *same}}
-    found = [v for v in store.versions(step.name) if v.manifest.round in rounds]
+    found = [v for v in store.versions(step.dataset) if v.manifest.round in rounds]
     return found[-1] if found else None
+
+
+def _last(run: Run, number: int) -> Dataset | None:
+    """The accuracy of the model that stands at a round's end."""
+    of_round = [v for (n, name), v in run.made.items() if n == number and name.startswith("eval-")]
+    return of_round[-1] if number and of_round else None
 
 
 def no_help(run: Run, number: int) -> str | None:
     """Why the run should end after this round, if the recipe says when and the round gained less."""
-    stop, ends = run.recipe.stop, [run.made.get((n, "eval-grpo")) for n in (number - 1, number)]
-    earlier, later = ends
+    stop, earlier, later = run.recipe.stop, _last(run, number - 1), _last(run, number)
     if not stop or not earlier or not later:
         return None
     found = compare(run.workspace, earlier, later)
@@ -129,7 +134,7 @@ def no_help(run: Run, number: int) -> str | None:
         " and an interval above 0" if stop.significant else ""
     )
     return (
-        f"stopped after round {number}: its GRPO model gains {gain:+.1f} points [{low:+.1f}, "
+        f"stopped after round {number}: its last model gains {gain:+.1f} points [{low:+.1f}, "
         f"{high:+.1f}] over round {number - 1}'s on {found['n']:,} held-out items, and the recipe's "
         f"stop wants {wanted}; to go on: --set stop=off"
     )

@@ -56,5 +56,8 @@ def with_files(train: T, folder: Path) -> T:
     for f in fields(train):
         value = getattr(train, f.name)
         if isinstance(value, dict) and f.name not in ("settings", "lora", "pixels"):
-            changes[f.name] = {beside(str(name), folder): each for name, each in value.items()}
+            changes[f.name] = {
+                beside(str(name), folder): beside(each, folder) if isinstance(each, str) else each
+                for name, each in value.items()
+            }
     return replace(train, **changes)

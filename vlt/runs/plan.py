@@ -36,39 +36,61 @@ IMPORTED = "{}-all"
 def before(recipe: Recipe) -> Iterator[Step]:
     """What comes before the rounds: items that no model is trained on, and the base's accuracy."""
     heldout = recipe.heldout
-    yield from _items("heldout", 0, heldout.items)
+    if heldout:
+        yield from _items("heldout", 0, heldout.items)
     if recipe.validation:
-        yield from _validation(recipe.validation.items)
+        yield from _validation(recipe.validation.items, heldout is not None)
     for source in recipe.decontaminate.against if recipe.decontaminate else []:
         if source.source not in HELD_OUT:
             purpose = "to be kept out of the training data"
             yield Step(0, _benchmark(source), Import(source, prepared=True, purpose=purpose))
-    if heldout.base:
-        yield _evaluation(recipe, 0, "base", recipe.models.base)
-    if heldout.base and recipe.prompts.direct:
-        yield _evaluation(recipe, 0, "direct", recipe.models.base)
+    if heldout and heldout.base:
+        yield from _evaluation(recipe, 0, "base", recipe.models.base)
+        if recipe.prompts.direct:
+            yield from _evaluation(recipe, 0, "direct", recipe.models.base)
 
 
 def round_steps(recipe: Recipe, number: int, settings: Round) -> Iterator[Step]:
     """A round: items, samples, filters, SFT, further trainings, and each model's accuracy."""
     yield from _training_items(recipe, "items", number, settings.items)
-    yield from _sampling(recipe, number, settings)
-    yield Step(number, "sft", Filter((number, "samples"), tuple(settings.filters)))
-    base = recipe.models.base
-    sft = Train(find_method("sft"), (number, "sft"), base, training(settings.sft, recipe))
-    yield Step(number, "sft-model", sft)
-    yield _evaluation(recipe, number, "sft", (number, "sft-model"))
-    start = "sft-model"
+    if settings.teacher:
+        samples = []
+        for step in _sampling(recipe, number, settings):
+            yield step
+            samples += [step.key] if step.name.startswith("samples") else []
+        yield Step(number, "sft", Filter(tuple(samples), tuple(settings.filters)))
+    start = student(recipe, number - 1)
+    if settings.sft:
+        base, told = recipe.models.base, training(settings.sft, recipe)
+        start = (number, "sft-model")
+        yield Step(*start, Train(find_method("sft"), (number, "sft"), base, told))
+        yield from _evaluation(recipe, number, "sft", start)
     for name, phases in settings.phases.items():
         for phase in phases:
             data = "sft" if "sample" in phase.method.takes else "items"
-            told = of_phase(phase, recipe)
-            stage = Train(phase.method, (number, data), (number, start), told, f" on {data}")
-            start = f"{phase.method.name}-model"
-            yield Step(number, start, stage)
-        yield _evaluation(recipe, number, name, (number, start))
-    yield from _grpo(recipe, number, settings, start)
-    yield _evaluation(recipe, number, "grpo", (number, "grpo-model"))
+            stage = Train(
+                phase.method, (number, data), start, of_phase(phase, recipe), f" on {data}"
+            )
+            start = (number, f"{phase.method.name}-model")
+            yield Step(*start, stage)
+        yield from _evaluation(recipe, number, name, start)
+    if settings.grpo:
+        yield from _grpo(recipe, number, settings, start)
+        yield from _evaluation(recipe, number, "grpo", (number, "grpo-model"))
+
+
+def student(recipe: Recipe, number: int) -> Model | Key:
+    """The model that stands after a round: the last that was trained by then, or the base."""
+    for earlier in range(number, 0, -1):
+        settings = recipe.rounds[earlier - 1]
+        if settings.grpo:
+            return earlier, "grpo-model"
+        for phases in reversed(settings.phases.values()):
+            if phases:
+                return earlier, f"{phases[-1].method.name}-model"
+        if settings.sft:
+            return earlier, "sft-model"
+    return recipe.models.base
 
 
 def training(settings: T, recipe: Recipe) -> T:
@@ -106,17 +128,25 @@ def _training_items(
     if not recipe.decontaminate:
         yield from _items(name, number, sources)
         return
+    own = [name for name in HELD_OUT if getattr(recipe, name)]
+    named = [_benchmark(source) for source in recipe.decontaminate.against]
+    others = tuple(
+        (0, each) for each in dict.fromkeys([*own, *(n for n in named if n not in HELD_OUT)])
+    )
+    if not others:
+        yield from _items(name, number, sources)
+        return
     imported = IMPORTED.format(name)
     yield from _items(imported, number, sources)
-    own = ["heldout", *(["validation"] if recipe.validation else [])]
-    named = [_benchmark(source) for source in recipe.decontaminate.against]
-    others = tuple((0, benchmark) for benchmark in dict.fromkeys([*own, *named]))
     stage = KeepApart((number, imported), others, recipe.decontaminate, tuple(sources))
     yield Step(number, name, stage)
 
 
-def _validation(sources: Sequence[Source]) -> Iterator[Step]:
+def _validation(sources: Sequence[Source], heldout: bool) -> Iterator[Step]:
     """The validation items, of which none is a held-out one."""
+    if not heldout:
+        yield from _items("validation", 0, sources)
+        return
     imported = IMPORTED.format("validation")
     yield from _items(imported, 0, sources)
     purpose = "items to choose checkpoints by, none of them held out"
@@ -130,22 +160,29 @@ def _benchmark(source: Source) -> str:
 
 
 def _sampling(recipe: Recipe, number: int, settings: Round) -> Iterator[Step]:
+    """Captions where a teacher reads them and the items bring none, and each teacher's samples."""
     models, prompts = recipe.models, recipe.prompts
-    items = (number, "items")
-    if settings.teacher == "reasoner":
+    items = captions = (number, "items")
+    reads = any(teacher.sees == "caption" for teacher in settings.teacher)
+    if reads and models.captioner and any(s.kind != "captions" for s in settings.items):
+        captions = (number, "captions")
         caption = recipe.asking(settings.captions, prompts.caption)
-        yield Step(number, "captions", Captions(items, models.captioner, caption))
-        reason = recipe.asking(settings.reasoning, prompts.reasoning)
-        stage = Reasoning((number, "captions"), models.reasoner, reason)
-        yield Step(number, "samples", stage)
-        return
-    asking = recipe.asking(settings.rollouts, prompts.rollout)
-    yield Step(number, "samples", Rollouts(items, (number - 1, "grpo-model"), asking))
+        yield Step(*captions, Captions(items, models.captioner, caption))
+    for teacher in settings.teacher:
+        name = "samples" if len(settings.teacher) == 1 else f"samples-{teacher.model}"
+        named = models.named(teacher.model)
+        model = named if named else student(recipe, number - 1)
+        if teacher.sees == "caption" and isinstance(model, Model):
+            asking = recipe.asking(settings.reasoning, teacher.prompt or prompts.reasoning)
+            yield Step(number, name, Reasoning(captions, model, asking))
+        else:
+            asking = recipe.asking(settings.rollouts, teacher.prompt or prompts.rollout)
+            yield Step(number, name, Rollouts(items, model, asking))
 
 
-def _grpo(recipe: Recipe, number: int, settings: Round, start: str) -> Iterator[Step]:
+def _grpo(recipe: Recipe, number: int, settings: Round, start: Model | Key) -> Iterator[Step]:
     """The round's GRPO trainings, each from the one before, and the items that they need."""
-    method = find_method("grpo")
+    method, first = find_method("grpo"), start
     for place, phase in enumerate(settings.grpo, 1):
         suffix = "" if len(settings.grpo) == 1 else f"-{place}"
         items = f"grpo-items{suffix}" if phase.items else "items"
@@ -155,20 +192,23 @@ def _grpo(recipe: Recipe, number: int, settings: Round, start: str) -> Iterator[
         if phase.rated_by == "rollouts":
             asking = recipe.asking(settings.rollouts, recipe.prompts.rollout)
             drawn, data = (number, f"grpo-samples{suffix}"), (number, f"grpo-rated{suffix}")
-            yield Step(*drawn, Rollouts((number, items), (number, "sft-model"), asking))
-            yield Step(*data, Filter(drawn, ("grade",)))
+            yield Step(*drawn, Rollouts((number, items), first, asking))
+            yield Step(*data, Filter((drawn,), ("grade",)))
         elif phase.rated_by:
             # Those that verification dropped count as well: they say what is hard.
             data = (number if phase.rated_by == "samples" else number - 1), "sft"
-        stage = Train(method, data, (number, start), of_phase(phase, recipe), of_band(phase))
-        start = "grpo-model"
-        yield Step(number, start, stage)
+        stage = Train(method, data, start, of_phase(phase, recipe), of_band(phase))
+        start = (number, "grpo-model")
+        yield Step(*start, stage)
 
 
-def _evaluation(recipe: Recipe, number: int, what: str, model: Model | Key) -> Step:
+def _evaluation(recipe: Recipe, number: int, what: str, model: Model | Key) -> Iterator[Step]:
+    """The model's accuracy on the held-out items, where there are any."""
+    if not recipe.heldout:
+        return
     prompt = recipe.prompts.rollout
     if what == "direct" and recipe.prompts.direct:
         prompt = recipe.prompts.direct
     who = {"base": "the base", "direct": "the base, asked directly,"}.get(what, f"{what}-model")
     asking = recipe.asking(recipe.heldout.draw, prompt)
-    return Step(number, f"eval-{what}", Evaluate((0, "heldout"), model, who, asking))
+    yield Step(number, f"eval-{what}", Evaluate((0, "heldout"), model, who, asking))

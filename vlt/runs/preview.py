@@ -64,4 +64,4 @@ def _there(run: Run, step: Step) -> Dataset | None:
 def _at_hand(run: Run, step: Step, stage: Import) -> bool:
     source = stage.source.source
     local = source.startswith(IN_WORKSPACE) or Path(source).exists()
-    return local or bool(run.workspace.versions(step.name))
+    return local or bool(run.workspace.versions(step.dataset))

@@ -11,14 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
-
 import vlt
 from vlt.engine.model import Model
 from vlt.errors import UsageError
-from vlt.plugins import beside
-from vlt.runs.fields import Decontamination, Evaluation, Models, Recipe, Source
+from vlt.filters.registry import located
+from vlt.plugins import beside, is_path
+from vlt.runs.faults import faults_of, parse, sentence_of
+from vlt.runs.fields import Decontamination, Evaluation, Prompts, Recipe, Source
+from vlt.runs.lines import Lined, lines_of, read_lined
 from vlt.runs.phases import has_phases, with_files
 
 __all__ = ["BUNDLED", "Recipe", "find_recipe", "load_recipe"]
@@ -40,38 +40,52 @@ def find_recipe(recipe: str) -> Path:
     )
 
 
-def load_recipe(recipe: str, changes: dict[str, Any] | None = None) -> Recipe:
+def load_recipe(
+    recipe: str,
+    changes: dict[str, Any] | None = None,
+    *,
+    to_run: bool = False,
+    arm: str | None = None,
+) -> Recipe:
     """Read and check a recipe; `changes` are dotted keys (`seed`, `rounds.0.sft.settings.max_steps`).
 
-    Raises UsageError with the key and its value where something is not as it must be.
+    `to_run`: its files and model folders must be there, too. `arm`: the recipe as that arm has it.
+
+    Raises UsageError that names every fault, each with its line: unknown keys and values, filters and
+    their settings, fields of TRL's, rewards, prompts, files and functions of one's own.
     """
     file = find_recipe(recipe)
-    try:
-        tree = yaml.safe_load(file.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = " ".join(str(error).split())
-        raise UsageError(f"recipe {str(file)!r} is not YAML ({where}); mend that line") from None
+    tree = read_lined(file)
     if not isinstance(tree, dict):
         raise UsageError(f"recipe {str(file)!r} is not a mapping; see recipes/miniature.yaml")
     for key, value in (changes or {}).items():
         _set(tree, key, value, file)
-    tree = _numbers(tree)
-    try:
-        parsed = Recipe.model_validate(_share(tree, file.parent))
-    except ValidationError as error:
-        raise UsageError(_sentence(file, error)) from None
-    return _with_paths(parsed, file.parent.resolve())
+    differs = _of_arm(tree, arm, file) if arm else {}
+    each_round = differs.get("each_round", {})
+    tree = _merge(tree, {key: value for key, value in differs.items() if key != "each_round"})
+    shared = _share(tree, file.parent, each_round)
+    parsed, faults = parse(shared)
+    whole = None
+    if parsed is not None:
+        whole = _with_paths(parsed, file.parent.resolve())
+        faults += faults_of(whole, shared, to_run=to_run)
+    if faults or whole is None:
+        raise UsageError(sentence_of(file, faults))
+    return whole
 
 
-def _share(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Merge the top level's shared keys into each round; a round's own keys win, mappings merge."""
-    tree = {beside(str(key), folder): value for key, value in tree.items()}
-    shared = {k: v for k, v in tree.items() if k in SHARED or has_phases(k)}
-    rest = {key: value for key, value in tree.items() if key not in shared}
+def _share(tree: dict[str, Any], folder: Path, each_round: dict[str, Any]) -> dict[str, Any]:
+    """Merge the top level's shared keys into each round; a round's own keys win, mappings merge.
+
+    What an arm says of each round wins over both.
+    """
+    tree = renamed(tree, folder)
+    shared = Lined({k: v for k, v in tree.items() if k in SHARED or has_phases(k)}, lines_of(tree))
+    rest = Lined({key: value for key, value in tree.items() if key not in shared}, lines_of(tree))
     rounds = rest.get("rounds")
     if isinstance(rounds, list):
         rest["rounds"] = [
-            _merge(shared, {beside(str(k), folder): v for k, v in r.items()})
+            _merge(_merge(shared, renamed(r, folder)), renamed(each_round, folder))
             if isinstance(r, dict)
             else r
             for r in rounds
@@ -79,9 +93,24 @@ def _share(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
     return rest
 
 
+def _of_arm(tree: dict[str, Any], arm: str, file: Path) -> dict[str, Any]:
+    arms = tree.get("arms") or {}
+    if arm not in arms:
+        known = ", ".join(arms) if arms else "none"
+        raise UsageError(f"recipe {str(file)!r} has no arm {arm!r}; there are {known}")
+    found: dict[str, Any] = arms[arm] or {}
+    return found
+
+
+def renamed(tree: dict[Any, Any], folder: Path) -> Lined:
+    """Keys that name a file of one's own (a training method) name it from anywhere."""
+    lines = {beside(str(key), folder): line for key, line in lines_of(tree).items()}
+    return Lined({beside(str(key), folder): value for key, value in tree.items()}, lines)
+
+
 def _merge(below: Any, above: Any) -> Any:
     if isinstance(below, dict) and isinstance(above, dict):
-        merged = {**below}
+        merged = Lined({**below}, {**lines_of(below), **lines_of(above)})
         for key, value in above.items():
             merged[key] = _merge(below[key], value) if key in below else value
         return merged
@@ -98,31 +127,14 @@ def _set(tree: Any, key: str, value: Any, file: Path) -> None:
         raise UsageError(f"--set {key!r} does not fit recipe {str(file)!r}; see its keys") from None
 
 
-def _numbers(value: Any) -> Any:
-    """YAML 1.1 reads 1e-6 as text; in a recipe it is a number."""
-    if isinstance(value, dict):
-        return {key: _numbers(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_numbers(inner) for inner in value]
-    if isinstance(value, str) and value[:1] in "0123456789.-" and "e" in value.lower():
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
-def _sentence(file: Path, error: ValidationError) -> str:
-    first = error.errors()[0]
-    key = ".".join(str(step) for step in first["loc"])
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"recipe {str(file)!r} has an unknown key {key!r}; remove or correct it{more}"
-    if first["type"] in ("missing", "missing_argument"):
-        return f"recipe {str(file)!r} lacks the key {key!r}; add it{more}"
-    value = repr(first["input"])
-    value = value if len(value) < 80 else value[:77] + "..."
-    return f"recipe {str(file)!r}: {key} = {value} is not right: {first['msg'].lower()}{more}"
+def _prompts(prompts: Prompts, folder: Path) -> Prompts:
+    """Functions that are named by a file: from the recipe's folder on."""
+    changes = {
+        name: prompt.model_copy(update={"user": beside(prompt.user, folder)})
+        for name, prompt in prompts
+        if prompt and is_path(prompt.user)
+    }
+    return prompts.model_copy(update=changes)
 
 
 def _with_paths(recipe: Recipe, folder: Path) -> Recipe:
@@ -148,6 +160,7 @@ def _with_paths(recipe: Recipe, folder: Path) -> Recipe:
         r.model_copy(
             update={
                 "items": sources(r.items),
+                "filters": located(r.filters, folder),
                 "grpo": [
                     p.model_copy(
                         update={"items": sources(p.items), "train": with_files(p.train, folder)}
@@ -163,7 +176,8 @@ def _with_paths(recipe: Recipe, folder: Path) -> Recipe:
         for r in recipe.rounds
     ]
     m = recipe.models
-    models = Models(base=use(m.base), captioner=use(m.captioner), reasoner=use(m.reasoner))
+    named = {name: model for name in m.names if (model := m.named(name))}
+    models = m.model_copy(update={name: use(model) for name, model in named.items()})
 
     def evaluation(items: Evaluation) -> Evaluation:
         return items.model_copy(update={"items": sources(items.items)})
@@ -175,7 +189,8 @@ def _with_paths(recipe: Recipe, folder: Path) -> Recipe:
         update={
             "rounds": rounds,
             "models": models,
-            "heldout": evaluation(recipe.heldout),
+            "prompts": _prompts(recipe.prompts, folder),
+            "heldout": recipe.heldout and evaluation(recipe.heldout),
             "validation": recipe.validation and evaluation(recipe.validation),
             "decontaminate": recipe.decontaminate and kept_out(recipe.decontaminate),
         }

@@ -21,7 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from vlt.workspace.progress import is_locked, lock_of, replace_json, sentence
+from vlt.workspace.files import write_json
+from vlt.workspace.progress import is_locked, lock_of, sentence
 
 RUNS = Path("runs")
 
@@ -56,7 +57,7 @@ class RunRecord:
     started: float
     steps: list[StepRecord]
     ended: float | None = None
-    """None while it lasts, and for ever where it was killed."""
+    """None while it lasts, and where it was killed."""
     state: str = "running"
     """running, done, failed or interrupted; `live` tells whether running is true."""
     reason: str | None = None
@@ -136,7 +137,7 @@ class RecordedRun(AbstractContextManager["RecordedRun"]):
     def _write(self) -> None:
         fields = asdict(self.record)
         del fields["live"]
-        replace_json(fields, self._file)
+        write_json(fields, self._file)
 
 
 def runs(root: Path) -> list[RunRecord]:

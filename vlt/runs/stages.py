@@ -74,7 +74,7 @@ class Import(_Stage):
 
     def carry_out(self, run: Run, step: Step) -> Made:
         """A version of the workspace, or one made of the source."""
-        if self.prepared and (there := run.workspace.versions(step.name)):
+        if self.prepared and (there := run.workspace.versions(step.dataset)):
             return there[-1], True
         s = self.source
         if s.source.startswith(IN_WORKSPACE):
@@ -83,14 +83,14 @@ class Import(_Stage):
                 [run.workspace.open(s.source.removeprefix(IN_WORKSPACE))],
                 sample=s.sample,
                 seed=s.seed,
-                name=step.name,
+                name=step.dataset,
                 round=step.of_round,
             )
         return make_items(
             run.workspace,
             self.source,
             images=run.workspace.images,
-            name=step.name,
+            name=step.dataset,
             round=step.of_round,
         )
 
@@ -115,7 +115,7 @@ class Mix(_Stage):
     def carry_out(self, run: Run, step: Step) -> Made:
         """An item that several sources hold is there once."""
         return make_mix(
-            run.workspace, [run[key] for key in self.inputs], name=step.name, round=step.of_round
+            run.workspace, [run[key] for key in self.inputs], name=step.dataset, round=step.of_round
         )
 
 
@@ -154,7 +154,7 @@ class KeepApart(_Stage):
             run.workspace,
             run[self.items],
             chain=[{"decontaminate": {"against": refs, **settings}}],
-            name=step.name,
+            name=step.dataset,
             round=step.of_round,
         )
         if not made.manifest.rows:
@@ -187,7 +187,7 @@ class Captions(_Stage):
         """By vlt.datagen.captions."""
         made_of = run[self.items]
         return make_captions(
-            run.workspace, made_of, self.model, self.asking, name=step.name, round=step.of_round
+            run.workspace, made_of, self.model, self.asking, name=step.dataset, round=step.of_round
         )
 
 
@@ -213,7 +213,7 @@ class Reasoning(_Stage):
         """By vlt.datagen.reasoning."""
         made_of = run[self.captions]
         return make_reasoning(
-            run.workspace, made_of, self.model, self.asking, name=step.name, round=step.of_round
+            run.workspace, made_of, self.model, self.asking, name=step.dataset, round=step.of_round
         )
 
 
@@ -222,25 +222,28 @@ class Rollouts(_Stage):
     """Samples of items, by a model that sees their images."""
 
     items: Key
-    model: Key
+    model: Model | Key
     asking: Asking
 
     @property
     def inputs(self) -> tuple[Key, ...]:
-        """The items, and the step that makes the model."""
-        return (self.items, self.model)
+        """The items, and the step that makes the model where one does."""
+        return (self.items,) if isinstance(self.model, Model) else (self.items, self.model)
 
     @property
     def what(self) -> str:
         """round 1's grpo-model on items, k = 4, temperature 1, at most 2048 tokens"""
-        number, name = self.model
-        return f"round {number}'s {name} on {self.items[1]}, {of_draw(self.asking)}"
+        if isinstance(self.model, Model):
+            who = self.model.model
+        else:
+            who = f"round {self.model[0]}'s {self.model[1]}"
+        return f"{who} on {self.items[1]}, {of_draw(self.asking)}"
 
     def carry_out(self, run: Run, step: Step) -> Made:
         """By vlt.datagen.rollouts."""
         made_of, model = run[self.items], run.model(self.model)
         return make_rollouts(
-            run.workspace, made_of, model, self.asking, name=step.name, round=step.of_round
+            run.workspace, made_of, model, self.asking, name=step.dataset, round=step.of_round
         )
 
 
@@ -248,13 +251,13 @@ class Rollouts(_Stage):
 class Filter(_Stage):
     """What a chain of filters leaves of samples."""
 
-    samples: Key
+    samples: tuple[Key, ...]
     chain: tuple[Any, ...]
 
     @property
     def inputs(self) -> tuple[Key, ...]:
         """The samples."""
-        return (self.samples,)
+        return self.samples
 
     @property
     def what(self) -> str:
@@ -265,9 +268,9 @@ class Filter(_Stage):
         """By vlt.filters.apply."""
         return make_filtered(
             run.workspace,
-            run[self.samples],
+            [run[key] for key in self.samples],
             chain=self.chain,
-            name=step.name,
+            name=step.dataset,
             round=step.of_round,
         )
 
@@ -296,7 +299,7 @@ class Evaluate(_Stage):
         """By vlt.evaluation.evaluate."""
         items, model = run[self.items], run.model(self.model)
         return make_evaluation(
-            run.workspace, items, model, self.asking, name=step.name, round=step.of_round
+            run.workspace, items, model, self.asking, name=step.dataset, round=step.of_round
         )
 
 
@@ -318,10 +321,10 @@ class Train(_Stage):
 
     @property
     def what(self) -> str:
-        """from the round's sft-model, pass rate 0.2-0.8 of new rollouts"""
+        """from round 1's sft-model, pass rate 0.2-0.8 of new rollouts"""
         if isinstance(self.start, Model):
-            return f"from the base, {self.start.model}"
-        return f"from the round's {self.start[1]}{self.band}"
+            return f"from the base, {self.start.model}{self.band}"
+        return f"from round {self.start[0]}'s {self.start[1]}{self.band}"
 
     @property
     def settings(self) -> str:
@@ -337,10 +340,10 @@ class Train(_Stage):
             run[self.data],
             start,
             self._choosing(run, step),
-            name=step.name,
+            name=step.dataset,
             round=step.of_round,
         )
-        if isinstance(self.start, Model):
+        if isinstance(self.start, Model) and self.method.name == "sft":
             _check_base(run, step, self.start, made[0].manifest.parameters["model"])
         return made
 
@@ -351,6 +354,7 @@ class Train(_Stage):
             return self.training
         items = run[0, "validation"]
         asking = run.recipe.asking(validation.draw, run.recipe.prompts.rollout)
+        judged = f"choose-{self.method.name}" + (f".{step.variant}" if step.variant else "")
 
         def judge(folder: Path) -> dict[str, float]:
             evaluation, _ = make_evaluation(
@@ -358,7 +362,7 @@ class Train(_Stage):
                 items,
                 run.student(folder),
                 asking,
-                name=f"choose-{self.method.name}",
+                name=judged,
                 round=step.round,
             )
             accuracy: dict[str, float] = evaluation.manifest.facts["accuracy"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from vlt.errors import UserError
 from vlt.runs.record import RunRecord, StepRecord, runs
-from vlt.workspace.progress import Pulse, Seen, iso, pulses
+from vlt.workspace.progress import SeenProgress, StageProgress, iso, progress_in
 
 STOPPED = "stopped"
 """Of a run or a stage whose process ended without a word."""
@@ -23,17 +23,17 @@ def status(root: Path, name: str | None = None) -> dict[str, Any]:
 
     `name` is a recipe's, a run's id, or a version's (name@vN, made or found by the run). A step is
     waiting, running, done, failed, interrupted, skipped or stopped. `stages` are those outside the
-    run: running, or dead with the reason; `run` is null where none was recorded. Raises UserError
+    run: running, or how they ended, with the reason; `run` is null where none was recorded. Raises UserError
     where there is no such run, or nothing at all.
     """
-    seen = pulses(root)
+    seen = progress_in(root)
     run = _run(root, name)
     if run is None and not seen:
         raise UserError(
             f"no run in workspace {str(root)!r} and nothing is being written; start one with `vlt run "
             "RECIPE`, or see what there is with `vlt ls`"
         )
-    others = [s for s in seen if run is None or s.pulse.process != run.process]
+    others = [s for s in seen if run is None or s.progress.process != run.process]
     return {
         "run": _of_run(run, [s for s in seen if s not in others]) if run else None,
         "stages": [_of_stage(s) for s in others if s.live or name is None],
@@ -56,10 +56,10 @@ def _run(root: Path, name: str | None) -> RunRecord | None:
     return found[-1]
 
 
-def _of_run(run: RunRecord, seen: list[Seen]) -> dict[str, Any]:
+def _of_run(run: RunRecord, seen: list[SeenProgress]) -> dict[str, Any]:
     state = STOPPED if run.state == "running" and not run.live else run.state
-    beating = max(seen, key=lambda s: s.pulse.started).pulse if seen else None
-    end = run.ended or (time.time() if run.live else _last(run, beating))
+    progress = max(seen, key=lambda s: s.progress.started).progress if seen else None
+    end = run.ended or (time.time() if run.live else _last(run, progress))
     return {
         "id": run.id,
         "recipe": run.recipe,
@@ -68,17 +68,17 @@ def _of_run(run: RunRecord, seen: list[Seen]) -> dict[str, Any]:
         "process": run.process,
         "started": iso(run.started),
         "seconds": round(end - run.started, 1),
-        "steps": [_of_step(step, state, beating) for step in run.steps],
+        "steps": [_of_step(step, state, progress) for step in run.steps],
     }
 
 
-def _last(run: RunRecord, beating: Pulse | None) -> float:
+def _last(run: RunRecord, progress: StageProgress | None) -> float:
     """The last sign of life of a run that was killed."""
     signs = [(s.started or 0) + (s.seconds or 0) for s in run.steps]
-    return max([run.started, *signs, beating.beaten if beating else 0])
+    return max([run.started, *signs, progress.updated if progress else 0])
 
 
-def _of_step(step: StepRecord, run: str, beating: Pulse | None) -> dict[str, Any]:
+def _of_step(step: StepRecord, run: str, progress: StageProgress | None) -> dict[str, Any]:
     state = STOPPED if step.state == "running" and run == STOPPED else step.state
     found: dict[str, Any] = {
         "round": step.round,
@@ -89,35 +89,36 @@ def _of_step(step: StepRecord, run: str, beating: Pulse | None) -> dict[str, Any
         "seconds": step.seconds,
         "reason": step.reason,
     }
-    if state in ("running", STOPPED) and beating and beating.started >= (step.started or 0):
-        found |= _progress(beating)
+    if state in ("running", STOPPED) and progress and progress.started >= (step.started or 0):
+        found |= _progress(progress)
     if state == "running":
         found["seconds"] = round(time.time() - (step.started or time.time()), 1)
     return found
 
 
-def _of_stage(seen: Seen) -> dict[str, Any]:
-    beating = seen.pulse
-    state = "running" if seen.live else "failed" if beating.failed else STOPPED
-    end = time.time() if seen.live else beating.beaten
+def _of_stage(seen: SeenProgress) -> dict[str, Any]:
+    progress = seen.progress
+    ended = "interrupted" if progress.interrupted else "failed" if progress.failed else STOPPED
+    state = "running" if seen.live else ended
+    end = time.time() if seen.live else progress.updated
     return {
-        "name": beating.name,
+        "name": progress.name,
         "state": state,
-        "process": beating.process,
-        "started": iso(beating.started),
-        "seconds": round(end - beating.started, 1),
-        "reason": beating.failed,
-        **_progress(beating),
+        "process": progress.process,
+        "started": iso(progress.started),
+        "seconds": round(end - progress.started, 1),
+        "reason": progress.failed,
+        **_progress(progress),
     }
 
 
-def _progress(beating: Pulse) -> dict[str, Any]:
+def _progress(progress: StageProgress) -> dict[str, Any]:
     return {
-        "stage": beating.stage,
-        "done": beating.done,
-        "total": beating.total,
-        "unit": beating.unit,
-        "rate": beating.rate,
-        "left": None if beating.left is None else round(beating.left, 1),
-        "silent": round(time.time() - beating.beaten, 1),
+        "stage": progress.stage,
+        "done": progress.done,
+        "total": progress.total,
+        "unit": progress.unit,
+        "rate": progress.rate,
+        "left": None if progress.left is None else round(progress.left, 1),
+        "silent": round(time.time() - progress.updated, 1),
     }

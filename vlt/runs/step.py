@@ -55,6 +55,13 @@ class Step:
     stage: StepStage
     earlier: bool = False
     """It comes before the step that the run was told to start at: its version is taken as it is."""
+    variant: str = ""
+    """Of an arm or a seed, where what it makes is not shared: the end of its dataset's name."""
+
+    @property
+    def dataset(self) -> str:
+        """The name of what it makes: sft, or sft.grpo-only of an arm."""
+        return f"{self.name}.{self.variant}" if self.variant else self.name
 
     @property
     def key(self) -> Key:

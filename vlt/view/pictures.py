@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import re
 import threading
 from collections import OrderedDict
 from pathlib import Path
 
 from vlt.errors import UserError
+from vlt.images.decode import small_webp
 from vlt.images.store import ImageStore
 
 THUMB = 360
@@ -42,7 +42,7 @@ class Pictures:
         if max(info.width, info.height) <= THUMB:
             return self.whole(sha256)
         with self._decoding:
-            made = _shrunk(self.whole(sha256)[0]), "image/webp"
+            made = small_webp(self.whole(sha256)[0], THUMB), "image/webp"
         with self._lock:
             self._small[sha256] = made
             while sum(len(data) for data, _ in self._small.values()) > HELD_BYTES:
@@ -59,18 +59,5 @@ class Pictures:
             raise UserError(f"{sha256!r} is not the sha256 of an image")
         with self._lock:
             if self._store is None:
-                self._store = ImageStore(self._folder)
+                self._store = ImageStore(self._folder, read_only=True)
             return self._store
-
-
-def _shrunk(data: bytes) -> bytes:
-    from PIL import Image
-
-    with Image.open(io.BytesIO(data)) as image:
-        image.draft("RGB", (2 * THUMB, 2 * THUMB))
-        image.thumbnail((THUMB, THUMB))
-        out = io.BytesIO()
-        image.convert("RGBA" if image.has_transparency_data else "RGB").save(
-            out, "WEBP", quality=80
-        )
-    return out.getvalue()

@@ -14,6 +14,7 @@ from markdown_it.rules_block import StateBlock
 from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markupsafe import Markup, escape
+from mdit_py_plugins.dollarmath.index import math_inline_dollar
 
 PLAIN = 20_000
 """Characters above which text is shown as it stands, without Markdown."""
@@ -25,6 +26,7 @@ _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
 )
+_dollars = math_inline_dollar(allow_space=False, allow_digits=True, allow_double=True)
 _ENDS = {"\\(": "\\)", "\\[": "\\]", "$$": "$$", "$": "$"}
 
 
@@ -79,22 +81,32 @@ def _markdown() -> MarkdownIt:
     made = MarkdownIt("commonmark", {"html": False, "maxNesting": 12})
     made.enable("table").disable(["link", "image", "autolink", "reference", "html_inline"])
     made.disable(["html_block", "entity"])
-    made.inline.ruler.before("escape", "maths", _maths)
+    _with_maths(made)
     made.block.ruler.before(
-        "fence", "maths", _maths_block, {"alt": ["paragraph", "list", "blockquote"]}
+        "fence", "maths_lines", _maths_lines, {"alt": ["paragraph", "list", "blockquote"]}
     )
     made.disable("escape")  # it would take the backslashes out of LaTeX that no dollars surround
     made.core.ruler.push("unstyled", _without_styles)
-    made.add_render_rule("maths", _render_maths)
     return made
 
 
 @cache
 def _maths_alone() -> MarkdownIt:
     made = MarkdownIt("zero")
-    made.inline.ruler.before("escape", "maths", _maths)
-    made.add_render_rule("maths", _render_maths)
+    _with_maths(made)
     return made
+
+
+def _with_maths(made: MarkdownIt) -> None:
+    """Maths inside a line: dollars by the plugin's rule, brackets (of which it knows none) by ours.
+
+    Its rule for blocks is not used: it takes `$$a$$ and $$b$$` for one formula, cannot begin inside a
+    paragraph, and reads a text of many open `$$` over and over.
+    """
+    made.inline.ruler.before("escape", "maths_dollars", _maths_dollars)
+    made.inline.ruler.before("escape", "maths_brackets", _maths_brackets)
+    for name in ("math_inline", "math_inline_double"):
+        made.add_render_rule(name, _render_maths)
 
 
 def _without_styles(state: StateCore) -> None:
@@ -104,32 +116,42 @@ def _without_styles(state: StateCore) -> None:
             token.attrs["align"] = str(style).partition(":")[2]
 
 
-def _maths(state: StateInline, silent: bool) -> bool:
+def _maths_dollars(state: StateInline, silent: bool) -> bool:
+    """`$x$` and `$$x$$`, and not the dollars of `$5-$10`."""
+    first = state.pos
+    if not _dollars(state, True):
+        return False
+    last, state.pos = state.pos, first
+    if state.src[last : last + 1].isdigit() and not state.src.startswith("$$", first):
+        return False
+    return _dollars(state, silent)
+
+
+def _maths_brackets(state: StateInline, silent: bool) -> bool:
+    """`\\(...\\)` and `\\[...\\]`."""
     source, at = state.src, state.pos
-    start = next((s for s in ("\\(", "\\[", "$$", "$") if source.startswith(s, at)), None)
-    if start is None:
+    start = source[at : at + 2]
+    if start not in ("\\(", "\\["):
         return False
     end = _ENDS[start]
-    first = at + len(start)
     # Once an end was not found, it is not there further on either: no text is read over and over.
     if at >= state.env.get(f"{id(source)} has no {end}", len(source) + 1):
         return False
-    last = source.find(end, first)
+    last = source.find(end, at + 2)
     if last < 0:
         state.env[f"{id(source)} has no {end}"] = at
         return False
-    inner = source[first:last]
-    if not inner.strip() or (start == "$" and not _is_dollar_maths(source, inner, last)):
+    inner = source[at + 2 : last]
+    if not inner.strip():
         return False
     if not silent:
-        token = state.push("maths", "span", 0)
-        token.content, token.markup = source[at : last + len(end)], start
-        token.meta = {"tex": inner}
-    state.pos = last + len(end)
+        token = state.push("math_inline_double" if start == "\\[" else "math_inline", "math", 0)
+        token.content, token.markup = inner, start
+    state.pos = last + 2
     return True
 
 
-def _maths_block(state: StateBlock, first: int, end: int, silent: bool) -> bool:
+def _maths_lines(state: StateBlock, first: int, end: int, silent: bool) -> bool:
     """Lines from one that begins with `\\[` or `$$` to one that ends with its counterpart.
 
     A line in between may begin with + or -, which would else begin a list.
@@ -154,21 +176,15 @@ def _maths_block(state: StateBlock, first: int, end: int, silent: bool) -> bool:
     if not inner.strip() or _ENDS[start] in inner:
         return False
     if not silent:
-        token = state.push("maths", "span", 0)
-        token.content, token.markup, token.block = written, start, True
-        token.meta, token.map = {"tex": inner}, [first, last + 1]
+        token = state.push("math_inline_double", "math", 0)
+        token.content, token.markup, token.block = inner, start, True
+        token.map = [first, last + 1]
     state.line = last + 1
     return True
 
 
-def _is_dollar_maths(source: str, inner: str, last: int) -> bool:
-    """`$x$`, and not the dollars of `$5 and $10`."""
-    if inner[0].isspace() or inner[-1].isspace() or "\n\n" in inner:
-        return False
-    return not source[last + 1 : last + 2].isdigit()
-
-
 def _render_maths(self: Any, tokens: Any, index: int, *_: Any) -> str:  # noqa: ARG001
     token = tokens[index]
-    kind = " display" if token.markup in ("\\[", "$$") else ""
-    return f'<span class="maths{kind}" data-tex="{escape(token.meta["tex"])}">{escape(token.content)}</span>'
+    kind = "" if token.type == "math_inline" else " display"
+    written = f"{token.markup}{token.content}{_ENDS[token.markup]}"
+    return f'<span class="maths{kind}" data-tex="{escape(token.content)}">{escape(written)}</span>'

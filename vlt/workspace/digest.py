@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from vlt.errors import UserError
+from vlt.workspace.files import write_text
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
 # What decides a model's answers beside its weights. Trainer states, logs and cards do not.
@@ -68,10 +70,9 @@ def _file_digest(file: Path) -> str:
     with open(file, "rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
     if stat.st_size > 64 << 20:  # smaller files are read as fast as they are looked up
-        folder.mkdir(parents=True, exist_ok=True)
-        part = remembered.with_suffix(f".{os.getpid()}")
-        part.write_text(digest)
-        part.replace(remembered)
+        with suppress(OSError):  # a home that cannot be written: it is computed again next time
+            folder.mkdir(parents=True, exist_ok=True)
+            write_text(digest, remembered)
     return digest
 
 

@@ -11,7 +11,6 @@ killed process leaves behind is a hidden file. Writers wait for each other.
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlt.errors import UserError
+from vlt.workspace.files import replaced
 
 FLAGS = pa.schema(
     [
@@ -94,19 +94,17 @@ class Flags:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """One writer at a time, over all processes; the kernel frees the lock of one that dies."""
-        with open(self.file.with_name(".flags.lock"), "a") as lock:
+        try:
+            lock = open(self.file.with_name(".flags.lock"), "a")  # noqa: SIM115
+        except OSError as error:
+            raise UserError(
+                f"marks cannot be kept in {str(self.file)!r} ({error.strerror}); "
+                "the workspace must be one that can be written"
+            ) from error
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def _write(self, rows: list[dict[str, object]]) -> None:
-        part = self.file.with_name(".flags.part")
-        with open(part, "wb") as out:
-            pq.write_table(pa.Table.from_pylist(rows, schema=FLAGS), out)
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(self.file)
-        folder = os.open(self.file.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with replaced(self.file, durable=True) as part:
+            pq.write_table(pa.Table.from_pylist(rows, schema=FLAGS), part)

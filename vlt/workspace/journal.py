@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS completions (
     prompt_tokens INTEGER NOT NULL,
     completion_tokens INTEGER NOT NULL,
     arrived TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    prompts INTEGER,
     PRIMARY KEY (key, sample)
 )"""
 # Batches that were sent to a Batch API and not taken in yet; see vlt.engine.batch.
@@ -44,7 +45,8 @@ CREATE TABLE IF NOT EXISTS batches (
     opened TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
 )"""
 _SAMPLE = struct.Struct(">16sI")
-_COLUMNS = "key, sample, response, finish_reason, prompt_tokens, completion_tokens"
+_COLUMNS = "key, sample, response, finish_reason, prompt_tokens, completion_tokens, prompts"
+_OPEN_AND_CLOSE = "instr(response, '<think>') AS open, instr(response, '</think>') AS close"
 
 
 class Journal:
@@ -70,11 +72,20 @@ class Journal:
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.execute(_TABLE)
         self._db.execute(_BATCHES)
+        if not self._has_prompts():
+            self._db.execute("BEGIN IMMEDIATE")  # another process may be about to do the same
+            if not self._has_prompts():
+                self._db.execute("ALTER TABLE completions ADD COLUMN prompts INTEGER")
+            self._db.execute("COMMIT")
         if found < FORMAT:
             self._db.execute(f"PRAGMA user_version = {FORMAT}")
 
-    def put(self, completion: Completion) -> None:
-        """Record one completion; of two for the same sample the first stays.
+    def _has_prompts(self) -> bool:
+        """False in a file from before prompts were counted, which an older vlt goes on to use."""
+        return "prompts" in {row[1] for row in self._db.execute("PRAGMA table_info(completions)")}
+
+    def put(self, completion: Completion, *, again: bool = False) -> None:
+        """Record one completion; of two for the same sample the first stays, or the last with `again`.
 
         Raises UserError where the disk is full or the file cannot be written.
         """
@@ -86,9 +97,12 @@ class Journal:
             c.finish_reason,
             c.prompt_tokens,
             c.completion_tokens,
+            c.prompts,
         )
         self._change(
-            f"INSERT OR IGNORE INTO completions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", values
+            f"INSERT OR {'REPLACE' if again else 'IGNORE'} INTO completions ({_COLUMNS}) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            values,
         )
 
     def get(self, key: bytes, samples: Iterable[int]) -> dict[int, Completion]:
@@ -107,6 +121,15 @@ class Journal:
         for key, sample in self._select("key, sample", keys):
             found.setdefault(key, set()).add(sample)
         return found
+
+    def thoughts(self, keys: Sequence[bytes]) -> tuple[int, int]:
+        """Of these requests' answers that came to their end: (all, those that only close a thought)."""
+        whole = inside = 0
+        query = f"finish_reason, {_OPEN_AND_CLOSE}"
+        for reason, opened, closed in self._select(query, keys):
+            whole += reason != "length"
+            inside += reason != "length" and closed > 0 and not 0 < opened < closed
+        return whole, inside
 
     def open_batch(self, token: str, server: str, samples: Iterable[tuple[bytes, int]]) -> None:
         """A batch that is about to be created, with the (key, sample) that it asks for."""

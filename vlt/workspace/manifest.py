@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from vlt.errors import UserError
 from vlt.workspace.digest import parameters_digest
+from vlt.workspace.files import write_json
 
 FORMAT = 1
 """Of the manifest; one of a newer format is refused."""
@@ -159,10 +160,8 @@ class Manifest:
         return f"{self.name}@v{self.version}"
 
     def write(self, file: Path) -> None:
-        """As JSON, through a file beside it: a reader sees all of it or nothing."""
-        part = file.with_suffix(".part")
-        part.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
-        part.replace(file)
+        """As JSON; a reader sees all of it or nothing."""
+        write_json(asdict(self), file, indent=1)
 
     @classmethod
     def read(cls, file: Path) -> Manifest:

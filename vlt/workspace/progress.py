@@ -1,10 +1,10 @@
-"""The pulse of a stage while it is carried out: what other processes can see of it.
+"""How far a stage has come while it is carried out, for other processes to see.
 
     workspace/runs/live/<name>.json     stage, done of total, rate; written at most once a second
     workspace/runs/live/<name>.lock     locked for as long as the stage's process lives
 
-A stage that ended well leaves no pulse; one that failed leaves its sentence, and one whose process
-was killed leaves its last beat, with a lock that nobody holds. Both stay until the name is written
+A stage that ended well leaves no file; one that failed leaves the reason, and one whose process was
+killed leaves what it last wrote, with a lock that nobody holds. Both stay until the name is written
 again.
 """
 
@@ -21,14 +21,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vlt.errors import UserError
+from vlt.workspace.files import write_json
 
 LIVE = Path("runs") / "live"
 SECONDS = 1.0
-"""Between two beats that are written."""
+"""Between two writes of the file."""
 
 
 @dataclass
-class Pulse:
+class StageProgress:
     """How far a stage has come."""
 
     name: str
@@ -36,8 +37,8 @@ class Pulse:
     stage: str
     process: int
     started: float
-    """Seconds since 1970, as is `beaten`."""
-    beaten: float
+    """Seconds since 1970, as is `updated`."""
+    updated: float
     done: int = 0
     total: int | None = None
     unit: str = "rows"
@@ -45,6 +46,8 @@ class Pulse:
     """Units a second, of those done in this run."""
     failed: str | None = None
     """Why the stage ended, where it raised."""
+    interrupted: bool = False
+    """It was told to end, and nothing failed."""
 
     @property
     def left(self) -> float | None:
@@ -55,20 +58,33 @@ class Pulse:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A pulse as another process sees it."""
+class SeenProgress:
+    """A stage's progress as another process sees it."""
 
-    pulse: Pulse
+    progress: StageProgress
     live: bool
     """Its process holds the lock: it has neither ended nor been killed."""
 
 
-_open: list[tuple[Pulse, Path]] = []
+@dataclass
+class _Tracked:
+    progress: StageProgress
+    file: Path
+    written: float = 0.0
+
+    def write(self) -> None:
+        self.written = time.time()
+        write_json(asdict(self.progress), self.file)
+
+
+_tracked: list[_Tracked] = []
 """Of this process, the innermost last: a process carries out one stage at a time."""
 
 
 @contextmanager
-def pulse(root: Path, name: str, kind: str, stage: str, total: int | None = None) -> Iterator[None]:
+def tracked(
+    root: Path, name: str, kind: str, stage: str, total: int | None = None
+) -> Iterator[None]:
     """Be seen as writing a version of `name` in the workspace `root` while the body lasts.
 
     Whoever calls holds the store's lock of the name and kind.
@@ -78,59 +94,60 @@ def pulse(root: Path, name: str, kind: str, stage: str, total: int | None = None
     # A dataset and a checkpoint may have one name; a name has no comma.
     file = folder / f"{name}{',model' if kind == 'checkpoint' else ''}.json"
     now = time.time()
-    beating = Pulse(name, stage, os.getpid(), now, now, total=total)
+    this = _Tracked(StageProgress(name, stage, os.getpid(), now, now, total=total), file)
     with open(lock_of(file), "a") as opened:
-        fcntl.flock(opened, fcntl.LOCK_EX)  # only `seen` may hold it besides, for an instant
-        _write(beating, file)
-        _open.append((beating, file))
+        fcntl.flock(opened, fcntl.LOCK_EX)  # only `is_locked` may hold it besides, for an instant
+        this.write()
+        _tracked.append(this)
         try:
             yield
         except BaseException as error:
-            beating.failed = sentence(error)
+            this.progress.failed = sentence(error)
+            this.progress.interrupted = isinstance(error, KeyboardInterrupt)
             with suppress(OSError):  # a full disk may be the reason; it must not hide another one
-                _write(beating, file)
+                this.write()
             raise
         else:
             file.unlink(missing_ok=True)
         finally:
-            _open.pop()
+            _tracked.pop()
 
 
-def beat(
+def report_progress(
     done: int, total: int | None = None, unit: str = "rows", rate: float | None = None
 ) -> None:
     """Tell how far the stage of this process has come, if there is one.
 
     `rate` is in units a second; 0 is one that nobody knows yet, None that since the stage's start.
     """
-    if not _open:
+    if not _tracked:
         return
-    beating, file = _open[-1]
-    now = time.time()
-    if now - beating.beaten < SECONDS:
-        return
-    beating.done, beating.unit, beating.beaten = done, unit, now
-    beating.total = total if total is not None else beating.total
-    speed = done / (now - beating.started) if rate is None else rate
-    beating.rate = round(speed, 4) or None
-    _write(beating, file)
+    this = _tracked[-1]
+    progress, now = this.progress, time.time()
+    progress.done, progress.unit, progress.updated = done, unit, now
+    progress.total = total if total is not None else progress.total
+    speed = done / max(1e-9, now - progress.started) if rate is None else rate
+    progress.rate = round(speed, 4) or None
+    if now - this.written >= SECONDS:
+        this.write()
 
 
-def pulses(root: Path) -> list[Seen]:
-    """The pulses of a workspace, live or not, oldest first; an unreadable one is left out."""
+def current_progress() -> StageProgress | None:
+    """That of the stage which this process carries out, if there is one."""
+    return _tracked[-1].progress if _tracked else None
+
+
+def progress_in(root: Path) -> list[SeenProgress]:
+    """That of every stage of a workspace, live or not, oldest first; an unreadable file is left out."""
     found = []
     for file in (root / LIVE).glob("*.json"):
         # The lock first: a stage that ends in between takes its file away, and is not called dead.
         live = is_locked(lock_of(file))
         try:
-            found.append(Seen(Pulse(**json.loads(file.read_text())), live))
-        except (
-            FileNotFoundError,
-            ValueError,
-            TypeError,
-        ):  # ended; cut off by a crash; a newer vlt's
+            found.append(SeenProgress(StageProgress(**json.loads(file.read_text())), live))
+        except (FileNotFoundError, ValueError, TypeError):  # ended; cut off; another vlt's
             continue
-    return sorted(found, key=lambda seen: seen.pulse.started)
+    return sorted(found, key=lambda seen: seen.progress.started)
 
 
 def is_locked(file: Path) -> bool:
@@ -150,18 +167,8 @@ def lock_of(file: Path) -> Path:
     return file.with_suffix(".lock")
 
 
-def replace_json(value: object, file: Path) -> None:
-    """Write JSON so that a reader sees the old file or the whole new one."""
-    part = file.with_suffix(f".{os.getpid()}.part")
-    try:
-        part.write_text(json.dumps(value, ensure_ascii=False) + "\n")
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def sentence(error: BaseException) -> str:
-    """Why something ended, in words for people."""
+    """Why something ended, as one line."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, KeyboardInterrupt):
@@ -182,7 +189,3 @@ def duration(seconds: float) -> str:
 def iso(seconds: float) -> str:
     """Seconds since 1970 as UTC, ISO 8601."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-
-
-def _write(beating: Pulse, file: Path) -> None:
-    replace_json(asdict(beating), file)

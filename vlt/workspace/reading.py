@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from vlt.errors import UsageError
 from vlt.images.decode import flattened, open_image
 from vlt.images.store import ImageStore
+from vlt.plural import plural
 from vlt.workspace.features import embedded, features
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def to_hf(dataset: Dataset) -> datasets.Dataset:
 def _with_bytes(files: list[str], images: str, digest: str) -> Iterator[dict[str, Any]]:  # noqa: ARG001
     import pyarrow.parquet as pq
 
-    with ImageStore(images) as store:
+    with ImageStore(images, read_only=True) as store:
         for file in files:
             with pq.ParquetFile(file) as opened:
                 for batch in opened.iter_batches(batch_size=500):
@@ -82,7 +83,7 @@ def sql(rows: ParquetRows, query: str) -> pd.DataFrame:
 
 def image(root: Path, sha256: str) -> Any:
     """An image of the workspace as a PIL image in RGB; raises UserError where it is not there."""
-    with ImageStore(root / "images") as store:
+    with ImageStore(root / "images", read_only=True) as store:
         return open_image(store.read(sha256))
 
 
@@ -91,7 +92,7 @@ def as_html(dataset: Dataset) -> str:
     m = dataset.manifest
     dropped = sum(sum(reasons.values()) for reasons in m.dropped.values())
     failed = sum(m.failed.values())
-    counts = [f"{m.rows:,} {m.kind}s" if m.kind != "checkpoint" else "checkpoint"]
+    counts = [plural(m.rows, m.kind) if m.kind != "checkpoint" else "checkpoint"]
     counts += [f"{dropped:,} dropped"] * bool(dropped) + [f"{failed:,} failed"] * bool(failed)
     head = (
         f"<p><b>{html.escape(dataset.ref)}</b> · {', '.join(counts)} · {html.escape(m.stage)}</p>"
@@ -101,7 +102,7 @@ def as_html(dataset: Dataset) -> str:
     names = [name for name in FIRST if name in dataset.schema.names]
     first = next(dataset.batches(names, size=SHOWN_ROWS), None)
     rows = first.to_pylist() if first is not None else []
-    with ImageStore(dataset.root / "images") as store:
+    with ImageStore(dataset.root / "images", read_only=True) as store:
         body = "".join(
             "<tr>" + "".join(f"<td>{_cell(row[n], n, store)}</td>" for n in names) + "</tr>"
             for row in rows

@@ -35,15 +35,22 @@ ITEM = pa.schema(
         ("meta", _string),  # a JSON object: what the source said beside this
     ]
 )
-CAPTION = pa.schema([*ITEM, ("caption", _string), ("caption_model", _string)])
+CAPTION = pa.schema(
+    [
+        *ITEM,
+        ("caption", _string),
+        ("caption_model", _string),
+        ("caption_finish_reason", _string),  # as finish_reason
+    ]
+)
 SAMPLE = pa.schema(
     [
-        *CAPTION,  # caption and caption_model are null where the model saw the images
+        *CAPTION,  # the caption's columns are null where the model saw the images
         ("sample", pa.int32()),  # 0 .. k-1
         ("response", _string),  # all that the model wrote, reasoning included
         ("reasoning", _string),  # what stands inside <think>
         ("predicted", _string),  # the answer that the response commits itself to
-        ("finish_reason", _string),  # stop or length
+        ("finish_reason", _string),  # stop or length; a server's own word that is neither
         ("prompt_tokens", pa.int32()),
         ("completion_tokens", pa.int32()),
         ("model", _string),

@@ -30,6 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlt.errors import UsageError, UserError
+from vlt.workspace.files import write_json
 from vlt.workspace.manifest import Manifest, Stage
 from vlt.workspace.schema import KINDS
 from vlt.workspace.schema import dropped as dropped_schema
@@ -385,9 +386,7 @@ class Store:
     def _write_format(self) -> None:
         file = self._format_file
         if not file.exists() or json.loads(file.read_text())["format"] < FORMAT:
-            part = self.root / f".workspace.{os.getpid()}"
-            part.write_text(json.dumps({"format": FORMAT}) + "\n")
-            part.replace(file)
+            write_json({"format": FORMAT}, file)
 
     @property
     def _format_file(self) -> Path:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from vlt.images.store import ImageStore
@@ -26,10 +25,17 @@ class Workspace(Store):
             make_captions(workspace, items, Model("..."), Asking(...))
     """
 
-    def __init__(self, root: Path | str = "workspace", progress: Tell | None = None):
+    def __init__(
+        self,
+        root: Path | str = "workspace",
+        progress: Tell | None = None,
+        notice: Tell | None = None,
+    ):
         super().__init__(root)
         self.progress = progress
         """None: stages say nothing."""
+        self.notice = notice
+        """Told, once each, what should be known of a server; None: nobody is."""
         self._opened = ExitStack()
 
     @cached_property
@@ -58,10 +64,5 @@ class Workspace(Store):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_ended: object) -> None:
         self.close()

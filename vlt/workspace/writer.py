@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 from vlt import __version__
 from vlt.errors import UserError
 from vlt.workspace.manifest import Ledger, Manifest, Parent, Stage
-from vlt.workspace.progress import beat, pulse
+from vlt.workspace.progress import report_progress, tracked
 from vlt.workspace.reason import Reason, count_kinds, text_of
 from vlt.workspace.schema import KEYS, KINDS, dropped
 from vlt.workspace.store import PROVENANCE, ROWS, Dataset, Store, fresh_folder
@@ -41,7 +41,7 @@ FAILED = "failed"
 ROWS_A_FILE = 500_000
 REPEATED = (
     "source answer answer_type choices.list.element images.list.element caption_model predicted "
-    "finish_reason model verdict verdict_reason filter reason"
+    "caption_finish_reason finish_reason model verdict verdict_reason filter reason"
 ).split()
 """Columns that get a dictionary; of long texts it would only be a second copy in memory."""
 ROW_GROUP = 1_000
@@ -80,7 +80,7 @@ class Writer(AbstractContextManager["Writer"]):
         schema, root = KINDS[self.kind], self.store.root
         with ExitStack() as opened:
             opened.enter_context(self.store.lock(self.name, self.kind))
-            opened.enter_context(pulse(root, self.name, self.kind, self.stage.name, self._rows()))
+            opened.enter_context(tracked(root, self.name, self.kind, self.stage.name, self._rows()))
             self.version = self.store.next_version(self.name, self.kind)
             self.folder = fresh_folder(self.store.folder(self.kind) / self.name / ".building")
             opened.callback(shutil.rmtree, self.folder, ignore_errors=True)
@@ -98,7 +98,7 @@ class Writer(AbstractContextManager["Writer"]):
         if not self.stage.name.startswith(
             "gen "
         ):  # there the answers are counted (vlt.datagen.generate)
-            beat(self.ledger.rows_in)
+            report_progress(self.ledger.rows_in)
 
     def keep(self, rows: pa.RecordBatch | pa.Table) -> None:
         """Rows of the version; columns of its schema that are missing are null."""

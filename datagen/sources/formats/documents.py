@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from vlt.datagen.sources.columns import NAMES
+from vlt.datagen.sources.conversations import COLUMNS
 from vlt.datagen.sources.formats.exact import DECODER
 from vlt.datagen.sources.formats.jsonl import MAX_LINE, lines
 from vlt.datagen.sources.formats.opened import READ_ERRORS, open_text, unreadable
@@ -24,13 +25,20 @@ from vlt.errors import UsageError, UserError
 ID = "id"
 """The column in which the key of `{id: row}` stands."""
 KNOWN = frozenset(name for names in NAMES.values() for name in names)
+ROW = frozenset([*NAMES["question"], *NAMES["answer"], *COLUMNS])
+"""Keys of which an object has one that is a row itself."""
 
 
 def json_rows(file: Path, split: str | None = None) -> Iterator[Row | Unreadable]:
     """The rows, whatever of the known forms the file has; raises UserError where it has none."""
-    if not _is_document(file):
+    if not _is_document(file) and not holds_documents(file):
         yield from lines(file)
         return
+    yield from document_rows(file, split)
+
+
+def document_rows(file: Path, split: str | None = None) -> Iterator[Row | Unreadable]:
+    """The rows of a file that is known to be one document, or several."""
     for number, row in enumerate(document(file, split), 1):
         if isinstance(row, dict):
             yield row
@@ -96,6 +104,11 @@ def _first_line(opened: Any) -> bytes:
     return b""
 
 
+def forget_documents() -> None:
+    """Let go of the last file's rows, once they have been imported."""
+    _values.cache_clear()
+
+
 @lru_cache(maxsize=1)
 def _values(file: Path, changed: int) -> list[Any]:  # noqa: ARG001
     """The documents of a file; the last file's are kept, for it is read more than once."""
@@ -130,7 +143,8 @@ def _rows(file: Path, value: Any, split: str | None) -> list[Any]:
             raise UsageError(f"{str(file)!r} is one list and has no splits; leave out --split")
         return value
     if not isinstance(value, dict):
-        raise UserError(f"{str(file)!r} holds a {type(value).__name__} and no rows; write a list")
+        shown = json.dumps(value)[:40]
+        raise UserError(f"{str(file)!r} holds {shown} and no rows; write a list of objects")
     if table := _by_column(value):
         return table
     if value and all(isinstance(row, dict) for row in value.values()):
@@ -140,10 +154,12 @@ def _rows(file: Path, value: Any, split: str | None) -> list[Any]:
         for key, rows in value.items()
         if isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)
     }
-    if not lists or KNOWN & {str(key).strip().lower() for key in value}:
+    if not lists or ROW & {str(key).strip().lower() for key in value}:
         return [value]
     if split is None and len(lists) == 1:
-        return next(iter(lists.values()))
+        rows = next(iter(lists.values()))
+        viewed = all(isinstance(row.get("row"), dict) for row in rows)  # the Hub viewer's answer
+        return [row["row"] for row in rows] if viewed else rows
     wanted = split or ("train" if "train" in lists else None)
     if wanted in lists:
         return lists[wanted]

@@ -16,10 +16,10 @@ MAX_LINE = 64 << 20
 
 def jsonl_rows(file: Path) -> Iterator[Row | Unreadable]:
     """The rows; a file of whole JSON documents under this name is read as one of `.json`."""
-    from vlt.datagen.sources.formats.documents import holds_documents, json_rows
+    from vlt.datagen.sources.formats.documents import document_rows, holds_documents
 
     if holds_documents(file):
-        yield from json_rows(file)
+        yield from document_rows(file)
     else:
         yield from lines(file)
 

@@ -14,6 +14,14 @@ import pyarrow as pa
 from vlt.errors import UserError
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".tgz")
+PACKINGS = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bz2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x04\x22\x4d\x18": "lz4",
+}
+"""How packed files begin, whatever they are called."""
 LFS = b"version https://git-lfs.github.com/spec/"
 """How a file begins that stands for another, which a clone without Git LFS did not fetch."""
 READ_ERRORS = (OSError, EOFError, lzma.LZMAError, pa.ArrowException)
@@ -21,26 +29,27 @@ READ_ERRORS = (OSError, EOFError, lzma.LZMAError, pa.ArrowException)
 
 
 def open_binary(file: Path) -> IO[bytes]:
-    """The file's bytes, unpacked; raises UserError for a Git LFS pointer."""
-    with open(file, "rb") as raw:
-        if raw.read(len(LFS)) == LFS:
-            raise UserError(
-                f"{str(file)!r} is a Git LFS pointer and not the file itself; fetch it with "
-                "`git lfs pull` in its repository"
-            )
-    ending = file.suffix.lower()
-    if ending in (".gz", ".tgz"):
-        return cast(IO[bytes], gzip.open(file, "rb"))
-    if ending == ".bz2":
-        return cast(IO[bytes], bz2.open(file, "rb"))
-    if ending == ".xz":
-        return cast(IO[bytes], lzma.open(file, "rb"))
-    if ending in (".zst", ".lz4"):
-        unpacked = pa.CompressedInputStream(
-            pa.OSFile(str(file)), "zstd" if ending == ".zst" else "lz4"
+    """The file's bytes, unpacked if they are packed; raises UserError for a Git LFS pointer."""
+    opened = open(file, "rb")
+    head = opened.peek(len(LFS))[: len(LFS)]
+    if head == LFS:
+        opened.close()
+        raise UserError(
+            f"{str(file)!r} is a Git LFS pointer and not the file itself; fetch it with "
+            "`git lfs pull` in its repository"
         )
-        return cast(IO[bytes], io.BufferedReader(_Raw(unpacked), 1 << 20))
-    return open(file, "rb")
+    packing = next((name for start, name in PACKINGS.items() if head.startswith(start)), None)
+    if packing is None:
+        return opened
+    opened.close()
+    if packing == "gzip":
+        return cast(IO[bytes], gzip.open(file, "rb"))
+    if packing == "bz2":
+        return cast(IO[bytes], bz2.open(file, "rb"))
+    if packing == "xz":
+        return cast(IO[bytes], lzma.open(file, "rb"))
+    unpacked = pa.CompressedInputStream(pa.OSFile(str(file)), packing)
+    return cast(IO[bytes], io.BufferedReader(_Raw(unpacked), 1 << 20))
 
 
 def open_text(file: Path) -> IO[bytes]:
@@ -48,7 +57,10 @@ def open_text(file: Path) -> IO[bytes]:
     opened = open_binary(file)
     if not isinstance(opened, io.BufferedReader | io.BufferedRandom):
         opened = cast(IO[bytes], io.BufferedReader(cast(Any, opened), 1 << 20))
-    head = cast(io.BufferedReader, opened).peek(8)[:8]
+    try:
+        head = cast(io.BufferedReader, opened).peek(8)[:8]
+    except READ_ERRORS as error:
+        raise unreadable(file, error) from None
     if head.startswith(b"\xef\xbb\xbf"):
         opened.read(3)
     elif encoding := _wide(head):

@@ -11,9 +11,9 @@ import pytest
 
 from tests.imported import make_items
 from tests.pictures import png
-from vlt.images import pool as images_apart
+from vlt.images import pool as image_pool
 from vlt.images.inspect import BadImage, Inspected, inspect_image
-from vlt.images.pool import ImagesApart
+from vlt.images.pool import ImagePool
 from vlt.workspace.store import Store
 
 
@@ -24,7 +24,7 @@ def named(*images: bytes) -> list[tuple[str, bytes]]:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes from the first image on."""
-    monkeypatch.setattr(images_apart, "ALONE", 0)
+    monkeypatch.setattr(image_pool, "ALONE", 0)
 
 
 def bmp() -> bytes:
@@ -40,8 +40,8 @@ def bmp() -> bytes:
 @pytest.mark.usefixtures("at_once")
 def test_the_same_as_here() -> None:
     good, cut, converted = png(1), png(2)[:200], bmp()
-    with ImagesApart(1) as apart:
-        found = apart.inspect(named(good, cut, converted, b""))
+    with ImagePool(1) as pool:
+        found = pool.inspect(named(good, cut, converted, b""))
     assert found[0] == inspect_image(good)
     assert found[2] == inspect_image(converted)
     assert isinstance(found[2], Inspected)
@@ -56,37 +56,37 @@ def test_the_same_as_here() -> None:
 @pytest.mark.usefixtures("at_once")
 def test_images_that_do_not_fit_into_the_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = [png(i) for i in range(8)]
-    monkeypatch.setattr(images_apart, "SHARED_BYTES", len(pictures[0]) + len(pictures[1]) + 10)
-    with ImagesApart(1) as apart:
+    monkeypatch.setattr(image_pool, "SHARED_BYTES", len(pictures[0]) + len(pictures[1]) + 10)
+    with ImagePool(1) as pool:
         for _ in range(2):
-            assert apart.inspect(named(*pictures)) == [inspect_image(data) for data in pictures]
+            assert pool.inspect(named(*pictures)) == [inspect_image(data) for data in pictures]
 
 
 @pytest.mark.usefixtures("at_once")
 def test_a_process_that_dies_loses_nothing() -> None:
-    with ImagesApart(1) as apart:
-        apart.inspect(named(png(0)))
-        process = apart._free.get()
+    with ImagePool(1) as pool:
+        pool.inspect(named(png(0)))
+        process = pool._free.get()
         assert process is not None
-        os.kill(process._child.pid, signal.SIGKILL)
-        apart._free.put(process)
-        found = apart.inspect(named(png(1), png(2)))
+        os.kill(process.worker.process.pid, signal.SIGKILL)
+        pool._free.put(process)
+        found = pool.inspect(named(png(1), png(2)))
     assert found == [inspect_image(png(1)), inspect_image(png(2))]
 
 
 @pytest.mark.usefixtures("at_once")
 def test_an_image_that_kills_costs_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that ends when it is shown a certain image, as a decoder with a defect would."""
-    ask = images_apart._Process.ask
+    ask = image_pool._Process.ask
 
-    def deadly(process: images_apart._Process, images: list[tuple[str, bytes]]) -> object:
+    def deadly(process: image_pool._Process, images: list[tuple[str, bytes]]) -> object:
         if any(data == b"deadly" for _, data in images):
-            os.kill(process._child.pid, signal.SIGKILL)
+            os.kill(process.worker.process.pid, signal.SIGKILL)
         return ask(process, images)
 
-    monkeypatch.setattr(images_apart._Process, "ask", deadly)
-    with ImagesApart(1) as apart:
-        found = apart.inspect(named(png(1), b"deadly", png(2)))
+    monkeypatch.setattr(image_pool._Process, "ask", deadly)
+    with ImagePool(1) as pool:
+        found = pool.inspect(named(png(1), b"deadly", png(2)))
     assert found[0] == inspect_image(png(1))
     assert found[2] == inspect_image(png(2))
     assert isinstance(found[1], BadImage)

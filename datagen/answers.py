@@ -1,0 +1,149 @@
+"""What has come of a stage's requests: answers as rows take them, and what they took, counted once."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from vlt.errors import UserError
+from vlt.request import Completion
+from vlt.thinking import CLOSE, OPEN, starts_inside, with_opening_tag
+from vlt.workspace.journal import Journal
+from vlt.workspace.writer import Writer
+
+Answer = Completion | str
+"""An answer, or the reason why there is none."""
+Check = Callable[[Completion], str | None]
+"""Why an answer that has arrived is none for this stage; None where it is one."""
+KEY_BYTES = 16
+
+
+@dataclass
+class Tokens:
+    """What answers took; rows that ask the same share their request, and it counts once."""
+
+    read: int = 0
+    """Of prompts, each as often as it was sent for these answers."""
+    written: int = 0
+    known: bool = True
+    """False where a server did not say it of all of them."""
+
+    def __iadd__(self, other: Tokens) -> Tokens:
+        self.read += other.read
+        self.written += other.written
+        self.known = self.known and other.known
+        return self
+
+
+def tokens_of(completions: Sequence[Completion]) -> Tokens:
+    """Of one request's samples."""
+    new = sum(c.prompt_tokens * c.prompts for c in completions if c.prompts is not None)
+    # Of older journals it is not known which came in one reply: they count as one.
+    old = next((c.prompt_tokens for c in completions if c.prompts is None), 0)
+    known = all(c.completion_tokens or not c.response for c in completions)
+    return Tokens(new + old, sum(c.completion_tokens for c in completions), known)
+
+
+class Answers:
+    """The journal as the rows of one stage read it."""
+
+    def __init__(self, journal: Journal, keys: bytearray, wanted: array[int], check: Check | None):
+        """`keys` holds each row's key, `wanted` how many samples it wants; both are filled elsewhere."""
+        self.journal, self.keys, self.wanted, self.check = journal, keys, wanted, check
+        self.failures: dict[tuple[bytes, int], str] = {}
+        """Why there is none, where it did not arrive."""
+        self._starts_inside: bool | None = None
+        self._first: np.ndarray | None = None
+
+    def keys_of(self, start: int, rows: int) -> list[bytes]:
+        """The keys of some rows."""
+        places = range(start * KEY_BYTES, (start + rows) * KEY_BYTES, KEY_BYTES)
+        return [bytes(self.keys[place : place + KEY_BYTES]) for place in places]
+
+    def there(self, keys: list[bytes], *, good: bool) -> dict[bytes, set[int]]:
+        """Which samples are there; with `good`, only those that the stage can use."""
+        found = self.journal.samples(keys)
+        if good and self.check:
+            for completion in self.journal.read(list(found)):
+                if self.check(completion):
+                    found[completion.key].discard(completion.sample)
+        return found
+
+    def of(self, start: int, rows: int) -> tuple[list[list[Answer]], Tokens]:
+        """(what came of the wanted samples of each row, what those rows took that come first)."""
+        keys = self.keys_of(start, rows)
+        by_key: dict[bytes, dict[int, Completion]] = {}
+        for completion in self.journal.read(list(set(keys))):
+            by_key.setdefault(completion.key, {})[completion.sample] = completion
+        answers: list[list[Answer]] = []
+        spent = Tokens()
+        for row, key in enumerate(keys, start):
+            wanted = range(self.wanted[row])
+            found = by_key.get(key, {})
+            answers.append([self._answer(key, sample, found) for sample in wanted])
+            if self._is_first(row):
+                spent += tokens_of([found[sample] for sample in wanted if sample in found])
+        return answers, spent
+
+    def _answer(self, key: bytes, sample: int, found: dict[int, Completion]) -> Answer:
+        completion = found.get(sample)
+        if completion is None:
+            return self.failures[key, sample]
+        text = completion.response
+        if starts_inside(text) or self._cut(completion):
+            completion = replace(completion, response=with_opening_tag(text, opened=True))
+        return (self.check(completion) if self.check else None) or completion
+
+    def _cut(self, completion: Completion) -> bool:
+        """Whether it was cut inside a thought that its prompt had opened.
+
+        The other answers of the stage tell: most that came to their end only close a thought.
+        """
+        text = completion.response
+        if completion.finish_reason != "length" or OPEN in text or CLOSE in text:
+            return False
+        if self._starts_inside is None:
+            whole = inside = 0
+            step = 10_000
+            for start in range(0, len(self.wanted), step):
+                keys = set(self.keys_of(start, min(step, len(self.wanted) - start)))
+                counts = self.journal.thoughts(list(keys))
+                whole, inside = whole + counts[0], inside + counts[1]
+            self._starts_inside = 2 * inside > whole
+        return self._starts_inside
+
+    def _is_first(self, row: int) -> bool:
+        """Whether no row before this one asks the same."""
+        if self._first is None:
+            keys = np.frombuffer(bytes(self.keys), np.dtype((np.void, KEY_BYTES)))
+            self._first = np.zeros(len(keys), bool)
+            self._first[np.unique(keys, return_index=True)[1]] = True
+        return bool(self._first[row])
+
+
+@dataclass
+class Failures:
+    """The rows of a stage that failed: an example of each reason, in the server's own words."""
+
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def add(self, writer: Writer, reasons: Sequence[str]) -> None:
+        """Rows with these reasons have just been written as failed."""
+        for reason in reasons:
+            self.examples.setdefault(reason.split(":", 1)[0].split(" (", 1)[0][:200], reason)
+        writer.facts["failure_examples"] = self.examples
+
+    def check(self, writer: Writer) -> None:
+        """Raises UserError where not one row was answered: that would be a version of nothing."""
+        failed = sum(writer.ledger.failed.values())
+        if writer.ledger.kept or not failed:
+            return
+        reasons = "; ".join(list(self.examples.values())[:3])
+        raise UserError(
+            f"none of {failed:,} rows was answered ({reasons}), so no version of {writer.name!r} was "
+            "made; fix the cause and run the command again, with --retry-failed to ask anew for what "
+            "had arrived"
+        )

@@ -1,0 +1,65 @@
+"""Was the response cut at its limit of tokens? Nothing whole can be learned from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vlt.filters.protocol import Judgement
+from vlt.workspace.reason import Reason
+
+if TYPE_CHECKING:
+    from vlt.filters.protocol import Filter
+
+REASON = Reason("cut at the limit of tokens")
+_BEFORE = ("verify", "grade", "correct", "difficulty")
+_OF_ITEMS = (
+    "grade",
+    "where",
+    "dedup",
+    "near_dedup",
+    "decontaminate",
+    "mixture",
+    "flagged",
+    "difficulty",
+)
+"""A chain of these alone says nothing of responses, and leaves them as they are."""
+
+
+@dataclass(frozen=True)
+class NotCut:
+    """Takes out responses that ended at their length; in every chain that judges responses.
+
+    An end that nobody knows (null, a server's own word) is no sign of a cut.
+    """
+
+    name: ClassVar[str] = "not_cut"
+    columns: ClassVar[tuple[str, ...]] = ("finish_reason",)
+    threads: ClassVar[bool] = True
+
+    def judge(self, rows: pa.RecordBatch) -> Judgement:
+        """Keeps all but `length`."""
+        found = pc.fill_null(pc.equal(rows.column("finish_reason"), "length"), False)
+        keep = ~found.to_numpy(zero_copy_only=False)
+        return Judgement(keep, REASON)
+
+
+def without_cut(filters: Sequence[Filter], kind: str) -> list[Filter]:
+    """The chain with `not_cut` in its place: behind the verdicts, so that pass rates count all samples.
+
+    A chain that speaks of `not_cut` or `finish_reason` itself stays as it is, as do chains over other
+    kinds of rows and those that judge no responses.
+    """
+    names = [filter.name for filter in filters]
+    if (
+        kind != "sample"
+        or {"not_cut", "finish_reason"} & set(names)
+        or set(names) <= set(_OF_ITEMS)
+    ):
+        return list(filters)
+    place = max([i + 1 for i, name in enumerate(names) if name in _BEFORE], default=0)
+    return [*filters[:place], NotCut(), *filters[place:]]

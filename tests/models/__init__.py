@@ -1,0 +1,1 @@
+"""The families of models that people train, tiny, from their real classes: `make test-models`."""

@@ -1,0 +1,29 @@
+"""Processes that a test kills: their children, and waiting for something to come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+def child_of(pid: int) -> int:
+    """The one child of a process."""
+    import psutil
+
+    [child] = psutil.Process(pid).children()
+    return int(child.pid)
+
+
+def alive(pid: int) -> bool:
+    """Whether it still runs."""
+    import psutil
+
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def wait_for(ready: Callable[[], object], seconds: float = 90) -> None:
+    """Wait until `ready` says so."""
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.05)

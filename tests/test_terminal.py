@@ -1,0 +1,110 @@
+"""Tables and progress on a terminal; elsewhere the same words as plain lines."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli import vlt
+from tests.rows import dataset, item
+from tests.terminal import on_terminal, without_colours
+from vlt.workspace.store import Store
+
+TABLE = """
+from vlt.cli.output import print_table
+print_table([
+    {"name": "a[bold]b", "rows": 1234, "says": "a long sentence that has more words " * 5, "x": None},
+    {"name": "図形", "rows": 5, "says": "short", "x": 0.25},
+])
+"""
+PROGRESS = """
+import sys, time
+from pathlib import Path
+from vlt.cli.output import say
+from vlt.cli.progress import Progress
+from vlt.workspace.progress import report_progress, tracked
+
+progress = Progress(0.0)
+with tracked(Path(sys.argv[1]), "x", "sample", "gen"):
+    for done in (10, 20):
+        report_progress(done, 40, "samples", 0.5)
+        progress(f"{done}/40 samples [bold]" + " and more words" * done)
+        time.sleep(0.3)
+        say("a word of advice")
+        print("a result")
+progress.done()
+say("the end")
+"""
+
+
+@pytest.mark.parametrize("columns", [40, 80, 160])
+def test_a_table_fits_the_terminal_and_no_cell_is_cut(columns: int) -> None:
+    shown = without_colours(on_terminal(columns, "-c", TABLE))
+    lines = shown.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert "…" not in shown
+    assert "1,234" in shown
+    assert shown.count("sentence") == 5
+    if columns > 40:
+        assert "a[bold]b" in shown
+    # The last column stands where it does in every row, wide letters or not.
+    assert "0.25" in lines[-1]
+
+
+def test_a_table_elsewhere_is_plain_text_of_whole_rows() -> None:
+    done = subprocess.run([sys.executable, "-c", TABLE], capture_output=True, text=True, check=True)
+    title, first, second = done.stdout.splitlines()
+    assert title.split() == ["name", "rows", "says", "x"]
+    assert first.count("sentence") == 5
+    assert first.endswith("-")
+    assert second.endswith("0.25")
+    assert "\x1b" not in done.stdout
+
+
+def test_ls_on_a_terminal_says_what_it_says_elsewhere(workspace: Path) -> None:
+    dataset(Store(workspace), "items", "item", [item()])
+    shown = without_colours(on_terminal(80, "-m", "vlt", "ls", "-w", workspace))
+    assert shown.split() == vlt("ls", "-w", workspace).split()
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_progress_is_one_line_that_goes_away(columns: int, tmp_path: Path) -> None:
+    written = on_terminal(columns, "-c", PROGRESS, tmp_path)
+    shown = without_colours(written)
+    assert "20/40 samples [bold] and more" in shown
+    assert ("━" in shown) == (columns >= 100)  # a bar where there is room
+    assert shown.endswith("the end\n")
+    # What was said in between stands on lines of its own.
+    assert shown.count("a word of advice\n") == shown.count("a result\n") == 2
+    assert all(len(part) <= columns for part in re.split(r"[\r\n]", shown))
+    assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")  # the cursor is there again
+
+
+def test_the_time_left_where_a_line_has_none(tmp_path: Path) -> None:
+    short = PROGRESS.replace('" and more words" * done', '""')
+    assert "40 s left" in without_colours(on_terminal(80, "-c", short, tmp_path))
+
+
+def test_results_go_to_a_file_and_progress_to_the_terminal(tmp_path: Path) -> None:
+    written = on_terminal(120, "-c", PROGRESS, tmp_path, stdout_to_file=True)
+    assert written.endswith("a result\na result\n")
+    assert written.count("a result") == 2
+
+
+def test_progress_elsewhere_is_plain_lines(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRESS, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert "\x1b" not in done.stderr
+    assert done.stderr.splitlines()[0].startswith("        10/40 samples [bold] and more words")
+    script = (
+        "import sys; import vlt.cli.progress as p; p.Progress(0)('x'); print('rich' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"

@@ -1,0 +1,66 @@
+"""What is written down while TRL's trainer runs, and when it has ended."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+
+def write_metrics(history: list[dict[str, Any]], file: Path) -> None:
+    """The log history as a long table: step, name, value."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [
+        (log["step"], name, float(value))
+        for log in history
+        for name, value in log.items()
+        if name != "step" and isinstance(value, int | float)
+    ]
+    columns = list(zip(*rows, strict=True)) or [(), (), ()]
+    types = [("step", pa.int64()), ("name", pa.string()), ("value", pa.float64())]
+    arrays = [pa.array(c, t) for c, (_, t) in zip(columns, types, strict=True)]
+    pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(types)), file)
+
+
+def write_progress(file: Path) -> Any:
+    """A callback that writes each log as one line of JSON."""
+    from transformers import TrainerCallback
+
+    class WriteProgress(TrainerCallback):  # type: ignore[misc]
+        def on_log(self, _args: Any, state: Any, _control: Any, **more: Any) -> None:
+            logs = more.get("logs")
+            if state.is_world_process_zero:
+                line = {"step": state.global_step, "total": state.max_steps, **(logs or {})}
+                with open(file, "a") as opened:
+                    opened.write(json.dumps(line, default=str) + "\n")
+
+    return WriteProgress()
+
+
+def put_aside(trainer: Any, folder: Path, every: int) -> Any:
+    """A callback that saves the model of each `every`-th step, before that step's checkpoint.
+
+    So a run that resumes from a checkpoint has all the models up to it.
+    """
+    from transformers import TrainerCallback
+
+    from vlt.train.selection import candidate_folder
+
+    class PutAside(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+            step = state.global_step
+            if step % every or step >= state.max_steps:
+                return
+            to = candidate_folder(folder, step)
+            part = to.with_name(f".{to.name}")
+            trainer.save_model(str(part))
+            if state.is_world_process_zero:
+                for file in ("training_args.bin", "README.md"):
+                    (part / file).unlink(missing_ok=True)
+                shutil.rmtree(to, ignore_errors=True)
+                part.rename(to)
+
+    return PutAside()

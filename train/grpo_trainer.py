@@ -1,0 +1,154 @@
+"""TRL's GRPOTrainer, with prompts and images as vlt's generation shows them to the model.
+
+TRL carries the pixels of a whole batch and cuts them up by rules of each family's; some have none
+(Mistral 3, LLaVA-OneVision with several images, rows without an image). Here rows travel, and the
+model's own processor makes of them what a forward pass needs, whatever rows it is of.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from trl import GRPOTrainer
+
+from vlt.engine.chat import opened_thought, put_back
+from vlt.engine.loading import token_sets
+from vlt.train.turns import Turns, encode, is_per_token, pictures
+
+OTHER = ("input_ids", "attention_mask")
+
+
+class RowsGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
+    """Takes GRPOTrainer's arguments and `turns`."""
+
+    def __init__(self, *arguments: Any, turns: Turns, **more: Any):
+        super().__init__(*arguments, **more)
+        self.turns = turns
+        self._rows: list[dict[str, Any]] = []
+        """The rows of the batch at hand: their prompts' texts and their images."""
+        _, never, self._strip = token_sets(self.model, self._tokenizer)
+        if turns.never and not self.use_vllm:  # a drawn image token would have no image
+            suppressed = sorted({*never, *turns.never, *(self._suppressed() or [])})
+            self.generation_config.suppress_tokens = suppressed
+            self.generation_kwargs["suppress_tokens"] = suppressed
+
+    def _suppressed(self) -> list[int] | None:
+        found: list[int] | None = (self.args.generation_kwargs or {}).get("suppress_tokens")
+        return found
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        rows = [{"text": self.turns.prompt(row), "images": pictures(row)} for row in inputs]
+        self._rows = rows
+        # Without their images, so that TRL leaves all that concerns them to us.
+        texts = [{k: v for k, v in row.items() if k != "images"} for row in inputs]
+        found: dict[str, Any] = super()._generate_and_score_completions(texts)
+        found["rows"] = rows
+        return found
+
+    def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[list[int]], None, dict[str, Any]]:
+        rows = self._rows
+        assert len(rows) == len(prompts)
+        fields = self._encoded(rows)
+        ids, mask = fields["input_ids"], fields["attention_mask"].bool()
+        kept = {
+            name: [v[m].tolist() for v, m in zip(value, mask, strict=True)]
+            if is_per_token(name, value, ids)
+            else value
+            for name, value in fields.items()
+            if name not in OTHER
+        }
+        return [row[m].tolist() for row, m in zip(ids, mask, strict=True)], None, kept
+
+    def _generate_single_turn(
+        self, prompt_ids: Any, images: Any, multimodal_fields: Any, *rest: Any, **more: Any
+    ) -> Any:
+        if self.use_vllm and any(row["images"] for row in self._rows):
+            images = [row["images"] or None for row in self._rows]
+        return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *rest, **more)
+
+    def _calculate_rewards(
+        self,
+        inputs: Any,
+        prompts: Any,
+        completions: Any,  # noqa: ARG002
+        completion_ids_list: Any,
+    ) -> Any:
+        """Rewards judge what a filter would: the whole response, its thought's beginning included."""
+        whole = [
+            [
+                {
+                    "role": "assistant",
+                    "content": put_back(opened_thought(row["text"]), self._said(ids)),
+                }
+            ]
+            for row, ids in zip(self._rows, completion_ids_list, strict=True)
+        ]
+        inputs = [
+            {**given, "images": row["images"]}
+            for given, row in zip(inputs, self._rows, strict=True)
+        ]
+        return super()._calculate_rewards(inputs, prompts, whole, completion_ids_list)
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
+        self._rows = inputs["rows"]
+        return super()._compute_loss(model, inputs)
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: Any,
+        attention_mask: Any,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        **more: Any,
+    ) -> tuple[Any, Any, Any]:
+        import torch
+
+        size = batch_size or len(input_ids)
+        found = []
+        for start in range(0, len(input_ids), size):
+            part = slice(start, start + size)
+            fields = self._beside(self._rows[part], input_ids[part], logits_to_keep)
+            found.append(
+                super()._get_per_token_logps_and_entropies(
+                    partial(model, **fields),
+                    input_ids[part],
+                    attention_mask[part],
+                    logits_to_keep,
+                    **more,
+                )
+            )
+        logps, entropies, losses = zip(*found, strict=True)
+        return (
+            torch.cat(logps),
+            None if entropies[0] is None else torch.cat(entropies),
+            None if losses[0] is None else torch.stack(losses).mean(),
+        )
+
+    def _beside(self, rows: list[dict[str, Any]], ids: Any, written: int) -> dict[str, Any]:
+        """What a forward pass needs beside tokens and mask, of these rows; tokens as in `ids`."""
+        import torch
+
+        if not self._is_vlm:
+            return {}
+        fields = self._encoded(rows)
+        prompt, width = fields["input_ids"], ids.shape[1] - written
+        for name, value in fields.items():
+            if is_per_token(
+                name, value, prompt
+            ):  # as wide as TRL has padded; what is written is text
+                left = width - prompt.shape[1]
+                fields[name] = torch.nn.functional.pad(value, (left, written))
+        moved = {k: v for k, v in fields.items() if k not in OTHER}
+        return dict(self._prepare_input(moved))
+
+    def _encoded(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        return encode(
+            self.turns.processor, [row["text"] for row in rows], [row["images"] for row in rows]
+        )
+
+    def _said(self, ids: list[int]) -> str:
+        kept = [token for token in ids if token not in self._strip]
+        text: str = self._tokenizer.decode(kept, skip_special_tokens=False)
+        return text

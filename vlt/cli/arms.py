@@ -1,0 +1,102 @@
+"""vlt compare: the arms of a recipe side by side, and what they say on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vlt.cli.options import WORKSPACE, Json, Workspace, open_store, parse_settings
+from vlt.cli.output import percent, print_json, print_table
+
+if TYPE_CHECKING:
+    from vlt.runs.arms import Variant
+
+
+def compare(
+    recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a bundled recipe.")],
+    arms: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ARM...", help="[all; the first is compared against]"),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="As in the runs.")] = 1,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="As in the runs."),
+    ] = None,
+    workspace: Workspace = WORKSPACE,
+    as_json: Json = False,
+) -> None:
+    """Set the arms of a recipe side by side: accuracy, a paired test, and what each took."""
+    from vlt.runs.arms import side_by_side, variants
+
+    wanted = variants(recipe, parse_settings(settings or []), arms=arms or None, seeds=seeds)
+    print_arms(side_by_side(open_store(workspace), wanted), as_json)
+
+
+def print_plan(wanted: Sequence[Variant], root: Path, as_json: bool) -> None:
+    """What each arm would make, and what of it is there or made by an arm before it."""
+    from vlt.runs.preview import preview
+
+    seen: set[str] = set()
+    found = []
+    for variant in wanted:
+        there = preview(root, variant.recipe, variant.steps)
+        for step in variant.steps:
+            name = f"{step.dataset}@r{step.round}" if step.round else step.dataset
+            version = there[step.key].ref if step.key in there else None
+            found.append(
+                {
+                    "arm": variant.label,
+                    "makes": name,
+                    "what": step.what,
+                    "version": version or ("made before" if name in seen else None),
+                }
+            )
+            seen.add(name)
+    if as_json:
+        print_json(found)
+        return
+    print_table(found)
+    new = sum(row["version"] is None for row in found)
+    print(f"\nNothing was done: {new} of {len(found)} steps would be made.")
+
+
+def print_arms(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """The table, and each arm against the first in words."""
+    if as_json:
+        print_json(list(rows))
+        return
+    print_table([_line(row) for row in rows])
+    scores = [score for row in rows for score in row["seeds"]]
+    if scores:
+        print(
+            f"\nAccuracy of each arm's last model on {scores[0]['n']:,} held-out items, 95 % intervals."
+        )
+    for row in rows:
+        if not (against := row["against"]):
+            continue
+        gain, low, high = (100 * against[name] for name in ("difference", "low", "high"))
+        print(
+            f"{row['arm']} against {rows[0]['arm']}: {gain:+.1f} points [{low:+.1f}, {high:+.1f}]; "
+            f"{against['solved']:,} items newly solved, {against['lost']:,} lost; "
+            f"p = {against['p']:.2g} ({against['test']})"
+        )
+
+
+def _line(row: Mapping[str, Any]) -> dict[str, Any]:
+    spread, length = row["spread"], row["response_length"]
+    return {
+        "arm": row["arm"],
+        "accuracy": percent(row["accuracy"]) or "not measured yet",
+        "seeds": len(row["seeds"]),
+        "spread": f"{100 * spread:.1f}" if spread is not None else None,
+        "GRPO steps": round(row["grpo_steps"]),
+        "completions": round(row["completions"]),
+        "sampled tokens": round(row["sampled_tokens"]),
+        "training FLOPs": f"{row['training_flops']:.1e}",
+        "tokens an answer": f"{length:.0f}" if length is not None else None,
+        "time": f"{row['seconds']:.0f} s",
+    }

@@ -1,0 +1,104 @@
+"""The text that a choice of a reply holds, wherever the server has put its parts.
+
+The answer stands in `content`, as a text or in parts. A thought that the server has set apart stands
+in `reasoning_content` (vLLM, DeepSeek), `reasoning` (vLLM, OpenRouter), `reasoning_details`
+(OpenRouter), `thinking` (Ollama), `thinking_blocks` (LiteLLM), or in parts of `content` (Mistral,
+Anthropic); it is joined back in `<think>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vlt.thinking import CLOSE, OPEN
+
+_SET_APART = (
+    "reasoning_content",
+    "reasoning",
+    "thinking",
+    "reasoning_text",
+    "thinking_blocks",
+    "reasoning_details",
+)
+_TEXTS = ("text", "thinking", "reasoning", "content", "summary", "value")
+"""Where a part may hold its text, in this order."""
+
+
+def response_of(choice: Mapping[str, Any], *, cut: bool) -> str:
+    """All that the model wrote; `cut`: it came to the limit of its tokens."""
+    message = choice.get("message")
+    if isinstance(message, str):
+        return message
+    if not isinstance(message, Mapping):
+        message = {}
+    content = message.get("content")
+    if content is None:
+        content = choice.get("text")  # as a server of plain completions has it
+    thought, said = _in_content(content)
+    thought = thought or next((t for name in _SET_APART if (t := _blocks(message.get(name)))), "")
+    return _joined(thought, said, cut)
+
+
+def refusal_of(choice: Mapping[str, Any]) -> str:
+    """The words with which the model refused, where the server sets them apart; else empty."""
+    message = choice.get("message")
+    if not isinstance(message, Mapping):
+        return ""
+    parts = message.get("content") if isinstance(message.get("content"), list) else ()
+    said = [_text(message.get("refusal"))]
+    said += [_text(p.get("refusal")) for p in parts or () if isinstance(p, Mapping)]
+    return " ".join("".join(said).split())
+
+
+def _joined(thought: str, said: str, cut: bool) -> str:
+    if not thought.strip():
+        return said
+    if CLOSE in said and thought.strip().removeprefix(OPEN).strip() in said:
+        return said  # the server gives the thought twice
+    thought = thought.removeprefix(OPEN)
+    if not said.strip() and cut:
+        return OPEN + thought  # it was cut while it thought
+    if thought.rstrip().endswith(CLOSE):
+        thought = thought.rstrip().removesuffix(CLOSE)
+    elif CLOSE in thought:  # the server took the answer for a part of the thought
+        return OPEN + thought + said
+    gap = "" if not said or said[:1].isspace() else "\n\n"
+    return f"{OPEN}{thought}{CLOSE}{gap}{said}"
+
+
+def _in_content(content: Any) -> tuple[str, str]:
+    """(thought, said) of a content in one piece or in parts."""
+    if not isinstance(content, list):
+        return "", _text(content)
+    thoughts, said = [], []
+    for part in content:
+        if _is_thought(part):
+            thoughts.append(_text(part))
+        elif not (isinstance(part, Mapping) and part.get("type") == "refusal"):
+            said.append(_text(part))
+    return "\n\n".join(t for t in thoughts if t), "".join(said)
+
+
+def _is_thought(part: Any) -> bool:
+    if not isinstance(part, Mapping):
+        return False
+    kind = str(part.get("type") or "")
+    return "think" in kind or "reason" in kind or "thought" in kind or part.get("thought") is True
+
+
+def _blocks(value: Any) -> str:
+    """The text of a thought that is one text, or blocks that stand on their own."""
+    if isinstance(value, list):
+        return "\n\n".join(text for block in value if (text := _text(block)))
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(_text(one) for one in value)
+    if isinstance(value, Mapping):
+        return next((text for name in _TEXTS if (text := _text(value.get(name)))), "")
+    return ""

@@ -1,0 +1,92 @@
+"""YAML with the line of each key, so that a fault can say where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vlt.errors import UsageError
+from vlt.user_files import read_text
+
+
+class Lined(dict[Any, Any]):
+    """A mapping that knows the line of each of its keys."""
+
+    def __init__(
+        self,
+        values: Mapping[Any, Any] | Iterable[tuple[Any, Any]] = (),
+        lines: Mapping[Any, int] | None = None,
+    ):
+        super().__init__(values)  # copies, such as those of dataclasses.asdict, are made of pairs
+        self.lines = dict(lines or {})
+
+
+class LinedList(list[Any]):
+    """A list that knows the line of each of its entries."""
+
+    lines: Sequence[int] = ()
+
+
+class _Loader(yaml.SafeLoader):
+    """Makes Lined of mappings, and numbers of `1e-6`, which YAML 1.1 reads as text."""
+
+    def construct_lined(self, node: yaml.MappingNode) -> Any:
+        self.flatten_mapping(node)
+        made = Lined({}, {})
+        yield made  # an alias may stand inside what it names
+        for key_node, _ in node.value:
+            made.lines[self.construct_object(key_node)] = key_node.start_mark.line + 1
+        made.update(self.construct_mapping(node))
+
+    def construct_list(self, node: yaml.SequenceNode) -> Any:
+        made = LinedList()
+        yield made
+        made.extend(self.construct_sequence(node))
+        made.lines = [entry.start_mark.line + 1 for entry in node.value]
+
+    def construct_text(self, node: yaml.ScalarNode) -> Any:
+        text = str(self.construct_scalar(node))
+        if node.style is None and text[:1] in "0123456789.-" and "e" in text.lower():
+            try:
+                return float(text)
+            except ValueError:
+                return text
+        return text
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _Loader.construct_lined)
+_Loader.add_constructor("tag:yaml.org,2002:seq", _Loader.construct_list)
+_Loader.add_constructor("tag:yaml.org,2002:str", _Loader.construct_text)
+
+
+def read_lined(file: Path) -> Any:
+    """The file's tree, with Lined in the place of dict; raises UsageError where it is not YAML."""
+    try:
+        return yaml.load(read_text(file, "recipe"), _Loader)  # a SafeLoader
+    except yaml.YAMLError as error:
+        where = " ".join(str(error).split())
+        raise UsageError(f"recipe {str(file)!r} is not YAML ({where}); mend that line") from None
+
+
+def lines_of(tree: Any) -> dict[Any, int]:
+    """key -> line, as far as they are known."""
+    return tree.lines if isinstance(tree, Lined) else {}
+
+
+def line_at(tree: Any, path: Sequence[Any]) -> int | None:
+    """The line of the last key on the path that has one."""
+    line = None
+    for step in path:
+        if isinstance(tree, dict):
+            line = lines_of(tree).get(step, line)
+            tree = tree.get(step)
+        elif isinstance(tree, list) and isinstance(step, int) and step < len(tree):
+            lines = tree.lines if isinstance(tree, LinedList) else ()
+            line = lines[step] if step < len(lines) else line
+            tree = tree[step]
+        else:
+            break
+    return line
