@@ -108,7 +108,7 @@ def faults_of(recipe: Recipe, tree: Any, *, to_run: bool) -> list[Fault]:
     return found
 
 
-def _prompts(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], None]]]:
+def _prompts(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], object]]]:
     prompts = recipe.prompts
     needs = (("caption", None), ("reasoning", "question"), ("rollout", "question"))
     for name, slot in (*needs, ("direct", "question")):
@@ -117,7 +117,7 @@ def _prompts(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], None]]]:
             yield ("prompts", name), lambda t=text, s=slot: _asks(t, s)  # type: ignore[misc]
 
 
-def _files(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], None]]]:
+def _files(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], object]]]:
     for name in recipe.models.names:
         model = recipe.models.named(name)
         if model:
