@@ -327,7 +327,9 @@ def test_a_server_that_loads_its_model_is_waited_for(monkeypatch: pytest.MonkeyP
         engine.close()
     assert all(isinstance(c, Completion) for c in got)
     assert len(got) == 50
-    assert len(server.asked) < 50 + 20  # it is tried now and then, not by each request
+    assert (
+        len(server.asked) < 2 * 50 + 20
+    )  # all may have been sent at once; then it is tried now and then
     assert lines
     assert all("HTTP 503: Loading model; asked again in" in line for line in lines)
 

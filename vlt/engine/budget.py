@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vlt.errors import UsageError, UserError
 from vlt.request import Message, Sampling
+
+if TYPE_CHECKING:
+    from vlt.engine.reply import Reply
 
 BUNDLED = Path(__file__).with_name("prices.yaml")
 MILLION = 1_000_000
@@ -90,15 +93,14 @@ class Budget:
         """Whether a request that costs so much would still be within the budget."""
         return self.spent + self.reserved + cost <= self.limit
 
-    def spend(self, prompt_tokens: int, completion_tokens: int) -> None:
-        """A reply has come."""
-        self._longest_prompt = max(self._longest_prompt, prompt_tokens)
-        self.spent += self.price.of(prompt_tokens, completion_tokens)
-
-    def spend_bound(self, cost: float) -> None:
-        """A reply has come that does not say what it took: it is counted at what it may have cost."""
-        self.uncounted += 1
-        self.spent += cost
+    def replied(self, reply: Reply, bound: float) -> None:
+        """A reply has come to a request that might cost `bound`, which counts where it does not say."""
+        if not reply.counted:
+            self.uncounted += 1
+            self.spent += bound
+            return
+        self._longest_prompt = max(self._longest_prompt, reply.prompt_tokens)
+        self.spent += self.price.of(reply.prompt_tokens, reply.completion_tokens)
 
     def used_up(self, cost: float) -> UserError:
         """To raise where the next request does not fit and nothing is in flight."""
