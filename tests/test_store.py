@@ -198,3 +198,23 @@ def test_a_column_that_an_older_release_did_not_write_is_null(workspace: Path) -
     assert [batch.schema.names for batch in old.batches(["id", "cut"])] == [["id", "cut"]]
     kept, _ = make_filtered(store, old, chain=["verify", {"select": "first"}, "dedup"])
     assert kept.manifest.rows_in == 2
+
+
+def test_two_kinds_do_not_share_a_name(workspace: Path) -> None:
+    store = Store(workspace)
+    dataset(store, "mine", "item", items(1))
+    for kind in ("caption", "sample"):
+        with (
+            pytest.raises(
+                UserError, match=f"holds items already \\(mine@v1\\) and cannot hold {kind}s"
+            ),
+            Writer(store, Stage("test", {}), "mine", kind),
+        ):
+            pass
+    with (
+        pytest.raises(UserError, match="cannot hold checkpoints"),
+        store.lock("mine", "checkpoint"),
+    ):
+        pass
+    assert [version.ref for version in store.versions("mine")] == ["mine@v1"]
+    assert dataset(store, "mine", "item", items(2)).ref == "mine@v2"

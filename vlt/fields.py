@@ -15,10 +15,11 @@ from __future__ import annotations
 import ast
 import functools
 import sys
+import types
 from dataclasses import MISSING, Field, dataclass, fields
 from inspect import cleandoc
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Le
 
@@ -52,6 +53,14 @@ class Documented:
     bounds: tuple[Any, ...] = ()
     """Of Ge, Gt and Le."""
     option: Option = Option()
+
+    @property
+    def plain(self) -> Any:
+        """The type without its `| None`; another union as it is."""
+        if get_origin(self.type) in (Union, types.UnionType):
+            kinds = [k for k in get_args(self.type) if k is not type(None)]
+            return kinds[0] if len(kinds) == 1 else self.type
+        return self.type
 
     def bound(self, kind: type) -> Any:
         """The value of a bound, or None."""

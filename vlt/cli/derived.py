@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, get_origin
 
 import typer
 from annotated_types import Ge, Gt, Le
@@ -83,7 +82,7 @@ def _options(part: _Part) -> Iterator[inspect.Parameter]:
             yield _parameter(f.name, Path | None, None, _declared(f, show=False))
             yield _parameter("system", str | None, None, system)
             continue
-        plain = _plain(f.type)
+        plain = f.plain
         if plain is bool:
             yield _parameter(f.name, bool, default, _declared(f, f"--{_dashed(f.name)}"))
         elif get_origin(plain) is tuple or get_origin(plain) is Mapping or plain is Mapping:
@@ -102,7 +101,7 @@ def _options(part: _Part) -> Iterator[inspect.Parameter]:
 def _declared(f: Documented, *names: str, show: bool = True) -> Any:
     given = (f.option.name,) if f.option.name else names or (f"--{_dashed(f.name)}",)
     low = f.bound(Ge) if f.bound(Ge) is not None else f.bound(Gt)
-    numeric = _plain(f.type) in (int, float)
+    numeric = f.plain in (int, float)
     bounds = {"min": low, "max": f.bound(Le)} if numeric else {}
     help = " ".join(f.doc.split())
     return typer.Option(*given, metavar=f.option.metavar, help=help, show_default=show, **bounds)
@@ -123,7 +122,7 @@ def _made(part: _Part, given: dict[str, Any]) -> Any:
         if f.type is Prompt:
             values[f.name] = prompt_of(part.default(f), value, given.pop("system"))
             continue
-        plain = _plain(f.type)
+        plain = f.plain
         if get_origin(plain) is tuple:
             values[f.name] = tuple(value) if value else part.default(f)
         elif get_origin(plain) is Mapping or plain is Mapping:
@@ -140,14 +139,6 @@ def prompt_of(default: Prompt, file: Path | None, system: str | None) -> Prompt:
     """The prompt of a file, or the default, with the system text that was given."""
     kept = default.system if system is None else system
     return load_prompt(str(file), kept) if file else replace(default, system=kept)
-
-
-def _plain(kind: Any) -> Any:
-    """A type without its `| None`."""
-    if get_origin(kind) in (Union, types.UnionType):
-        kinds = [k for k in get_args(kind) if k is not type(None)]
-        return kinds[0] if len(kinds) == 1 else kind
-    return kind
 
 
 def _dashed(name: str) -> str:

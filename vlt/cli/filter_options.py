@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, get_origin
 
 import typer
 from annotated_types import Ge, Gt, Le
@@ -91,7 +90,7 @@ def with_settings(kind: Any, options: Mapping[str, str]) -> Callable[..., Any]:
 
 
 def _setting(f: Documented, option: str) -> inspect.Parameter:
-    plain = _plain(f.type)
+    plain = f.plain
     kind: Any = plain if plain in (int, float) else str
     told = "" if f.default in ((), "", MISSING) else f" [{f.default}]"
     help = " ".join(f.doc.split()).removesuffix(".") + told
@@ -121,7 +120,7 @@ def _options() -> tuple[dict[str, _Given], dict[str, _Given]]:
 
 
 def _given(f: Documented, wants: list[tuple[str, Documented]]) -> _Given:
-    plain = _plain(f.type)
+    plain = f.plain
     kind: Any = plain if plain in (int, float) else str
     if get_origin(plain) is Mapping:
         kind = list[str]
@@ -170,7 +169,7 @@ def _chosen(
 
 def _value(f: Documented, value: Any) -> Any:
     """As a recipe would write it."""
-    if get_origin(_plain(f.type)) is not Mapping:
+    if get_origin(f.plain) is not Mapping:
         return value
     parsed = {}
     for entry in value:
@@ -203,11 +202,3 @@ def own_entry(text: str) -> dict[str, Any]:
             f"{name}='{{\"key\": value}}'"
         ) from None
     return {"filter": name, **value} if isinstance(value, dict) else {name: value}
-
-
-def _plain(kind: Any) -> Any:
-    """A type without its `| None`."""
-    if get_origin(kind) in (Union, types.UnionType):
-        kinds = [k for k in get_args(kind) if k is not type(None)]
-        return kinds[0] if len(kinds) == 1 else str
-    return kind

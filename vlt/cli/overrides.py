@@ -6,11 +6,10 @@ Beside vlt.cli.derived, whose commands make the whole object: here what is not g
 from __future__ import annotations
 
 import inspect
-import types
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 from annotated_types import Ge, Le
@@ -28,7 +27,7 @@ def options(cls: type) -> list[inspect.Parameter]:
     found = []
     for f in _fields(cls):
         found.append(_option(f))
-        if _plain(f.type) is Prompt:
+        if f.plain is Prompt:
             found.append(parameter("system", str | None, SYSTEM))
     return found
 
@@ -40,7 +39,7 @@ def changes(cls: type, base: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for f in _fields(cls):
-        value, kind = given[f.name], _plain(f.type)
+        value, kind = given[f.name], f.plain
         if kind is Prompt:
             if value is not None or given["system"] is not None:
                 found[f.name] = _prompt(getattr(base, f.name), value, given["system"])
@@ -69,7 +68,7 @@ def _fields(cls: type) -> list[Documented]:
 
 
 def _option(f: Documented) -> inspect.Parameter:
-    kind = _plain(f.type)
+    kind = f.plain
     more: dict[str, Any] = {"metavar": f.option.metavar, "help": _help(f)}
     taken: Any = kind
     if kind is Prompt:
@@ -92,18 +91,10 @@ def _named(f: Documented) -> str:
 
 def _help(f: Documented) -> str:
     text = " ".join(f.doc.split())
-    if get_origin(_plain(f.type)) in (dict, list):
+    if get_origin(f.plain) in (dict, list):
         return text.removesuffix(".")
     scalar = isinstance(f.default, int | float | str) and not isinstance(f.default, bool)
     return f"{text} [{f.default}]" if scalar else text
-
-
-def _plain(kind: Any) -> Any:
-    """A type without its `| None`."""
-    if get_origin(kind) in (Union, types.UnionType):
-        kinds = [k for k in get_args(kind) if k is not type(None)]
-        return kinds[0] if len(kinds) == 1 else kind
-    return kind
 
 
 def _prompt(base: Prompt | None, file: Path | None, system: str | None) -> Prompt:
