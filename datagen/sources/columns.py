@@ -64,6 +64,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "answer_idx",
         "gt",
         "target",
+        "ideal",
         "response",
         "output",
     ),
