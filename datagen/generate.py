@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
@@ -26,7 +25,6 @@ from vlt.datagen.tally import Tally
 from vlt.engine import Engine
 from vlt.engine.budget import Price
 from vlt.engine.model import Model
-from vlt.errors import UserError
 from vlt.prompts import CannotAsk
 from vlt.request import Completion, Failure, Message, Request, key_maker
 from vlt.workspace.manifest import Stage
@@ -110,7 +108,6 @@ class Ask:
                 run.ask(run.missing_again())
         finally:
             run.close()
-        run.check_answered()
         for start, batch in batches(run.groups):
             yield batch, *run.answers.of(start, batch.num_rows)
 
@@ -172,15 +169,6 @@ class _Run:
         if self.engine:
             self.engine.close()
             self.engine = None
-
-    def check_answered(self) -> None:
-        """Raises UserError where nothing at all was answered: what comes next would count nothing."""
-        tally = self.tally
-        if self.failures and not tally.had and not tally.arrived:
-            ((reason, _),) = Counter(self.failures.values()).most_common(1)
-            raise UserError(
-                f"{self.of.model.model} answered none of {tally.total:,} samples: {reason}"
-            )
 
     def plan(self, probe: int) -> Plan:
         """Ask `probe` requests, and count the others."""

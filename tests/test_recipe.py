@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -375,3 +376,22 @@ def test_an_arm_that_is_not_there(tmp_path: Path) -> None:
         from vlt.runs.arms import variants
 
         variants(small(tmp_path, arms={"bad": {"each_round": {"sfft": {}}}}))
+
+
+def test_pixels_that_the_model_cannot_keep_are_faults(tmp_path: Path) -> None:
+    """Before anything is asked, of the models and of every training."""
+    from tests.tiny import tiny_vlm
+
+    model = str(tiny_vlm(tmp_path / "vlm"))
+    changes: dict[str, Any] = {
+        "models.base.model": model,
+        "models.base.pixels": "784:50176/32",
+        "rounds.0.sft.pixels": {"max": 500},
+    }
+    with pytest.raises(UsageError, match="multiples of 28") as refused:
+        load_recipe("miniature", changes, to_run=True)
+    assert "models.base.pixels" in str(refused.value)
+    assert "rounds.0.sft.pixels" in str(refused.value)
+    changes["models.base.pixels"] = "784:50176"
+    changes["rounds.0.sft.pixels"] = {"max": 40000}
+    load_recipe("miniature", changes, to_run=True)

@@ -83,6 +83,16 @@ def test_parts_of_the_models_we_know_are_told_apart() -> None:
         "lm_head.weight": "language_model",
         "model.vision_tower.vision_model.encoder.layers.0.weight": "vision_tower",  # LLaVA
         "model.multi_modal_projector.linear_1.weight": "projector",
+        "model.embed_vision.embedding_projection.weight": "projector",  # Gemma 4
+        "model.language_model.per_layer_model_projection.weight": "language_model",
+        "model.mm_projector.in_proj.weight": "projector",  # Kimi K2.5
+        "qformer.encoder.layer.0.attention.attention.query.weight": "projector",  # BLIP-2
+        "query_tokens": "projector",
+        "language_projection.weight": "projector",
+        "model.visual_embeddings_table.weight": "projector",  # Ovis2
+        "model.vision_projection.linear_1.weight": "projector",  # LightOnOCR
+        "model.image_newline": "projector",  # LLaVA-NeXT
+        "model.image_tower.encoder.layers.0.mlp.fc1.weight": "vision_tower",  # Video-LLaVA
         "model.connector.modality_projection.proj.weight": "projector",  # SmolVLM
         "model.vision_model.embeddings.patch_embedding.weight": "vision_tower",
     }.items():

@@ -136,7 +136,8 @@ class LocalEngine:
             return "its images are to be shown in different ranges of pixels"
         text = prompt_text(self.processor, messages_for(self.processor, request.messages))
         weight = len(text) // 3 + sum(i.width * i.height // 784 for i in images)
-        return _Prompt(request, text, opened_thought(text), images, *(ranges or [None]), weight)
+        pixels = next(iter(ranges), None)
+        return _Prompt(request, text, opened_thought(text), images, pixels, weight)
 
     def _images(self, messages: Iterable[Message]) -> tuple[list[Any], set[Pixels | None]]:
         """The images of the messages in order, and the ranges that they are to be shown in."""

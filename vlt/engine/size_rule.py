@@ -64,6 +64,11 @@ class SizeRule:
                     f"pixels {pixels}: {self.processor} shows no image in fewer than "
                     f"{self.factor**2} pixels; give a max of at least that"
                 )
+            if self.kind == "tiles" and smallest > greatest * self.factor**2:
+                raise UserError(
+                    f"pixels {pixels}: no whole number of {self.processor}'s tiles of "
+                    f"{self.factor} x {self.factor} lies in the range; widen it"
+                )
             if pixels.min > smallest:
                 raise UserError(
                     f"pixels {pixels}: {self.processor} cannot keep every image above "
@@ -204,16 +209,17 @@ def _on_hub(model: str, revision: str | None) -> bool:
         return False
     from urllib.request import Request, urlopen
 
-    from huggingface_hub import constants, hf_hub_url, try_to_load_from_cache
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub import constants, get_token, hf_hub_url, try_to_load_from_cache
 
     if isinstance(try_to_load_from_cache(model, "config.json", revision=revision), str):
         return True
     if constants.HF_HUB_OFFLINE:
         return False
     url = hf_hub_url(model, "config.json", revision=revision)
+    token = get_token()
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        with urlopen(Request(url, headers=build_hf_headers(), method="HEAD"), timeout=LOOK_SECONDS):
+        with urlopen(Request(url, headers=headers, method="HEAD"), timeout=LOOK_SECONDS):
             return True
     except OSError:
         return False

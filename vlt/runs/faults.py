@@ -11,13 +11,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from vlt.engine.model import Model
 from vlt.errors import UserError
 from vlt.filters.registry import parse_chain
 from vlt.prompts import Prompt, check_slots
 from vlt.runs.fields import PromptText, Recipe, Round
 from vlt.runs.lines import line_at, lines_of
 from vlt.train.method import Method, find_method
-from vlt.train.settings import Training
+from vlt.train.settings import Training, check_pixels
 from vlt.train.trl_settings import resolve
 
 Path_ = tuple[Any, ...]
@@ -107,7 +108,7 @@ def faults_of(recipe: Recipe, tree: Any, *, to_run: bool) -> list[Fault]:
     return found
 
 
-def _prompts(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], None]]]:
+def _prompts(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], object]]]:
     prompts = recipe.prompts
     needs = (("caption", None), ("reasoning", "question"), ("rollout", "question"))
     for name, slot in (*needs, ("direct", "question")):
@@ -116,11 +117,18 @@ def _prompts(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], None]]]:
             yield ("prompts", name), lambda t=text, s=slot: _asks(t, s)  # type: ignore[misc]
 
 
-def _files(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], None]]]:
+def _files(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], object]]]:
     for name in recipe.models.names:
         model = recipe.models.named(name)
         if model:
             yield ("models", name), lambda m=model.model: _is_model(m)  # type: ignore[misc]
+        if model and model.pixels:
+            yield ("models", name, "pixels"), model.sized
+    base = recipe.models.base
+    for number, settings in enumerate(recipe.rounds):
+        for path, _, train in _trainings(settings, ("rounds", number)):
+            if train.pixels:
+                yield (*path, "pixels"), lambda t=train: _can_be_shown(t, base)  # type: ignore[misc]
     for path, sources in _sources(recipe):
         for place, source in enumerate(sources):
             yield (*path, place), lambda s=source.source: _is_there(s)  # type: ignore[misc]
@@ -146,6 +154,16 @@ def _is_there(source: str) -> None:
         and not os.path.exists(path)
     ):
         raise UserError(f"there is no file or folder {source!r}; correct the path")
+
+
+def _can_be_shown(train: Training, base: Model) -> None:
+    """Every student has the base model's processor, so it is asked whether it can keep the range."""
+    from vlt.engine.size_rule import resolved
+    from vlt.images.pixels import Pixels
+
+    pixels = Pixels(**(check_pixels(train.pixels) or {}))
+    served = bool(train.settings.get("use_vllm"))
+    resolved(pixels, base.model, base.revision, served=served)
 
 
 def _is_model(model: str) -> None:
