@@ -117,7 +117,7 @@ def _prompts(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], None]]]:
             yield ("prompts", name), lambda t=text, s=slot: _asks(t, s)  # type: ignore[misc]
 
 
-def _files(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], None]]]:
+def _files(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], object]]]:
     for name in recipe.models.names:
         model = recipe.models.named(name)
         if model:
