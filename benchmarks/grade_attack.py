@@ -217,7 +217,7 @@ def builds(a: str, b: str, rng: random.Random, depth: int = 0) -> Built:
         if STRUCTURE.search(text):  # tags in tags are a template of their own
             wrapper = rng.choice(OUTER)
         text, how = wrapper.format(a=text, b=b), f"{wrapper} <- {how}"
-    return Built(text, may & both, how, kind == "changes")
+    return Built(text, may & both, how, kind == "changes" or template == "{a}/{b}")
 
 
 def attempts(tries: int, seed: int) -> Iterator[tuple[Built, str, str, tuple[str, ...] | None]]:

@@ -22,6 +22,8 @@ import pyarrow.compute as pc
 
 from vlt.errors import UsageError
 from vlt.filters.duckdb_scratch import Scratch
+from vlt.filters.own_class import judged as judged_by
+from vlt.filters.own_class import told
 from vlt.filters.protocol import (
     Filter,
     Judgement,
@@ -177,7 +179,7 @@ def through(rows: pa.RecordBatch, filters: Sequence[RowFilter]) -> _Outcome:
     for filter in filters:
         if not rows.num_rows:
             break
-        judged = filter.judge(rows)
+        judged = judged_by(filter, rows)
         for column, values in judged.columns.items():
             rows = rows.set_column(rows.schema.get_field_index(column), column, values)
         if judged.rewritten:
@@ -234,7 +236,8 @@ def _decided(
         for batch in rows:
             spill.write_batch(batch)
             for filter, view in zip(filters, views, strict=True):
-                view.append(filter.view(batch))
+                with told(filter):
+                    view.append(filter.view(batch))
     by, reasons = _decisions(filters, views, scratch)
     at = 0
     with pa.OSFile(str(file), "rb") as source, pa.ipc.open_file(source) as spilled:
@@ -269,7 +272,10 @@ def _decisions(
             reasons.append(iter(()))
             continue
         table = pa.Table.from_batches(view)
-        judged = filter.decide(table if len(left) == rows else table.take(pa.array(left)), scratch)
+        with told(filter):
+            judged = filter.decide(
+                table if len(left) == rows else table.take(pa.array(left)), scratch
+            )
         view.clear()
         by[left[~judged.keep]] = place
         reasons.append(iter(judged.each_reason()))

@@ -20,7 +20,13 @@ COMMANDS = typer.main.get_command(app)
 def written_commands() -> list[str]:
     """Every `vlt ...` in the documents: lines of code blocks, and what stands in backquotes."""
     found = []
-    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/extending.md"):
+    for name in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "docs/extending.md",
+        "docs/your-data.md",
+    ):
         text = (ROOT / name).read_text()
         blocks = re.findall(r"```.*?\n(.*?)```", text, re.DOTALL)
         lines = [line for block in blocks for line in block.splitlines()]

@@ -10,14 +10,15 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from tests.cli import vlt, vlt_error, vlt_json
 from tests.imported import make_items
-from tests.pictures import png, turned_jpeg
+from tests.pictures import picture, png, turned_jpeg
 from tests.rows import dataset, item, sample
 from vlt.datagen.export.files import parquet_shards, plan_shards
 from vlt.datagen.export.trainers import with_placeholders
+from vlt.images.decode import flattened
 from vlt.images.store import ImageStore
 from vlt.workspace.store import Dataset, Store
 
@@ -128,7 +129,7 @@ def test_jsonl_is_read_back_by_import(store: Store, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     made, _ = make_items(store, str(tmp_path / "rows.jsonl"))
     vlt("export", "items", "--format", "jsonl", "--to", tmp_path / "out", "-w", store.root)
-    back, _ = make_items(store, str(tmp_path / "out" / "rows.jsonl"), name="back")
+    back, _ = make_items(store, str(tmp_path / "out"), name="back")
     assert back.manifest.digest == made.manifest.digest
 
 
@@ -207,3 +208,53 @@ def test_wrong_usage_is_one_sentence(store: Store, tmp_path: Path) -> None:
     assert "--prompt" in vlt_error("export", "items", "--to", out, "--prompt", "x", *where, code=2)
     (tmp_path / "file").write_text("")
     assert "is a file" in vlt_error("export", "items", "--to", tmp_path / "file", *where, code=2)
+
+
+def drawing(mode: str) -> bytes:
+    """A black circle on nothing, as drawing programs write it."""
+    image = Image.new("RGBA", (60, 40), (0, 0, 0, 0))
+    ImageDraw.Draw(image).ellipse((10, 5, 50, 35), outline=(0, 0, 0, 255), width=3)
+    out = io.BytesIO()
+    if mode == "P":
+        image.quantize(8).save(out, "PNG")
+    elif mode == "WEBP":
+        image.save(out, "WEBP", lossless=True)
+    else:
+        image.convert(mode).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "WEBP"])
+def test_a_transparent_drawing_goes_out_on_white(store: Store, tmp_path: Path, mode: str) -> None:
+    data = drawing(mode)
+    with ImageStore(store.images_folder) as images:
+        rows = [item("How many circles?", "1", images=[images.add(data)])]
+    dataset(store, "items", "item", rows)
+    made = dataset(store, "sft", "sample", [sample("<answer>1</answer>", 0, of=rows[0])])
+    seen = []
+    for format in ("parquet", "jsonl", "easyr1", "sharegpt", "swift", "trl"):
+        out = tmp_path / format
+        vlt("export", "sft", "--format", format, "--to", out, "-w", store.root)
+        seen += [file.read_bytes() for file in out.rglob("*.png")]
+        for file in out.rglob("*.parquet"):
+            ((cell,),) = pq.read_table(file)["images"].to_pylist()
+            seen.append(cell["bytes"])
+    assert len(seen) == 6
+    seen += [_saved(image) for image in made.to_hf()[0]["images"]]
+    for bytes_ in seen:
+        with Image.open(io.BytesIO(bytes_)) as opened:
+            assert opened.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+            assert opened.convert("RGB").getpixel((30, 6))[0] < 80
+
+
+def _saved(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+def test_what_is_opaque_goes_out_as_it_is() -> None:
+    rgba = io.BytesIO()
+    picture(mode="RGBA").save(rgba, "PNG")
+    for data in (png(1), turned_jpeg(), rgba.getvalue()):
+        assert flattened(data) is data

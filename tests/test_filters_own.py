@@ -1,6 +1,6 @@
 """Filters of one's own: what a function may say, what it costs if it raises, and what it is known by."""
 
-# ruff: noqa: ARG005
+# ruff: noqa: ARG002, ARG005
 
 from __future__ import annotations
 
@@ -217,6 +217,47 @@ def test_a_class_of_the_protocol_is_a_filter_too(workspace: Path) -> None:
     assert (entry["filter"], entry["letters"]) == ("ends_with", "2")
     assert entry["plugin"] == "tests.test_filters_own:Ends"
     assert kept(made(workspace, Ends("sorry"), name="itself")) == [2]
+
+
+@dataclass(frozen=True)
+class Fragile(Ends):
+    """It raises at some rows, and rewrites others."""
+
+    name: ClassVar[str] = "fragile"
+
+    def judge(self, rows: pa.RecordBatch) -> Judgement:
+        texts = rows["response"].to_pylist()
+        if any(text.startswith("I") for text in texts):
+            raise KeyError("I")
+        keep = np.array(["<" not in text for text in texts])
+        new = pa.array([text.upper() for text in texts])
+        return Judgement(keep, Reason("tagged"), {"response": new}, len(texts))
+
+
+@dataclass(frozen=True)
+class Whole:
+    """It raises where all rows are judged at once."""
+
+    name: ClassVar[str] = "whole"
+    columns: ClassVar[tuple[str, ...]] = ("id",)
+
+    def view(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        return rows.select(["id"])
+
+    def decide(self, view: pa.Table, scratch: Any) -> Judgement:
+        raise ValueError(f"{len(view)} rows")
+
+
+def test_a_class_that_raises_costs_rows_or_is_told(workspace: Path) -> None:
+    version = made(workspace, "tests.test_filters_own:Fragile")
+    assert version.table()["response"].to_pylist() == ["2", "SORRY 2 SORRY"]
+    assert version.manifest.failed == {"fragile raised KeyError": 1}
+    assert version.manifest.dropped == {"fragile": {"tagged": 1}}
+    assert version.manifest.rewritten == {"fragile": 3}
+    reason = why(version)[0][1]
+    assert reason.startswith("fragile raised KeyError: 'I' (test_filters_own.py, line ")
+    with pytest.raises(UserError, match=r"the filter whole raised ValueError: 4 rows \(test_filt"):
+        made(workspace, Whole(), name="other")
 
 
 def verify(row: dict[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import yaml
 
@@ -17,6 +18,8 @@ from tests.cli import run_vlt, vlt, vlt_error
 from tests.hub_server import HubServer
 from tests.pictures import png
 from tests.rows import dataset, item, sample
+from tests.test_export import drawing
+from vlt.images.decode import flattened
 from vlt.images.store import ImageStore
 from vlt.workspace.manifest import Stage
 from vlt.workspace.schema import KINDS
@@ -254,6 +257,61 @@ def test_two_splits_in_one_repository(
     assert "--split" in vlt_error("push", "items", "me/both", "--split", "a-b", *where, code=2)
 
 
+def test_two_kinds_do_not_share_a_repository(
+    store: Store, hub: HubServer, environment: dict[str, str]
+) -> None:
+    verified(store)
+    where = ("-w", store.root)
+    vlt("push", "items", "me/both", *where, **environment)
+    commits = len(hub.repos["dataset", "me/both"].commits)
+    said = vlt_error("push", "sft", "me/both", "--split", "sft", *where, **environment)
+    assert "the split 'train' of 'me/both' holds items (items@v1)" in said
+    assert len(hub.repos["dataset", "me/both"].commits) == commits
+    assert len(load("me/both", environment)) == 6
+    # In its place it may stand: then there is one kind again.
+    vlt("push", "sft", "me/both", *where, **environment)
+    assert len(load("me/both", environment)) == 5
+    hub.make("dataset", "me/other", {"data/test-00000-of-00001.parquet": b"PAR1"})
+    assert "rows that vlt did not push" in vlt_error(
+        "push", "sft", "me/other", *where, **environment
+    )
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P"])
+def test_transparent_drawings_are_on_white_there_and_come_back_as_they_were(
+    store: Store, hub: HubServer, environment: dict[str, str], tmp_path: Path, mode: str
+) -> None:
+    import io
+
+    import pyarrow.parquet as pq
+
+    data = drawing(mode)
+    with ImageStore(store.images_folder) as images:
+        rows = [item(f"{i}?", "1", images=[images.add(data), images.add(png(i))]) for i in (1, 2)]
+    made = dataset(store, "items", "item", rows)
+    vlt("push", "items", "me/data", "-w", store.root, **environment)
+    path = "data/train-00000-of-00001.parquet"
+    table = pq.read_table(io.BytesIO(hub.read("dataset", "me/data", path)))
+    (flat, plain), _ = table["images"].to_pylist()
+    assert plain["bytes"] == png(1) and flat["bytes"] == flattened(data) != data
+    other = tmp_path / "other"
+    vlt("pull", "me/data", "-w", other, **environment)
+    assert Store(other).open("items").table() == made.table()
+    with ImageStore(other / "images") as images:
+        assert images.read(rows[0]["images"][0]) == data
+    # Another picture under its name is still found out.
+    files = hub.repos["dataset", "me/data"].commits[-1][1]
+    cells = table["images"].to_pylist()
+    cells[0][0]["bytes"] = png(77)
+    column = pa.array(cells, table.schema.field("images").type)
+    changed = table.set_column(table.schema.get_field_index("images"), "images", column)
+    out = io.BytesIO()
+    pq.write_table(changed, out)
+    files[path] = hub.keep(out.getvalue(), lfs=True)
+    said = vlt_error("pull", "me/data", "-w", tmp_path / "third", **environment)
+    assert "another image under the name" in said
+
+
 def test_what_had_arrived_is_not_sent_again(
     store: Store,
     hub: HubServer,
@@ -395,3 +453,22 @@ def test_refusals_are_one_sentence(
     )
     offline = {**environment, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "hf2")}
     assert "reached" in vlt_error("import", "me/data", *where, **offline)
+
+
+def test_without_a_network_it_says_so_at_once(
+    store: Store, environment: dict[str, str], tmp_path: Path
+) -> None:
+    verified(store)
+    where = ("-w", store.root)
+    nobody = {**environment, "HF_ENDPOINT": "http://127.0.0.1:9"}
+    offline = {**environment, "HF_HUB_OFFLINE": "1"}
+    for arguments in (
+        ("push", "sft", "me/data", *where),
+        ("pull", "me/data", "-w", tmp_path / "x"),
+    ):
+        done = run_vlt(*arguments, **nobody)
+        assert "is this machine online?" in done.stderr and done.returncode == 1
+        assert done.stderr.count("trying again") == 1
+        done = run_vlt(*arguments, **offline)
+        assert "HF_HUB_OFFLINE is set" in done.stderr and done.returncode == 1
+        assert "trying again" not in done.stderr

@@ -236,7 +236,12 @@ BAD_FILES: list[tuple[str, str, bytes, str]] = [
     ("no data at all", "a.xlsx", b"PK", "is none of"),
     ("gzip cut short", "a.jsonl.gz", gzip.compress(b'{"question": 1}\n' * 99)[:40], "is damaged"),
     ("gzip of nothing", "a.jsonl.gz", gzip.compress(b""), "is empty"),
-    ("zstd cut short", "a.csv.zst", pa.compress(b"a,b\n" * 999, "zstd", asbytes=True)[:20], "a.csv"),
+    (
+        "zstd cut short",
+        "a.csv.zst",
+        pa.compress(b"a,b\n" * 999, "zstd", asbytes=True)[:20],
+        "a.csv",
+    ),
     ("json null", "a.json", b"null", "holds null and no rows"),
     ("json of two lists", "a.json", b'{"a": [{"x": 1}], "b": [{"y": 1}]}', "under 'a', 'b'"),
     ("json of texts", "a.json", b'["a", "b"]', "no JSON object"),

@@ -300,9 +300,7 @@ def test_upstreams_published_sets(workspace: Path, environment: dict[str, str]) 
     assert "<think>" in json.loads(iter3["meta"])["solution"]
 
 
-def test_several_configurations_are_named(
-    workspace: Path, environment: dict[str, str]
-) -> None:
+def test_several_configurations_are_named(workspace: Path, environment: dict[str, str]) -> None:
     where = ("-w", workspace)
     said = vlt_error("import", ONEVISION, *where, code=2, **environment)
     assert "has the configurations" in said and "--config" in said and "GEOS(MathV360K)" in said

@@ -184,3 +184,23 @@ def test_a_workspace_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "w").write_text("")
     with pytest.raises(UserError, match="is a file"):
         Store(tmp_path / "w")
+
+
+def test_two_kinds_do_not_share_a_name(workspace: Path) -> None:
+    store = Store(workspace)
+    dataset(store, "mine", "item", items(1))
+    for kind in ("caption", "sample"):
+        with (
+            pytest.raises(
+                UserError, match=f"holds items already \\(mine@v1\\) and cannot hold {kind}s"
+            ),
+            Writer(store, Stage("test", {}), "mine", kind),
+        ):
+            pass
+    with (
+        pytest.raises(UserError, match="cannot hold checkpoints"),
+        store.lock("mine", "checkpoint"),
+    ):
+        pass
+    assert [version.ref for version in store.versions("mine")] == ["mine@v1"]
+    assert dataset(store, "mine", "item", items(2)).ref == "mine@v2"

@@ -55,11 +55,13 @@ def write_trl(
     load_image: LoadImage,
     pixels: Pixels | None = None,
     rows: pa.Table | None = None,
+    refused: Callable[[Row], str | None] = lambda _: None,
 ) -> Exported:
     """Write the file `to` of a dataset's rows as the method takes them.
 
     `rows` stands in for the dataset's own (see Method.rows). A row that cannot be used (no response, no
-    gold answer, a broken image) is left out and counted, never fatal.
+    gold answer, a broken image, or what `refused` gives a reason for) is left out and counted, never
+    fatal.
     """
     shape = _shape(prompt, _rows(dataset, rows))
     exported = Exported(to, images=shape.images)
@@ -68,7 +70,7 @@ def write_trl(
     threads = max(2, os.cpu_count() or 2)
 
     def example_of(row: Row) -> Row | str:
-        return _example(row, method, prompt, load_image, pixels, shape)
+        return refused(row) or _example(row, method, prompt, load_image, pixels, shape)
 
     with (
         replaced(to) as part,

@@ -258,3 +258,25 @@ def interleave(text: str, images: list[str]) -> list[dict[str, str]]:
         if image is not None:
             blocks.append({"type": "image", "image": image})
     return blocks
+
+
+IMAGE_TOKENS = re.compile(
+    r"<\|(?:image|video|audio|vision)_?(?:pad|start|end|\d+)?\|>"  # Qwen-VL, GLM-V, Llama, Phi
+    r"|<\|(?:begin|end)_of_(?:image|video|audio)\|>"
+    r"|<(?:image|audio)_soft_token>|<(?:start|end)_of_(?:image|audio)>"  # Gemma
+    r"|<IMG_CONTEXT>|<image_pad>|<fake_token_around_image>|<im_patch>|\[IMG(?:_BREAK|_END)?\]"
+)
+"""What stands for an image (or a part of one) to one of the families of models in use."""
+
+
+def image_token(row: Mapping[str, Any]) -> str | None:
+    """Why a trainer could not take the row: its question, a choice or its response holds what stands for
+    an image to a model, and the images would be miscounted. None where it can.
+
+    For exports, where the model is not known; a training asks the model's own tokenizer.
+    """
+    texts = [row.get("question"), *(row.get("choices") or []), row.get("response")]
+    for text in texts:
+        if found := IMAGE_TOKENS.search(text or ""):
+            return f"its text holds {found[0]}, which stands for an image to a model"
+    return None

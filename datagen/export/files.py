@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlt.errors import UsageError
+from vlt.images.decode import flattened
 from vlt.images.store import ImageStore
 from vlt.workspace.features import IMAGES, embedded
 from vlt.workspace.files import replaced
@@ -71,17 +72,19 @@ def parquet_shards(
     *,
     split: str = "train",
     size: int = SHARD_BYTES,
+    changed: set[str] | None = None,
 ) -> Iterator[Path]:
     """Write `<split>-00000-of-0000N.parquet`, ... one after the other, and yield each when it is whole.
 
-    Memory is bounded by a row group. Who does not need a shard any more may delete it.
+    Memory is bounded by a row group. Who does not need a shard any more may delete it. `changed` gets the
+    images that go out as other bytes than the store's (see `image_cell`).
     """
     shards = plan_shards(dataset, images, size)
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.glob(f"{split}-?????-of-?????.parquet"):
         if not stale.stem.endswith(f"-of-{len(shards):05d}"):
             stale.unlink()  # of an earlier, longer or shorter one: a reader would mix them
-    groups = _row_groups(dataset, images, [shard.rows for shard in shards])
+    groups = _row_groups(dataset, images, [shard.rows for shard in shards], changed)
     for shard in shards:
         file = folder / f"{split}-{shard.number:05d}-of-{len(shards):05d}.parquet"
         with replaced(file) as part, _parquet_writer(part, embedded(dataset.schema)) as writer:
@@ -93,10 +96,12 @@ def parquet_shards(
         yield file
 
 
-def embed(rows: pa.RecordBatch, images: ImageStore, schema: pa.Schema) -> pa.Table:
+def embed(
+    rows: pa.RecordBatch, images: ImageStore, schema: pa.Schema, changed: set[str] | None = None
+) -> pa.Table:
     """The rows in `schema` (see `embedded`): hashes replaced by the images' bytes."""
     pictures = [
-        [image_cell(images, sha256) for sha256 in hashes]
+        [image_cell(images, sha256, changed) for sha256 in hashes]
         for hashes in rows.column("images").to_pylist()
     ]
     columns = [
@@ -105,35 +110,49 @@ def embed(rows: pa.RecordBatch, images: ImageStore, schema: pa.Schema) -> pa.Tab
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def image_cell(images: ImageStore, sha256: str) -> dict[str, Any]:
-    """{"bytes": ..., "path": <sha256>.<ending>}"""
-    return {"bytes": images.read(sha256), "path": image_name(images, sha256)}
+def image_cell(images: ImageStore, sha256: str, changed: set[str] | None = None) -> dict[str, Any]:
+    """{"bytes": ..., "path": <sha256>.<ending>}; a transparent picture is on white (see `flattened`), and
+    its name joins `changed`."""
+    stored = images.read(sha256)
+    shown = flattened(stored)
+    if shown is stored:
+        return {"bytes": stored, "path": image_name(images, sha256)}
+    if changed is not None:
+        changed.add(sha256)
+    return {"bytes": shown, "path": f"{sha256}.png"}
 
 
 def image_name(images: ImageStore, sha256: str) -> str:
-    """A file's name for the image."""
+    """A file's name for the image as the store has it."""
     return f"{sha256}.{images.info(sha256).format.lower().replace('jpeg', 'jpg')}"
 
 
 def image_file(images: ImageStore, sha256: str, folder: Path) -> str:
     """Write the image under `folder`/images, unless it is there, and return its path in `folder`."""
-    path = folder / "images" / image_name(images, sha256)
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replaced(path) as part:
-            part.write_bytes(images.read(sha256))
+    for name in (image_name(images, sha256), f"{sha256}.png"):
+        if (folder / "images" / name).exists():
+            return f"images/{name}"
+    cell = image_cell(images, sha256)
+    path = folder / "images" / cell["path"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replaced(path) as part:
+        part.write_bytes(cell["bytes"])
     return f"images/{path.name}"
 
 
 def write_jsonl(dataset: Dataset, images: ImageStore, folder: Path) -> Path:
-    """Write rows.jsonl and the folder images/ that its paths lie in; `vlt import` reads it back."""
+    """Write metadata.jsonl and the folder images/ that its `images_file_names` lie in.
+
+    `load_dataset(folder)` decodes the images into the column `images`; `vlt import` reads it back. `meta` is
+    JSON in a text: its fields may differ from row to row, which `load_dataset` does not take.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "rows.jsonl"
+    file = folder / "metadata.jsonl"
     with replaced(file) as part, open(part, "w", encoding="utf-8") as out:
         for row in plain_rows(dataset):
-            row["images"] = [image_file(images, sha256, folder) for sha256 in row["images"]]
-            row["meta"] = json.loads(row["meta"]) if row["meta"] else {}
-            out.write(json.dumps(row, ensure_ascii=False) + "\n")
+            names = [image_file(images, sha256, folder) for sha256 in row.pop("images")]
+            # `file_names` would do as well, but for a row without a picture, which datasets takes amiss.
+            out.write(json.dumps({"images_file_names": names, **row}, ensure_ascii=False) + "\n")
     return file
 
 
@@ -161,7 +180,9 @@ def write_parquet_rows(
     return count
 
 
-def _row_groups(dataset: Dataset, images: ImageStore, shards: list[int]) -> Iterator[pa.Table]:
+def _row_groups(
+    dataset: Dataset, images: ImageStore, shards: list[int], changed: set[str] | None
+) -> Iterator[pa.Table]:
     """The rows with their images, in groups that never reach over the end of a shard."""
     schema = embedded(dataset.schema)
     ends = iter(shards)
@@ -176,7 +197,7 @@ def _row_groups(dataset: Dataset, images: ImageStore, shards: list[int]) -> Iter
             if not left:
                 left = next(ends)
             rows = _fitting(weights[start : start + min(GROUP_ROWS, left)])
-            yield embed(batch.slice(start, rows), images, schema)
+            yield embed(batch.slice(start, rows), images, schema, changed)
             start, left = start + rows, left - rows
 
 

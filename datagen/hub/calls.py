@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from vlt.errors import UsageError, UserError
 
 ATTEMPTS = 6
+FIRST_ATTEMPTS = 2
 WAIT = 1.0
 """Seconds before the second attempt; twice as long before each further one."""
 PASSING = (408, 409, 412, 425, 429)
@@ -33,6 +34,7 @@ def open_repo(api: Any, repo: str, repo_type: str, *, private: bool, say: Say) -
         lambda: api.create_repo(repo, repo_type=repo_type, private=private, exist_ok=True),
         repo,
         say,
+        first=True,
     )
     if private:
         found = persistently(lambda: api.repo_info(repo, repo_type=repo_type), repo, say)
@@ -43,12 +45,17 @@ def open_repo(api: Any, repo: str, repo_type: str, *, private: bool, say: Say) -
             )
 
 
-def persistently(call: Callable[[], Result], repo: str, say: Say) -> Result:
+def persistently(call: Callable[[], Result], repo: str, say: Say, *, first: bool = False) -> Result:
     """The call's result, after as many tries as a passing trouble of the network deserves.
 
+    Where the `first` call reaches nobody, the machine is most likely offline: it is tried just once more.
     Raises UserError with the Hub's words for what another try cannot mend.
     """
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]
+        HfHubHTTPError,
+        HTTPError,
+        OfflineModeIsEnabled,
+    )
 
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -58,12 +65,20 @@ def persistently(call: Callable[[], Result], repo: str, say: Say) -> Result:
             if 400 <= status < 500 and status not in PASSING:
                 raise UserError(_refusal(repo, status, error)) from error
             trouble: Exception = error
+        except OfflineModeIsEnabled:
+            raise UserError(
+                f"HF_HUB_OFFLINE is set, so {repo!r} cannot be reached; unset it"
+            ) from None
         except (HTTPError, OSError) as error:
             trouble = error
+            if first and attempt == FIRST_ATTEMPTS:
+                raise UserError(
+                    f"the Hub cannot be reached for {repo!r} ({_one_line(error)}); is this machine online?"
+                ) from error
         if attempt == ATTEMPTS:
-            words = " ".join(str(trouble).split())[:200]
             raise UserError(
-                f"the Hub cannot be reached for {repo!r} ({words}); the same command goes on from here"
+                f"the Hub cannot be reached for {repo!r} ({_one_line(trouble)}); the same command goes "
+                "on from here"
             ) from trouble
         say(f"{type(trouble).__name__}; trying again ({attempt} of {ATTEMPTS - 1})")
         time.sleep(WAIT * 2 ** (attempt - 1))
@@ -73,5 +88,8 @@ def persistently(call: Callable[[], Result], repo: str, say: Say) -> Result:
 def _refusal(repo: str, status: int, error: Exception) -> str:
     if status in (401, 403):
         return f"the Hub does not let you write to {repo!r} ({status}); log in with `hf auth login`"
-    words = " ".join(str(error).split())[:200]
-    return f"the Hub refuses {repo!r} ({status}: {words})"
+    return f"the Hub refuses {repo!r} ({status}: {_one_line(error)})"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

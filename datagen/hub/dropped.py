@@ -2,12 +2,13 @@
 
 They lie beside the data and not among it, so `load_dataset("user/repo")` gives the kept rows alone:
 `vlt/<split>/dropped-*.parquet` as the workspace has them (images by their sha256, with the columns filter and
-reason), and `vlt/<split>/images-*.parquet` with those of their images that no kept row shows.
+reason), and `vlt/<split>/images-*.parquet` with those of their images that no kept row shows, and with the
+transparent ones of the kept rows, which stand on white in the data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vlt.datagen.export.files import BATCH, SHARD_BYTES, image_cell
+from vlt.datagen.export.files import BATCH, SHARD_BYTES, image_name
 from vlt.errors import UserError
 from vlt.images.store import ImageStore
 from vlt.workspace.features import IMAGE
@@ -32,14 +33,19 @@ def dropped_path(split: str, name: str = "") -> str:
 
 
 def picture_shards(
-    dataset: Dataset, images: ImageStore, folder: Path, size: int = SHARD_BYTES
+    dataset: Dataset,
+    images: ImageStore,
+    folder: Path,
+    changed: Collection[str] = (),
+    size: int = SHARD_BYTES,
 ) -> Iterator[Path]:
     """Write images-00000.parquet, ... one after the other, and yield each when it is whole.
 
-    The same version always gives the same files.
+    `changed` are the images that the data hold as other bytes. The same version always gives the same
+    files.
     """
     number = 0
-    names = iter(_only_dropped(dataset))
+    names = iter([*sorted(changed), *_only_dropped(dataset)])
     name = next(names, None)
     while name is not None:
         file = folder / f"images-{number:05d}.parquet"
@@ -50,7 +56,8 @@ def picture_shards(
                 group: list[dict[str, Any]] = []
                 held = 0
                 while name is not None and held < GROUP_BYTES:
-                    group.append({"sha256": name, "image": image_cell(images, name)})
+                    cell = {"bytes": images.read(name), "path": image_name(images, name)}
+                    group.append({"sha256": name, "image": cell})
                     held += images.info(name).bytes
                     name = next(names, None)
                 writer.write_table(pa.Table.from_pylist(group, PICTURES))

@@ -18,6 +18,7 @@ from vlt.datagen.hub.calls import Say, check_repo, persistently
 from vlt.datagen.hub.dropped import check_conserved, dropped_path, take_dropped
 from vlt.datagen.hub.push import SHARD, lineage_path, manifest_path
 from vlt.errors import UserError
+from vlt.images.decode import open_image
 from vlt.images.pool import ImagePool
 from vlt.images.store import BadImage, ImageStore
 from vlt.workspace.lineage import LINEAGE as LINEAGE_FOLDER
@@ -40,7 +41,7 @@ def pull_dataset(
 
     check_repo(repo)
     api = HfApi()
-    info = persistently(lambda: api.dataset_info(repo, revision=revision), repo, say)
+    info = persistently(lambda: api.dataset_info(repo, revision=revision), repo, say, first=True)
     paths = [sibling.rfilename for sibling in info.siblings or []]
     if manifest_path(split) not in paths:
         raise UserError(
@@ -73,6 +74,10 @@ def pull_dataset(
             beside = sorted(p for p in paths if Path(p).suffix == ".parquet")
             taken_out = [p for p in beside if p.startswith(dropped_path(split, "dropped-"))]
             with ImageStore(store.images_folder) as images, ImagePool() as pool:
+                # First, since the data hold transparent ones of them on white.
+                for path in (p for p in beside if p.startswith(dropped_path(split, "images-"))):
+                    _take_pictures(fetch(path), images, pool, repo)
+                    say(path)
                 for path in shards:
                     shard = fetch(path)
                     say(path)
@@ -80,9 +85,6 @@ def pull_dataset(
                         writer.expect(rows)
                         writer.keep(rows)
                     shard.unlink()
-                for path in (p for p in beside if p.startswith(dropped_path(split, "images-"))):
-                    _take_pictures(fetch(path), images, pool, repo)
-                    say(path)
             for path in taken_out:
                 take_dropped(writer, fetch(path))
                 say(path)
@@ -125,20 +127,29 @@ def _take_pictures(shard: Path, images: ImageStore, pool: ImagePool, repo: str) 
 
 
 def _add(cells: list[dict[str, Any]], images: ImageStore, pool: ImagePool, repo: str) -> None:
-    """Keep the images that are new here; each must be the one that its name says."""
+    """Keep the images that are new here; each must be the one that its name says, or show it on white."""
     new: dict[str, bytes] = {}
     for cell in cells:
+        name = _name(cell)
         sha256 = hashlib.sha256(cell["bytes"]).hexdigest()
-        if sha256 != _name(cell):
-            raise UserError(f"{repo!r} holds another image under the name {_name(cell)}")
-        if sha256 not in images:
-            new[sha256] = cell["bytes"]
+        if sha256 != name and not (name in images and _shows(cell["bytes"], images.read(name))):
+            raise UserError(f"{repo!r} holds another image under the name {name}")
+        if name not in images:
+            new[name] = cell["bytes"]
     for sha256, image in zip(new, pool.inspect_all(list(new.items())), strict=True):
         if isinstance(image, BadImage):
             raise UserError(f"{repo!r} holds a broken image ({sha256}: {image.reason})")
         if image.converted:
             raise UserError(f"{repo!r} holds an image that no push of vlt's holds ({sha256})")
         images.add_new(image)
+
+
+def _shows(flat: bytes, transparent: bytes) -> bool:
+    """Whether the one is the other on white; by its pixels, since encoders differ."""
+    try:
+        return bool(open_image(flat) == open_image(transparent))
+    except (OSError, ValueError, SyntaxError):
+        return False
 
 
 def _name(cell: dict[str, Any]) -> str:

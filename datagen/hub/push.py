@@ -24,9 +24,10 @@ from vlt.datagen.hub.calls import Say, check_repo, open_repo, persistently
 from vlt.datagen.hub.card import dataset_card
 from vlt.datagen.hub.card_plots import figures
 from vlt.datagen.hub.dropped import dropped_path, picture_shards
-from vlt.errors import UsageError
+from vlt.errors import UsageError, UserError
 from vlt.images.store import ImageStore
 from vlt.workspace.lineage import made_from
+from vlt.workspace.manifest import Manifest
 from vlt.workspace.store import Dataset, Store, fresh_folder
 
 SHARD = re.compile(r"data/(?P<split>[\w.-]+)-\d{5}-of-\d{5}\.parquet")
@@ -56,28 +57,28 @@ def push_dataset(
     api = HfApi()
     open_repo(api, repo, "dataset", private=private, say=say)
     there = set(persistently(lambda: api.list_repo_files(repo, repo_type="dataset"), repo, say))
+    others = sorted({m["split"] for path in there if (m := SHARD.fullmatch(path))} - {split})
+    _check_kinds(api, dataset, repo, others, there, say)
     folder = fresh_folder(store.root / ".push" / dataset.manifest.digest[:16])
     operations: list[Any] = []
     try:
         with ImageStore(store.images_folder, read_only=True) as images:
-            for shard in parquet_shards(dataset, images, folder, split=split):
+            changed: set[str] = set()
+            for shard in parquet_shards(dataset, images, folder, split=split, changed=changed):
                 operations.append(_sent(api, repo, f"data/{shard.name}", shard, say))
             for file in dataset.dropped.files:
                 path = dropped_path(split, file.name)
                 operations.append(_sent(api, repo, path, file, say, keep=True))
-            for shard in picture_shards(dataset, images, folder):
+            for shard in picture_shards(dataset, images, folder, changed):
                 operations.append(_sent(api, repo, dropped_path(split, shard.name), shard, say))
             drawn = figures(statistics or {})
-            others = {found["split"] for path in there if (found := SHARD.fullmatch(path))} - {
-                split
-            }
             card = dataset_card(
                 store,
                 dataset,
                 images,
                 repo=repo,
                 split=split,
-                others=sorted(others),
+                others=others,
                 license=license,
                 drawn={f"vlt/{split}/{name}": shown for name, (_, shown) in drawn.items()},
             )
@@ -98,6 +99,29 @@ def push_dataset(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return str(commit.commit_url)
+
+
+def _check_kinds(
+    api: Any, dataset: Dataset, repo: str, others: list[str], there: set[str], say: Say
+) -> None:
+    """Raises UserError where the other splits hold rows of another kind: `load_dataset` wants the same
+    columns of all, and would load none of them any more."""
+    for split in others:
+        kind = "rows that vlt did not push"
+        if (path := manifest_path(split)) in there:
+
+            def fetch(path: str = path) -> str:
+                found: str = api.hf_hub_download(repo, path, repo_type="dataset")
+                return found
+
+            held = Manifest.read(Path(persistently(fetch, repo, say)))
+            if held.kind == dataset.kind:
+                continue
+            kind = f"{held.kind}s ({held.ref})"
+        raise UserError(
+            f"the split {split!r} of {repo!r} holds {kind}, and {dataset.ref} holds {dataset.kind}s: "
+            "the repository could not be loaded any more, and nothing was sent; push to one of its own"
+        )
 
 
 def _sent(api: Any, repo: str, path: str, file: Path, say: Say, *, keep: bool = False) -> Any:

@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from vlt.datagen.sources.row import MAX_TEXT, BadRow
@@ -15,21 +16,26 @@ from vlt.prompts import LETTERS
 _OPEN, _CLOSE = r"(?:[(\[（]\s*)", r"(?:\s*[)\]）])"
 _MARK = rf"(?:{_OPEN}([A-Za-z]){_CLOSE}[.:]?|([A-Za-z])(?:{_CLOSE}|[.:．：、]))"
 """(A) [A] （A） A) A. A: A、"""
-_LABEL = re.compile(rf"\s*{_MARK}\s*")
+_LABEL = re.compile(rf"\s{{0,9}}{_MARK}\s{{0,9}}")
 _EACH_ON_A_LINE = re.compile(rf"(?:\A|\n)[ \t]*{_MARK}[ \t]*")
-_AFTER_A_SEPARATOR = re.compile(rf"(?:\A|[;；|,，\n])\s*{_MARK}[ \t]*")
-_IN_A_ROW = re.compile(rf"(?:\A|(?<=\s)|(?<=[;；|,，。.?？:：]))[ \t]*{_MARK}[ \t]*")
+_AFTER_A_SEPARATOR = re.compile(rf"(?:\A|[;；|,，\n])\s{{0,4}}{_MARK}[ \t]*")
+_IN_A_ROW = re.compile(
+    rf"(?:\A|(?<=\s)|(?<=[;|,.?:])|(?<=[^\x00-\x7f]))[ \t]{{0,4}}{_MARK}[ \t]{{0,9}}"
+)
 _FORMS = (_EACH_ON_A_LINE, _AFTER_A_SEPARATOR, _IN_A_ROW)
 _HEADER = re.compile(
-    r"[\s:：]*\b(?:the\s+)?(?:answer\s+)?(?:choices|options)(?:\s+are)?\b[ \t]*[:：]?\s*\Z"
-    r"|\s*(?:选项|选择)[:：]\s*\Z",
+    r"[\s:：]{0,9}\b(?:the\s+)?(?:answer\s+)?(?:choices|options)(?:\s+are)?\b[ \t]{0,9}[:：]?\s{0,9}\Z"
+    r"|\s{0,9}(?:选项|选择)[:：]\s{0,9}\Z",
     re.I,
 )
 _PLEASE = re.compile(
-    r"\n\s*(?:please\s+)?(?:answer|select|choose|respond|give|pick|reply|return|output)\b[^\n]*\s*\Z",
+    r"\n[ \t]{0,9}(?:please[ \t]{1,9})?"
+    r"(?:answer|select|choose|respond|give|pick|reply|return|output)\b[^\n]*\Z",
     re.I,
 )
 """A last line that only says how to answer."""
+MOST_MARKS = 300
+"""Letters that are looked at in one text; more are no options."""
 SEPARATORS = ("\n", "||", " | ", ";")
 """What parts choices of one text that have no letters, the surest first."""
 
@@ -121,9 +127,9 @@ def question_and_choices(question: str, gold: str) -> tuple[str, list[str]]:
     letter = re.fullmatch(r"\(?([A-Za-z])\)?\.?", gold.strip())
     if not letter:
         return question, []
-    body = _PLEASE.sub("", question)
+    body = _PLEASE.sub("", question.rstrip())
     for form in _FORMS:
-        marks = _running(list(form.finditer(body)))
+        marks = _running(list(islice(form.finditer(body), MOST_MARKS)))
         if not LETTERS.find(letter[1].upper()) < len(marks):
             continue
         ends = [mark.start() for mark in marks[1:]] + [len(body)]
@@ -136,10 +142,24 @@ def question_and_choices(question: str, gold: str) -> tuple[str, list[str]]:
         else:
             after = ""
         head = _HEADER.sub("", body[: marks[0].start()]).rstrip()
+        if form is not _EACH_ON_A_LINE and not _are_options(body, marks, texts):
+            continue
         if head.strip() and all(texts):
             rest = "\n".join(part for part in (head, after.strip()) if part)
             return rest + question[len(body) :].rstrip(), texts
     return question, []
+
+
+def _are_options(body: str, marks: list[re.Match[str]], texts: list[str]) -> bool:
+    """Whether marks in running text are options', and no names of things that the question is about.
+
+    "Which? (A) 3 (B) 4", and not "Figures (A) and (B): which is bigger?"
+    """
+    head = body[: marks[0].start()]
+    if any("?" in text or "？" in text for text in texts) and not re.search(r"[?？]", head):
+        return False
+    bracketed = all(mark[1] for mark in marks)
+    return bracketed or len(marks) > 2 or _HEADER.search(head) is not None
 
 
 def _running(marks: list[re.Match[str]]) -> list[re.Match[str]]:
@@ -164,7 +184,7 @@ def _parted(text: str) -> Any:
     if not text:
         return []
     for form in _FORMS:
-        marks = _running(list(form.finditer(text)))
+        marks = _running(list(islice(form.finditer(text), MOST_MARKS)))
         if marks and not text[: marks[0].start()].strip():
             ends = [mark.start() for mark in marks[1:]] + [len(text)]
             return [

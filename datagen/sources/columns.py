@@ -13,6 +13,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "decoded_image",
         "image",
         "file_names",
+        "images_file_names",
         "file_name",
         "image_path",
         "image_paths",

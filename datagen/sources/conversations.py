@@ -19,17 +19,19 @@ from vlt.datagen.sources.row import Row, Unreadable, raw_text
 from vlt.grade.extract import extract
 from vlt.prompts import PLACEHOLDER
 
+MOST_IMAGES = 100
+"""Placeholders of one turn that are looked at."""
 USER, ASSISTANT = ("human", "user"), ("gpt", "assistant", "model", "bot", "chatgpt")
 COLUMNS = ("conversations", "messages", "conversation", "texts", "dialogue", "chat", "prompt")
 """Names of columns that may hold a conversation, the likeliest first."""
 _HINT = re.compile(r"\A\s*Hint:[^\n]*(?:\n|\Z)")
 _QUESTION = re.compile(r"\A\s*Question:\s*", re.I)
-_CHOICES = re.compile(r"\n\s*(?:Choices|Options):[ \t]*", re.I)
+_CHOICES = re.compile(r"\n\s{0,9}(?:Choices|Options):[ \t]*", re.I)
 _LETTER = r"[ \t]*(?:\(([A-Z])\)|([A-Z])[.:])[ \t]+"
 _EACH_ON_A_LINE = re.compile(r"(?:\A|\n)" + _LETTER)
 _IN_A_ROW = re.compile(r"(?:\A|(?<=\s))" + _LETTER)
 _LETTER_PLEASE = re.compile(
-    r"\n\s*(?:Answer with the (?:option's )?letter[^\n]*|Give a very brief answer\.?|"
+    r"\n\s{0,9}(?:Answer with the (?:option's )?letter[^\n]*|Give a very brief answer\.?|"
     r"Answer the question [^\n]*)\s*\Z",
     re.I,
 )
@@ -197,6 +199,8 @@ def _shown(turns: list[Turn], given: list[Any]) -> dict[int, list[Any]]:
 
 def _markers_needed(text: str) -> str:
     """Without placeholders that only stand before or behind the text, where images go anyway."""
+    if text.count(PLACEHOLDER) > MOST_IMAGES:
+        return text
     bare = _AT_AN_END.sub("", text).strip()
     return text if PLACEHOLDER in bare else bare
 

@@ -19,7 +19,7 @@ from vlt.datagen.sources.row import MAX_TEXT, BadRow, number_text
 from vlt.prompts import LETTERS
 
 _LETTER = re.compile(
-    r"(?:(?:option|choice|answer)\s*:?\s*)?[(\[（]?([A-Za-z])[)\]）]?[.:：、]?", re.I
+    r"(?:(?:option|choice|answer)\s{0,3}:?\s{0,3})?[(\[（]?([A-Za-z])[)\]）]?[.:：、]?", re.I
 )
 _LETTER_AND_TEXT = re.compile(r"[(\[（]?([A-Za-z])(?:[)\]）][.:]?|[.:：．、])\s*(.+)", re.S)
 ENOUGH = 5

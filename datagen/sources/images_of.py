@@ -21,7 +21,7 @@ INSIDE = ("bytes", "path", "url", "image_url", "image", "src", "file_name", "dat
 """Keys of an object that holds an image, the likeliest first."""
 LONG = 1_000
 """Characters of text that is no path any more."""
-_BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]+={0,2}\s*")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _MAGIC = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
 """How images begin; RIFF is WebP."""
 _SHORTEST = 40
@@ -59,13 +59,13 @@ def looks_like_image(value: Any) -> bool:
 
 def is_base64(text: str) -> bool:
     """Whether the text is an image in base64, padded or not, of either alphabet."""
-    if len(text) < _SHORTEST or not _BASE64.fullmatch(text[:200]):
+    if len(text) < _SHORTEST or not _BASE64.match(text):
         return False
     try:
         start = _decoded("".join(text[:48].split())[:32])
     except (binascii.Error, ValueError):
         return False
-    return start.startswith(_MAGIC) and bool(_BASE64.fullmatch(text))
+    return start.startswith(_MAGIC) and bool(_BASE64.fullmatch("".join(text.split())))
 
 
 def _listed(value: str) -> Any:

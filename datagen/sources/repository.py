@@ -128,7 +128,10 @@ class HubSource:
             )
         if isinstance(error, OSError) or "Connect" in name or "Timeout" in name:
             return UserError(f"{self.where} cannot be reached ({name}: {words})")
-        return UserError(f"{self.where} cannot be read ({name}: {words})")
+        return UserError(
+            f"{self.where} cannot be read by `datasets` ({name}: {words}); fetch it with `hf download "
+            f"{self.repo} --repo-type dataset --local-dir DIR` and import DIR"
+        )
 
 
 def _changes(features: Any) -> dict[str, Convert]:

@@ -18,9 +18,10 @@ from vlt.grade.commit import (
     takes_back,
     without_subject,
 )
-from vlt.grade.judge import Judge, Outcome
+from vlt.grade.judge import Judge
 from vlt.grade.letters import LABELLED, close, signs, squeezed, word_in
 from vlt.grade.nouns import noun_of
+from vlt.grade.verdict import Outcome
 
 _LEAD = re.compile(
     r"(?:(?:it is|it's|is|the|my|so|select|choose|pick)\s+)*(?:(?:correct|right|best|final) )?"
@@ -47,9 +48,7 @@ _ENDS = re.compile(
     r"number|letter|point|shape|diagram|graph|statement|tile|piece) "
     r")?[(\[\"']*(?P<letter>[A-Z])[)\]\"']*[.!]?"
 )
-_NAMED = re.compile(
-    r"(?:\bis|:|\bchoose|\boption|\banswer|\bbut|\bnot|\bexcept) ?[(\[]?[A-J]\b|\b[A-J] is\b"
-)
+_OTHER = re.compile(r"\b[B-HJ]\b|\bA\b(?! [a-z])|\bA (?:is|cannot|was|can)\b")
 _CLAUSE = re.compile(r"\b(?:that|which|who)\b.*")
 _VERB = re.compile(r"\b(?:is|are|was|were|has|have|does|do|shows?|gives|makes|equals)\b")
 _REMARK = re.compile(r"\(([^()]+)\)\W*$")
@@ -92,7 +91,7 @@ class Choice:
         found = self._one(text)
         if found is None:
             head = committed(text)
-            if head is not None and (not head.aside or not self._names_another(head.aside, text)):
+            if head is not None and not _ANOTHER.search(head.aside):
                 found = self._one(head.head)
                 remark = head.aside or _REMARK.search(text)
                 if found is not None and remark:
@@ -108,8 +107,8 @@ class Choice:
         parts = [part.strip() for part in re.split(r"\n|(?<=[.!])\s", text[-4000:]) if part.strip()]
         if not parts or not all(is_prose(part) for part in parts[:-1]):
             return None
-        if any(_NAMED.search(part) for part in parts[:-1]):
-            return None
+        if any(_OTHER.search(part) for part in parts[:-1]):
+            return None  # a letter is named before
         match = _BARE.fullmatch(parts[-1]) if len(parts) > 1 else None
         if match is None:
             match = _ENDS.fullmatch(parts[-1])
@@ -121,9 +120,6 @@ class Choice:
                 return None
         letter = match.groupdict().get("letter") or match.group(1)
         return self._index(letter) if letter.isupper() else None
-
-    def _names_another(self, aside: str, text: str) -> bool:
-        return len(aside) > 60 or _ANOTHER.search(aside) is not None or not text
 
     def _one(self, text: str) -> int | None:
         text = text.strip("\"'` ")

@@ -196,7 +196,8 @@ def _latex(text: str) -> str:
     out: list[str] = []
     braces: list[bool] = []  # for each open brace: does it stay?
     unwrap = False  # the next brace belongs to a wrapper
-    for piece in _split(text):
+    pieces = _split(text)
+    for piece, after in zip(pieces, [*pieces[1:], ""], strict=True):
         if piece[0] == "{":
             braces.append(not unwrap)
             out.append("" if unwrap else "{")
@@ -221,7 +222,9 @@ def _latex(text: str) -> str:
             out.append(" ")
         elif name in SYMBOLS:
             out.append(SYMBOLS[name])
-            if name in ("circ", "degree", "frac", "pi"):
+            if name in ("circ", "degree", "frac") or (
+                name == "pi" and not re.match(r"[A-Za-z]{3}", after)
+            ):
                 continue  # the space belongs to the command: in "2\\pi m" the m is no unit
             if piece.endswith(" "):
                 out.append(" ")

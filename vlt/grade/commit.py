@@ -63,7 +63,10 @@ _PLAIN = re.compile(
     re.I,
 )
 _CONDITION = re.compile(r"\s(?:as|which|where|when|while|if|given|with|using|by)\b", re.I)
-_STARTS_ANEW = re.compile(r"\(-?\d|\d{1,2}:\d\d|[$¤€£¥]?-?\d[\d.,]*%?\s+[^\W\d]|\d[\d.,]*[^\W\d]")
+_STARTS_ANEW = re.compile(
+    r"[A-Z][\w-]* (?:The|It|This|That)\b|[A-Za-z] ?= ?\S|\(-?\d|\d{1,2}:\d\d"
+    r"|[$¤€£¥]?-?\d[\d.,]*%?\s+[^\W\d]|\d[\d.,]*[^\W\d]"
+)
 _ANSWER_LIKE = re.compile(
     r"\W*(?:[A-Za-z] ?= ?)?(?:[-+¤€£¥]?[\d\\(](?:\\?[a-z]{3,5}(?=[{\[])|[\d\W])*"
     r"(?: ?[A-Za-z°]{1,4}(?:\^?\d)?)?"
@@ -201,7 +204,9 @@ def _explains(text: str, head: str) -> bool:
         return True
     for line in re.split(r"\n|(?<=[a-z)][.!])\s+(?=[A-Z])", text):
         line = line.strip("-*• ")
-        if _STARTS_ANEW.match(line) and "=" not in line:
+        numbers = _NUMBER.findall(line)
+        known = "=" in line and numbers and numbers[-1] in _NUMBER.findall(head)
+        if _STARTS_ANEW.match(line) and not known:
             return False  # "42\n12 The base is 12"
         reason = _SURE.search(line) or _CONDITION.search(line)
         said = line[: reason.start()].strip() if reason else ""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from vlt.grade.amounts import rounds_to, same_number
+from vlt.grade.collected import Collections
 from vlt.grade.equality import compare
 from vlt.grade.expression import parse
 from vlt.grade.numeric import approximate
@@ -36,15 +37,11 @@ def _exactly(text: str) -> bool:
     return number is None or not number.places
 
 
-class Equations:
+class Equations(Collections):
     """What `Judge` does with relations."""
 
     symbolic: Any
     options: Options
-
-    def same(self, got: str, gold: str) -> Outcome:
-        """See `Judge`."""
-        raise NotImplementedError
 
     def _relations(
         self, got: str, here: Relation | None, gold: str, there: Relation | None
@@ -130,6 +127,8 @@ class Equations:
         value = quantity_of(last)
         if value is None:
             return [last] if named and len(sides) == 2 else []
+        if len(sides) > 2 and not re.search(r"[\d\\π]", last):
+            return []
         values = [last]
         names_only = False
         for side, sign in zip(reversed(sides[:-1]), reversed(signs), strict=True):

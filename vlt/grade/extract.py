@@ -41,6 +41,11 @@ _CONCLUSION = re.compile(
     r"\b(?:then|so|thus|hence|therefore|finally|final|answer|conclu\w+|gives|get|total|overall)\b|所以|因此|答案",
     re.I,
 )
+# An earlier statement that is an answer: a number, a formula, a letter, or one or two words.
+_BRIEF = re.compile(
+    r"\W*(?:\d|\\|[A-Za-z]\b|(?:option|choice|yes|no|true|false)\b|\S+(?: \S+)?\W*$)",
+    re.I,
+)
 _BEFORE = re.compile(
     r"(?:\bor|\bnot|n't|\bnever|\bneither|\bnor|\beither|\bthan|\bexcept|\bbut|\bunless"
     r"|\b(?:wrong|incorrect|previous) (?:answer|option|choice|one|value) (?:is|was)"
@@ -224,7 +229,7 @@ def _stated(text: str, languages: str) -> Found | None:
         return None
     kept = [places[-1]]
     for place in reversed(places[:-1]):
-        if place[2] - place[1] > 60:
+        if not _BRIEF.match(text[place[1] : place[2]]):
             continue  # "the answer is the one that has the longest side"
         said = re.compile(r"\W*\w*").match(text, place[1])
         if _CORRECTION.search(text, said.end() if said else place[1], kept[-1][0]):

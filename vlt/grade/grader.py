@@ -11,10 +11,10 @@ from vlt.grade.choices import Choice
 from vlt.grade.clean import MAX_LENGTH, clean, fold
 from vlt.grade.commit import YEAR, committed
 from vlt.grade.extract import Found, extract, find
-from vlt.grade.judge import Judge, Outcome, Symbolic
+from vlt.grade.judge import Judge, Symbolic
 from vlt.grade.letters import choices_in, same_letters, several, texts_of
 from vlt.grade.tokens import Tree
-from vlt.grade.verdict import STRICT, Grade, Options
+from vlt.grade.verdict import STRICT, Grade, Options, Outcome
 
 _PERCENT = re.compile(r"percent|per cent|%", re.I)
 _LETTER = re.compile(r"[(\[]?[A-Z][)\]]?\.?")
@@ -102,6 +102,8 @@ class _Row:
         elif question and _asks(gold, answer_type):
             self.texts = choices_in(question)
         self.several = several(gold, len(self.texts) or 10)
+        if self.several and gold.isalpha() and gold != self.several:
+            self.several = None  # BA is no selection
         if self.several and fold(gold) in map(fold, self.texts):
             self.several = None
         if not self.several and (choices or _asks(gold, answer_type)):

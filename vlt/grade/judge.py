@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from vlt.grade.amounts import rounds_to, same_quantity
 from vlt.grade.clean import MAX_LENGTH, fold
-from vlt.grade.collected import Collections
 from vlt.grade.commit import first_word
 from vlt.grade.equations import Equations
 from vlt.grade.groups import group_of
@@ -38,7 +37,7 @@ _WHOLE = re.compile(r"-?\d{1,15}")
 
 
 @dataclass
-class Judge(Equations, Collections):
+class Judge(Equations):
     """The rules, with what they depend on."""
 
     symbolic: Symbolic

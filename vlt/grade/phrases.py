@@ -168,19 +168,15 @@ _CONDITION = re.compile(
 def _bare(line: str, apart: bool) -> bool:
     """Whether a line is another answer: a formula or a letter, or right below a word or two."""
     line = _CONDITION.split(line)[0]  # "12 since it is smaller" is another answer too
-    words = re.findall(r"(?<!\\)\b[^\W\d_]{2,}", line)
-    if len(words) > 2 or line.rstrip().endswith(":") or re.match(r"\s*(?:[#<]|-+\s*(?!\d))", line):
+    if re.match(r"\s*(?:[#<]|-+\s*(?![\s\d]))", line):
         return False
-    if (
-        not apart
-        and re.match(r"\W*(?:[\d\\]|[A-Za-z] ?=)", line)
-        and not re.match(r"\W*\d{1,2}[.)]\s", line)
-    ):
+    numbered = re.match(r"\W*\d{1,2}[.)]\s", line)
+    if not apart and not numbered and re.match(r"\W*(?:[\d\\]|[A-Za-z] ?=)", line):
         return "=" not in line or line.lstrip()[:1].isalpha()
+    words = re.findall(r"(?<!\\)\b[^\W\d_]{2,}", line)
+    if len(words) > 2 or line.rstrip().endswith(":"):
+        return False
     if re.search(r"[\d\\]|^\W*[A-Za-z]\b", line):
         return _FORMULA.fullmatch(line) is not None
-    return (
-        not apart
-        and bool(words)
-        and not re.match(r"\W*(?:explanation|reason|note|because)", line, re.I)
-    )
+    label = re.match(r"\W*(?:explanation|reason|note|because)", line, re.I)
+    return not apart and bool(words) and not label

@@ -34,7 +34,7 @@ def compound_of(text: str) -> tuple[Quantity, ...] | None:
     """The parts of "5 ft 3 in" or "2 hours and 30 minutes", or None for fewer than two."""
     if len(text) > 100:
         return None
-    parts = []
+    parts: list[Quantity] = []
     at = 0
     while at < len(text):
         match = _PART.match(text, at)

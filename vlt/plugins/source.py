@@ -49,7 +49,7 @@ def _imported(content: bytes) -> set[str]:
 
 def _files_of(folder: Path, module: str) -> list[Path]:
     """The sources of a module or package of this name in the folder, if there is one."""
-    if (folder / module / "__init__.py").is_file():
+    if any((folder / module).glob("*.py")):
         return sorted((folder / module).rglob("*.py"))
     file = folder / f"{module}.py"
     return [file] if file.is_file() else []

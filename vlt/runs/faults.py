@@ -108,7 +108,7 @@ def faults_of(recipe: Recipe, tree: Any, *, to_run: bool) -> list[Fault]:
     return found
 
 
-def _prompts(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], None]]]:
+def _prompts(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], object]]]:
     prompts = recipe.prompts
     needs = (("caption", None), ("reasoning", "question"), ("rollout", "question"))
     for name, slot in (*needs, ("direct", "question")):

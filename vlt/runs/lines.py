@@ -68,7 +68,7 @@ def read_lined(file: Path) -> Any:
         return yaml.load(read_text(file, "recipe"), _Loader)  # a SafeLoader
     except yaml.YAMLError as error:
         where = " ".join(str(error).split())
-        raise UsageError(f"recipe {str(file)!r} is not YAML ({where}); mend that line") from None
+        raise UsageError(f"recipe {str(file)!r} is not YAML ({where}); correct that line") from None
 
 
 def lines_of(tree: Any) -> dict[Any, int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlt.errors import UsageError
-from vlt.images.decode import open_image
+from vlt.images.decode import flattened, open_image
 from vlt.images.store import ImageStore
 from vlt.plural import plural
 from vlt.workspace.features import embedded, features
@@ -56,7 +56,8 @@ def _with_bytes(files: list[str], images: str, digest: str) -> Iterator[dict[str
                 for batch in opened.iter_batches(batch_size=500):
                     for row in batch.to_pylist():
                         row["images"] = [
-                            {"bytes": store.read(sha256), "path": None} for sha256 in row["images"]
+                            {"bytes": flattened(store.read(sha256)), "path": None}
+                            for sha256 in row["images"]
                         ]
                         yield row
 

@@ -21,26 +21,27 @@ class Reason(NamedTuple):
     @property
     def text(self) -> str:
         """As it stands in the column `reason` of the row: `kind: detail`."""
-        return f"{self.kind}: {self.detail}" if self.detail else self.kind
+        return text_of(self)
 
 
 def kind_of(reason: Reason | str) -> str:
     """What is counted. Of a sentence (a server's error, say) it is what stands before a colon or a
     bracket; of a Reason it is said."""
     if isinstance(reason, Reason):
-        return reason.kind[:LONGEST]
+        return reason[0][:LONGEST]
     return reason.split(":", 1)[0].split(" (", 1)[0][:LONGEST]
 
 
 def count_kinds(counts: Counter[str], reasons: Sequence[Reason | str]) -> None:
     """Add to the ledger's counts; beyond MOST_KINDS, what was not met before counts as OTHERS."""
-    for reason in reasons:
-        kind = kind_of(reason)
-        if kind not in counts and len(counts) >= MOST_KINDS:
-            kind = OTHERS
-        counts[kind] += 1
+    for kind, rows in Counter(map(kind_of, reasons)).items():
+        known = kind in counts or len(counts) < MOST_KINDS
+        counts[kind if known else OTHERS] += rows
 
 
 def text_of(reason: Reason | str) -> str:
     """What is stored beside the row."""
-    return reason.text if isinstance(reason, Reason) else reason
+    if isinstance(reason, Reason):
+        kind, detail = reason
+        return f"{kind}: {detail}" if detail else kind
+    return reason

@@ -329,6 +329,12 @@ class Store:
             raise UsageError(
                 f"{name!r} is not a name for a dataset; use letters, digits, . _ and -"
             )
+        for version in self.versions(name):
+            if version.kind != kind:
+                raise UsageError(
+                    f"{name!r} holds {version.kind}s already ({version.ref}) and cannot hold {kind}s as "
+                    "well; give what is made now another name"
+                )
         file = self.folder(kind) / name / ".lock"
         file.parent.mkdir(parents=True, exist_ok=True)
         self._write_format()

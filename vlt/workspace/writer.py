@@ -189,7 +189,7 @@ class Writer(AbstractContextManager["Writer"]):
         rows = _conform(rows, KINDS[self.kind])
         self.ledger.settle(self._keys(rows))
         rows = rows.append_column("filter", pa.array([filter] * rows.num_rows, pa.string()))
-        texts = pa.array([text_of(reason) for reason in reasons], pa.string())
+        texts = pa.array(list(map(text_of, reasons)), pa.string())
         self._dropped.write(rows.append_column("reason", texts))
 
     def _rows(self) -> int | None:

@@ -30,18 +30,16 @@ READ_ERRORS = (OSError, EOFError, lzma.LZMAError, pa.ArrowException)
 
 def open_binary(file: Path) -> IO[bytes]:
     """The file's bytes, unpacked if they are packed; raises UserError for a Git LFS pointer."""
-    opened = open(file, "rb")
-    head = opened.peek(len(LFS))[: len(LFS)]
+    with open(file, "rb") as raw:
+        head = raw.read(len(LFS))
     if head == LFS:
-        opened.close()
         raise UserError(
             f"{str(file)!r} is a Git LFS pointer and not the file itself; fetch it with "
             "`git lfs pull` in its repository"
         )
     packing = next((name for start, name in PACKINGS.items() if head.startswith(start)), None)
     if packing is None:
-        return opened
-    opened.close()
+        return open(file, "rb")
     if packing == "gzip":
         return cast(IO[bytes], gzip.open(file, "rb"))
     if packing == "bz2":
