@@ -209,7 +209,7 @@ def test_sentences_for_what_cannot_be(workspace: Path, copy: Path) -> None:
     ask = ("eval", "mathvista", "--path", copy, *where)
     assert "--model is missing" in vlt_error(*ask, code=2)
     assert "given twice" in vlt_error(*ask, "--model", "m", "--model", "m", code=2)
-    assert "'best' is not one of" in vlt_error(*ask, "--model", "m", "--grader", "best", code=2)
+    assert "'best' is not a grader" in vlt_error(*ask, "--model", "m", "--grader", "best", code=2)
     assert "go together" in vlt_error(*ask, "--model", "m", "--grader", "llm", code=2)
     assert "go together" in vlt_error(*ask, "--model", "m", "--judge-model", "j", code=2)
     judged = (*ask, "--model", "m", "--grader", "llm", "--judge-model", "j")

@@ -101,7 +101,7 @@ def test_texts_are_folded_in_a_terminal_and_whole_elsewhere(workspace: Path) -> 
     assert max(map(len, said)) <= 80
     response = next(i for i, line in enumerate(said) if line.startswith(f"{'response':>17}  one"))
     assert said[response + 1].startswith(" " * 19 + "two") or said[response + 1][19:22] == "one"
-    assert "... (1,000,282 characters; --json has all of them)" in "\n".join(said)
+    assert "... (1,000,282 characters; --json shows all of them)" in "\n".join(said)
     assert len(said) < 100
     assert "x" * 1_000_000 in vlt("show", "samples", "-w", workspace)
 

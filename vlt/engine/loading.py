@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vlt.engine import torchvision
-from vlt.engine.chat import end_tokens, placeholders
+from vlt.engine.chat import end_tokens, placeholders, sees
 from vlt.engine.mended import mended
 from vlt.errors import UserError
 from vlt.request import Sampling
@@ -34,18 +34,17 @@ def load_processor(model: str, revision: str | None = None, **options: Any) -> A
 
     Raises UserError, in one sentence, where it cannot be loaded.
     """
-    from transformers import AutoProcessor, AutoTokenizer
-
     try:
-        auto = AutoTokenizer
-        if sees_images(model, revision):
-            auto = AutoProcessor
-            torchvision.trouble()  # first: see there
+        torchvision.trouble()  # before transformers looks for it: see there
+        seeing = sees_images(model, revision)
+        from transformers import AutoProcessor, AutoTokenizer
+
+        auto = AutoProcessor if seeing else AutoTokenizer
         found = auto.from_pretrained(model, revision=revision, **options)
     # A missing package shows itself as any of these, by the family.
     except (OSError, ValueError, ImportError, AttributeError, RuntimeError, TypeError) as error:
         raise UserError(_why_not(model, error)) from error
-    if auto is AutoProcessor and not hasattr(found, "image_processor"):
+    if seeing and not hasattr(found, "image_processor"):
         raise UserError(_why_not(model, ValueError("its files name no processor of images")))
     return found
 
@@ -91,12 +90,12 @@ def keep_video_settings(model: str, revision: str | None, to: Path) -> None:
 
 def load_model(model: str, revision: str | None, dtype: str) -> tuple[Any, Any]:
     """The model and what reads its prompts."""
-    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
-
     quiet()
     try:
-        auto = AutoModelForImageTextToText if sees_images(model, revision) else AutoModelForCausalLM
         processor = load_processor(model, revision)  # first: it is small, and says what is missing
+        from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+        auto = AutoModelForImageTextToText if sees(processor) else AutoModelForCausalLM
         return mended(auto.from_pretrained(model, revision=revision, dtype=dtype)), processor
     except (OSError, ValueError, ImportError) as error:
         raise UserError(_why_not(model, error)) from error

@@ -65,7 +65,7 @@ def round_steps(recipe: Recipe, number: int, settings: Round) -> Iterator[Step]:
         start = (number, "sft-model")
         yield Step(*start, Train(find_method("sft"), (number, "sft"), base, told))
         yield from _evaluation(recipe, number, "sft", start)
-    for name, phases in settings.phases.items():
+    for phases in settings.phases.values():
         for phase in phases:
             data = "sft" if "sample" in phase.method.takes else "items"
             stage = Train(
@@ -73,7 +73,8 @@ def round_steps(recipe: Recipe, number: int, settings: Round) -> Iterator[Step]:
             )
             start = (number, f"{phase.method.name}-model")
             yield Step(*start, stage)
-        yield from _evaluation(recipe, number, name, start)
+        if phases:
+            yield from _evaluation(recipe, number, phases[-1].method.name, start)
     if settings.grpo:
         yield from _grpo(recipe, number, settings, start)
         yield from _evaluation(recipe, number, "grpo", (number, "grpo-model"))
