@@ -64,7 +64,7 @@ _PLAIN = re.compile(
 )
 _CONDITION = re.compile(r"\s(?:as|which|where|when|while|if|given|with|using|by)\b", re.I)
 _STARTS_ANEW = re.compile(
-    r"[A-Z][\w-]* (?:The|It|This|That)\b|[A-Za-z] ?= ?\S|\(-?\d|\d{1,2}:\d\d"
+    r"[A-Z][\w-]* (?:The|It|This|That)\b|\w[\w-]* \(|[A-Za-z] ?= ?\S|\(-?\d|\d{1,2}:\d\d"
     r"|[$¤€£¥]?-?\d[\d.,:/-]*%?\s+(?:[^\W\d]|[(\[])|\d[\d.,]*[^\W\d]"
 )
 _ANSWER_LIKE = re.compile(
@@ -286,7 +286,7 @@ _AFTER_NO = re.compile(
 )
 _TURN = re.compile(r"\b(?:(?:or|and) (?:maybe|also|perhaps|rather))\b|\bmaybe\b", re.I)
 _ALONE = re.compile(
-    r"(?:^|[.,;:!?\n—-]|\.\.\.)\s*[\"'*]*(yes|no|true|false)[\"'*]*(?=\s*(?:[.,;:!?\n]|$|if\b|when\b|unless\b|otherwise\b))",
+    r"(?:^|[.,;:!?\n—-]|\.\.\.)\s*[\"'*]*(yes|no|true|false)[\"'*]*(?=\s*(?:[.,;:!?\n]|$|if\b|when\b|unless\b|otherwise\b|since\b|because\b))",
     re.I,
 )
 

@@ -12,7 +12,7 @@ _RANGE = re.compile(
     re.I,
 )
 _TWO = re.compile(
-    r".*[\d}%] \(-?\d[\d.,]*\).*|.*[\d}%] \([^()A-Za-z]*(?:\\[a-z]+[^()A-Za-z]*)?\)", re.S
+    r".*[\d}%] \((?:-?\d[\d.,]*\).*|[^()A-Za-z]*(?:\\[a-z]+[^()A-Za-z]*)?\)(?: ?/.*)?)", re.S
 )  # 12 (13) is no product
 _OLD = re.compile(r"(?<=\w) (?:old|of age|each|in total)$")
 SERIES = re.compile(r"(?:\((?:\d|[A-J]|[ivx]+|[IVX]+)\)){2,}")
@@ -55,7 +55,7 @@ def no_number(text: str) -> bool:
     """Whether a text that could be computed is a date or a range."""
     if text.endswith(("...", "…")) and "." not in text.rstrip(".…"):
         return True  # 12... goes on
-    if text[-1] == ")" and _TWO.fullmatch(text):
+    if " (" in text and _TWO.fullmatch(text):
         return True
     if "\n" in text or (text[0] == "(" and SERIES.fullmatch(text)):
         return True
