@@ -34,7 +34,7 @@ from vlt.filters.protocol import (
     settings,
 )
 from vlt.filters.registry import parse_chain
-from vlt.filters.rules.not_cut import without_cut
+from vlt.filters.rules.not_cut import made_before, without_cut
 from vlt.threads import map_in_order
 from vlt.workspace.manifest import Stage
 from vlt.workspace.reason import Reason
@@ -82,11 +82,13 @@ def make_filtered(
     parents = [samples] if isinstance(samples, Dataset) else list(samples)
     filters = parse_chain(chain)
     kind = _one_kind(parents, filters)
-    filters = filters if keep_cut else without_cut(filters, kind)
+    asked, filters = filters, filters if keep_cut else without_cut(filters, kind)
     filters = [f.prepared(workspace, parents) if isinstance(f, Prepares) else f for f in filters]
     stage = Stage("filter", {"chain": [settings(filter) for filter in filters]})
     every = [*parents, *(d for f in filters for d in getattr(f, "references", ()))]
     if found := workspace.find(name, stage, every):
+        return found, True
+    if len(filters) > len(asked) and (found := made_before(workspace, name, stage, every)):
         return found, True
     with Writer(workspace, stage, name, kind, every, round=round, libraries=["duckdb"]) as writer:
         scratch = Scratch(writer.folder / "scratch", memory, threads or os.cpu_count() or 1)

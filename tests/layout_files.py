@@ -916,3 +916,46 @@ def lines_that_end_with_commas(folder: Path) -> Layout:
 def the_hubs_viewer(folder: Path) -> Layout:
     made = [{"row_idx": n, "row": row} for n, row in enumerate(rows(pictures(folder)))]
     return json_file(folder, {"features": [{"name": "question"}][:0], "rows": made})
+
+
+@layout
+def messages_with_tools(folder: Path) -> Layout:
+    """What comes between the question and the assistant's last words is no answer."""
+    made = [
+        {
+            "messages": [
+                {"role": "user", "content": f"<image>{said(row)}"},
+                {"role": "assistant", "content": "", "tool_calls": [{"name": "zoom"}]},
+                {"role": "tool", "content": "a picture"},
+                {"role": "assistant", "content": row["answer"]},
+            ],
+            "images": [{"path": path, "bytes": None}],
+        }
+        for row, path in zip(QUESTIONS, pictures(folder), strict=True)
+    ]
+    file = folder / "rows.jsonl"
+    file.write_text(lines(made))
+    return Layout(file)
+
+
+@layout
+def openai_evals(folder: Path) -> Layout:
+    """The parts of OpenAI's newer API under `input`, the gold as `ideal`."""
+    made = [
+        {
+            "input": [
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "input_image", "image_url": f"data:image/png;base64,{text(n)}"},
+                        {"type": "input_text", "text": said(row)},
+                    ],
+                }
+            ],
+            "ideal": row["answer"],
+        }
+        for n, row in enumerate(QUESTIONS)
+    ]
+    file = folder / "rows.jsonl"
+    file.write_text(lines(made))
+    return Layout(file)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.rows import dataset, item, sample
+from vlt.filters.apply import make_filtered
 from vlt.filters.protocol import settings
 from vlt.filters.registry import parse_chain
 from vlt.workspace.manifest import Stage
+from vlt.workspace.store import Store
 
 
 @pytest.mark.parametrize(
@@ -47,3 +51,32 @@ def test_a_chain_is_known_as_before(chain: list[Any], identity: str) -> None:
     """Of vlt 0.1.0, for a parent whose digest is 64 zeros."""
     stage = Stage("filter", {"chain": [settings(filter) for filter in parse_chain(chain)]})
     assert stage.identity(["0" * 64])[:16] == identity
+
+
+@pytest.mark.parametrize(
+    ("chain", "cut", "again"),
+    [
+        (["verify", {"select": "shortest"}], None, True),
+        (["verify", {"select": "shortest"}], 1, True),  # it was wrong, and is gone before not_cut
+        (["verify", {"select": "shortest"}], 0, False),
+        (["grade", {"difficulty": "0.1:0.9"}, "correct"], None, True),
+    ],
+)
+def test_a_version_from_before_not_cut_is_found_where_its_rows_are_the_same(
+    workspace: Path, chain: list[Any], cut: int | None, again: bool
+) -> None:
+    store = Store(workspace)
+    rows = [
+        sample(
+            f"<answer>{2 + n % 2}</answer>",
+            n,
+            item(),
+            finish_reason="length" if n == cut else "stop",
+        )
+        for n in range(4)
+    ]
+    data = dataset(store, "samples", "sample", rows)
+    old, _ = make_filtered(store, data, chain=chain, keep_cut=True)  # as vlt 0.1 made it
+    found, existed = make_filtered(store, data, chain=chain)
+    assert existed == again
+    assert (found.ref == old.ref) == again

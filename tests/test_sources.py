@@ -309,6 +309,8 @@ def test_a_link_is_followed_and_a_path_outside_is_not(store: Store, tmp_path: Pa
     made, _ = make_items(store, str(file))
     assert made.manifest.rows == 1
     assert made.manifest.failed == {"image path leads out of the folder": 1}
+    assert "--image-root FOLDER" in made.manifest.facts["notes"][0]
+    assert "--image-root FOLDER" in made.dropped.table().to_pylist()[0]["reason"]
     absolute = write_jsonl(
         tmp_path / "abs.jsonl", [{**line, "image": str(tmp_path / "pool" / "x.png")}]
     )

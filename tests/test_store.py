@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.rows import dataset, item
+from tests.rows import dataset, item, sample
 from vlt.errors import UsageError, UserError
+from vlt.filters.apply import make_filtered
 from vlt.workspace.manifest import Ledger, Stage, key_sum
-from vlt.workspace.schema import ITEM
+from vlt.workspace.schema import ITEM, KINDS
 from vlt.workspace.store import FORMAT, Store
 from vlt.workspace.writer import ROW_GROUP, Writer
 
@@ -184,6 +185,19 @@ def test_a_workspace_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "w").write_text("")
     with pytest.raises(UserError, match="is a file"):
         Store(tmp_path / "w")
+
+
+def test_a_column_that_an_older_release_did_not_write_is_null(workspace: Path) -> None:
+    store = Store(workspace)
+    made = dataset(store, "samples", "sample", [sample("a"), sample("b", 1)])
+    for file in made.files:
+        pq.write_table(pq.read_table(file).drop_columns(["cut", "caption"]), file)
+    old = store.open("samples")
+    assert old.table().schema.equals(KINDS["sample"])
+    assert old.table(["id", "cut"])["cut"].to_pylist() == [None, None]
+    assert [batch.schema.names for batch in old.batches(["id", "cut"])] == [["id", "cut"]]
+    kept, _ = make_filtered(store, old, chain=["verify", {"select": "first"}, "dedup"])
+    assert kept.manifest.rows_in == 2
 
 
 def test_two_kinds_do_not_share_a_name(workspace: Path) -> None:

@@ -65,6 +65,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "answer_idx",
         "gt",
         "target",
+        "ideal",
         "response",
         "output",
     ),

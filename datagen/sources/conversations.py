@@ -22,7 +22,9 @@ from vlt.prompts import PLACEHOLDER
 MOST_IMAGES = 100
 """Placeholders of one turn that are looked at."""
 USER, ASSISTANT = ("human", "user"), ("gpt", "assistant", "model", "bot", "chatgpt")
-COLUMNS = ("conversations", "messages", "conversation", "texts", "dialogue", "chat", "prompt")
+COLUMNS = (
+    "conversations", "messages", "conversation", "texts", "dialogue", "chat", "prompt", "input",
+)  # fmt: skip
 """Names of columns that may hold a conversation, the likeliest first."""
 _HINT = re.compile(r"\A\s*Hint:[^\n]*(?:\n|\Z)")
 _QUESTION = re.compile(r"\A\s*Question:\s*", re.I)
@@ -88,7 +90,7 @@ def asked_rows(
     given = row.get(images) if images else None
     shown = _shown(turns, given if isinstance(given, list) else [] if given is None else [given])
     rest |= {"system": turns[0].text} if turns and turns[0].role == "system" else {}
-    pairs = _pairs(turns)
+    pairs = _exchanges(turns)
     if not pairs and answer and (last := [t for t in turns if t.role in USER][-1:]):
         pairs = [(last[0], Turn("assistant", "", []))]
     if not pairs:
@@ -211,6 +213,20 @@ def _pairs(turns: list[Turn]) -> list[tuple[Turn, Turn]]:
         for one, other in pairwise(turns)
         if one.role in USER and other.role in ASSISTANT
     ]
+
+
+def _exchanges(turns: list[Turn]) -> list[tuple[Turn, Turn]]:
+    """Each question with the last that the assistant said to it, tools and their results between."""
+    found: list[tuple[Turn, Turn]] = []
+    asked: Turn | None = None
+    for turn in turns:
+        if turn.role in USER:
+            asked = turn
+        elif turn.role in ASSISTANT and asked:
+            if found and found[-1][0] is asked:
+                found.pop()
+            found.append((asked, turn))
+    return found
 
 
 def _lettered(text: str) -> list[str]:

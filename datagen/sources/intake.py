@@ -21,6 +21,12 @@ from vlt.workspace.schema import KINDS
 from vlt.workspace.writer import Writer
 
 BATCH = 1_000
+ELSEWHERE = "where image paths begin, if not in the file's folder, says --image-root FOLDER"
+HINTS = {
+    "image path leads out of the folder": ELSEWHERE,
+    "image is a Git LFS pointer": "fetch the images with `git lfs pull` in their repository",
+}
+"""Reason of failed rows -> what to do about all of them."""
 
 
 class Intake:
@@ -86,7 +92,7 @@ class Intake:
 
     def notes(self, columns: Mapping[str, str]) -> list[str]:
         """What the user should know of the rows that were kept."""
-        found = []
+        found = [hint for reason, hint in HINTS.items() if reason in self.writer.ledger.failed]
         if self.without_image and "images" not in columns:
             found.append("no column holds images: all rows are text only (--map images=COLUMN)")
         elif self.without_image:

@@ -10,10 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlt.filters.protocol import Judgement
+from vlt.workspace.manifest import Stage
 from vlt.workspace.reason import Reason
 
 if TYPE_CHECKING:
     from vlt.filters.protocol import Filter
+    from vlt.workspace.store import Dataset
+    from vlt.workspace.workspace import Workspace
 
 REASON = Reason("cut at the limit of tokens")
 _BEFORE = ("verify", "grade", "correct", "difficulty")
@@ -63,3 +66,19 @@ def without_cut(filters: Sequence[Filter], kind: str) -> list[Filter]:
         return list(filters)
     place = max([i + 1 for i, name in enumerate(names) if name in _BEFORE], default=0)
     return [*filters[:place], NotCut(), *filters[place:]]
+
+
+def made_before(
+    workspace: Workspace, name: str, stage: Stage, parents: Sequence[Dataset]
+) -> Dataset | None:
+    """The version of the same chain without `not_cut`, as vlt 0.1 wrote it, if its rows are the same."""
+    chain = [entry for entry in stage.parameters["chain"] if entry["filter"] != NotCut.name]
+    found = workspace.find(name, Stage(stage.name, {"chain": chain}), parents)
+    if not found:
+        return None
+    kept, gone = found.table(["finish_reason"]), found.dropped.table(["finish_reason", "filter"])
+    later = gone.filter(pc.invert(pc.is_in(gone["filter"], pa.array(_BEFORE))))
+    reasons = pa.chunked_array(
+        [*kept["finish_reason"].chunks, *later["finish_reason"].chunks], pa.string()
+    )
+    return None if pc.any(pc.equal(reasons, "length")).as_py() else found

@@ -71,6 +71,9 @@ def eval_(
         str | None,
         typer.Option(metavar="COPY", help="A benchmark's copy on this machine, not from the Hub."),
     ] = None,
+    image_root: Annotated[
+        Path | None, typer.Option(help="Where the copy's images lie, if not in it.")
+    ] = None,
     grader: Annotated[
         str,
         typer.Option(
@@ -108,7 +111,7 @@ def eval_(
             "name a benchmark or a dataset of items; `vlt eval --list` lists the first"
         )
     with open_workspace(workspace) as opened:
-        items = find_items(opened, dataset, path)
+        items = find_items(opened, dataset, path, image_root)
         judge = find_judge(opened, grader, judge_model, judge_base_url or [], reached.timeout)
         if items.kind == "sample":
             again = asking.retry_failed
@@ -131,7 +134,9 @@ def eval_(
         raise typer.Exit(SOME_ROWS_FAILED)
 
 
-def find_items(store: Opened, dataset: str, path: str | None) -> Dataset:
+def find_items(
+    store: Opened, dataset: str, path: str | None, image_root: Path | None = None
+) -> Dataset:
     """The benchmark, prepared if it is not yet, or the dataset of the workspace.
 
     A dataset that the user has made under a benchmark's name is that dataset.
@@ -142,14 +147,17 @@ def find_items(store: Opened, dataset: str, path: str | None) -> Dataset:
     own = versions and not any(v.manifest.facts.get("benchmark") for v in versions)
     if dataset in BY_NAME and (path or not own):
         progress = Progress()
-        items, existed = prepare_benchmark(store, dataset, path, progress=progress)
+        items, existed = prepare_benchmark(
+            store, dataset, path, image_root=image_root, progress=progress
+        )
         progress.done()
         if not existed:
             say(describe(items))
         return items
-    if path:
+    if path or image_root:
         raise UsageError(
-            f"--path is a benchmark's copy, and {dataset!r} is none of {', '.join(BY_NAME)}"
+            f"--path and --image-root are of a benchmark's copy, and {dataset!r} is none of "
+            f"{', '.join(BY_NAME)}"
         )
     found = store.open(dataset)
     if found.kind not in ("item", "sample"):

@@ -35,7 +35,7 @@ def meaning_of(found: Any) -> tuple[str, bool]:
 
     A reason that is missing is taken for `stop`: servers that leave it out send whole answers.
     """
-    if found is None or found == "":
+    if found == STOP or found is None or found == "":
         return STOP, True
     if isinstance(found, dict):  # {"type": "stop"}
         found = found.get("type") or found.get("reason") or STOP

@@ -30,9 +30,11 @@ def response_of(choice: Mapping[str, Any], *, cut: bool) -> str:
     message = choice.get("message")
     if isinstance(message, str):
         return message
-    if not isinstance(message, Mapping):
+    if not isinstance(message, dict):
         message = {}
     content = message.get("content")
+    if isinstance(content, str) and not any(map(message.get, _SET_APART)):
+        return content  # nearly all are so
     if content is None:
         content = choice.get("text")  # as a server of plain completions has it
     thought, said = _in_content(content)
@@ -43,11 +45,11 @@ def response_of(choice: Mapping[str, Any], *, cut: bool) -> str:
 def refusal_of(choice: Mapping[str, Any]) -> str:
     """The words with which the model refused, where the server sets them apart; else empty."""
     message = choice.get("message")
-    if not isinstance(message, Mapping):
+    if not isinstance(message, dict):
         return ""
     parts = message.get("content") if isinstance(message.get("content"), list) else ()
     said = [_text(message.get("refusal"))]
-    said += [_text(p.get("refusal")) for p in parts or () if isinstance(p, Mapping)]
+    said += [_text(p.get("refusal")) for p in parts or () if isinstance(p, dict)]
     return " ".join("".join(said).split())
 
 
@@ -75,13 +77,13 @@ def _in_content(content: Any) -> tuple[str, str]:
     for part in content:
         if _is_thought(part):
             thoughts.append(_text(part))
-        elif not (isinstance(part, Mapping) and part.get("type") == "refusal"):
+        elif not (isinstance(part, dict) and part.get("type") == "refusal"):
             said.append(_text(part))
     return "\n\n".join(t for t in thoughts if t), "".join(said)
 
 
 def _is_thought(part: Any) -> bool:
-    if not isinstance(part, Mapping):
+    if not isinstance(part, dict):
         return False
     kind = str(part.get("type") or "")
     return "think" in kind or "reason" in kind or "thought" in kind or part.get("thought") is True
@@ -99,6 +101,6 @@ def _text(value: Any) -> str:
         return value
     if isinstance(value, list):
         return "".join(_text(one) for one in value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return next((text for name in _TEXTS if (text := _text(value.get(name)))), "")
     return ""

@@ -129,12 +129,12 @@ def _lost(choice: Mapping[str, Any], ended: str, text: str) -> Lost | None:
         words = one_line(str(error.get("message") or error)) if isinstance(error, dict) else ""
         said = f" ({words[:REASON_CHARACTERS]})" if words else ""
         return Lost(f"the reply holds no answer: finish_reason is {word}{said}")
-    if text.strip():
+    if text and not text.isspace():
         return None
     if words := refusal_of(choice):
         return Lost(f"the model refused: {words[:REASON_CHARACTERS]}", tries=1)
     message = choice.get("message")
-    if isinstance(message, Mapping) and (message.get("tool_calls") or message.get("function_call")):
+    if isinstance(message, dict) and (message.get("tool_calls") or message.get("function_call")):
         return Lost("the model called a tool in place of an answer", tries=1)
     if ended == LENGTH:
         return Lost("the model wrote no text within its limit of tokens", tries=1)
@@ -153,9 +153,11 @@ def _in_order(choices: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any
 
 def _usage(usage: Any) -> tuple[int | None, int | None]:
     """Tokens (read, written); None where the server does not say."""
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return None, None
     read, written = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    if read is not None and written is not None:
+        return read, written
     read = _count(usage.get("input_tokens")) if read is None else read
     written = _count(usage.get("output_tokens")) if written is None else written
     total = _count(usage.get("total_tokens"))
@@ -167,6 +169,8 @@ def _usage(usage: Any) -> tuple[int | None, int | None]:
 
 def _count(value: Any) -> int | None:
     """A number of tokens, which some servers write as a text or a float."""
+    if type(value) is int and value >= 0:
+        return value
     try:
         number = float(value)
     except (TypeError, ValueError):

@@ -65,7 +65,7 @@ _PLAIN = re.compile(
 _CONDITION = re.compile(r"\s(?:as|which|where|when|while|if|given|with|using|by)\b", re.I)
 _STARTS_ANEW = re.compile(
     r"[A-Z][\w-]* (?:The|It|This|That)\b|[A-Za-z] ?= ?\S|\(-?\d|\d{1,2}:\d\d"
-    r"|[$¤€£¥]?-?\d[\d.,]*%?\s+[^\W\d]|\d[\d.,]*[^\W\d]"
+    r"|[$¤€£¥]?-?\d[\d.,:/-]*%?\s+(?:[^\W\d]|[(\[])|\d[\d.,]*[^\W\d]"
 )
 _ANSWER_LIKE = re.compile(
     r"\W*(?:[A-Za-z] ?= ?)?(?:[-+¤€£¥]?[\d\\(](?:\\?[a-z]{3,5}(?=[{\[])|[\d\W])*"

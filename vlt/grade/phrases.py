@@ -160,6 +160,7 @@ _NEXT_LINE = re.compile(r"(\s*\n)[ \t]*([^\n]{1,120})")
 _FORMULA = re.compile(r"[-+$(\[{\\\w*. ,/^}\])=<>|%°:`~]*")
 
 
+_HEDGED = re.compile(r"\b(?:maybe|perhaps|possibly|alternatively)\b", re.I)
 _CONDITION = re.compile(
     r"\s(?:because|since|as|which|where|when|while|if|given|with)\b|，?因为", re.I
 )
@@ -174,6 +175,8 @@ def _bare(line: str, apart: bool) -> bool:
     if not apart and not numbered and re.match(r"\W*(?:[\d\\]|[A-Za-z] ?=)", line):
         return "=" not in line or line.lstrip()[:1].isalpha()
     words = re.findall(r"(?<!\\)\b[^\W\d_]{2,}", line)
+    if not apart and len(words) <= 5 and _HEDGED.search(line):
+        return True
     if len(words) > 2 or line.rstrip().endswith(":"):
         return False
     if re.search(r"[\d\\]|^\W*[A-Za-z]\b", line):

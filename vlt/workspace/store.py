@@ -65,11 +65,18 @@ class ParquetRows(ABC):
     def batches(
         self, columns: Sequence[str] | None = None, size: int = 10_000
     ) -> Iterator[pa.RecordBatch]:
-        """The rows in batches of at most `size`; of `columns`, or of all."""
+        """The rows in batches of at most `size`; of `columns`, or of all.
+
+        A column that a release before did not write yet is null.
+        """
         for file in self.files:
             # With pre_buffer, the default, the whole file's bytes would stay in memory.
             with pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20) as opened:
-                yield from opened.iter_batches(batch_size=size, columns=columns)
+                there = set(opened.schema_arrow.names)
+                lacks = [f for f in self.schema if f.name not in there]
+                lacks = [f for f in lacks if columns is None or f.name in columns]
+                for batch in opened.iter_batches(batch_size=size, columns=columns):
+                    yield _with_nulls(batch, lacks, self.schema) if lacks else batch
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows at once; for data that fit into memory."""
@@ -97,6 +104,16 @@ class ParquetRows(ABC):
         """The rows one by one, as dicts; images are lists of sha256."""
         for batch in self.batches(columns):
             yield from batch.to_pylist()
+
+
+def _with_nulls(
+    batch: pa.RecordBatch, lacks: Sequence[pa.Field], schema: pa.Schema
+) -> pa.RecordBatch:
+    """The batch with these columns, which are null, each in its place in the schema."""
+    columns = {name: batch.column(name) for name in batch.schema.names}
+    columns |= {f.name: pa.nulls(batch.num_rows, f.type) for f in lacks}
+    fields = [f for f in schema if f.name in columns]
+    return pa.RecordBatch.from_arrays([columns[f.name] for f in fields], schema=pa.schema(fields))
 
 
 @dataclass(frozen=True)
