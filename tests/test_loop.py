@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -113,7 +114,9 @@ def test_a_dry_run_says_what_is_there_and_makes_nothing(
 
 
 def test_an_arm_makes_only_what_differs(done: tuple[Path, Path, Any], tmp_path: Path) -> None:
-    recipe, workspace, _ = done
+    recipe, finished, _ = done
+    workspace = tmp_path / "workspace"
+    shutil.copytree(finished, workspace)
     arms = {"grpo-only": {"each_round": {"teacher": False, "sft": False}}}
     tree = {**yaml.safe_load(recipe.read_text()), "arms": arms}
     for settings in tree["rounds"]:  # without samples of its own a round has no pass rates

@@ -314,13 +314,26 @@ def test_the_miniatures_model_learns_from_its_own_samples(tmp_path: Path) -> Non
     asked = tmp_path / "prompt.txt"
     asked.write_text("{question} Think first.\n")
     prompt = ("--prompt", asked)
-    vlt("gen", "rollouts", "--model", base, "-k", 4, "--max-tokens", 64, *prompt, *where)
+    vlt(
+        "gen",
+        "rollouts",
+        "--model",
+        base,
+        "-k",
+        4,
+        "--max-tokens",
+        64,
+        "--seed",
+        5,
+        *prompt,
+        *where,
+    )
     vlt("filter", "--verify", *where)
     words = ("train", "dpo", "--model", base, *prompt, "--pairs", 2, "--rejected", "longest")
-    more = ("max_steps=4", "per_device_train_batch_size=8", "learning_rate=1e-4", "seed=3")
+    more = ("max_steps=8", "per_device_train_batch_size=8", "learning_rate=3e-4", "seed=3")
     made = vlt_json(*words, *(w for each in more for w in ("--set", each)), *where)
     facts = made["facts"]
-    assert facts["steps"] == 4
+    assert facts["steps"] == 8
     assert facts["rewards/margins"]["last"] > facts["rewards/margins"]["first"] == 0
     assert facts["loss"]["last"] < facts["loss"]["first"] == pytest.approx(0.6931, abs=1e-3)
     out = vlt_json("export", "sft", "--format", "dpo", *prompt, "--to", tmp_path / "out", *where)

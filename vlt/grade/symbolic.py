@@ -26,7 +26,7 @@ from vlt.grade.tokens import Tree
 MEMORY_MB = 400
 START_SECONDS = 60.0
 QUESTIONS = 2000
-"""A worker answers so many questions, then makes room for a fresh one (sympy's caches grow)."""
+"""A worker answers so many questions, then makes room for a fresh one (caches grow)."""
 REMEMBERED = 4096
 
 
