@@ -90,6 +90,20 @@ def test_a_function_filters_and_dropped_rows_say_why(workspace: Path) -> None:
     assert len(kept.dropped) == 1
 
 
+def test_an_export_is_the_commands(workspace: Path, tmp_path: Path) -> None:
+    ws = vlt.Workspace(workspace)
+    items = ws.import_items(questions(tmp_path / "mine"))
+    (file,) = ws.export(items, tmp_path / "out")
+    by_command = vlt_json("export", "items", "--to", tmp_path / "again", "-w", workspace)
+    assert file.read_bytes() == Path(by_command["files"][0]).read_bytes()
+    with pytest.raises(vlt.UserError, match="'xml' is none; there are parquet"):
+        ws.export(items, tmp_path / "no", "xml")
+    from vlt.api.export import FORMATS
+    from vlt.cli import export
+
+    assert sorted(export.FORMATS.split()) == sorted(FORMATS)
+
+
 def test_mistakes_are_one_sentence(workspace: Path) -> None:
     ws = vlt.Workspace(workspace)
     with pytest.raises(vlt.UserError, match="no dataset 'sft' in workspace"):

@@ -190,6 +190,22 @@ class Workspace(core.Workspace):
             name=name,
         )[0]
 
+    def export(
+        self,
+        data: AnyData,
+        to: str | Path,
+        format: str = "parquet",
+        *,
+        prompt: Prompt | None = None,
+    ) -> list[Path]:
+        """Write a version as files for other programs; returns those written.
+
+        `format`: as `vlt export --format`. Rows that cannot be used are left out.
+        """
+        from vlt.api.export import export
+
+        return export(self, self._data(data), Path(to), format, prompt).files
+
     def push(self, data: AnyData, repo: str, *, private: bool = False) -> str:
         """Push a version, or a checkpoint's model, to the Hub; returns the repository's address."""
         found = self._data(data)

@@ -68,7 +68,7 @@ app.command("view")(view.view)
 app.command("report")(report.report)
 app.command("push")(hub.push)
 app.command("pull")(hub.pull)
-app.command("export")(export.export)
+app.command("export")(export.export_)
 
 GO_ON = "vlt: interrupted; the same command goes on from here and asks for nothing twice"
 
