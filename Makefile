@@ -9,7 +9,7 @@ JOBS   ?= 2
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: demo test browser test-vllm test-models test-newest test-fast lint format install clean help
-.PHONY: bench-loop bench-gen bench-grade bench-filters bench-train bench-import bench-push bench-view pictures
+.PHONY: bench-loop bench-gen bench-grade bench-hedging bench-filters bench-train bench-import bench-push bench-view pictures
 
 help:           ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -55,6 +55,9 @@ bench-gen: install      ## what generation costs; CURATOR=DIR, a venv with bespo
 
 bench-grade: install    ## the grader beside math-verify and mathruler; ATTACK=1: the adversary, TRIES=N
 	$(BIN)/python -m benchmarks.grade $(if $(ATTACK),--attack $(if $(TRIES),--tries $(TRIES)))
+
+bench-hedging: install  ## GRPO with a policy that hedges: the reward teaches it not to
+	$(BIN)/python -m benchmarks.hedging --items 240 --steps 20
 
 bench-filters: install  ## filters, dedup and near dedup; ROWS=1000000 for a million
 	$(BIN)/python -m benchmarks.filters $(if $(ROWS),--rows $(ROWS))
