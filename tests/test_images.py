@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tests.pictures import animation, bomb, encoded, picture, sixteen_bits, turned_jpeg
+from tests.pictures import animation, bomb, encoded, picture, png, sixteen_bits, turned_jpeg
 from vlt.errors import UserError
 from vlt.images.inspect import distance
 from vlt.images.store import BadImage, ImageStore, inspect_image
@@ -220,3 +220,17 @@ def test_what_cannot_be_taken_says_why(data: bytes, reason: str) -> None:
     with pytest.raises(BadImage) as caught:
         inspect_image(data)
     assert caught.value.reason.startswith(reason)
+
+
+def test_a_table_read_while_it_was_written_is_not_believed(tmp_path: Path) -> None:
+    """The pack's name has come to the disk, its images have not: many threads read them all the same."""
+    import sqlite3
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ImageStore(tmp_path / "images") as store:
+        shas = [store.add(png(seed)) for seed in range(20)]
+    with sqlite3.connect(tmp_path / "images" / "index.sqlite") as torn:
+        torn.execute("DELETE FROM images")
+    torn.close()
+    with ImageStore(tmp_path / "images", read_only=True) as store, ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(store.read, shas * 20))) == 20

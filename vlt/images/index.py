@@ -99,6 +99,9 @@ class Index:
     def refresh(self) -> None:
         """See what others have changed: SQLite does that by itself."""
 
+    def leave_table(self) -> None:
+        """Nothing: what this one reads is never half written."""
+
     def close(self) -> None:
         """Close the table."""
         with self._lock:
@@ -200,10 +203,14 @@ class ReadOnlyIndex:
             self._sizes.pop(pack, None)
             self._places = {s: p for s, p in self._places.items() if p.pack != pack}
 
-    def close(self) -> None:
-        """Close the table."""
+    def leave_table(self) -> None:
+        """Know only what was learnt from packs, until `refresh`."""
         with self._lock:
             self._leave_table()
+
+    def close(self) -> None:
+        """Close the table."""
+        self.leave_table()
 
     def _in_table(self, sha256: str) -> bool:
         with self._lock:

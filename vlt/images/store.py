@@ -70,6 +70,7 @@ class ImageStore(AbstractContextManager["ImageStore"]):
         self._pack: _Pack | None = None
         self._files: dict[str, int] = {}
         self._files_lock = threading.Lock()
+        self._sync_lock = threading.Lock()
 
     def add(self, data: bytes) -> str:
         """Keep an image and return its sha256; one that is there already is not kept twice.
@@ -145,12 +146,23 @@ class ImageStore(AbstractContextManager["ImageStore"]):
             self.flush()
         place = self._index.find(sha256)
         if place is None:
-            self._index.refresh()
-            self._sync()  # another process may have ended between its pack and the index
-            place = self._index.find(sha256)
+            with self._sync_lock:  # what one thread has learnt the next one must not take away
+                place = self._index.find(sha256) or self._found_anew(sha256)
         if place is None:
             raise UserError(f"image {sha256} is not in {str(self.root)!r}; import its source again")
         return place
+
+    def _found_anew(self, sha256: str) -> Place | None:
+        """Where an image lies that the index does not know, or None."""
+        self._index.refresh()
+        self._sync()  # another process may have ended between its pack and the index
+        if place := self._index.find(sha256):
+            return place
+        # Of a table that was read while it was written the packs' names may have come, and not yet
+        # their images: the packs themselves are always right.
+        self._index.leave_table()
+        self._sync()
+        return self._index.find(sha256)
 
     def _open(self, pack: str) -> int:
         with self._files_lock:
