@@ -38,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.stub import Stub
 from vlt.images.store import ImageStore
 from vlt.prompts import Prompt, render
-from vlt.request import Completion, Sampling, request_key
+from vlt.request import Completion, request_key
 from vlt.workspace.journal import Journal
 from vlt.workspace.manifest import Stage
 from vlt.workspace.schema import ITEM, item_id
@@ -267,11 +267,9 @@ def first(_: Path | None) -> None:
 
 def fill_journal(store: Store, start: int, stop: int) -> None:
     """As if these items had been answered, with the settings of `generate`."""
-    from vlt.datagen.paper_prompts import ROLLOUT
-    from vlt.datagen.rollouts import SAMPLING
+    from vlt.datagen.asking import ROLLOUTS
 
-    prompt = Prompt(user=ROLLOUT.user, system=SYSTEM)
-    sampling: Sampling = SAMPLING
+    prompt, sampling = Prompt(user=ROLLOUTS.prompt.user, system=SYSTEM), ROLLOUTS.sampling
     identity = {"name": "stub", "revision": None}
     journal = Journal(store.journal_file)
     for i in range(start, stop):
