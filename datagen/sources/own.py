@@ -8,6 +8,7 @@ from typing import Any
 
 from vlt.datagen.sources.columns import NEEDED
 from vlt.datagen.sources.conversations import ASSISTANT, turns_of
+from vlt.datagen.sources.record import sound_text
 from vlt.datagen.sources.row import BadRow
 from vlt.grade.extract import extract, split_reasoning
 
@@ -77,19 +78,7 @@ def _text(value: Any, what: str) -> str:
     if turns := turns_of(value):
         said = [turn.text for turn in turns if turn.role in ASSISTANT]
         value = said[-1] if said else None
-    if value is None:
-        raise BadRow(f"no {what}")
-    if not isinstance(value, str):
-        raise BadRow(f"{what} is not text: {type(value).__name__}")
-    if not value.strip():
-        raise BadRow(f"{what} is empty")
-    if len(value) > MAX_RESPONSE:
-        raise BadRow(f"{what} is too long ({len(value):,} characters, at most {MAX_RESPONSE:,})")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise BadRow(f"{what} is not valid Unicode") from None
-    return value
+    return sound_text(value, what, MAX_RESPONSE)
 
 
 def _name(value: Any) -> str:

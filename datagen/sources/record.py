@@ -111,16 +111,21 @@ def _is_nothing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def _text(value: Any, what: str) -> str:
+def sound_text(value: Any, what: str, most: int) -> str:
+    """The text as it is; raises BadRow where it is none, empty, too long or not valid Unicode."""
     if value is None:
         raise BadRow(f"no {what}")
     if not isinstance(value, str):
         raise BadRow(f"{what} is not text: {type(value).__name__}")
     if not value.strip():
         raise BadRow(f"{what} is empty")
-    if len(value) > MAX_TEXT:
-        raise BadRow(f"{what} is too long ({len(value):,} characters, at most {MAX_TEXT:,})")
-    return _valid(value, what).strip()
+    if len(value) > most:
+        raise BadRow(f"{what} is too long ({len(value):,} characters, at most {most:,})")
+    return _valid(value, what)
+
+
+def _text(value: Any, what: str) -> str:
+    return sound_text(value, what, MAX_TEXT).strip()
 
 
 def _name(value: Any, what: str) -> str | None:

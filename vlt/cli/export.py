@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Workspace, open_store
 from vlt.cli.output import SOME_ROWS_FAILED, print_json, say
 from vlt.train.method import BUILT_IN
-
-if TYPE_CHECKING:
-    from vlt.prompts import Prompt
 
 FORMATS = "parquet jsonl easyr1 vlmevalkit lmms-eval trl sharegpt swift"
 """vlt.api.export.FORMATS, which help must not load."""
@@ -46,10 +43,13 @@ def export_(
 ) -> None:
     """Write a version for another program; images stand in the rows or in a folder beside."""
     from vlt.api.export import export
+    from vlt.cli.derived import prompt_of
+    from vlt.datagen.paper_prompts import ROLLOUT
 
     opened = open_store(workspace)
     version = opened.open(dataset)
-    asked = _rollout(prompt, system) if prompt or system is not None else None
+    given = prompt is not None or system is not None
+    asked = prompt_of(ROLLOUT, prompt, system) if given else None
     written = export(opened, version, to, format, asked)
     left_out = dict(written.left_out)
     if as_json:
@@ -69,14 +69,3 @@ def export_(
     if format == "swift":
         say(f"  ROOT_IMAGE_DIR={to} swift sft --dataset {written.files[0]} ...")
     raise typer.Exit(SOME_ROWS_FAILED if left_out else 0)
-
-
-def _rollout(file: Path | None, system: str | None) -> Prompt:
-    """The prompt of a file, or the one that a model is trained with, with the system text given."""
-    from dataclasses import replace
-
-    from vlt.datagen.paper_prompts import ROLLOUT
-    from vlt.prompts import load_prompt
-
-    kept = ROLLOUT.system if system is None else system
-    return load_prompt(str(file), kept) if file else replace(ROLLOUT, system=kept)

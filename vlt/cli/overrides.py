@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 from annotated_types import Ge, Le
 
+from vlt.cli.derived import SYSTEM, prompt_of
 from vlt.cli.options import parse_settings
 from vlt.errors import UsageError
 from vlt.fields import Documented, documented
-from vlt.prompts import Prompt, load_prompt
-
-SYSTEM = typer.Option(metavar="TEXT", help="The system text. [none]")
+from vlt.prompts import Prompt
 
 
 def options(cls: type) -> list[inspect.Parameter]:
@@ -28,7 +26,7 @@ def options(cls: type) -> list[inspect.Parameter]:
     for f in _fields(cls):
         found.append(_option(f))
         if f.plain is Prompt:
-            found.append(parameter("system", str | None, SYSTEM))
+            found.append(parameter("system", str | None, typer.Option(metavar="TEXT", help=SYSTEM)))
     return found
 
 
@@ -42,7 +40,9 @@ def changes(cls: type, base: Any, given: Mapping[str, Any]) -> dict[str, Any]:
         value, kind = given[f.name], f.plain
         if kind is Prompt:
             if value is not None or given["system"] is not None:
-                found[f.name] = _prompt(getattr(base, f.name), value, given["system"])
+                found[f.name] = prompt_of(
+                    getattr(base, f.name) or Prompt(""), value, given["system"]
+                )
         elif value is None or value == []:
             continue
         elif get_origin(kind) is dict:
@@ -95,12 +95,6 @@ def _help(f: Documented) -> str:
         return text.removesuffix(".")
     scalar = isinstance(f.default, int | float | str) and not isinstance(f.default, bool)
     return f"{text} [{f.default}]" if scalar else text
-
-
-def _prompt(base: Prompt | None, file: Path | None, system: str | None) -> Prompt:
-    base = base or Prompt("")
-    kept = base.system if system is None else system
-    return load_prompt(str(file), kept) if file else replace(base, system=kept)
 
 
 def _range(option: str, text: str) -> tuple[float, float]:
