@@ -73,7 +73,8 @@ def variants(
         for place in range(seeds):
             given = {**(changes or {}), **({"seed": main.seed + place} if place else {})}
             named = None if arm == MAIN else arm
-            loaded = load_recipe(recipe, given, to_run=to_run, arm=named)
+            itself = named is None and not place
+            loaded = main if itself else load_recipe(recipe, given, to_run=to_run, arm=named)
             suffix = ".".join(([named] if named else []) + ([f"s{loaded.seed}"] if place else []))
             steps = _named(plan(loaded, **ends), suffix, names)
             if arms is None or arm in arms:
