@@ -234,3 +234,15 @@ def test_a_table_read_while_it_was_written_is_not_believed(tmp_path: Path) -> No
     torn.close()
     with ImageStore(tmp_path / "images", read_only=True) as store, ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(store.read, shas * 20))) == 20
+
+
+def test_threads_read_what_was_just_added(tmp_path: Path) -> None:
+    """The first read completes the pack in the making; the others wait until it can be read."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    for turn in range(10):
+        folder = tmp_path / str(turn)
+        with ImageStore(folder) as store, ThreadPoolExecutor(8) as pool:
+            shas = [store.add(png(seed)) for seed in range(20)]
+            assert len(set(pool.map(store.read, shas * 20))) == 20
+            assert len(store.packs) == 1

@@ -71,6 +71,7 @@ class ImageStore(AbstractContextManager["ImageStore"]):
         self._files: dict[str, int] = {}
         self._files_lock = threading.Lock()
         self._sync_lock = threading.Lock()
+        self._flush_lock = threading.Lock()
 
     def add(self, data: bytes) -> str:
         """Keep an image and return its sha256; one that is there already is not kept twice.
@@ -108,17 +109,18 @@ class ImageStore(AbstractContextManager["ImageStore"]):
 
     def info(self, sha256: str) -> ImageInfo:
         """What the image is; raises UserError where the store does not hold it."""
-        if self._pack and sha256 in self._pack.images:
-            return self._pack.images[sha256]
+        if (pack := self._pack) and sha256 in pack.images:
+            return pack.images[sha256]
         return self._place(sha256).info
 
     def __contains__(self, sha256: object) -> bool:
-        if self._pack and sha256 in self._pack.images:
+        if (pack := self._pack) and sha256 in pack.images:
             return True
         return isinstance(sha256, str) and self._index.find(sha256) is not None
 
     def __len__(self) -> int:
-        return self._index.count() + (len(self._pack.images) if self._pack else 0)
+        pack = self._pack
+        return self._index.count() + (len(pack.images) if pack else 0)
 
     @property
     def packs(self) -> list[Path]:
@@ -127,9 +129,12 @@ class ImageStore(AbstractContextManager["ImageStore"]):
 
     def flush(self) -> None:
         """Complete the pack in the making: from here on others see its images."""
-        if self._pack:
-            pack, self._pack = self._pack, None
-            self._index_pack(pack.complete())
+        with self._flush_lock:  # a reader that comes meanwhile waits until the pack can be read
+            if self._pack:
+                try:
+                    self._index_pack(self._pack.complete())
+                finally:
+                    self._pack = None
 
     def close(self) -> None:
         """Flush, and free what is open."""
@@ -142,8 +147,8 @@ class ImageStore(AbstractContextManager["ImageStore"]):
         self.close()
 
     def _place(self, sha256: str) -> Place:
-        if self._pack and sha256 in self._pack.images:
-            self.flush()
+        if (pack := self._pack) and sha256 in pack.images:
+            self.flush()  # by one of the threads that read; the others wait
         place = self._index.find(sha256)
         if place is None:
             with self._sync_lock:  # what one thread has learnt the next one must not take away
