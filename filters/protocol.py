@@ -139,6 +139,14 @@ class Once(Generic[Found]):
                 self._found.append(self._find())
         return self._found[0]
 
+    def __reduce__(self) -> Any:
+        """It goes to another process as what was found, which is not looked for there again."""
+        return _as_found, (self(),)
+
+
+def _as_found(found: Found) -> Once[Found]:
+    return Once(lambda: found)
+
 
 def _unprepared() -> Any:
     raise AssertionError("prepared() comes before the first row")

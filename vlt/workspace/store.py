@@ -70,13 +70,7 @@ class ParquetRows(ABC):
         A column that a release before did not write yet is null.
         """
         for file in self.files:
-            # With pre_buffer, the default, the whole file's bytes would stay in memory.
-            with pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20) as opened:
-                there = set(opened.schema_arrow.names)
-                lacks = [f for f in self.schema if f.name not in there]
-                lacks = [f for f in lacks if columns is None or f.name in columns]
-                for batch in opened.iter_batches(batch_size=size, columns=columns):
-                    yield _with_nulls(batch, lacks, self.schema) if lacks else batch
+            yield from read_batches(file, self.schema, columns, size)
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows at once; for data that fit into memory."""
@@ -104,6 +98,23 @@ class ParquetRows(ABC):
         """The rows one by one, as dicts; images are lists of sha256."""
         for batch in self.batches(columns):
             yield from batch.to_pylist()
+
+
+def read_batches(
+    file: Path,
+    schema: pa.Schema,
+    columns: Sequence[str] | None,
+    size: int,
+    groups: Sequence[int] | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """The rows of one Parquet file in batches of at most `size`; of these row groups, or of all."""
+    # With pre_buffer, the default, the whole file's bytes would stay in memory.
+    with pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20) as opened:
+        there = set(opened.schema_arrow.names)
+        lacks = [f for f in schema if f.name not in there]
+        lacks = [f for f in lacks if columns is None or f.name in columns]
+        for batch in opened.iter_batches(batch_size=size, row_groups=groups, columns=columns):
+            yield _with_nulls(batch, lacks, schema) if lacks else batch
 
 
 def _with_nulls(
