@@ -11,8 +11,8 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,22 +80,28 @@ def make_filtered(
         ledger, links = _Sources(), links_of(filters)
         pieces: Iterable[RowsPiece | Spilled] = [p for d in parents for p in pieces_of(d, BATCH)]
         total = len(pieces)
-        job = Chain(links, kind)
+        job = Chain(links, kind, scratch.folder)
         with ProcessPool[Task, Outcome](job, scratch.folder, most) as pool:
             for number, link in enumerate(links):
                 tasks = ((number, piece) for piece in pieces)
                 outcomes = _settled(pool.map(tasks, total), writer, ledger)
                 if not link.whole:
-                    rows = (outcome.rows for outcome in outcomes)
+                    kept = (outcome.rows for outcome in outcomes)
                     break
-                file = scratch.folder / f"rows-{number}.arrow"
-                views = _spilled(outcomes, file, KINDS[kind], len(link.whole))
-                total = len(views[0])
-                pieces = _decided(file, views, link.whole, scratch, writer, ledger)
-                rows = (piece.read() for piece in pieces)
-            for batch in rows:
-                ledger.count("kept", batch)
-                writer.keep(batch)
+                views: list[list[pa.RecordBatch]] = [[] for _ in link.whole]
+                spilled: list[Spilled] = []
+                for outcome in outcomes:
+                    if outcome.spilled:
+                        spilled.append(outcome.spilled)
+                        for view, here in zip(views, outcome.views, strict=True):
+                            view.append(alone(here))
+                total = len(spilled)
+                pieces = _decided(spilled, views, link.whole, scratch, writer, ledger)
+                kept = (piece.read() for piece in pieces)
+            for batch in kept:
+                if batch.num_rows:
+                    ledger.count("kept", batch)
+                    writer.keep(batch)
         writer.facts["by_source"] = ledger.as_json()
         shutil.rmtree(scratch.folder)
     return writer.dataset, False
@@ -154,25 +160,11 @@ def _settled(
                 writer.fail(dropped, reasons)
             else:
                 writer.drop(dropped, name, reasons)
-        if outcome.rows.num_rows:
-            yield outcome
-
-
-def _spilled(
-    outcomes: Iterable[Outcome], file: Path, schema: pa.Schema, filters: int
-) -> list[list[pa.RecordBatch]]:
-    """Write the rows to a file, batch by batch, and keep the views: of each whole filter, all of them."""
-    views: list[list[pa.RecordBatch]] = [[] for _ in range(filters)]
-    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, schema) as spill:
-        for outcome in outcomes:
-            spill.write_batch(outcome.rows)
-            for view, here in zip(views, outcome.views, strict=True):
-                view.append(alone(here))
-    return views
+        yield outcome
 
 
 def _decided(
-    file: Path,
+    spilled: Sequence[Spilled],
     views: list[list[pa.RecordBatch]],
     filters: Sequence[WholeFilter],
     scratch: Scratch,
@@ -182,20 +174,19 @@ def _decided(
     """Let the whole filters decide over their views; the rows that they leave, batch by batch."""
     by, reasons = _decisions(filters, views, scratch)
     at = 0
-    with pa.OSFile(str(file), "rb") as source, pa.ipc.open_file(source) as spilled:
-        for index in range(spilled.num_record_batches):
-            batch = spilled.get_batch(index)
-            here = by[at : at + batch.num_rows]
-            at += batch.num_rows
-            for place, filter in enumerate(filters):
-                if (gone := here == place).any():
-                    dropped = batch.filter(pa.array(gone))
-                    ledger.count(filter.name, dropped)
-                    why = list(islice(reasons[place], dropped.num_rows))
-                    writer.drop(dropped, filter.name, why)
-            if (keep := here < 0).any():
-                yield Spilled(file, index, keep, batch.filter(pa.array(keep)))
-    file.unlink()
+    for piece in spilled:
+        here = by[at : at + piece.rows]
+        at += piece.rows
+        batch = piece.all()
+        for place, filter in enumerate(filters):
+            if (gone := here == place).any():
+                dropped = batch.filter(pa.array(gone))
+                ledger.count(filter.name, dropped)
+                why = list(islice(reasons[place], dropped.num_rows))
+                writer.drop(dropped, filter.name, why)
+        if (keep := here < 0).any():
+            yield replace(piece, keep=keep, left=batch.filter(pa.array(keep)))
+        piece.file.unlink()
 
 
 def _decisions(

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -39,25 +40,35 @@ class Link:
 
 @dataclass
 class Spilled:
-    """Rows on disk that a link's whole filters have decided over."""
+    """Rows on disk that a link's whole filters are to decide over, or have."""
 
     file: Path
-    """An Arrow file."""
-    batch: int
-    keep: Mask
-    """[rows of the batch]"""
-    rows: pa.RecordBatch | None = None
-    """Those that stay, where this process has read them; they do not go to another."""
+    """An Arrow file of one batch."""
+    rows: int
+    keep: Mask | None = None
+    """[rows] those that stay."""
+    left: pa.RecordBatch | None = None
+    """These, where this process has read them; they do not go to another."""
+
+    @classmethod
+    def write(cls, rows: pa.RecordBatch, folder: Path) -> Spilled:
+        """Rows in a file of their own in this folder."""
+        file = folder / f"rows-{uuid4().hex}.arrow"
+        with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as spill:
+            spill.write_batch(rows)
+        return cls(file, rows.num_rows)
+
+    def all(self) -> pa.RecordBatch:
+        """All of the rows, as they lie in the file: they stay there while it is mapped."""
+        with pa.memory_map(str(self.file)) as source, pa.ipc.open_file(source) as spilled:
+            return spilled.get_batch(0)
 
     def read(self) -> pa.RecordBatch:
         """The rows that stay."""
-        if self.rows is not None:
-            return self.rows
-        with pa.OSFile(str(self.file), "rb") as source, pa.ipc.open_file(source) as spilled:
-            return spilled.get_batch(self.batch).filter(pa.array(self.keep))
+        return self.all().filter(pa.array(self.keep)) if self.left is None else self.left
 
     def __reduce__(self) -> Any:
-        return Spilled, (self.file, self.batch, self.keep)
+        return Spilled, (self.file, self.rows, self.keep)
 
 
 Task = tuple[int, RowsPiece | Spilled]
@@ -68,7 +79,8 @@ Task = tuple[int, RowsPiece | Spilled]
 class Outcome:
     """What became of a piece in a link: the rows that go on, and those taken out by each filter."""
 
-    rows: pa.RecordBatch
+    rows: pa.RecordBatch | None
+    """None where they are spilled."""
     dropped: list[tuple[str, pa.RecordBatch, list[Reason]]] = field(default_factory=list)
     """(filter, or FAILED where it could not judge them; rows; why)"""
     rewritten: Counter[str] = field(default_factory=Counter)
@@ -80,6 +92,8 @@ class Outcome:
     """How many of them each source has."""
     views: list[pa.RecordBatch] = field(default_factory=list)
     """Of the rows that go on, one for each of the link's whole filters."""
+    spilled: Spilled | None = None
+    """The rows that go on, where the link has whole filters and there are any."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +102,8 @@ class Chain:
 
     links: list[Link]
     kind: str
+    folder: Path
+    """Where rows are spilled."""
 
     def __call__(self, task: Task) -> Outcome:
         """Reads the piece's rows and judges them."""
@@ -98,9 +114,13 @@ class Chain:
             outcome.came = rows.num_rows
             outcome.keys = key_sum(rows.select(list(KEYS[self.kind])))
             outcome.sources = by_source(rows)
-        for filter in link.whole:
-            with told(filter):
-                outcome.views.append(filter.view(outcome.rows))
+        if link.whole and outcome.rows:
+            for filter in link.whole:
+                with told(filter):
+                    outcome.views.append(filter.view(outcome.rows))
+            outcome.spilled = Spilled.write(outcome.rows, self.folder)
+        if link.whole:
+            outcome.rows = None
         return outcome
 
 
@@ -127,7 +147,7 @@ def by_source(rows: pa.RecordBatch) -> dict[str, int]:
 
 def through(rows: pa.RecordBatch, filters: Sequence[RowFilter]) -> Outcome:
     """One batch through row filters."""
-    outcome = Outcome(rows)
+    outcome = Outcome(None)
     for filter in filters:
         if not rows.num_rows:
             break

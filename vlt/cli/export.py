@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Workspace, open_store
+from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Processes, Workspace, open_store
 from vlt.cli.output import SOME_ROWS_FAILED, print_json, say
 from vlt.train.method import BUILT_IN
 
@@ -38,6 +38,7 @@ def export_(
     system: Annotated[
         str | None, typer.Option(help="System text of TRL's rows, sharegpt and swift.")
     ] = None,
+    processes: Processes = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
