@@ -12,7 +12,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ import pyarrow as pa
 from vlt import cores
 from vlt.errors import UsageError
 from vlt.filters.duckdb_scratch import Scratch
-from vlt.filters.links import Chain, Outcome, Spilled, Task, by_source, links_of
+from vlt.filters.links import Chain, Link, Outcome, Spilled, Task, by_source, links_of
 from vlt.filters.own_class import told
 from vlt.filters.protocol import Filter, Prepares, WholeFilter, is_whole, settings
 from vlt.filters.registry import parse_chain
@@ -78,30 +78,12 @@ def make_filtered(
         scratch = Scratch(writer.folder / "scratch", memory, most)
         scratch.folder.mkdir()
         ledger, links = _Sources(), links_of(filters)
-        pieces: Iterable[RowsPiece | Spilled] = [p for d in parents for p in pieces_of(d, BATCH)]
-        total = len(pieces)
+        pieces = [piece for parent in parents for piece in pieces_of(parent, BATCH)]
         job = Chain(links, kind, scratch.folder)
         with ProcessPool[Task, Outcome](job, scratch.folder, most) as pool:
-            for number, link in enumerate(links):
-                tasks = ((number, piece) for piece in pieces)
-                outcomes = _settled(pool.map(tasks, total), writer, ledger)
-                if not link.whole:
-                    kept = (outcome.rows for outcome in outcomes)
-                    break
-                views: list[list[pa.RecordBatch]] = [[] for _ in link.whole]
-                spilled: list[Spilled] = []
-                for outcome in outcomes:
-                    if outcome.spilled:
-                        spilled.append(outcome.spilled)
-                        for view, here in zip(views, outcome.views, strict=True):
-                            view.append(alone(here))
-                total = len(spilled)
-                pieces = _decided(spilled, views, link.whole, scratch, writer, ledger)
-                kept = (piece.read() for piece in pieces)
-            for batch in kept:
-                if batch.num_rows:
-                    ledger.count("kept", batch)
-                    writer.keep(batch)
+            for batch in _left(links, pieces, pool, scratch, writer, ledger):
+                ledger.count("kept", batch)
+                writer.keep(batch)
         writer.facts["by_source"] = ledger.as_json()
         shutil.rmtree(scratch.folder)
     return writer.dataset, False
@@ -145,14 +127,45 @@ class _Sources:
         return {source: dict(counts) for source, counts in sorted(self._counts.items())}
 
 
-def _settled(
-    outcomes: Iterable[Outcome], writer: Writer, ledger: _Sources
-) -> Iterator[Outcome]:
+def _left(
+    links: Sequence[Link],
+    pieces: Sequence[RowsPiece],
+    pool: ProcessPool[Task, Outcome],
+    scratch: Scratch,
+    writer: Writer,
+    ledger: _Sources,
+) -> Iterator[pa.RecordBatch]:
+    """What all the links leave of the rows; what they take out is written down on the way."""
+    given: Iterable[RowsPiece | Spilled] = pieces
+    total = len(pieces)
+    for number, link in enumerate(links):
+        outcomes = _settled(pool.map(zip(repeat(number), given), total), writer, ledger)
+        if not link.whole:
+            yield from (outcome.rows for outcome in outcomes if outcome.rows)
+            return
+        views: list[list[pa.RecordBatch]] = [[] for _ in link.whole]
+        spilled: list[Spilled] = []
+        for outcome in outcomes:
+            if outcome.spilled:
+                spilled.append(outcome.spilled)
+                for view, here in zip(views, outcome.views, strict=True):
+                    view.append(alone(here))
+        total = len(spilled)
+        given = _decided(spilled, views, link.whole, scratch, writer, ledger)
+    for piece in given:
+        yield piece.read()
+        if isinstance(piece, Spilled):
+            piece.file.unlink()
+
+
+def _settled(outcomes: Iterable[Outcome], writer: Writer, ledger: _Sources) -> Iterator[Outcome]:
     """Write down what came in and what was taken out; pass on the rest."""
     for outcome in outcomes:
         if outcome.came:
             writer.expect_sum(outcome.came, outcome.keys)
             ledger.add("in", outcome.sources)
+        if outcome.read:
+            outcome.read.unlink()
         writer.rewritten += outcome.rewritten
         for name, dropped, reasons in outcome.dropped:
             ledger.count(name, dropped)
@@ -186,7 +199,8 @@ def _decided(
                 writer.drop(dropped, filter.name, why)
         if (keep := here < 0).any():
             yield replace(piece, keep=keep, left=batch.filter(pa.array(keep)))
-        piece.file.unlink()
+        else:
+            piece.file.unlink()
 
 
 def _decisions(

@@ -94,6 +94,8 @@ class Outcome:
     """Of the rows that go on, one for each of the link's whole filters."""
     spilled: Spilled | None = None
     """The rows that go on, where the link has whole filters and there are any."""
+    read: Path | None = None
+    """The file that the piece was spilled to, which is of no more use."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,8 @@ class Chain:
         number, piece = task
         link, rows = self.links[number], piece.read()
         outcome = through(rows, link.row)
+        if isinstance(piece, Spilled):
+            outcome.read = piece.file
         if number == 0:
             outcome.came = rows.num_rows
             outcome.keys = key_sum(rows.select(list(KEYS[self.kind])))

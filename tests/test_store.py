@@ -17,9 +17,9 @@ from tests.rows import dataset, item, sample
 from vlt.errors import UsageError, UserError
 from vlt.filters.apply import make_filtered
 from vlt.workspace.manifest import Ledger, Stage, key_sum
+from vlt.workspace.row_files import ROW_GROUP
 from vlt.workspace.schema import ITEM, KINDS
 from vlt.workspace.store import FORMAT, Store
-from vlt.workspace.row_files import ROW_GROUP
 from vlt.workspace.writer import Writer
 
 

@@ -40,10 +40,8 @@ def processes() -> int:
 
 def usable_cores() -> int:
     """The cores that the kernel lets this process use, at least 1."""
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
+    known = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
     quota = _quota()
     return cores if quota is None else max(1, min(cores, math.ceil(quota)))
 

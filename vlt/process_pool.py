@@ -41,9 +41,9 @@ Piece = TypeVar("Piece")
 Made = TypeVar("Made")
 WORTH = 4.0
 """Seconds of work that are left for each process that is started: starting it costs about 0.7."""
-ONE_THREAD = {
-    name: "1" for name in (VARIABLE, "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-}
+ONE_THREAD = dict.fromkeys(
+    (VARIABLE, "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+)
 """Of a process beside this one: the cores are shared out already."""
 
 

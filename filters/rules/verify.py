@@ -62,7 +62,6 @@ class Grade:
 
     name: ClassVar[str] = "grade"
     columns: ClassVar[tuple[str, ...]] = READS
-    threads: ClassVar[bool] = False
 
     grader: Annotated[Grader, Option("--grader", metavar="G")] = "vlt"
     """vlt [this], paper (upstream's rule), math-verify, or your own: file.py:name."""
@@ -85,7 +84,6 @@ class Correct:
 
     name: ClassVar[str] = "correct"
     columns: ClassVar[tuple[str, ...]] = ("verdict", "verdict_reason")
-    threads: ClassVar[bool] = True
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
         """By the column verdict."""
@@ -98,7 +96,6 @@ class Verify:
 
     name: ClassVar[str] = "verify"
     columns: ClassVar[tuple[str, ...]] = READS
-    threads: ClassVar[bool] = False
 
     grader: Annotated[Grader, Option("--grader", metavar="G")] = "vlt"
     """vlt [this], paper (upstream's rule), math-verify, or your own: file.py:name."""

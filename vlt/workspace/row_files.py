@@ -34,7 +34,7 @@ class RowFiles:
 
     def __init__(self, folder: Path, stem: str, schema: pa.Schema, *, digested: bool):
         self.folder, self.stem, self.schema = folder, stem, schema
-        self.digest = hashlib.sha256(str(schema.names).encode()) if digested else None
+        self._digest = hashlib.sha256(str(schema.names).encode()) if digested else None
         ahead = GROUPS_AHEAD if processes() > 1 else 0
         self._encoding, self._hashing = InTurn(ahead, "encode"), InTurn(ahead, "digest")
         self._writer: pq.ParquetWriter | None = None
@@ -63,6 +63,11 @@ class RowFiles:
         self._hashing.finish()
         self._close_file()
 
+    def digest(self) -> str:
+        """Of all rows, once the files are closed."""
+        assert self._digest is not None, "it was to be taken"
+        return self._digest.hexdigest()
+
     def abandon(self) -> None:
         """End without writing what is held; harmless after `close`."""
         self._encoding.stop()
@@ -73,8 +78,8 @@ class RowFiles:
         rows, self._empty = rows.combine_chunks(), False
         for start in range(0, max(1, rows.num_rows), ROW_GROUP):
             group = rows.slice(start, ROW_GROUP)
-            if self.digest:
-                self._hashing.do(_digest_rows, self.digest, group)
+            if self._digest:
+                self._hashing.do(_digest_rows, self._digest, group)
             self._encoding.do(self._encode, group)
 
     def _encode(self, group: pa.Table) -> None:

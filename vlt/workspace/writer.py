@@ -20,7 +20,6 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -132,7 +131,6 @@ class Writer(AbstractContextManager["Writer"]):
         self._kept.close()
         self._dropped.close()
         self.ledger.check()
-        assert (digest := self._kept.digest) is not None
         parents = [
             Parent(p.manifest.name, p.manifest.version, p.manifest.digest) for p in self.parents
         ]
@@ -144,7 +142,7 @@ class Writer(AbstractContextManager["Writer"]):
             parameters=dict(self.stage.parameters),
             parents=parents,
             identity=self.stage.identity([p.digest for p in parents]),
-            digest=digest.hexdigest(),
+            digest=self._kept.digest(),
             created=now(),
             round=self.round,
             rows_in=self.ledger.rows_in,
