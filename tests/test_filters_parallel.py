@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow.parquet as pq
 import pytest
 
 from tests.processes import alive, wait_for
@@ -19,8 +20,11 @@ from tests.rows import dataset, item, sample
 from tests.test_near_images import chart, copies, encoded
 from vlt.errors import UserError
 from vlt.filters.apply import make_filtered
+from vlt.filters.duckdb_scratch import Scratch
+from vlt.filters.duplicates.file import dedup_file
 from vlt.filters.registry import FILTERS, parse_chain
 from vlt.filters.rules.max_tokens import MaxTokens
+from vlt.filters.stats import dataset_stats
 from vlt.plugins import travels
 from vlt.workspace.flags import Flag, Flags
 from vlt.workspace.store import Dataset
@@ -158,6 +162,27 @@ def count_questions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(WorkerProcess, "ask", ask)
     return asked
+
+
+def test_the_same_statistics(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the same clusters of near duplicates in a file."""
+    monkeypatch.setattr("vlt.filters.stats.PIECE", 16)
+    monkeypatch.setattr("vlt.filters.duplicates.file.BATCH", 16)
+    monkeypatch.setattr("vlt.filters.duplicates.file_texts.BATCH", 16)
+    samples = Workspace(folder / "workspace").open("samples")
+    found, deduped = [], []
+    asked = count_questions(monkeypatch)
+    for processes in (1, 2, 3):
+        monkeypatch.setenv("VLT_PROCESSES", str(processes))
+        found.append(json.dumps(dataset_stats(samples)))
+        to, gone = folder / f"to-{processes}.parquet", folder / f"gone-{processes}.parquet"
+        scratch = Scratch(folder / f"scratch-{processes}", threads=processes)
+        dedup_file(samples.files[0], to, ["question"], scratch, near=True, dropped=gone)
+        deduped.append((pq.read_table(to), pq.read_table(gone)))
+        assert (len(asked) > 5) == (processes > 1)
+    assert found[0] == found[1] == found[2]
+    assert deduped[0] == deduped[1] == deduped[2]
+    assert len(deduped[0][1])
 
 
 def test_every_filter_goes_to_other_processes() -> None:
