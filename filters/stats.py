@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import comb
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,7 @@ from vlt.filters.duplicates.exact import hashed, joined
 from vlt.filters.pass_rate import of_batches, with_dropped
 from vlt.filters.rules.reflection import KEYWORDS, count_keywords
 from vlt.filters.text import Ints, count_words, reasoning
-from vlt.process_pool import ProcessPool
+from vlt.process_pool import shared_out
 from vlt.workspace.pieces import PIECE, RowsPiece, pieces
 from vlt.workspace.store import Dataset
 
@@ -102,12 +100,8 @@ def dataset_stats(dataset: Dataset) -> dict[str, Any]:
     counts = _Counts()
     names = [name for name in READ if name in dataset.schema.names]
     given = pieces(dataset, PIECE)
-    with (
-        tempfile.TemporaryDirectory(prefix="vlt-") as folder,
-        ProcessPool(_Count(names), Path(folder)) as pool,
-    ):
-        for counted in pool.map(given, len(given)):
-            counts.join(counted)
+    for counted in shared_out(_Count(names), given, len(given)):
+        counts.join(counted)
     rows = dataset.manifest.rows
     ids = pa.chunked_array(counts.ids, pa.string())
     found: dict[str, Any] = {

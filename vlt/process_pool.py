@@ -23,6 +23,7 @@ from __future__ import annotations
 import io
 import mmap
 import pickle
+import tempfile
 import threading
 import time
 from collections import deque
@@ -170,6 +171,17 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
         self._kill()
         for worker in self._all:
             worker.kill()
+
+
+def shared_out(
+    job: Callable[[Piece], Made], pieces: Iterable[Piece], total: int
+) -> Generator[Made, None, None]:
+    """The job's results for `total` pieces, in their order, by a pool of its own."""
+    with (
+        tempfile.TemporaryDirectory(prefix="vlt-") as folder,
+        ProcessPool(job, Path(folder)) as pool,
+    ):
+        yield from pool.map(pieces, total)
 
 
 class _Here:

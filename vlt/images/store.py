@@ -15,11 +15,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pickle
 import threading
 import time
 import uuid
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -72,6 +75,12 @@ class ImageStore(AbstractContextManager["ImageStore"]):
         self._files_lock = threading.Lock()
         self._sync_lock = threading.Lock()
         self._flush_lock = threading.Lock()
+
+    def __reduce__(self) -> Any:
+        """In another process it is one that only reads; who adds stays where it is."""
+        if not self.read_only:
+            raise pickle.PicklingError("a store that is added to stays in its process")
+        return partial(ImageStore, read_only=True), (self.root,)
 
     def add(self, data: bytes) -> str:
         """Keep an image and return its sha256; one that is there already is not kept twice.
