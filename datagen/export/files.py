@@ -141,16 +141,17 @@ def write_parquet_rows(
     schema: pa.Schema,
     images: ImageStore,
     most: int,
-    group: int = GROUP_ROWS,
 ) -> None:
-    """Write Python rows, at most so many, as one Parquet file in groups of `group`.
+    """Write Python rows, at most so many, as one Parquet file.
 
     `schema` is of the rows, whose `images` are hashes; in the file they are the images themselves.
     """
     whole = embedded(schema)
     with replaced(file) as part, _parquet_writer(part, whole) as writer:
         written = 0
-        for table in embedded_groups(_batched(rows, schema, group), most // group, images, whole):
+        for table in embedded_groups(
+            _batched(rows, schema, GROUP_ROWS), most // GROUP_ROWS, images, whole
+        ):
             writer.write_table(table)
             written += table.num_rows
         if not written:
