@@ -8,10 +8,9 @@ from typing import TypeVar
 
 from vlt.engine.model import Model
 from vlt.runs.describe import of_band
-from vlt.runs.fields import Phase, Recipe, Round, Source
+from vlt.runs.fields import IN_WORKSPACE, Phase, Recipe, Round, Source
 from vlt.runs.phases import MethodPhase
 from vlt.runs.stages import (
-    IN_WORKSPACE,
     Captions,
     Evaluate,
     Filter,

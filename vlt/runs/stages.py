@@ -21,15 +21,12 @@ from vlt.errors import UserError
 from vlt.evaluation.evaluate import make_evaluation
 from vlt.filters.apply import make_filtered
 from vlt.runs.describe import of_draw, of_filter, of_kept_out, of_source, of_train
-from vlt.runs.fields import Decontamination, Source
+from vlt.runs.fields import IN_WORKSPACE, Decontamination, Source
 from vlt.runs.step import Key, Made, Run, Step
 from vlt.train.method import Method
 from vlt.train.selection import Chooser
 from vlt.train.settings import Training
 from vlt.train.training import train
-
-IN_WORKSPACE = "workspace:"
-"""A source that begins so is a dataset of items that the workspace already holds."""
 
 
 @dataclass(frozen=True)
