@@ -220,15 +220,16 @@ class Phase(Part):
     rates: Literal["samples", "previous", "rollouts"] | None = None
     """Whose pass rates. samples: the round's own, drawn for SFT (the default without items of its
     own). previous: those of the round before, and its items. rollouts: k new ones of the items by
-    the round's SFT model (the default with items of its own)."""
+    the round's SFT model (the default with items of its own, and with hints)."""
     train: Annotated[GrpoTraining, TOLD, AfterValidator(of_a_recipe)] = GrpoTraining()
 
     @property
     def rated_by(self) -> str | None:
-        """samples, previous or rollouts; None without a band."""
-        if not self.difficulty:
+        """samples, previous or rollouts; None without a band and without hints."""
+        if not self.difficulty and not self.train.hints:
             return None
-        return self.rates or ("rollouts" if self.items else "samples")
+        new = self.items or self.train.hints
+        return self.rates or ("rollouts" if new else "samples")
 
 
 class Round(Part):

@@ -7,7 +7,8 @@ from typing import Any
 
 from vlt.errors import UsageError
 from vlt.filters.pass_rate import Band
-from vlt.runs.fields import ARM, Phase, Recipe, Round
+from vlt.runs.fields import ARM, IN_WORKSPACE, Phase, Recipe, Round
+from vlt.runs.phases import hints_of
 
 Misfit = tuple[tuple[Any, ...], str]
 """Where in the recipe, and what is wrong there."""
@@ -86,6 +87,7 @@ def _of_trainings(recipe: Recipe, number: int, settings: Round) -> Iterator[Misf
                 f"round {number} takes pass rates of its samples and has no teacher who draws them; "
                 "write rates: rollouts",
             )
+        yield from _of_hints((*path, "grpo", place), recipe, number, phase)
     for where, train in trained:
         if train.choose and not recipe.validation:
             yield (
@@ -97,10 +99,10 @@ def _of_trainings(recipe: Recipe, number: int, settings: Round) -> Iterator[Misf
 
 def _of_phase(path: tuple[Any, ...], phase: Phase) -> Iterator[Misfit]:
     where = ".".join(map(str, path))
-    if phase.rates and not phase.difficulty:
+    if phase.rates and not phase.rated_by:
         yield (
             (*path, "rates"),
-            f"{where}: rates are for a difficulty band; add difficulty: [low, high]",
+            f"{where}: rates are for a difficulty band or hints; add difficulty: [low, high]",
         )
     if phase.difficulty:
         try:
@@ -112,4 +114,26 @@ def _of_phase(path: tuple[Any, ...], phase: Phase) -> Iterator[Misfit]:
             (*path, "rates"),
             f"{where}: rates: {phase.rates} are of a round's own items; leave out the phase's items, or "
             "write rates: rollouts",
+        )
+
+
+def _of_hints(path: tuple[Any, ...], recipe: Recipe, number: int, phase: Phase) -> Iterator[Misfit]:
+    hints, where = phase.train.hints, ".".join(map(str, path))
+    if not hints:
+        return
+    at = (*path, "train", "hints")
+    if phase.difficulty and phase.difficulty[0] > 0:
+        yield at, f"{where}: hints are for pass rate 0, which the difficulty band leaves out"
+    step = hints_of(hints, number)
+    if step and not (1 <= step[0] <= number and recipe.rounds[step[0] - 1].teacher):
+        yield (
+            at,
+            f"{where}.train.hints = {hints!r}: there is no such step before it; name the verified "
+            "samples of a round with a teacher, sft or sft@r1, or a dataset: workspace:NAME",
+        )
+    elif not step and not hints.startswith(IN_WORKSPACE):
+        yield (
+            at,
+            f"{where}.train.hints = {hints!r}: write sft (the round's verified samples), sft@r1, or "
+            "workspace:NAME",
         )

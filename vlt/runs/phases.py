@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -74,6 +75,12 @@ def method_phases(key: str, given: Any) -> list[MethodPhase]:
     listed: type[BaseModel] = create_model("Listed", **{key: (list[phase], ...)})  # type: ignore[call-overload]
     found = getattr(listed.model_validate({key: given}), key)
     return [MethodPhase(method, each.train) for each in found]
+
+
+def hints_of(hints: str | None, number: int) -> tuple[int, str] | None:
+    """The step of a run whose samples give hints: sft of round `number`, or of another (sft@r1)."""
+    found = re.fullmatch(r"sft(?:@r(\d+))?", hints or "")
+    return (int(found[1] or number), "sft") if found else None
 
 
 def with_files(train: T, folder: Path) -> T:
