@@ -14,6 +14,7 @@ from vlt.cli import (
     data,
     dedup,
     diff,
+    doctor,
     eval,
     export,
     filter,
@@ -47,6 +48,7 @@ app = typer.Typer(
 )
 
 app.command("demo")(run.demo)
+app.command("doctor")(doctor.doctor)
 app.command("run")(run.run)
 app.command("import")(data.import_)
 app.command("sources")(data.sources)
