@@ -21,6 +21,7 @@ from vlt.cli import (
     gen,
     grade,
     hub,
+    init,
     look,
     report,
     run,
@@ -48,6 +49,7 @@ app = typer.Typer(
 )
 
 app.command("demo")(run.demo)
+app.command("init")(init.init)
 app.command("doctor")(doctor.doctor)
 app.command("run")(run.run)
 app.command("import")(data.import_)

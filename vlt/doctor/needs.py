@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from vlt.doctor.finding import Finding, broken, ok, warning
 from vlt.doctor.hub import offline
 from vlt.doctor.packages import extra
+from vlt.engine.model import Model
 from vlt.errors import UserError
 from vlt.plural import plural
 
 if TYPE_CHECKING:
-    from vlt.engine.model import Model
     from vlt.runs.recipe import Recipe
+    from vlt.runs.step import Step
     from vlt.train.settings import Training
 
 
@@ -50,13 +51,23 @@ def needs(recipe: str) -> Needs:
         f"{loaded.name}: {plural(len(loaded.rounds), 'round')}, {plural(len(steps), 'step')}, valid"
     )
     found.findings.append(ok("recipe", says))
+    used = list(_used(loaded, steps))
     for name in loaded.models.names:
         model = loaded.models.named(name)
-        if model:
+        if model and model in used:
             found.findings += _model(name, model, found)
     found.findings += _packages(loaded)
     found.fetches = found.fetches or any(_on_hub(step.stage) for step in steps)
     return found
+
+
+def _used(recipe: Recipe, steps: Sequence[Step]) -> Iterator[Model]:
+    """The models that are asked or trained; a student is asked in the way that the base is."""
+    for step in steps:
+        for name in ("model", "start"):
+            of = getattr(step.stage, name, None)
+            if of is not None:
+                yield of if isinstance(of, Model) else recipe.models.base
 
 
 def _on_hub(stage: object) -> bool:

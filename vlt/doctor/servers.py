@@ -50,6 +50,15 @@ def server(url: str, models: Sequence[str] = ()) -> Iterator[Finding]:
         yield from _models(url, models, listed)
 
 
+def served(url: str) -> list[str]:
+    """The models that a server lists; none where it does not answer or does not tell."""
+    try:
+        reply = get(f"{url.rstrip('/')}/models", key_to_send())
+    except UsageError:
+        return []
+    return _listed(reply.value) if reply.status == 200 else []
+
+
 def _models(url: str, models: Sequence[str], listed: list[str]) -> Iterator[Finding]:
     missing = [model for model in models if model not in listed]
     if not missing:
