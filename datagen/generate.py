@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Any
@@ -43,6 +43,8 @@ class Ask:
     workspace: Workspace
     model: Model
     asking: Asking
+    response_format: Mapping[str, Any] | None = None
+    """What a server that can holds the answers to: see vlt.request.Request."""
     identity: dict[str, Any] = field(init=False)
     """What the model is, apart from where it lies."""
     price: Price | None = field(init=False)
@@ -220,7 +222,7 @@ class _Run:
                 self.open[key] = len(missing)
                 if self.again:
                     self.asked_again.add(key)
-                yield Request(key, content, missing, self.sampling)
+                yield Request(key, content, missing, self.sampling, self.of.response_format)
 
     def want_more(self) -> bool:
         """Grade what is new, and want k more samples of the rows that lack right ones."""
