@@ -41,7 +41,8 @@ def biased(text: str) -> Said:
     """Two points more for a long text, and the first of two whatever they are."""
     if '"better"' in text:
         return json.dumps({"reason": "the first one reads well", "better": "first"})
-    return judgement(min(5, truth(text) + (2 if len(text) > 2_500 else 0)))
+    judged = text.partition("begins]")[2]
+    return judgement(min(5, truth(text) + (2 if len(judged) > 500 else 0)))
 
 
 def lazy(_: str) -> Said:

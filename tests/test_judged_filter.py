@@ -20,7 +20,13 @@ from vlt.workspace.store import Dataset, Store
 
 def said(*votes: tuple[str, float | None], rubric: str = "sound") -> list[dict[str, Any]]:
     return [
-        {"rubric": rubric, "model": f"m{i}", "score": score, "verdict": verdict, "reason": f"is {score}"}
+        {
+            "rubric": rubric,
+            "model": f"m{i}",
+            "score": score,
+            "verdict": verdict,
+            "reason": f"is {score}",
+        }
         for i, (verdict, score) in enumerate(votes)
     ]
 
@@ -68,7 +74,9 @@ def test_by_a_minimum_and_with_the_unjudged(workspace: Path, judged: Dataset) ->
 
 def test_what_cannot_be_filtered(workspace: Path, judged: Dataset) -> None:
     store = Store(workspace)
-    with pytest.raises(UsageError, match="judged by sound, grounded alone; run `vlt judge judged@v1"):
+    with pytest.raises(
+        UsageError, match="judged by sound, grounded alone; run `vlt judge judged@v1"
+    ):
         make_filtered(package.Workspace(workspace), judged, chain=[{"judged": "mine"}])
     bare = dataset(store, "bare", "sample", [sample("a")])
     with pytest.raises(UsageError, match="bare@v1 is not judged yet; run `vlt judge bare@v1"):
@@ -95,7 +103,9 @@ def test_select_by_score(workspace: Path) -> None:
         sample(f"<answer>2</answer>{'.' * i}", i, of, judgements=v, verdict="correct")
         for i, v in enumerate(votes)
     ]
-    rows.append(sample("<answer>3</answer>", 5, of, judgements=said(("pass", 5.0)), verdict="wrong"))
+    rows.append(
+        sample("<answer>3</answer>", 5, of, judgements=said(("pass", 5.0)), verdict="wrong")
+    )
     judged = dataset(Store(workspace), "judged", "sample", rows)
     store = package.Workspace(workspace)
     best, _ = make_filtered(store, judged, chain=[{"select": "judged:sound"}])
