@@ -22,6 +22,7 @@ from vlt.cli import (
     grade,
     hub,
     init,
+    judge,
     look,
     report,
     run,
@@ -58,6 +59,7 @@ app.command("dedup", cls=dedup.Dedup)(dedup.dedup)
 app.command("decontaminate", cls=dedup.Decontaminate)(dedup.decontaminate)
 app.add_typer(gen.app, name="gen", cls=Commands)
 app.command("filter", cls=filter.Command)(filter.filter_)
+app.command("judge")(judge.judge)
 app.command("grade")(grade.grade)
 app.add_typer(train.app, name="train")
 app.command("eval")(eval.eval_)
