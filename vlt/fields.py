@@ -41,6 +41,18 @@ class Option:
 
 
 @dataclass(frozen=True)
+class Written:
+    """How else a recipe writes a value than as its type: for the schema, not for validation."""
+
+    kinds: tuple[str, ...] = ()
+    """JSON's words: string, boolean, null."""
+    one: bool = False
+    """A list of one may be written without the list."""
+    optional: bool = False
+    """It may be left out, though the field has no default."""
+
+
+@dataclass(frozen=True)
 class Documented:
     """A field with all that is said of it."""
 
@@ -53,6 +65,7 @@ class Documented:
     bounds: tuple[Any, ...] = ()
     """Of Ge, Gt and Le."""
     option: Option = Option()
+    written: Written = Written()
 
     @property
     def plain(self) -> Any:
@@ -74,7 +87,7 @@ def documented(cls: Any) -> tuple[Documented, ...]:
     hints = get_type_hints(cls, include_extras=True)
     docs: dict[str, str] = {}
     for base in reversed(cls.__mro__):
-        docs.update(_docs_of(base.__module__).get(base.__qualname__, {}))
+        docs.update(docs_of(base.__module__).get(base.__qualname__, {}))
     return tuple(_documented(f, hints[f.name], docs.get(f.name, "")) for f in fields(cls) if f.init)
 
 
@@ -108,11 +121,12 @@ def _documented(f: Field[Any], hint: Any, doc: str) -> Documented:
     default = f.default_factory() if f.default_factory is not MISSING else f.default
     option = next((e for e in extras if isinstance(e, Option)), Option())
     bounds = tuple(e for e in extras if isinstance(e, Ge | Gt | Le))
-    return Documented(f.name, kind, doc, default, bounds, option)
+    written = next((e for e in extras if isinstance(e, Written)), Written())
+    return Documented(f.name, kind, doc, default, bounds, option, written)
 
 
 @functools.cache
-def _docs_of(module: str) -> dict[str, dict[str, str]]:
+def docs_of(module: str) -> dict[str, dict[str, str]]:
     """class -> field -> the text under it, read from the module's source."""
     file = getattr(sys.modules.get(module), "__file__", None)
     if not file or not file.endswith(".py"):

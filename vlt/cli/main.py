@@ -23,6 +23,7 @@ from vlt.cli import (
     look,
     report,
     run,
+    schema,
     stats,
     status,
     train,
@@ -48,6 +49,7 @@ app = typer.Typer(
 
 app.command("demo")(run.demo)
 app.command("run")(run.run)
+app.command("schema")(schema.schema)
 app.command("import")(data.import_)
 app.command("sources")(data.sources)
 app.command("dedup", cls=dedup.Dedup)(dedup.dedup)
