@@ -84,11 +84,16 @@ class Documented:
 @functools.cache
 def documented(cls: Any) -> tuple[Documented, ...]:
     """The fields of a dataclass that its constructor takes, in their order."""
-    hints = get_type_hints(cls, include_extras=True)
-    docs: dict[str, str] = {}
-    for base in reversed(cls.__mro__):
-        docs.update(docs_of(base.__module__).get(base.__qualname__, {}))
+    hints, docs = get_type_hints(cls, include_extras=True), texts(cls)
     return tuple(_documented(f, hints[f.name], docs.get(f.name, "")) for f in fields(cls) if f.init)
+
+
+def texts(cls: Any) -> dict[str, str]:
+    """Field -> the text under it, those of the classes it inherits from included; of any class."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        found.update(_docs_of(base.__module__).get(base.__qualname__, {}))
+    return found
 
 
 def check(settings: Any) -> None:
@@ -126,7 +131,7 @@ def _documented(f: Field[Any], hint: Any, doc: str) -> Documented:
 
 
 @functools.cache
-def docs_of(module: str) -> dict[str, dict[str, str]]:
+def _docs_of(module: str) -> dict[str, dict[str, str]]:
     """class -> field -> the text under it, read from the module's source."""
     file = getattr(sys.modules.get(module), "__file__", None)
     if not file or not file.endswith(".py"):

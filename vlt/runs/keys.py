@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from vlt.fields import Written, docs_of, documented
+from vlt.fields import Written, documented, texts
 from vlt.train.settings import Training
 
 AS_IT_IS = Written()
@@ -45,9 +45,7 @@ def keys_of(cls: Any) -> Iterator[Key]:
             if not (issubclass(cls, Training) and f.name in NOT_HERE):  # type: ignore[arg-type]
                 yield Key(f.name, f.type, f.doc, f.default, f.bounds, f.written)
         return
-    docs: dict[str, str] = {}
-    for base in reversed(cls.__mro__):
-        docs.update(docs_of(base.__module__).get(base.__qualname__, {}))
+    docs = texts(cls)
     for name, field in cls.model_fields.items():
         default = field.get_default(call_default_factory=True)
         yield Key(
