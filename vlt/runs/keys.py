@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, dataclass, is_dataclass
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel
@@ -70,24 +69,6 @@ def opened(hint: Any) -> tuple[Any, Written, Sequence[Any]]:
         written if written != AS_IT_IS else inner_written,
         [*bounds, *(e for e in extras if isinstance(e, Ge | Gt | Le))],
     )
-
-
-def in_words(hint: Any) -> str:
-    """A type as people call it: number, text, list of texts, ..."""
-    kind, _, _ = opened(hint)
-    origin, args = get_origin(kind), get_args(kind)
-    if origin in (Union, types.UnionType):
-        return " or ".join(in_words(arg) for arg in args if arg is not type(None))
-    if origin is Literal:
-        return ", ".join(map(str, args))
-    if origin in (list, tuple):
-        if origin is tuple and args[-1] is not Ellipsis:
-            return "[low, high]"
-        return f"list ({in_words(args[0])})"
-    if kind is Mapping or kind is dict or origin in (dict, Mapping) or is_part(kind):
-        return "mapping"
-    names = {int: "whole number", float: "number", bool: "true or false", Any: "any"}
-    return names.get(kind, "text")
 
 
 def is_part(kind: Any) -> bool:
