@@ -18,6 +18,7 @@ from typing import Any
 
 from vlt.errors import UsageError
 from vlt.evaluation.compare import compared, pass_rates
+from vlt.evaluation.image_worth import with_images
 from vlt.evaluation.interval import wilson
 from vlt.runs.budget import Budget, planned, spent, total
 from vlt.runs.fields import Recipe
@@ -215,7 +216,7 @@ def _image(of_arm: Sequence[Ran]) -> dict[str, Any] | None:
         if not canary or not run.last:
             continue
         asked, rates = pass_rates(canary), pass_rates(run.last)
-        both = asked.keys() & rates.keys()
+        both = asked.keys() & rates.keys() & with_images(canary)
         own |= {f"{place}:{i}": rates[i] for i in both}
         other |= {f"{place}:{i}": asked[i] for i in both}
     return asdict(compared(other, own)) if own else None
