@@ -26,6 +26,7 @@ from vlt.cli import (
     look,
     report,
     run,
+    schema,
     stats,
     status,
     train,
@@ -53,6 +54,7 @@ app.command("demo")(run.demo)
 app.command("init")(init.init)
 app.command("doctor")(doctor.doctor)
 app.command("run")(run.run)
+app.command("schema")(schema.schema)
 app.command("import")(data.import_)
 app.command("sources")(data.sources)
 app.command("dedup", cls=dedup.Dedup)(dedup.dedup)
