@@ -20,6 +20,7 @@ from vlt.cli import (
     gen,
     grade,
     hub,
+    label,
     look,
     report,
     run,
@@ -54,6 +55,7 @@ app.command("dedup", cls=dedup.Dedup)(dedup.dedup)
 app.command("decontaminate", cls=dedup.Decontaminate)(dedup.decontaminate)
 app.add_typer(gen.app, name="gen", cls=Commands)
 app.command("filter", cls=filter.Command)(filter.filter_)
+app.command("label")(label.label)
 app.command("grade")(grade.grade)
 app.add_typer(train.app, name="train")
 app.command("eval")(eval.eval_)
