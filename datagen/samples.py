@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from vlt.choice_order import order_of
 from vlt.datagen.answers import Answer, Failures, Tokens
 from vlt.datagen.asking import Asking
-from vlt.datagen.generate import Ask, Messages
+from vlt.datagen.generate import Ask
+from vlt.datagen.one_pass import Messages
 from vlt.datagen.shown import Shown
 from vlt.grade.agreement import COLUMNS, agreement
 from vlt.grade.extract import extract, split_reasoning

@@ -53,6 +53,7 @@ def train(
     start = replace(start, model=workspace.resolve_model(start.model))
     plan = _Plan(workspace, method, data, start, training)
     parents = [data, *([parent] if (parent := workspace.checkpoint_at(start.model)) else [])]
+    parents += method.reads(workspace, training)
     chooser = training.choose
     if chooser:
         if not isinstance(chooser, Chooser):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlt.cli.asking import ask_model, open_workspace
-from vlt.cli.derived import SYSTEM, derived, prompt_of
+from vlt.cli.derived import SYSTEM, by_source, derived, prompt_of
 from vlt.cli.options import WORKSPACE, As, Json, Workspace
 from vlt.cli.output import SOME_ROWS_FAILED, describe, say
 from vlt.cli.progress import Progress
@@ -91,6 +91,7 @@ def eval_(
     system: Annotated[
         str | None, typer.Option(metavar="TEXT", help=SYSTEM, show_default=False)
     ] = None,
+    others: Annotated[list[str] | None, by_source()] = None,
     reached: Model,
     asking: Asking,
     name: As = None,
@@ -122,7 +123,7 @@ def eval_(
             again = asking.retry_failed
             made = [_graded_again(opened, items, models, grader, judge, name, again)]
         else:
-            asking = replace(asking, prompt=_prompt(items, prompt, system))
+            asking = replace(asking, prompt=_prompt(items, prompt, system, others))
             ordinary = replace(asking, images="own")
             made = []
             for named in _several(models):
@@ -250,17 +251,19 @@ def _name(items: Dataset) -> str:
     return f"eval-{benchmark}" if benchmark else "eval"
 
 
-def _prompt(items: Dataset, given: str | None, system: str | None) -> Prompt:
+def _prompt(
+    items: Dataset, given: str | None, system: str | None, others: list[str] | None
+) -> Prompt:
     from vlt.datagen.benchmarks.wording import BOXED, NAMED
     from vlt.datagen.paper_prompts import ROLLOUT
 
     benchmark = items.manifest.facts.get("benchmark")
     default = BOXED if benchmark else ROLLOUT
     if given in NAMED:
-        return prompt_of(NAMED[given], None, system)
+        return prompt_of(NAMED[given], None, system, others)
     if given is not None and not is_path(given) and not Path(given).is_file():
         raise UsageError(
             f"--prompt {given!r} is neither a file nor one of {', '.join(NAMED)}; write the user "
             "text into a file"
         )
-    return prompt_of(default, Path(given) if given else None, system)
+    return prompt_of(default, Path(given) if given else None, system, others)

@@ -13,10 +13,9 @@ from vlt.evaluation.canary import Canary
 from vlt.runs.canary import ITEMS as CANARY
 from vlt.runs.canary import CanaryItems, Look
 from vlt.runs.describe import of_band
-from vlt.runs.fields import Phase, Recipe, Round, Source
-from vlt.runs.phases import MethodPhase
+from vlt.runs.fields import IN_WORKSPACE, Phase, Recipe, Round, Source
+from vlt.runs.phases import MethodPhase, hints_of
 from vlt.runs.stages import (
-    IN_WORKSPACE,
     Captions,
     Evaluate,
     Filter,
@@ -205,7 +204,8 @@ def _grpo(recipe: Recipe, number: int, settings: Round, start: Model | Key) -> I
         elif phase.rated_by:
             # Those that verification dropped count as well: they say what is hard.
             data = (number if phase.rated_by == "samples" else number - 1), "sft"
-        stage = Train(method, data, start, of_phase(phase, recipe), of_band(phase))
+        hints = hints_of(phase.train.hints, number)
+        stage = Train(method, data, start, of_phase(phase, recipe), of_band(phase), hints)
         start = (number, "grpo-model")
         yield Step(*start, stage)
 
