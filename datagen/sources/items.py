@@ -59,7 +59,7 @@ def make_items(
     """
     what = Import(source=what) if isinstance(what, str) else what
     name, kind = name or what.kind, what.row_kind
-    opened, columns = _opened(what, chosen)
+    opened, columns = in_its_layout(what, chosen)
     stage = Stage("import", _parameters(what, opened, columns))
     if found := store.find(name, stage, []):
         return found, True
@@ -70,7 +70,7 @@ def make_items(
     with Writer(store, stage, name, kind, round=round, libraries=["pillow", "datasets"]) as writer:
         with nullcontext(images) if images else ImageStore(store.images_folder) as held:
             intake = Intake(opened.name, what, writer, held, counted, progress)
-            records = _records(opened, columns, places, what.limit, MORE[kind])
+            records = read_records(opened, columns, places, what.limit, MORE[kind])
             for (place, row, record), loaded in with_images(
                 records, held, private=what.private_urls
             ):
@@ -89,7 +89,7 @@ def make_items(
     return writer.dataset, False
 
 
-def _opened(what: Import, chosen: Chosen) -> tuple[Source, dict[str, str]]:
+def in_its_layout(what: Import, chosen: Chosen) -> tuple[Source, dict[str, str]]:
     """The source in its layout, and the column of each thing that a row needs."""
     kind = what.row_kind
     opened = open_source(
@@ -127,13 +127,14 @@ def _parameters(what: Import, opened: Source, columns: Mapping[str, str]) -> dic
     }
 
 
-def _records(
+def read_records(
     source: Source,
     columns: Mapping[str, str],
     places: set[int] | None,
     limit: int | None,
     more: tuple[str, ...],
 ) -> Iterator[tuple[int, Row | Unreadable, Record | BadRow]]:
+    """(place, row, what was read of it) of the wanted rows: those at `places`, at most `limit`."""
     taken = 0
     for place, row in enumerate(source.rows()):
         if places is not None and place not in places:

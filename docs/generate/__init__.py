@@ -1,6 +1,6 @@
 """The pages that are made from the code: `reference/`, and `notebooks/*.md` with what they print.
 
-    python -m docs.generate            # write them, as `make docs` does
+python -m docs.generate            # write them, as `make docs` does
 """
 
 from __future__ import annotations

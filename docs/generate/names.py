@@ -74,15 +74,14 @@ def _filters() -> str:
 def _rewards() -> str:
     rows = [(code(name), prose(said)) for name, said in NUMBERS.items()]
     rows.append((code("grader"), "the grader that decides for `accuracy`, by its name"))
-    return "## Rewards\n\n`vlt train grpo --reward NAME=WEIGHT`, or `reward:` in a recipe.\n\n" + table(
-        ("reward", ""), rows
+    return (
+        "## Rewards\n\n`vlt train grpo --reward NAME=WEIGHT`, or `reward:` in a recipe.\n\n"
+        + table(("reward", ""), rows)
     )
 
 
 def _graders() -> str:
-    text = "## Graders\n\n" + table(
-        ("grader", ""), [(code(g), GRADER_TEXTS[g]) for g in GRADERS]
-    )
+    text = "## Graders\n\n" + table(("grader", ""), [(code(g), GRADER_TEXTS[g]) for g in GRADERS])
     text += "\nConventions of `vlt`, written `vlt:NAME=VALUE,...`:\n\n"
     said = texts(Options)
     rows = [
@@ -102,7 +101,13 @@ def _methods() -> str:
 
 def _sources() -> str:
     rows = [
-        (code(k.name), code(k.repo), code(k.config) if k.config else "", k.rows or "", prose(k.used))
+        (
+            code(k.name),
+            code(k.repo),
+            code(k.config) if k.config else "",
+            k.rows or "",
+            prose(k.used),
+        )
         for k in KNOWN
     ]
     rows.append((code("miniature"), "drawn by vlt", "", "", "the demo"))
@@ -122,30 +127,39 @@ def _benchmarks() -> str:
         for b in BENCHMARKS
     ]
     head = ("benchmark", "on the Hub", "configuration", "split", "published accuracy")
-    return "## Benchmarks\n\n`vlt eval NAME`; where each fact is from: `vlt eval --list --json`.\n\n" + table(
-        head, rows
+    return (
+        "## Benchmarks\n\n`vlt eval NAME`; where each fact is from: `vlt eval --list --json`.\n\n"
+        + table(head, rows)
     )
 
 
 def _formats() -> str:
     help = next(
         metadata.help
-        for metadata in inspect.signature(export_, eval_str=True).parameters["format"].annotation.__metadata__
+        for metadata in inspect.signature(export_, eval_str=True)
+        .parameters["format"]
+        .annotation.__metadata__
     )
     rows = []
     for part in help.rstrip(".").split("; "):
         name, _, said = part.partition(": ")
         rows.append((", ".join(code(n) for n in name.split(", ")), prose(said)))
-    return "## Export formats\n\n`vlt export DATASET --format NAME`.\n\n" + table(("format", ""), rows)
+    return "## Export formats\n\n`vlt export DATASET --format NAME`.\n\n" + table(
+        ("format", ""), rows
+    )
 
 
 def _prompts() -> str:
     rows = [(code(name), prose(prompt.user.replace("\n", " "))) for name, prompt in PROMPTS.items()]
-    return "## Prompts\n\nNames that `--prompt` takes beside a file.\n\n" + table(("prompt", "text"), rows)
+    return "## Prompts\n\nNames that `--prompt` takes beside a file.\n\n" + table(
+        ("prompt", "text"), rows
+    )
 
 
 def _recipes() -> str:
     rows = []
     for file in sorted(BUNDLED.glob("*.yaml")):
         rows.append((code(file.stem), prose(yaml.safe_load(file.read_text("utf-8"))["about"])))
-    return "## Recipes\n\n`vlt run NAME --dry-run` prints the plan.\n\n" + table(("recipe", ""), rows)
+    return "## Recipes\n\n`vlt run NAME --dry-run` prints the plan.\n\n" + table(
+        ("recipe", ""), rows
+    )

@@ -40,7 +40,12 @@ def carry_out(script: Path) -> Path:
     with tempfile.TemporaryDirectory(prefix="vlt-notebook-") as folder:
         command = [sys.executable, "-m", "docs.generate.notebooks", str(script.resolve())]
         paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        environment = {**os.environ, "PYTHONPATH": paths, "HF_HUB_OFFLINE": "1", "MPLBACKEND": "svg"}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": paths,
+            "HF_HUB_OFFLINE": "1",
+            "MPLBACKEND": "svg",
+        }
         done = subprocess.run(
             command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=False
         )

@@ -51,7 +51,9 @@ def page() -> str:
             text += "\n" + table(("field", "type", "default", ""), rows)
         if name in LISTED:
             for method, member in members(found, LISTED[name]):
-                text += f"\n### {name}.{method}\n\n{_signature(method, member)}{docstring(member)}\n"
+                text += (
+                    f"\n### {name}.{method}\n\n{_signature(method, member)}{docstring(member)}\n"
+                )
     return text
 
 

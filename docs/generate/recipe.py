@@ -18,7 +18,6 @@ from vlt.train.method import BUILT_IN, find_method
 from vlt.train.settings import Training
 
 
-
 def page() -> str:
     """The whole reference."""
     text = f"{NOTE}# Recipe keys\n\n"
@@ -118,5 +117,3 @@ def _classes(hint: Any) -> list[Any]:
         known = hint.__module__.startswith("vlt.") and hint.__name__ not in ("Prompt", "Plugin")
         return [hint] if known and hint.__name__ != "MethodPhase" else []
     return []
-
-

@@ -27,7 +27,9 @@ def _method(method: Method) -> str:
     text = f"\n## {method.name}\n\n{prose(method.about)} Settings: TRL's {code(method.config[2])}. "
     text += f"Trained on {' or '.join(method.takes)}s, which {code(method.made_by)} makes.\n"
     if method.always:
-        text += "\nvlt sets: " + ", ".join(code(f"{n}={v}") for n, v in method.always.items()) + ".\n"
+        text += (
+            "\nvlt sets: " + ", ".join(code(f"{n}={v}") for n, v in method.always.items()) + ".\n"
+        )
     if method.without_images:
         rows = [(code(n), prose(why)) for n, why in method.without_images.items()]
         text += "\nRefused with images:\n\n" + table(("setting", "because it"), rows)

@@ -27,9 +27,7 @@ Path("img").mkdir(exist_ok=True)
 rows = []
 for n, drawn in enumerate(records(60, split="train", seed=7, families={"shapes-count": 1})):
     Path(f"img/{n}.png").write_bytes(drawn["images"][0])
-    rows.append(
-        {"image": f"img/{n}.png", "question": drawn["question"], "answer": drawn["answer"]}
-    )
+    rows.append({"image": f"img/{n}.png", "question": drawn["question"], "answer": drawn["answer"]})
 pd.DataFrame(rows).to_json("questions.jsonl", orient="records", lines=True)
 
 items = ws.import_items("questions.jsonl")

@@ -14,12 +14,14 @@ from vlt.cli import (
     data,
     dedup,
     diff,
+    doctor,
     eval,
     export,
     filter,
     gen,
     grade,
     hub,
+    init,
     look,
     report,
     run,
@@ -47,6 +49,8 @@ app = typer.Typer(
 )
 
 app.command("demo")(run.demo)
+app.command("init")(init.init)
+app.command("doctor")(doctor.doctor)
 app.command("run")(run.run)
 app.command("import")(data.import_)
 app.command("sources")(data.sources)

@@ -82,13 +82,16 @@ def run(
             start=start,
             until=until,
         )
+        _check(recipe, [(v.recipe, v.steps) for v in wanted], workspace, dry_run)
         _run_arms(wanted, workspace, dry_run, as_json)
         return
     loaded = load_recipe(recipe, changes, to_run=True)
+    steps = plan(loaded, rounds=rounds, start=start, until=until)
+    _check(recipe, [(loaded, steps)], workspace, dry_run)
     if dry_run:
-        _print_plan(loaded, workspace, rounds, start, until, as_json)
+        _print_plan(loaded, workspace, steps, as_json)
         return
-    done = _carry_out(loaded, workspace, plan(loaded, rounds=rounds, start=start, until=until))
+    done = _carry_out(loaded, workspace, steps)
     _print_result(done, as_json)
     if any(version.manifest.failed for version in done.made.values()):
         raise typer.Exit(SOME_ROWS_FAILED)
@@ -116,6 +119,19 @@ def demo(
         say(f"             vlt report -w {directory}")
         say(f"             vlt ls -w {directory}")
         say(f"             vlt log grpo-model -w {directory}")
+
+
+def _check(
+    recipe: str, runs: Sequence[tuple[Recipe, Sequence[Step]]], root: Path, dry_run: bool
+) -> None:
+    """What the run needs and what is not there: it ends the run, and a dry run only tells it."""
+    from vlt.runs.recipe import check_ready, not_ready
+
+    if not dry_run:
+        check_ready(recipe, runs, root)
+        return
+    for fault in not_ready(recipe, runs, root):
+        say(f"not ready yet: {f'line {fault.line}: ' if fault.line else ''}{fault.says}")
 
 
 def _run_arms(wanted: Sequence[Variant], root: Path, dry_run: bool, as_json: bool) -> None:
@@ -234,15 +250,11 @@ def _print_result(done: Run, as_json: bool) -> None:
 def _print_plan(
     recipe: Recipe,
     root: Path,
-    rounds: int | None,
-    start: str | None,
-    until: str | None,
+    steps: Sequence[Step],
     as_json: bool,
 ) -> None:
-    from vlt.runs.loop import plan
     from vlt.runs.preview import preview
 
-    steps = plan(recipe, rounds=rounds, start=start, until=until)
     there = preview(root, recipe, steps)
     if as_json:
         print_json(

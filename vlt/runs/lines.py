@@ -90,3 +90,14 @@ def line_at(tree: Any, path: Sequence[Any]) -> int | None:
         else:
             break
     return line
+
+
+def path_to(tree: Any, value: Any) -> tuple[Any, ...]:
+    """Keys and places from the top to the first place where this value stands; () where it does not."""
+    steps = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    for step, below in steps:
+        if below == value:
+            return (step,)
+        if isinstance(below, dict | list) and (rest := path_to(below, value)):
+            return (step, *rest)
+    return ()
