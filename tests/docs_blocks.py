@@ -134,5 +134,7 @@ class Reader:
     def piece(self, text: str) -> None:
         """A piece of a recipe, or a list of filters: with the rest of a small one it is whole."""
         said = yaml.safe_load(text)
+        if said is None:  # a comment
+            return
         changes = {"filters": said} if isinstance(said, list) else said
         load_recipe(str(write_small(Path("piece.yaml"), **changes)))

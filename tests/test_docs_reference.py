@@ -71,7 +71,7 @@ def test_every_command_and_option(path: str, command: Any, command_page: str) ->
         if parameter.param_type_name == "option":
             (line,) = [v for k, v in told.items() if f"`{parameter.opts[0]}`" in k.split()]
         else:
-            line = told[f"`{commands._metavar(parameter)}`"]
+            line = told["`" + commands.metavar(parameter).replace("|", r"\|") + "`"]
         obvious = parameter.name in ("data", "a", "b", "dataset", "top_p", "top_k")
         assert line[-1] or obvious, f"{path} {parameter.opts[0]} has no text"
 
@@ -163,7 +163,9 @@ def code() -> str:
 
 
 def _sources(root: Path) -> list[Path]:
-    return [file for folder in root.iterdir() if folder.is_dir() for file in folder.rglob("*.py")]
+    # The four folders at the top are links in vlt/, which rglob does not follow by itself.
+    folders = [folder for folder in root.iterdir() if folder.is_dir()]
+    return [*root.glob("*.py"), *(file for folder in folders for file in folder.rglob("*.py"))]
 
 
 @pytest.mark.parametrize("message", messages())

@@ -137,7 +137,7 @@ for text in dropped["reasoning"].drop_duplicates().head(6):
 
 # %%
 @vlt.filter
-def whole_scan(row):  # noqa: F811
+def whole_scan(row):
     return row["reasoning"].count(",") == 5 or "scans fewer than six cells"
 
 
