@@ -57,7 +57,7 @@ class Block:
 
 def pages() -> list[str]:
     """README and the pages that people write; those made from the code are carried out otherwise."""
-    written = [file for file in (ROOT / "docs").glob("*.md")]
+    written = list((ROOT / "docs").glob("*.md"))
     return ["README.md", *sorted(str(file.relative_to(ROOT)) for file in written)]
 
 

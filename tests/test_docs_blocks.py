@@ -31,7 +31,7 @@ BY_TEST = {
 GOLDS = {"How many dots": "7", "Which animal": "B", "How many lines": "2"}
 
 
-def says(model: str, text: str) -> str:
+def says(_model: str, text: str) -> str:
     """A teacher who answers the questions of the pages; a captioner sees no question."""
     answer = next((gold for start, gold in GOLDS.items() if start in text), None)
     if answer is None:
