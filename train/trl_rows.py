@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from vlt.images.pixels import Pixels, fitted
 from vlt.process_pool import shared_out
 from vlt.prompts import CannotAsk, Prompt, render
+from vlt.train.hints import TRACE
 from vlt.train.method import Method, Row
 from vlt.workspace.files import replaced
 from vlt.workspace.store import Dataset
@@ -69,7 +70,10 @@ def write_trl(
     """
     shape = _shape(prompt, _rows(dataset, rows))
     exported = Exported(to, images=shape.images)
-    arrow = _arrow_schema(method.columns(), shape)
+    columns = method.columns()
+    if rows is not None and TRACE in rows.column_names:
+        columns = columns.append(rows.schema.field(TRACE))
+    arrow = _arrow_schema(columns, shape)
     to.parent.mkdir(parents=True, exist_ok=True)
     job = _Examples(method.example, prompt, load_image, pixels, refused, shape, arrow)
     total = -(-(dataset.manifest.rows if rows is None else rows.num_rows) // ROWS_A_GROUP)
@@ -106,6 +110,8 @@ class _Examples:
         return pa.Table.from_pylist(good, self.schema), reasons
 
     def _example(self, row: Row) -> Row | str:
+        if row.get("images_shown") is not None:
+            return "answered with other images than its own"
         own, shape = self.own(row), self.shape
         if isinstance(own, str):
             return own

@@ -116,6 +116,8 @@ def write_easyr1(dataset: Dataset, images: ImageStore, folder: Path) -> Written:
 
 def _no_response(row: Row) -> str | None:
     """Why a trainer cannot take a sample."""
+    if row.get("images_shown") is not None:
+        return "answered with other images than its own"
     return image_token(row) if row["response"] else "no response"
 
 
@@ -171,7 +173,9 @@ def _problems(dataset: Dataset, written: Written) -> Iterator[Row]:
             written.left_out[reason] += 1
             continue
         yield {
-            "problem": with_placeholders(question_text(row), len(row["images"])),
+            "problem": with_placeholders(
+                question_text({**row, "choice_order": None}), len(row["images"])
+            ),
             "answer": row["answer"],
             "images": row["images"],
             "id": row["id"],

@@ -24,6 +24,7 @@ class FinishReason:
     columns: ClassVar[tuple[str, ...]] = ("finish_reason",)
 
     reason: str = "stop"
+    """Keep samples that ended so: stop, length, ... [stop]; `any` keeps all."""
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
         """A finish reason that is not known (null) counts as another."""

@@ -76,6 +76,7 @@ class TruncateReflections:
     columns: ClassVar[tuple[str, ...]] = ("response", "reasoning", "cut", "verdict", *READS)
 
     keywords: tuple[str, ...] = KEYWORDS
+    """Texts that begin a second thought; the first of them is where it is cut."""
     grader: Grader | None = None
     """That of `verify`, which it takes over where it follows one in a chain."""
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vlt.cores import processes
 from vlt.threads import InTurn
+from vlt.workspace.schema import ADDED
 
 ROWS_A_FILE = 500_000
 REPEATED = (
@@ -34,7 +36,7 @@ class RowFiles:
 
     def __init__(self, folder: Path, stem: str, schema: pa.Schema, *, digested: bool):
         self.folder, self.stem, self.schema = folder, stem, schema
-        self._digest = hashlib.sha256(str(schema.names).encode()) if digested else None
+        self._digest = _fresh_digest(schema) if digested else None
         ahead = GROUPS_AHEAD if processes() > 1 else 0
         self._encoding, self._hashing = InTurn(ahead, "encode"), InTurn(ahead, "digest")
         self._writer: pq.ParquetWriter | None = None
@@ -107,8 +109,14 @@ class RowFiles:
             self._writer = None
 
 
+def _fresh_digest(schema: pa.Schema) -> Any:
+    return hashlib.sha256(str([n for n in schema.names if n not in ADDED]).encode())
+
+
 def _digest_rows(digest: Any, group: pa.Table) -> None:
     """Feed a row group's values into the digest, apart from how Parquet or Arrow lay them out."""
+    empty = [n for n in ADDED if n in group.schema.names and _holds_nothing(group.column(n))]
+    group = group.drop_columns(empty)
     # A slice drags its neighbours' bytes along in its buffers; rows that are taken stand alone.
     alone = group.take(pa.array(range(group.num_rows), pa.int64())).combine_chunks()
     for batch in alone.to_batches():
@@ -116,3 +124,10 @@ def _digest_rows(digest: Any, group: pa.Table) -> None:
         with pa.ipc.new_stream(sink, batch.schema) as stream:
             stream.write_batch(batch)
         digest.update(sink.getvalue())
+
+
+def _holds_nothing(column: pa.ChunkedArray) -> bool:
+    """All null, or lists without an element."""
+    if column.null_count == len(column):
+        return True
+    return pa.types.is_list(column.type) and not pc.max(pc.list_value_length(column)).as_py()

@@ -90,9 +90,8 @@ class Writer(AbstractContextManager["Writer"]):
     def expect_sum(self, rows: int, keys: int) -> None:
         """So many rows that came in, by the `key_sum` of their key columns."""
         self.ledger.expect_sum(rows, keys)
-        if not self.stage.name.startswith(
-            "gen "
-        ):  # there the answers are counted (vlt.datagen.generate)
+        # Where models are asked the answers are counted (vlt.datagen.generate).
+        if not self.stage.name.startswith(("gen ", "judge")):
             report_progress(self.ledger.rows_in)
 
     def keep(self, rows: pa.RecordBatch | pa.Table) -> None:
