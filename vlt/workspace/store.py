@@ -19,6 +19,7 @@ import json
 import os
 import re
 import shutil
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlt.errors import UsageError, UserError
+from vlt.shared_disk import flock
 from vlt.workspace.files import write_json
 from vlt.workspace.manifest import Manifest, Stage
 from vlt.workspace.schema import KINDS
@@ -242,8 +244,8 @@ class Store:
 
     @property
     def journal_file(self) -> Path:
-        """The file of the journal."""
-        return self.root / "journal.sqlite"
+        """The file of the journal: VLT_JOURNAL, else one in the workspace."""
+        return Path(os.environ.get("VLT_JOURNAL") or self.root / "journal.sqlite")
 
     def folder(self, kind: str) -> Path:
         """Where versions of this kind lie."""
@@ -368,7 +370,7 @@ class Store:
         self._write_format()
         with open(file, "a+") as opened:
             try:
-                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 opened.seek(0)
                 raise UserError(
@@ -376,7 +378,7 @@ class Store:
                     "wait for it, or write under another name"
                 ) from None
             opened.truncate(0)
-            opened.write(f"{os.getpid()}\n")
+            opened.write(f"{os.getpid()} on {socket.gethostname()}\n")
             opened.flush()
             yield
 
