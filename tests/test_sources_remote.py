@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.cli import vlt
+from tests.hub_server import HubServer
 from tests.test_near_images import chart, encoded
 from vlt.datagen.sources import Import, make_items
 from vlt.datagen.sources.remote import is_remote
@@ -138,6 +143,29 @@ def test_what_is_not_there_is_told(bucket: str, tmp_path: Path) -> None:
             imported(tmp_path, f"{bucket}/{place}")
     with pytest.raises(UsageError, match="is not on the Hub; leave out --revision"):
         imported(tmp_path, f"{bucket}/x.jsonl", revision="main")
+
+
+UPLOAD = """
+import sys
+from huggingface_hub import HfApi
+api = HfApi()
+api.create_repo("you/set", repo_type="dataset")
+api.upload_folder(folder_path=sys.argv[1], repo_id="you/set", repo_type="dataset")
+"""
+
+
+def test_files_of_the_hub_by_the_command(tmp_path: Path) -> None:
+    (tmp_path / "set" / "data").mkdir(parents=True)
+    (tmp_path / "set" / "data" / "q.jsonl").write_bytes(lines(asked(1, image="a.png")))
+    (tmp_path / "set" / "data" / "a.png").write_bytes(PICTURES[0])
+    with HubServer(tmp_path / "hub") as hub:
+        environment = hub.environment(tmp_path / "hf")
+        command = [sys.executable, "-c", UPLOAD, tmp_path / "set"]
+        subprocess.run(command, env={**os.environ, **environment}, check=True)
+        source = "hf://datasets/you/set/data/q.jsonl"
+        said = vlt("-w", tmp_path / "w", "import", source, **environment)
+    assert "items@v1" in said
+    assert len(Workspace(tmp_path / "w").open("items").table()["images"][0]) == 1
 
 
 def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
