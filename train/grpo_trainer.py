@@ -53,7 +53,11 @@ class RowsGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
     def _asked(self, row: dict[str, Any]) -> dict[str, Any]:
         """A row as it is asked now: its hint, if it has one, is the end of the prompt."""
         text = self.turns.prompt(row)
-        asked = {"text": text, "opened": opened_thought(text), "images": pictures(row)}
+        asked: dict[str, Any] = {
+            "text": text,
+            "opened": opened_thought(text),
+            "images": pictures(row),
+        }
         if not self.fade:
             return asked
         share = self.fade.at(self.state.global_step, self.state.max_steps)

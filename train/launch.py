@@ -25,6 +25,7 @@ Progress = Callable[[str], None]
 
 CHILD = "vlt.train.child"
 
+
 def launch(
     job: Mapping[str, Any],
     folder: Path,

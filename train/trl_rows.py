@@ -138,6 +138,8 @@ def _example(
     shape: _Shape,
 ) -> Row | str:
     """One row as TRL reads it, or the reason why it cannot be used."""
+    if row.get("images_shown") is not None:
+        return "answered with other images than its own"
     own = method.example(row)
     if isinstance(own, str):
         return own

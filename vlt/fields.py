@@ -71,11 +71,16 @@ class Documented:
 @functools.cache
 def documented(cls: Any) -> tuple[Documented, ...]:
     """The fields of a dataclass that its constructor takes, in their order."""
-    hints = get_type_hints(cls, include_extras=True)
-    docs: dict[str, str] = {}
-    for base in reversed(cls.__mro__):
-        docs.update(_docs_of(base.__module__).get(base.__qualname__, {}))
+    hints, docs = get_type_hints(cls, include_extras=True), texts(cls)
     return tuple(_documented(f, hints[f.name], docs.get(f.name, "")) for f in fields(cls) if f.init)
+
+
+def texts(cls: Any) -> dict[str, str]:
+    """Field -> the text under it, those of the classes it inherits from included; of any class."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        found.update(_docs_of(base.__module__).get(base.__qualname__, {}))
+    return found
 
 
 def check(settings: Any) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from vlt.choice_order import choices_shown, shown
 from vlt.errors import UsageError, UserError
 from vlt.plugins import Plugin, blame, entry_points, is_path, of_function, resolve
 from vlt.request import Message
@@ -158,8 +159,8 @@ def check_slots(prompt: Prompt, *, needs: str | None, takes: tuple[str, ...] = S
 
 
 def question_text(row: Mapping[str, Any]) -> str:
-    """The question with its choices, one a line, lettered from A."""
-    choices = row.get("choices")
+    """The question with its choices, one a line, lettered from A, in the order that a sample was shown."""
+    choices = choices_shown(row)
     if not choices:
         return str(row["question"])
     lines = [f"({letter}) {choice}" for letter, choice in zip(LETTERS, choices, strict=False)]
@@ -211,7 +212,7 @@ def _content(text: str, images: list[str]) -> Any:
 def _said(plugin: Plugin, row: Mapping[str, Any]) -> str | list[Message]:
     """What a function of one's own says of a row; raises UserError where it says nonsense."""
     try:
-        said = plugin.object(dict(row))
+        said = plugin.object(dict(shown(row)))
     except (Exception, SystemExit) as error:
         code = getattr(inspect.unwrap(plugin.object), "__code__", None)
         file = code.co_filename if code else None

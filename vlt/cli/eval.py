@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,7 @@ from vlt.errors import UsageError
 from vlt.plugins import is_path
 
 if TYPE_CHECKING:
+    from vlt.cli.eval_report import Made
     from vlt.evaluation.judge import LLMJudge
     from vlt.prompts import Prompt
     from vlt.workspace.store import Dataset
@@ -101,8 +102,11 @@ def eval_(
 
     Accuracies have 95 % intervals. Every model is asked with the same prompt and graded by the
     same grader. Nothing is asked twice: the same command goes on, and another --grader asks nothing.
+    With --images none, swapped or noise each model is asked both with its own images and so, and the
+    pair says what the image is worth.
     """
     from vlt.cli.eval_report import print_benchmarks, report
+    from vlt.evaluation.evaluate import evaluation_name, make_evaluation
 
     if list_:
         print_benchmarks(as_json)
@@ -114,24 +118,24 @@ def eval_(
     with open_workspace(workspace) as opened:
         items = find_items(opened, dataset, path, image_root)
         judge = find_judge(opened, grader, judge_model, judge_base_url or [], reached.timeout)
+        without: list[Made] = []
         if items.kind == "sample":
             again = asking.retry_failed
             made = [_graded_again(opened, items, models, grader, judge, name, again)]
         else:
             asking = replace(asking, prompt=_prompt(items, prompt, system, others))
+            ordinary = replace(asking, images="own")
             made = []
             for named in _several(models):
                 model, urls = own_urls(named, reached.base_url)
-                asked = ask_model(
-                    _evaluation(grader, judge, name or _name(items)),
-                    opened,
-                    items,
-                    replace(reached, model=model, base_url=urls),
-                    asking,
-                )
-                made.append((model, *asked))
-        report(opened, items, made, as_json)
-    if any(version.manifest.failed for _, version, _ in made):
+                at = replace(reached, model=model, base_url=urls)
+                for each in [ordinary] if asking == ordinary else [ordinary, asking]:
+                    called = evaluation_name(name or _name(items), each)
+                    make = partial(make_evaluation, grader=grader, judge=judge, name=called)
+                    asked = ask_model(make, opened, items, at, each)
+                    (made if each is ordinary else without).append((model, *asked))
+        report(opened, items, made, as_json, without)
+    if any(version.manifest.failed for _, version, _ in [*made, *without]):
         raise typer.Exit(SOME_ROWS_FAILED)
 
 
@@ -206,12 +210,6 @@ def _several(models: list[str] | None) -> list[str]:
     if twice:
         raise UsageError(f"--model {twice!r} is given twice; name two different models")
     return models
-
-
-def _evaluation(grader: str, judge: LLMJudge | None, name: str) -> Any:
-    from vlt.evaluation.evaluate import make_evaluation
-
-    return partial(make_evaluation, grader=grader, judge=judge, name=name)
 
 
 def _graded_again(

@@ -22,6 +22,7 @@ from vlt.datagen.asking import Asking, Draw
 from vlt.datagen.import_settings import Import
 from vlt.datagen.paper_prompts import CAPTION, REASONING, ROLLOUT
 from vlt.engine.model import Model
+from vlt.evaluation.canary import Canary
 from vlt.fields import Option
 from vlt.plugins import is_path
 from vlt.prompts import Prompt, own_prompt
@@ -294,6 +295,9 @@ class Recipe(Part):
     """Items to choose checkpoints by; none of the held-out ones, which only report."""
     decontaminate: Annotated[Decontamination | None, BeforeValidator(_switch)] = Decontamination()
     stop: Annotated[Stop | None, BeforeValidator(_switch)] = None
+    canary: Annotated[Canary | None, BeforeValidator(_switch)] = None
+    """Ask each model a part of the held-out items with another item's image, and stop where it does no
+    worse; on: the defaults."""
     arms: dict[str, dict[str, Any]] = {}
     """Variants of the recipe by name: what differs, in keys of the recipe; `each_round` holds keys of
     every round. See vlt.runs.arms."""

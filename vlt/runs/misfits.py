@@ -22,6 +22,8 @@ def misfits(recipe: Recipe) -> Iterator[Misfit]:
                 ("arms", name),
                 f"arms: {name!r} is no name for an arm; use letters, digits, _ and -",
             )
+    if recipe.canary and not recipe.heldout:
+        yield ("canary",), "canary goes by held-out items; add heldout: {items: ...}"
     if recipe.stop and not recipe.heldout:
         yield ("stop",), "stop goes by held-out items; add heldout: {items: ...}"
     for number, settings in enumerate(recipe.rounds, 1):
