@@ -75,7 +75,11 @@ def beside(hand: Figures, ours: Figures, settings: dict[str, Any]) -> Figures:
     """Speed, memory and utilisation of both, and how much of TRL's own speed vlt has."""
     samples = settings["per_device_train_batch_size"] * settings["max_steps"]
     best = peak_flops(hand["device"])
-    found: Figures = {"device": hand["device"], "of TRL": hand["training"] / ours["training"]}
+    found: Figures = {
+        "device": hand["device"],
+        "of TRL": hand["training"] / ours["training"],
+        "of TRL, by CPU": hand["training_cpu"] / ours["training_cpu"],
+    }
     for name, run in (("TRL", hand), ("vlt", ours)):
         flops = run["tokens"] * (2 * run["parameters"] + 4 * run["trained"])
         found[name] = {

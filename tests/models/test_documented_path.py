@@ -16,12 +16,13 @@ from unittest.mock import patch
 
 import pytest
 
+from tests.cli import vlt as run_vlt
 from tests.models.colours import Teachers, write_questions
 from tests.models.more_families import build
 from vlt.images.store import ImageStore
 from vlt.runs.loop import carry_out, plan
 from vlt.runs.recipe import Recipe, load_recipe
-from vlt.workspace.store import Dataset
+from vlt.workspace.store import Dataset, Store
 from vlt.workspace.workspace import Workspace
 
 FAMILY = "qwen2_5_vl"
@@ -218,3 +219,66 @@ def test_recipe(name: str, tmp_path: Path) -> None:
             assert shown[f"grpo-model@{number}"] - drawn(model, store, judged, grpo)
         captioned = {store.read(sha) for sha in pictures(made["items@r1"])}
     assert set(server.images) == captioned
+
+
+TINY_SFT = [
+    *("--accelerate", "none", "--processes", 1, "--set", "bf16=false"),
+    *("--set", "learning_rate=5e-3", "--set", "per_device_train_batch_size=8"),
+    *("--set", "gradient_accumulation_steps=1", "--set", "max_steps=100"),
+]
+TINY_GRPO = [
+    *(
+        "--accelerate",
+        "none",
+        "--processes",
+        1,
+        "--set",
+        "bf16=false",
+        "--set",
+        "learning_rate=1e-4",
+    ),
+    *("--set", "generation_batch_size=10", "--set", "per_device_train_batch_size=10"),
+    *("--set", "gradient_accumulation_steps=1", "--set", "max_completion_length=48"),
+    *("--set", "max_steps=2"),
+]
+RECIPE = ("--recipe", "openvlthinker-v1")
+
+
+def test_commands(tmp_path: Path) -> None:
+    """README's commands for real models, in its order, each a process of its own; and a round 2."""
+    model = base(tmp_path / "model")
+    write_questions(tmp_path, "heldout", 45, 3)
+    write_questions(tmp_path, "questions", FIRST, 0)
+
+    def vlt(*words: object) -> str:
+        return run_vlt(*words, cwd=tmp_path, OMP_NUM_THREADS="1")
+
+    def accuracy(name: str) -> float:
+        (dataset,) = Store(tmp_path / "workspace").versions(name)[-1:]
+        return float(dataset.manifest.facts["accuracy"]["value"])
+
+    with Teachers() as server:
+        vlt("import", "heldout.jsonl", "--as", "heldout")
+        vlt("import", "questions.jsonl")
+        url = ("--base-url", server.url)
+        vlt("gen", "captions", "--model", server.CAPTIONER, *url)
+        vlt("gen", "reasoning", "--model", server.REASONER, *url, "-k", 4)
+    chosen = ("--verify", "--select", "shortest", "--truncate-reflections", "--dedup")
+    vlt("filter", *chosen)
+    vlt("filter", "samples", *chosen, "--format", "--as", "in-format")
+    store = Store(tmp_path / "workspace")
+    rows = {name: store.open(name).table().to_pylist() for name in ("sft", "in-format")}
+    assert rows["sft"] == rows["in-format"]
+    assert len(rows["sft"]) == FIRST
+    assert all(row["response"].startswith("<think>") for row in rows["sft"])
+
+    vlt("train", "sft", "--data", "sft", "--model", model, *RECIPE, *TINY_SFT)
+    vlt("eval", "heldout", "--model", "sft-model", "--as", "after-sft", "--max-tokens", 48)
+    vlt("train", "grpo", "--data", "items", "--model", "sft-model", *RECIPE, *TINY_GRPO)
+    vlt("eval", "heldout", "--model", "grpo-model", "--as", "after-grpo", "--max-tokens", 48)
+    vlt("gen", "rollouts", "items", "--model", "grpo-model", "-k", 4, "--max-tokens", 48)
+    vlt("filter", *chosen, "--as", "sft2")
+    vlt("train", "sft", "--data", "sft2", "--model", model, *RECIPE, *TINY_SFT, "--round", 2)
+    vlt("eval", "heldout", "--model", "sft-model", "--as", "round-2", "--max-tokens", 48)
+    found = {name: accuracy(name) for name in ("after-sft", "after-grpo", "round-2")}
+    assert min(found.values()) > 0.6, f"a third is right by chance, and these are {found}"
