@@ -223,5 +223,7 @@ class _Plan:
             "identity": self.method.parameters(training),
             "candidates": chooser.every if chooser else None,
             "folder": str(folder),
+            "workspace": str(self.workspace.root.resolve()),
+            "version": self.data.ref,
             "logs": str(self.workspace.logs / f"{name}-{folder.name[-16:-8]}"),
         }

@@ -27,11 +27,11 @@ VERDICTS, MISSED = "verdicts", "reward-errors"
 class GrpoTraining(Training):
     """With what is rewarded, and which items are trained on."""
 
-    reward: Annotated[dict[Any, float | str], Option(metavar="KEY=VALUE")] = field(
+    reward: Annotated[dict[Any, float | str | dict[str, Any]], Option(metavar="KEY=VALUE")] = field(
         default_factory=dict
     )
-    """Weights: accuracy, format, length, ... (see vlt.train.rewards), and functions of one's own:
-    ./mine.py:polite. [accuracy: 1]"""
+    """Weights: accuracy, format, length, ... (see vlt.train.rewards), functions of one's own:
+    ./mine.py:polite, and judges: judge:sound={model: M, base_url: URL}. [accuracy: 1]"""
     difficulty: Annotated[tuple[float | None, float | None] | None, Option(metavar="LOW:HIGH")] = (
         None
     )
@@ -135,7 +135,10 @@ def trainer(given: Given) -> Any:
 
     folder = given.job.path
     made = rewards(
-        given.training.reward, Verdicts(folder / VERDICTS).record, Missed(folder / MISSED)
+        given.training.reward,
+        Verdicts(folder / VERDICTS).record,
+        Missed(folder / MISSED),
+        given.job,
     )
     if given.config.reward_weights is None:
         given.config.reward_weights = made.weights
