@@ -90,7 +90,7 @@ def _load(
         loaded.append([])
         for ref in refs:
             try:
-                data = ref if isinstance(ref, bytes) else _read(ref, private)
+                data = ref if isinstance(ref, bytes) else read_image(ref, private)
             except BadRow as error:
                 loaded[place].append(error)
                 continue
@@ -105,7 +105,8 @@ def _load(
     return loaded
 
 
-def _read(ref: ImageFile | str, private: bool) -> bytes:
+def read_image(ref: ImageFile | str, private: bool) -> bytes:
+    """The bytes of an image's file, or of what its URL gives. Raises BadRow with the reason."""
     if isinstance(ref, str):
         return fetch_image(ref, private=private)
     try:

@@ -37,7 +37,7 @@ def filter_(
         list[str] | None,
         typer.Argument(
             metavar="SAMPLES",
-            help="Datasets; by default the newest samples.",
+            help="Samples, captions or items; by default the newest samples.",
             autocompletion=complete_datasets,
         ),
     ] = None,
@@ -59,8 +59,13 @@ def filter_(
         typer.Option(metavar="FILE", help="A YAML list of filters, run before the options' ones."),
     ] = None,
     as_name: Annotated[
-        str, typer.Option("--as", metavar="NAME", help="Name of the new dataset.")
-    ] = "sft",
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="NAME",
+            help="Name of the new dataset. [samples: sft; items and captions: theirs]",
+        ),
+    ] = None,
     memory: Annotated[str, typer.Option(help="DuckDB's memory; it spills beyond.")] = "1GB",
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
@@ -84,11 +89,13 @@ def filter_(
     if not filters:
         raise UsageError("no filter was named; write e.g. --verify --truncate-reflections --dedup")
     with open_workspace(workspace) as opened:
+        parents = _parents(opened, samples)
+        own_name = "sft" if parents[0].kind == "sample" else parents[0].manifest.name
         dataset, existed = make_filtered(
             opened,
-            _parents(opened, samples),
+            parents,
             chain=filters,
-            name=as_name,
+            name=as_name or own_name,
             memory=memory,
             keep_cut=keep_cut,
         )

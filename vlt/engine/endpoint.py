@@ -199,8 +199,8 @@ class Endpoint:
         finally:
             self._asking.remove(task)
 
-    async def _models(self) -> list[str]:
-        """The names that it lists; empty where it does not tell."""
+    async def listed(self) -> tuple[int, list[str]]:
+        """(HTTP status, names) of its list of models; raises NotThere where nobody answers in time."""
         import aiohttp
 
         session = self._session or self._open()
@@ -209,13 +209,25 @@ class Endpoint:
             async with session.get(
                 f"{self.url}/models", timeout=limit, allow_redirects=False
             ) as response:
-                found = loads(await response.read()) if response.status == 200 else None
-        except (aiohttp.ClientError, OSError, ValueError):  # a TimeoutError, too
-            return []
+                raw, status = await response.read(), response.status
+        except aiohttp.ClientConnectorError as error:
+            raise NotThere(_why(error.os_error)) from error
+        except (aiohttp.ClientError, OSError) as error:  # a TimeoutError, too
+            raise NotThere(f"no answer ({type(error).__name__})") from error
+        try:
+            found = loads(raw) if status == 200 else None
+        except ValueError:
+            found = None
         listed = found.get("data") if isinstance(found, dict) else found
-        if not isinstance(listed, list):
+        names = listed if isinstance(listed, list) else []
+        return status, [str(m["id"]) for m in names if isinstance(m, dict) and m.get("id")]
+
+    async def _models(self) -> list[str]:
+        """The names that it lists; empty where it does not tell."""
+        try:
+            return (await self.listed())[1]
+        except NotThere:
             return []
-        return [str(m["id"]) for m in listed if isinstance(m, dict) and m.get("id")]
 
     async def _compare(self, model: str) -> None:
         """Tell where it answers for a model that it does not list: some take any name."""

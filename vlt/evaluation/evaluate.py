@@ -14,6 +14,7 @@ import pyarrow as pa
 from vlt.datagen.asking import EVALUATION, Asking
 from vlt.datagen.benchmarks import Benchmark, benchmark_of
 from vlt.datagen.rollouts import make_rollouts
+from vlt.datagen.shown import images_of
 from vlt.engine.model import Model
 from vlt.errors import UsageError
 from vlt.evaluation.interval import Score, wilson
@@ -27,10 +28,23 @@ from vlt.workspace.store import Dataset, Store
 from vlt.workspace.workspace import Workspace
 from vlt.workspace.writer import Writer
 
-__all__ = ["Score", "in_format", "make_evaluation", "make_verdicts", "summary", "wilson"]
+__all__ = [
+    "Score",
+    "evaluation_name",
+    "in_format",
+    "make_evaluation",
+    "make_verdicts",
+    "summary",
+    "wilson",
+]
 
 LLM = "llm"
 """The grader that is vlt's, and a judge for what its rules leave open."""
+
+
+def evaluation_name(name: str, asking: Asking) -> str:
+    """The name of an evaluation that is not given one: eval, eval-swapped, ..."""
+    return name if asking.images == "own" else f"{name}-{asking.images}"
 
 
 def make_evaluation(
@@ -82,6 +96,8 @@ def make_verdicts(
     check_grader(grader, judge)
     named = grader_identity(grader, [LLM])
     parameters = {"grader": named, **({"benchmark": benchmark.name} if benchmark else {})}
+    if (images := images_of(store, answers)) != "own":
+        parameters["images"] = images
     stage = Stage("eval", {**parameters, **(judge.parameters() if judge else {})})
     found = store.find(name, stage, [answers])
     if found and not (retry_failed and found.manifest.facts.get("judge_failed")):
@@ -102,6 +118,8 @@ def make_verdicts(
             writer.fail(failed, failed.column("reason").to_pylist())
             verdicts += failed.select(READS).to_pylist()
         writer.facts = summary(verdicts, benchmark)
+        if images != "own":
+            writer.facts["images"] = images
         if judge:
             writer.facts["judge_failed"] = unasked
     return writer.dataset, False

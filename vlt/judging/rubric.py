@@ -237,7 +237,7 @@ def _check_slots(rubric: Rubric, wrong: Any) -> None:
     for found in _BRACES.finditer(rubric.prompt):
         if not _SLOT.fullmatch(found[0]) or found[1] not in _KNOWN:
             raise wrong(f"the prompt has {found[0]!r}, which is no slot; there are {known}")
-    if found := _SLOT.search(rubric.system):
+    if _SLOT.search(rubric.system):
         raise wrong(f"the system text has {found[0]!r}, and no slot is filled there")
     if not rubric.written:
         slots = ", ".join(f"{{{name}}}" for name in WRITTEN)

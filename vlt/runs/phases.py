@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    create_model,
+)
 
+from vlt.errors import UserError
 from vlt.judging.rubric import beside as rubric_beside
 from vlt.plugins import beside
 from vlt.train.judge_reward import PREFIX, is_judge
@@ -26,6 +35,17 @@ class MethodPhase:
     """The method's settings."""
 
 
+def _told(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    """What settings say of themselves as UserError, as a fault of the recipe with its place."""
+    try:
+        return read(value)
+    except UserError as error:
+        raise ValueError(str(error)) from None
+
+
+TOLD = WrapValidator(_told)
+
+
 def of_a_recipe(train: T) -> T:
     """Refuses what a recipe says elsewhere."""
     if train.prompt:
@@ -35,21 +55,34 @@ def of_a_recipe(train: T) -> T:
     return train
 
 
+def switched(value: Any) -> Any:
+    """`on` is one training with the defaults, `off` is none."""
+    return [{}] if value is True else [] if value is False or value is None else value
+
+
 def has_phases(key: str) -> bool:
     """Whether a recipe may list trainings under this key, beside `grpo`."""
     return key not in ("sft", "grpo") and is_method(key)
 
 
 def method_phases(key: str, given: Any) -> list[MethodPhase]:
-    """What a recipe lists under a method's name; raises pydantic's ValidationError, key in front."""
+    """What a recipe lists under a method's name (`off`: nothing, `on`: one with the defaults); raises
+    pydantic's ValidationError, key in front."""
+    given = switched(given)
     method = find_method(key)
     settings: Any = method.training
-    train: Any = Annotated[settings, AfterValidator(of_a_recipe)]
+    train: Any = Annotated[settings, TOLD, AfterValidator(of_a_recipe)]
     strict = ConfigDict(extra="forbid")
     phase = create_model("Phase", __config__=strict, train=(train, settings()))
     listed: type[BaseModel] = create_model("Listed", **{key: (list[phase], ...)})  # type: ignore[call-overload]
     found = getattr(listed.model_validate({key: given}), key)
     return [MethodPhase(method, each.train) for each in found]
+
+
+def hints_of(hints: str | None, number: int) -> tuple[int, str] | None:
+    """The step of a run whose samples give hints: sft of round `number`, or of another (sft@r1)."""
+    found = re.fullmatch(r"sft(?:@r(\d+))?", hints or "")
+    return (int(found[1] or number), "sft") if found else None
 
 
 def with_files(train: T, folder: Path) -> T:

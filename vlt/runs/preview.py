@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vlt.errors import UserError
-from vlt.runs.fields import Recipe
+from vlt.runs.fields import IN_WORKSPACE, Recipe
 from vlt.runs.loop import newest
-from vlt.runs.stages import IN_WORKSPACE, Import
+from vlt.runs.stages import Import
 from vlt.runs.step import Key, Run, Step
 from vlt.workspace.store import Dataset
 from vlt.workspace.workspace import Workspace

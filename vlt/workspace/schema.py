@@ -20,6 +20,10 @@ import pyarrow as pa
 
 ANSWER_TYPES = ("choice", "yes_no", "integer", "float", "math", "list", "time", "text")
 VERDICTS = ("correct", "wrong", "unjudged")
+MAJORITY, NO_GOLD = "majority", "none"
+ANSWER_SOURCES = (MAJORITY, NO_GOLD)
+"""Where an answer is from that is no gold: what most samples of a model said (`vlt label`), or there
+is none (`vlt import --unlabelled`)."""
 
 JUDGED = ("pass", "fail", "unjudged")
 """Verdicts of a judgement: see vlt.workspace.judgements."""
@@ -47,6 +51,10 @@ ITEM = pa.schema(
         ("answer_type", _string),  # one of ANSWER_TYPES
         ("images", _strings),  # sha256, hexadecimal, in the order of the question
         ("meta", _string),  # a JSON object: what the source said beside this
+        (
+            "answer_source",
+            _string,
+        ),  # one of ANSWER_SOURCES; null: the answer is a gold of the source's
     ]
 )
 _CAPTIONED = [
@@ -71,10 +79,14 @@ SAMPLE = pa.schema(
         ("verdict", _string),  # one of VERDICTS; null before verification
         ("verdict_reason", _string),
         ("cut", _string),  # what a rewriting filter took out of the response; null if nothing
+        ("agreement", pa.float64()),  # share of the item's samples with the majority's answer
+        # Places of the choices in the order in which they were shown; null: in their own order.
+        ("choice_order", pa.list_(pa.int32())),
+        ("images_shown", _strings),  # sha256 of what was shown in place of `images`; null: these
         _JUDGED,
     ]
 )
-ADDED = ("judgements",)
+ADDED = ("answer_source", "agreement", "choice_order", "images_shown", "judgements")
 """Columns that came after versions were known by their content: where one holds nothing, a version has
 the content, and the digest, that it had without it."""
 KINDS: dict[str, pa.Schema] = {"item": ITEM, "caption": CAPTION, "sample": SAMPLE}
@@ -87,8 +99,17 @@ def dropped(schema: pa.Schema) -> pa.Schema:
 
 
 def item_id(
-    source: str, question: str, choices: Sequence[str], answer: str, images: Sequence[str]
+    source: str,
+    question: str,
+    choices: Sequence[str],
+    answer: str,
+    images: Sequence[str],
+    answer_source: str | None = None,
 ) -> str:
-    """32 hexadecimal digits made of all that makes the item what it is; `images` are sha256."""
-    text = json.dumps([source, question, list(choices), answer, list(images)], ensure_ascii=True)
+    """32 hexadecimal digits made of all that makes the item what it is; `images` are sha256.
+
+    An answer that is no gold makes another item than the same answer as a gold.
+    """
+    parts = [source, question, list(choices), answer, list(images)]
+    text = json.dumps([*parts, *([answer_source] if answer_source else [])], ensure_ascii=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
