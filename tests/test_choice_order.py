@@ -79,13 +79,14 @@ def test_every_choice_stands_at_every_place_equally_often() -> None:
     ],
 )
 def test_what_would_be_false_in_another_order_stays(choices: list[str], answer: str) -> None:
-    row = {"id": "a", "choices": choices, "answer": answer}
+    row = {"question": "?", "images": [], "choices": choices, "answer": answer}
     assert [order_of(row, 0, sample) for sample in range(4)] == [None] * 4
 
 
 @pytest.mark.parametrize("choices", [["None", "One"], ["Both eyes", "An ear"], ["A cat", "A dog"]])
 def test_what_only_looks_like_it_is_shuffled(choices: list[str]) -> None:
-    assert order_of({"id": "a", "choices": choices, "answer": "A"}, 0, 0)
+    row = {"question": "?", "images": [], "choices": choices, "answer": "A"}
+    assert order_of(row, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def _run_arms(wanted: Sequence[Variant], root: Path, dry_run: bool, as_json: boo
     """Each variant in turn, then all of them side by side."""
     from vlt.cli.arms import print_arms, print_plan
     from vlt.cli.options import open_store
-    from vlt.runs.arms import side_by_side
+    from vlt.runs.arms import ran, side_by_side
 
     if dry_run:
         print_plan(wanted, root, as_json)
@@ -146,14 +146,18 @@ def _run_arms(wanted: Sequence[Variant], root: Path, dry_run: bool, as_json: boo
     failed = False
     for variant in wanted:
         say(f"{variant.recipe.name}, {variant.label}:")
-        done = _carry_out(variant.recipe, root, variant.steps, variant.label)
+        told = (variant.arm, [each.label for each in wanted])
+        done = _carry_out(variant.recipe, root, variant.steps, *told)
         failed = failed or any(version.manifest.failed for version in done.made.values())
-    print_arms(side_by_side(open_store(root), wanted), as_json)
+    print_arms(side_by_side(ran(open_store(root), wanted)), as_json)
     if failed:
         raise typer.Exit(SOME_ROWS_FAILED)
 
 
-def _carry_out(recipe: Recipe, root: Path, steps: list[Step], label: str = "") -> Run:
+def _carry_out(
+    recipe: Recipe, root: Path, steps: list[Step], arm: str = "", arms: Sequence[str] = ()
+) -> Run:
+    from vlt.runs.arms import MAIN
     from vlt.runs.loop import carry_out
     from vlt.runs.record import RecordedRun
 
@@ -183,8 +187,8 @@ def _carry_out(recipe: Recipe, root: Path, steps: list[Step], label: str = "") -
         say(f"        {describe(dataset, existed=existed)}{_accuracy(dataset)}")
 
     plan_of = [(step.round, step.name, step.what, step.settings) for step in steps]
-    named = f"{recipe.name}, {label}" if label else recipe.name
-    with RecordedRun(workspace.root, named, plan_of) as recorded:
+    told = {"arm": arm or MAIN, "seed": recipe.seed, "arms": arms}
+    with RecordedRun(workspace.root, recipe.name, plan_of, **told) as recorded:
         done = carry_out(workspace, recipe, steps, on_step=on_step)
         if done.stopped:
             recorded.stop(done.stopped)
@@ -253,9 +257,13 @@ def _print_plan(
     steps: Sequence[Step],
     as_json: bool,
 ) -> None:
+    from vlt.cli.arms import print_budgets
+    from vlt.cli.options import open_store
+    from vlt.runs.budget import planned, spent, total
     from vlt.runs.preview import preview
 
     there = preview(root, recipe, steps)
+    budgets = planned(recipe.models.base, steps, there, open_store(root) if there else None)
     if as_json:
         print_json(
             [
@@ -267,6 +275,7 @@ def _print_plan(
                     "earlier": s.earlier,
                     "made_from": [f"{name}@r{n}" if n else name for n, name in s.stage.inputs],
                     "version": there[s.key].ref if s.key in there else None,
+                    "planned": budgets[s.key].as_json() if s.key in budgets else None,
                 }
                 for s in steps
             ]
@@ -291,6 +300,9 @@ def _print_plan(
             f"\nIt ends after a round whose last model does not gain at least {recipe.stop.min_gain:g} "
             f"points{significant}, on the held-out items."
         )
+    print()
+    own = [version for (number, _), version in there.items() if number]
+    print_budgets([("planned", total(budgets)), *([("spent", spent(own))] if own else [])])
     to_make = sum(step.key not in there for step in steps)
     print(
         f"\n{len(steps) - to_make} of {len(steps)} steps are there already. Nothing was done: without "
