@@ -7,6 +7,7 @@ trainings run in this process, so that what the vision tower is shown can be cau
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -214,7 +215,8 @@ def test_recipe(name: str, tmp_path: Path) -> None:
         for step, (pixels, images) in expected.items():
             assert shown[step] == drawn(model, store, images, pixels), step
         for number in ("r1", "r2"):
-            asked = pictures(made[f"grpo-items@{number}"]) | judged
+            phases = [v for k, v in made.items() if re.fullmatch(rf"grpo-items.*@{number}", k)]
+            asked = pictures(*phases) | judged
             assert shown[f"grpo-model@{number}"] <= drawn(model, store, asked, grpo)
             assert shown[f"grpo-model@{number}"] - drawn(model, store, judged, grpo)
         captioned = {store.read(sha) for sha in pictures(made["items@r1"])}
