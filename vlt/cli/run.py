@@ -260,10 +260,11 @@ def _print_plan(
     from vlt.cli.arms import print_budgets
     from vlt.cli.options import open_store
     from vlt.runs.budget import planned, spent, total
-    from vlt.runs.preview import preview
+    from vlt.runs.preview import found
 
-    there = preview(root, recipe, steps)
-    budgets = planned(recipe.models.base, steps, there, open_store(root) if there else None)
+    there = found(root, recipe, steps)
+    each = list(zip(steps, there, strict=True))
+    budgets = planned(recipe.models.base, steps, there, open_store(root) if any(there) else None)
     if as_json:
         print_json(
             [
@@ -274,23 +275,23 @@ def _print_plan(
                     "settings": s.settings,
                     "earlier": s.earlier,
                     "made_from": [f"{name}@r{n}" if n else name for n, name in s.stage.inputs],
-                    "version": there[s.key].ref if s.key in there else None,
-                    "planned": budgets[s.key].as_json() if s.key in budgets else None,
+                    "version": version.ref if version else None,
+                    "planned": budget.as_json(),
                 }
-                for s in steps
+                for (s, version), budget in zip(each, budgets, strict=True)
             ]
         )
         return
     print(f"{recipe.name}: {' '.join(recipe.about.split())}")
     number, width = -1, max(len(step.name) for step in steps)
-    for step in steps:
+    for step, made in each:
         if step.round != number:
             number = step.round
             print(f"\n{f'Round {number}' if number else 'Before the rounds'}")
         if step.earlier:
             print(f"  {step.name:<{width}} (taken as it is)")
             continue
-        version = f" [{there[step.key].ref} is there]" if step.key in there else ""
+        version = f" [{made.ref} is there]" if made else ""
         print(f"  {step.name:<{width}} {step.what}{version}")
         for line in textwrap.wrap(step.settings, 100):
             print(f"  {'':<{width + 2}} {line}")
@@ -301,9 +302,9 @@ def _print_plan(
             f"points{significant}, on the held-out items."
         )
     print()
-    own = [version for (number, _), version in there.items() if number]
-    print_budgets([("planned", total(budgets)), *([("spent", spent(own))] if own else [])])
-    to_make = sum(step.key not in there for step in steps)
+    own = [made for step, made in each if made and step.round]
+    print_budgets([("planned", total(steps, budgets)), *([("spent", spent(own))] if own else [])])
+    to_make = sum(made is None for made in there)
     print(
         f"\n{len(steps) - to_make} of {len(steps)} steps are there already. Nothing was done: without "
         f"--dry-run the other {to_make} are made, and a run that is stopped goes on where it was."

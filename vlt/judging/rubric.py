@@ -176,6 +176,13 @@ def load_rubric(name: str | Path) -> Rubric:
     return rubric_of(path.stem, tree)
 
 
+def beside(rubric: str, folder: Path) -> str:
+    """A recipe's rubric, with its path from the recipe's folder where it is a file's; a name as it is."""
+    if rubric.endswith((".yaml", ".yml")):
+        return str((folder / Path(rubric).expanduser()).resolve())
+    return rubric
+
+
 def bundled_rubrics() -> list[str]:
     """The names of those that come with vlt."""
     return sorted(file.stem for file in BUNDLED.glob("*.yaml"))

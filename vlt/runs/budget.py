@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from vlt.datagen.sources.known import KNOWN
 from vlt.engine.model import Model
+from vlt.runs.judged import Judgements
 from vlt.runs.stages import (
     Captions,
     Evaluate,
@@ -70,17 +71,25 @@ class Budget:
 
 
 def planned(
-    base: Model, steps: Sequence[Step], there: Mapping[Key, Dataset], store: Store | None = None
-) -> dict[Key, Budget]:
-    """Of each step that is carried out, of students made from `base`; `there` are the versions that are
-    there already, and the times of other versions of `store` say how long a step may take."""
-    plan = _Plan(parameters_of(base), there, store)
-    return {step.key: plan.of(step) for step in steps if not step.earlier}
+    base: Model,
+    steps: Sequence[Step],
+    there: Sequence[Dataset | None] = (),
+    store: Store | None = None,
+) -> list[Budget]:
+    """[steps] of students made from `base`; `there` are the versions of the steps that are there already,
+    and the times of other versions of `store` say how long a step may take."""
+    plan = _Plan(parameters_of(base), store)
+    versions = there or [None] * len(steps)
+    return [
+        Budget() if step.earlier else plan.of(step, version)
+        for step, version in zip(steps, versions, strict=True)
+    ]
 
 
-def total(budgets: Mapping[Key, Budget]) -> Budget:
+def total(steps: Sequence[Step], budgets: Sequence[Budget]) -> Budget:
     """Of all steps of the rounds: items and the base's accuracy come before every arm alike."""
-    return sum((b for (number, _), b in budgets.items() if number), Budget())
+    of_rounds = (b for step, b in zip(steps, budgets, strict=True) if step.round)
+    return sum(of_rounds, Budget())
 
 
 def spent(versions: Sequence[Dataset]) -> Budget:
@@ -104,8 +113,8 @@ def spent(versions: Sequence[Dataset]) -> Budget:
 class _Plan:
     """Rows that the steps so far make, at most."""
 
-    def __init__(self, size: float | None, there: Mapping[Key, Dataset], store: Store | None):
-        self.size, self.there = size, there
+    def __init__(self, size: float | None, store: Store | None):
+        self.size = size
         self.known = list(store.all()) if store else []
         self.rows: dict[Key, float | None] = {}
         self.items: dict[Key, float | None] = {}
@@ -113,18 +122,21 @@ class _Plan:
         self.longest: dict[Key, int] = {}
         """Tokens of a response."""
 
-    def of(self, step: Step) -> Budget:
+    def of(self, step: Step, version: Dataset | None) -> Budget:
         stage = step.stage
         rows, items, budget = self._made(stage)
-        if version := self.there.get(step.key):
+        if version:
             rows = version.manifest.rows
-            items = items if isinstance(stage, Reasoning | Rollouts | Filter) else rows
+            of_samples = isinstance(stage, Reasoning | Rollouts | Judgements | Filter)
+            items = items if of_samples else rows
         self.rows[step.key], self.items[step.key] = rows, items
         if isinstance(stage, Reasoning | Rollouts):
             self.longest[step.key] = stage.asking.max_tokens
+        elif isinstance(stage, Judgements):
+            self.longest[step.key] = self.longest.get(stage.samples, 0)
         elif isinstance(stage, Filter):
             self.longest[step.key] = max(self.longest.get(key, 0) for key in stage.samples)
-        return budget + Budget(seconds=self._seconds(step, rows))
+        return budget + Budget(seconds=self._seconds(step, version, rows))
 
     def _made(self, stage: Any) -> tuple[float | None, float | None, Budget]:
         """(rows, items, budget) of a stage."""
@@ -145,6 +157,11 @@ class _Plan:
             samples = _times(items, stage.asking.k)
             tokens = _times(samples, stage.asking.max_tokens)
             return samples, items, Budget(sampled_tokens=tokens)
+        if isinstance(stage, Judgements):
+            rows, items = self.rows.get(stage.samples), self.items.get(stage.samples)
+            replies = _times(rows, stage.asking.k * len(stage.models))
+            tokens = _times(replies, stage.asking.max_tokens)
+            return rows, items, Budget(sampled_tokens=tokens)
         if isinstance(stage, Filter):
             items = _sum(self.items.get(key) for key in stage.samples)
             rows = _sum(self.rows.get(key) for key in stage.samples)
@@ -156,9 +173,9 @@ class _Plan:
             return None, None, _training(stage, data.get(stage.data), length, self.size)
         return None, None, Budget()
 
-    def _seconds(self, step: Step, rows: float | None) -> float | None:
+    def _seconds(self, step: Step, version: Dataset | None, rows: float | None) -> float | None:
         """As long as it took; else as long as others of its kind, by the row or by the step."""
-        if version := self.there.get(step.key):
+        if version:
             return version.manifest.seconds
         if isinstance(step.stage, Import | Mix | KeepApart | Filter):
             return 0.0  # little beside what models take

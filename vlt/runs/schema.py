@@ -22,6 +22,7 @@ from vlt.filters.registry import FILTERS
 from vlt.plugins import entry_points
 from vlt.runs.fields import ARM, Models, ModelUse, Phase, Recipe, Round
 from vlt.runs.keys import Key, is_part, keys_of, opened
+from vlt.train.judge_reward import PREFIX, JudgeReward
 from vlt.train.method import BUILT_IN, find_method
 from vlt.train.rewards import NUMBERS
 from vlt.train.settings import Training
@@ -226,7 +227,10 @@ class _Maker:
         return {
             "type": "object",
             "properties": {"grader": {"type": "string"}, **others, **weights},
-            "patternProperties": {OWN: {"type": "number"}},
+            "patternProperties": {
+                f"^{PREFIX}": self.part("judge reward", lambda: self.mapping(JudgeReward)),
+                f"^(?!{PREFIX}){OWN.removeprefix('^')}": {"type": "number"},
+            },
             "additionalProperties": False,
         }
 
