@@ -41,6 +41,18 @@ class Option:
 
 
 @dataclass(frozen=True)
+class Written:
+    """How else a recipe writes a value than as its type: for the schema, not for validation."""
+
+    kinds: tuple[str, ...] = ()
+    """JSON's words: string, boolean, null."""
+    one: bool = False
+    """A list of one may be written without the list."""
+    optional: bool = False
+    """It may be left out, though the field has no default."""
+
+
+@dataclass(frozen=True)
 class Documented:
     """A field with all that is said of it."""
 
@@ -53,6 +65,7 @@ class Documented:
     bounds: tuple[Any, ...] = ()
     """Of Ge, Gt and Le."""
     option: Option = Option()
+    written: Written = Written()
 
     @property
     def plain(self) -> Any:
@@ -113,7 +126,8 @@ def _documented(f: Field[Any], hint: Any, doc: str) -> Documented:
     default = f.default_factory() if f.default_factory is not MISSING else f.default
     option = next((e for e in extras if isinstance(e, Option)), Option())
     bounds = tuple(e for e in extras if isinstance(e, Ge | Gt | Le))
-    return Documented(f.name, kind, doc, default, bounds, option)
+    written = next((e for e in extras if isinstance(e, Written)), Written())
+    return Documented(f.name, kind, doc, default, bounds, option, written)
 
 
 @functools.cache

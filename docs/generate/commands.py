@@ -45,7 +45,7 @@ def page() -> str:
         text += f"\n## {path}\n\n{_help(command)}\n"
         arguments = [p for p in command.params if p.param_type_name == "argument"]
         if arguments:
-            rows = [(code(_metavar(p)), prose(p.help or "")) for p in arguments]
+            rows = [(code(metavar(p)), prose(p.help or "")) for p in arguments]
             text += "\n" + table(("argument", ""), rows)
         text += "\n" + _options(command)
     return text
@@ -56,7 +56,8 @@ def _help(command: Any) -> str:
     return "\n\n".join(prose(" ".join(p.split())) for p in paragraphs)
 
 
-def _metavar(parameter: Any) -> str:
+def metavar(parameter: Any) -> str:
+    """How an argument is written."""
     return str(parameter.metavar or parameter.name.upper()).strip("[]{}")
 
 

@@ -59,7 +59,7 @@ def default_of(field: Any) -> str:
 
 
 def _filters() -> str:
-    text = "## Filters\n\nUnder `filters` in a recipe, in `ws.filter(...)`, and as an option of `vlt filter`.\n"
+    text = "## Filters\n\nUnder `filters` in a recipe, in `ws.filter(...)`, and as options of `vlt filter`.\n"
     for name, kind in FILTERS.items():
         text += f"\n### {name}\n\n{doc_of(kind)}\n"
         settings = documented(kind)

@@ -94,6 +94,35 @@ class Workspace(core.Workspace):
             self, self._data(items), self._model(model), _asking(ROLLOUTS, asking), name=name
         )[0]
 
+    def judge(
+        self,
+        rows: AnyData,
+        models: AnyModel | Sequence[AnyModel],
+        rubric: str | Path,
+        *,
+        image: bool | None = None,
+        name: str = "judged",
+        **asking: Any,
+    ) -> Dataset:
+        """Models judge captions or samples by a rubric: "grounded", "sound", "caption", or a file's path.
+
+        The rows come back with the judgements in the column `judgements`, behind those that they have.
+        `image`: whether the judges see it, by default as the rubric says. `asking`: k, temperature, ...
+        """
+        from vlt.evaluation.judging import make_judged
+        from vlt.evaluation.judging_settings import JUDGING
+
+        several = [models] if isinstance(models, Model | Dataset | str | Path) else models
+        return make_judged(
+            self,
+            self._data(rows),
+            [self._model(model) for model in several],
+            rubric,
+            _asking(JUDGING, asking),
+            image=image,
+            name=name,
+        )[0]
+
     def filter(
         self,
         samples: AnyData | Sequence[AnyData],

@@ -152,10 +152,11 @@ def _in_order(manifest: Manifest) -> list[str]:
 
 
 def _parents(store: Store, names: Sequence[str] | None) -> list[Dataset]:
-    """By default the newest samples that a model gave: not those of an earlier `vlt filter`."""
+    """By default the newest samples that a model gave or judged: not those of an earlier `vlt filter`."""
     if names:
         return [store.open(name) for name in names]
-    given = [d for d in store.all() if d.kind == "sample" and d.manifest.stage.startswith("gen ")]
+    stages = ("gen ", "judge")
+    given = [d for d in store.all() if d.kind == "sample" and d.manifest.stage.startswith(stages)]
     return given[-1:] or [store.newest("sample", GENERATE)]
 
 

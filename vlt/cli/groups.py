@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 GROUPS = {
-    "Start": ("demo", "init", "doctor", "run"),
+    "Start": ("demo", "init", "doctor", "run", "schema"),
     "Questions and images": ("import", "sources", "dedup", "decontaminate"),
     "Responses": ("gen", "filter", "judge", "label", "grade"),
     "Training and evaluation": ("train", "eval", "compare"),

@@ -78,7 +78,7 @@ def image_worth(store: Store, own: Dataset, other: Dataset) -> ImageWorth:
                 "one command"
             )
     rates, others = pass_rates(own), pass_rates(other)
-    shown = _seen(other) & rates.keys() & others.keys()
+    shown = with_images(other) & rates.keys() & others.keys()
     k = int(first["k"])
     found = compared({i: others[i] for i in shown}, {i: rates[i] for i in shown}, k)
     return ImageWorth(
@@ -119,7 +119,7 @@ def guessing(golds: Iterable[Mapping[str, Any]]) -> float:
     return right / total if total else 0.0
 
 
-def _seen(evaluation: Dataset) -> set[str]:
+def with_images(evaluation: Dataset) -> set[str]:
     """Ids of the items that have an image, and could be asked as they were to be."""
     found = set()
     for row in evaluation.rows(["id", "images"]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from dataclasses import fields as dataclass_fields
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge
 from pydantic import (
@@ -23,9 +23,10 @@ from vlt.datagen.import_settings import Import
 from vlt.datagen.paper_prompts import CAPTION, REASONING, ROLLOUT
 from vlt.engine.model import Model
 from vlt.evaluation.canary import Canary
-from vlt.fields import Option
+from vlt.fields import Option, Written
 from vlt.plugins import is_path
 from vlt.prompts import Prompt, own_prompt
+from vlt.runs.judge_use import JudgeUse
 from vlt.runs.phases import TOLD, MethodPhase, has_phases, method_phases, of_a_recipe, switched
 from vlt.train.method import Method
 from vlt.train.methods.grpo import GrpoTraining
@@ -44,6 +45,8 @@ class Part(BaseModel):
 
 class SourcePrompt(Part):
     """What the rows of one source are asked, or of all: a text, or a mapping."""
+
+    written: ClassVar[Written] = Written(("string",))
 
     user: str
     """The text, with the slots {question} and {caption}; or a function of your own: file.py:name."""
@@ -98,7 +101,9 @@ def _servers(value: Any) -> Any:
     return value
 
 
-ModelUse = Annotated[Model, TOLD, BeforeValidator(_servers), BeforeValidator(_model_by_name)]
+ModelUse = Annotated[
+    Model, TOLD, BeforeValidator(_servers), BeforeValidator(_model_by_name), Written(("string",))
+]
 """A model as a recipe writes it: its name, or the fields of vlt.engine.model.Model."""
 
 
@@ -136,8 +141,11 @@ class Prompts(Part):
     """The prompts of the three generation stages; rollout also trains and evaluates."""
 
     caption: PromptText = PromptText.of(CAPTION)
+    """Asks for a caption. [the paper's]"""
     reasoning: PromptText = PromptText.of(REASONING)
+    """Asks those who read the caption."""
     rollout: PromptText = PromptText.of(ROLLOUT)
+    """Asks those who see the image; also in training and evaluation. [the paper's]"""
     direct: PromptText | None = None
     """If given, the base model's answers without reasoning are measured with it, for comparison."""
 
@@ -145,10 +153,12 @@ class Prompts(Part):
 class Teacher(Part):
     """Who writes a round's samples, and what of the image it is given."""
 
+    written: ClassVar[Written] = Written(("string",))
+
     model: str
     """A name of `models`, or student: the last model of the round before."""
-    sees: Literal["image", "caption"]
-    """caption: text only, the caption in the image's place."""
+    sees: Annotated[Literal["image", "caption"], Written(optional=True)]
+    """caption: text only, the caption in the image's place. [caption for reasoner, else image]"""
     prompt: PromptText | None = None
     """By default prompts.rollout for the image, prompts.reasoning for the caption."""
 
@@ -166,6 +176,17 @@ def _teacher(value: Any) -> Any:
     if isinstance(value, dict) and "sees" not in value:
         return {**value, "sees": "caption" if value.get("model") == "reasoner" else "image"}
     return value
+
+
+def _judges(value: Any) -> Any:
+    """One or several; `off` is none."""
+    if value is None or value is False:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+SWITCH = ("boolean", "null")
+"""`on` and `off`."""
 
 
 def _switch(value: Any) -> Any:
@@ -187,12 +208,16 @@ class Decontamination(Part):
     The held-out and the validation items are kept out in any case.
     """
 
-    against: list[Annotated[Source, BeforeValidator(_source_by_name)]] = []
+    against: list[Annotated[Source, BeforeValidator(_source_by_name), Written(("string",))]] = []
     """Benchmarks by name: of the workspace, or imported where it lacks them."""
     ngram: int | None = None
+    """Words in a row that two questions share. [the filter's]"""
     share: float | None = None
+    """Of an item's n-grams that another one has. [the filter's]"""
     words: int | None = None
+    """Words from which on n-grams are compared. [the filter's]"""
     images: Literal["near", "same", "ignore"] | None = None
+    """Which images count as one. [the filter's]"""
 
     def settings(self) -> dict[str, Any]:
         """What is set of the filter's own settings."""
@@ -223,6 +248,7 @@ class Phase(Part):
     own). previous: those of the round before, and its items. rollouts: k new ones of the items by
     the round's SFT model (the default with items of its own, and with hints)."""
     train: Annotated[GrpoTraining, TOLD, AfterValidator(of_a_recipe)] = GrpoTraining()
+    """How it is trained."""
 
     @property
     def rated_by(self) -> str | None:
@@ -236,23 +262,37 @@ class Phase(Part):
 class Round(Part):
     """What one round adds to, or changes in, the recipe's top level."""
 
-    teacher: Annotated[list[Teacher], BeforeValidator(_teachers)] = []
+    teacher: Annotated[
+        list[Teacher], BeforeValidator(_teachers), Written(("string", "boolean", "null"), one=True)
+    ] = []
     """Who writes the samples: reasoner (captions, then text-only reasoning), student (rollouts of the
     round before's model), a model of `models` (which sees the image unless `sees: caption`), or
     several. Without one nothing is written, and the round is RL alone."""
     items: list[Source]
     """The questions of the round; with `kind: captions` they bring their captions."""
     captions: Annotated[Draw, TOLD] = Draw()
+    """How captions are drawn."""
     reasoning: Annotated[Draws, TOLD] = Draws()
+    """How samples are drawn of teachers that read captions."""
     rollouts: Annotated[Draws, TOLD] = Draws()
+    """How samples are drawn of teachers that see images, the student among them."""
+    judge: Annotated[
+        list[Annotated[JudgeUse, TOLD]],
+        BeforeValidator(_judges),
+        Written(("boolean", "null"), one=True),
+    ] = []
+    """Models that judge the samples by rubrics, before they are filtered. [none]"""
     filters: list[Any] = []
+    """What of the samples is trained on: a chain of filters, as in `vlt filter --chain`."""
     sft: Annotated[
-        Annotated[Training, TOLD, AfterValidator(of_a_recipe)] | None, BeforeValidator(_switch)
+        Annotated[Training, TOLD, AfterValidator(of_a_recipe)] | None,
+        BeforeValidator(_switch),
+        Written(SWITCH),
     ] = None
     """SFT from the base on what the filters leave. [none]"""
     phases: dict[str, list[InstanceOf[MethodPhase]]] = {}
     """Trainings between SFT and GRPO. A recipe lists them under their method: `dpo: [{train: ...}]`."""
-    grpo: Annotated[list[Phase], BeforeValidator(switched)] = []
+    grpo: Annotated[list[Phase], BeforeValidator(switched), Written(SWITCH)] = []
     """GRPO trainings, each from the one before. [none]"""
 
     def of_method(self, method: Method) -> list[MethodPhase]:
@@ -274,7 +314,9 @@ class Evaluation(Part):
     """How a model is judged on the held-out items, the same for every model of the loop."""
 
     items: list[Source]
+    """Items that no model is trained on."""
     draw: Annotated[Draw, TOLD] = Draw()
+    """How the answers are drawn."""
     base: bool = True
     """Judge the base model as well, before round 1."""
 
@@ -285,23 +327,33 @@ class Recipe(Part):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     name: str
+    """Of the recipe: what `vlt status` calls its runs."""
     about: str = ""
+    """What it is for, for people."""
     seed: int = 0
+    """Of sampling and training, where they have none of their own."""
     models: Models
+    """The models by name."""
     prompts: Prompts = Prompts()
+    """What models are asked with. [the paper's prompts]"""
     heldout: Evaluation | None = None
     """Items that no model is trained on: without them nothing is measured."""
     validation: Evaluation | None = None
     """Items to choose checkpoints by; none of the held-out ones, which only report."""
-    decontaminate: Annotated[Decontamination | None, BeforeValidator(_switch)] = Decontamination()
-    stop: Annotated[Stop | None, BeforeValidator(_switch)] = None
-    canary: Annotated[Canary | None, BeforeValidator(_switch)] = None
+    decontaminate: Annotated[Decontamination | None, BeforeValidator(_switch), Written(SWITCH)] = (
+        Decontamination()
+    )
+    """Keep what the held-out items and benchmarks ask out of the training data; `off`: do not."""
+    stop: Annotated[Stop | None, BeforeValidator(_switch), Written(SWITCH)] = None
+    """End the run after a round that no longer helps. [no]"""
+    canary: Annotated[Canary | None, TOLD, BeforeValidator(_switch), Written(SWITCH)] = None
     """Ask each model a part of the held-out items with another item's image, and stop where it does no
     worse; on: the defaults."""
     arms: dict[str, dict[str, Any]] = {}
     """Variants of the recipe by name: what differs, in keys of the recipe; `each_round` holds keys of
     every round. See vlt.runs.arms."""
     rounds: list[Round] = Field(min_length=1)
+    """One round after the other; a round repeats only what it changes of the top level."""
 
     def asking(self, draw: Draw, prompt: PromptText) -> Asking:
         """What a stage asks: this draw with this prompt; the seed is the recipe's unless it has one."""
