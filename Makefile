@@ -9,7 +9,7 @@ JOBS   ?= 2
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: demo test docs docs-serve browser test-vllm test-models test-newest test-fast lint format install clean help
-.PHONY: bench-loop bench-gen bench-grade bench-hedging bench-filters bench-train bench-gpu bench-import bench-push bench-view pictures
+.PHONY: bench-loop bench-gen bench-grade bench-hedging bench-filters bench-train bench-gpu bench-import bench-push bench-view pictures bench-label
 
 help:           ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -56,6 +56,9 @@ format: install ## let ruff mend what it can
 
 bench-loop: install     ## the miniature with three seeds: accuracy per round with 95 % intervals
 	$(BIN)/python -m benchmarks.loop
+
+bench-label: install    ## majority answers in the golds' place: how many are right, and SFT on them
+	$(BIN)/python -m benchmarks.label
 
 bench-gen: install      ## what generation costs; CURATOR=DIR, a venv with bespokelabs-curator, beside it
 	$(BIN)/python -m benchmarks.gen $(if $(CURATOR),--curator $(CURATOR))
