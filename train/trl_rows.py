@@ -24,6 +24,7 @@ from vlt.prompts import CannotAsk, Prompt, render
 from vlt.threads import map_in_order
 from vlt.train.method import Method, Row
 from vlt.workspace.files import replaced
+from vlt.workspace.progress import report_progress
 from vlt.workspace.store import Dataset
 
 LoadImage = Callable[[str], bytes]
@@ -83,6 +84,7 @@ def write_trl(
             good = [example for example in group if not isinstance(example, str)]
             writer.write_table(pa.Table.from_pylist(good, arrow))
             exported.rows += len(good)
+            report_progress(exported.rows_in, dataset.manifest.rows if rows is None else len(rows))
     return exported
 
 

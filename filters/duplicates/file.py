@@ -33,6 +33,7 @@ from vlt.filters.protocol import Once, with_found
 from vlt.filters.text import Ints
 from vlt.threads import map_in_order
 from vlt.workspace.files import replaced
+from vlt.workspace.progress import report_progress
 
 NONE = pa.schema([("id", pa.int64()), ("kept", pa.int64())])
 
@@ -142,6 +143,7 @@ def _items(file: Path, on: Sequence[str]) -> Iterator[pa.RecordBatch]:
         }
         yield pa.RecordBatch.from_pydict(columns)
         start += n
+        report_progress(start, unit="rows looked at")
 
 
 def _lengths(file: Path, on: Sequence[str]) -> Ints:
@@ -166,4 +168,5 @@ def _copy(opened: pq.ParquetFile, to: Path, stays: Mask, columns: Sequence[str] 
         for batch in opened.iter_batches(10 * BATCH, columns=schema.names):
             mask = stays[at : at + batch.num_rows]
             at += batch.num_rows
+            report_progress(at, len(stays), "rows written")
             writer.write_batch(batch.select(schema.names).filter(pa.array(mask)))

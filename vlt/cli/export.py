@@ -9,6 +9,7 @@ import typer
 
 from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Workspace, open_store
 from vlt.cli.output import SOME_ROWS_FAILED, print_json, say
+from vlt.cli.progress import watching
 from vlt.train.method import BUILT_IN
 
 FORMATS = "parquet jsonl easyr1 vlmevalkit lmms-eval trl sharegpt swift"
@@ -50,7 +51,8 @@ def export_(
     version = opened.open(dataset)
     given = prompt is not None or system is not None
     asked = prompt_of(ROLLOUT, prompt, system) if given else None
-    written = export(opened, version, to, format, asked)
+    with watching("export"):
+        written = export(opened, version, to, format, asked)
     left_out = dict(written.left_out)
     if as_json:
         print_json(

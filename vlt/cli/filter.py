@@ -12,6 +12,7 @@ from vlt.cli.asking import open_workspace
 from vlt.cli.lazy import CHOSEN, ORDER, Ordered, lazily
 from vlt.cli.options import WORKSPACE, Json, Workspace, complete_datasets
 from vlt.cli.output import describe, exit_code, print_json, print_table, say
+from vlt.cli.progress import watching
 from vlt.errors import UsageError
 from vlt.user_files import read_text
 
@@ -83,7 +84,7 @@ def filter_(
     filters += _pass_rates_first(given)
     if not filters:
         raise UsageError("no filter was named; write e.g. --verify --truncate-reflections --dedup")
-    with open_workspace(workspace) as opened:
+    with open_workspace(workspace) as opened, watching("filter"):
         dataset, existed = make_filtered(
             opened,
             _parents(opened, samples),
