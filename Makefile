@@ -8,7 +8,7 @@ DEMO   ?= vlt-demo
 JOBS   ?= 2
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: demo test browser test-vllm test-models test-newest test-fast lint format install clean help
+.PHONY: demo test docs docs-serve browser test-vllm test-models test-newest test-fast lint format install clean help
 .PHONY: bench-loop bench-gen bench-grade bench-hedging bench-filters bench-train bench-import bench-push bench-view pictures
 
 help:           ## list the targets
@@ -19,6 +19,13 @@ demo: $(VENV)/run.stamp      ## the whole loop, for real, on two CPU cores, in m
 
 test: install   ## all tests, two at a time (JOBS=N)
 	$(BIN)/python -m pytest -n $(JOBS)
+
+docs: install   ## the documentation, strictly, into docs/_build/html
+	$(BIN)/python -m sphinx -E -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+docs-serve: docs        ## the documentation at http://127.0.0.1:8000 (PORT=N)
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory docs/_build/html $(or $(PORT),8000)
 
 browser: install        ## a Chromium for the tests of pages and the pictures, where there is none (Debian's)
 	$(BIN)/python -m benchmarks.browser || { $(AS_ROOT) apt-get update -qq && \
@@ -92,4 +99,4 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 	touch $@
 
 clean:          ## remove the environment, caches and the demo's workspace
-	rm -rf $(VENV) vlt-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build dist
+	rm -rf $(VENV) docs/_build docs/reference docs/notebooks/*.md vlt-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build dist

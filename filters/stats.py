@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from vlt.filters.duplicates.exact import hashed, joined
 from vlt.filters.pass_rate import of_batches, with_dropped
 from vlt.filters.rules.reflection import KEYWORDS, count_keywords
+from vlt.filters.signs import signs
 from vlt.filters.text import Ints, count_words, reasoning
 from vlt.workspace.store import Dataset
 
@@ -99,7 +100,7 @@ def dataset_stats(dataset: Dataset) -> dict[str, Any]:
         }
         passed = pass_at_by_source(dataset)
         sources = [{**row, **passed.get(row["source"], {})} for row in sources]
-    return {**found, "by_source": sources}
+    return {**found, **signs(dataset), "by_source": sources}
 
 
 def bin_edges(longest: int, bins: int) -> Ints:

@@ -317,7 +317,7 @@ def test_every_fault_at_once_each_with_its_line(tmp_path: Path) -> None:
         """\
 name: mine
 seed: many
-models: {base: ./gone, captioner: c, reasoner: r}
+models: {base: ./gone, captioner: {model: c, engine: vllm}, reasoner: {model: r, engine: vllm}}
 colour: red
 filters:
   - verfy

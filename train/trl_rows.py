@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from vlt.images.pixels import Pixels, fitted
 from vlt.prompts import CannotAsk, Prompt, render
 from vlt.threads import map_in_order
+from vlt.train.hints import TRACE
 from vlt.train.method import Method, Row
 from vlt.workspace.files import replaced
 from vlt.workspace.progress import report_progress
@@ -66,7 +67,10 @@ def write_trl(
     """
     shape = _shape(prompt, _rows(dataset, rows))
     exported = Exported(to, images=shape.images)
-    arrow = _arrow_schema(method.columns(), shape)
+    columns = method.columns()
+    if rows is not None and TRACE in rows.column_names:
+        columns = columns.append(rows.schema.field(TRACE))
+    arrow = _arrow_schema(columns, shape)
     to.parent.mkdir(parents=True, exist_ok=True)
     threads = max(2, os.cpu_count() or 2)
 
@@ -136,6 +140,8 @@ def _example(
     shape: _Shape,
 ) -> Row | str:
     """One row as TRL reads it, or the reason why it cannot be used."""
+    if row.get("images_shown") is not None:
+        return "answered with other images than its own"
     own = method.example(row)
     if isinstance(own, str):
         return own

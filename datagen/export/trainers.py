@@ -120,7 +120,9 @@ def _usable(dataset: Dataset, written: Written) -> Iterator[Row]:
         ("response", "no response") if dataset.kind == "sample" else ("answer", "no gold answer")
     )
     for row in plain_rows(dataset):
-        if reason := (None if row[needed] else missing) or image_token(row):
+        if row.get("images_shown") is not None:
+            written.left_out["answered with other images than its own"] += 1
+        elif reason := (None if row[needed] else missing) or image_token(row):
             written.left_out[reason] += 1
         else:
             yield row
@@ -159,7 +161,9 @@ def _problems(dataset: Dataset, images: ImageStore, written: Written) -> Iterato
             written.left_out[reason] += 1
             continue
         yield {
-            "problem": with_placeholders(question_text(row), len(row["images"])),
+            "problem": with_placeholders(
+                question_text({**row, "choice_order": None}), len(row["images"])
+            ),
             "answer": row["answer"],
             "images": [image_cell(images, sha256) for sha256 in row["images"]],
             "id": row["id"],

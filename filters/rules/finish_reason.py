@@ -25,6 +25,7 @@ class FinishReason:
     threads: ClassVar[bool] = True
 
     reason: str = "stop"
+    """Keep samples that ended so: stop, length, ... [stop]; `any` keeps all."""
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
         """A finish reason that is not known (null) counts as another."""

@@ -142,8 +142,15 @@ def log(
 
     store = open_store(workspace)
     versions = list(ancestors(store, store.open(dataset)))
+    arms = _arms(store.root)
     if as_json:
-        print_json([_facts(a.dataset) for a in versions if not a.again])
+        print_json(
+            [
+                {**_facts(a.dataset), "arms": arms.get(a.dataset.ref, [])}
+                for a in versions
+                if not a.again
+            ]
+        )
     elif mermaid:
         print("flowchart BT")
         for a in versions:
@@ -156,7 +163,23 @@ def log(
     else:
         from vlt.cli.tree import print_tree
 
-        print_tree(versions)
+        print_tree(versions, arms)
+
+
+def _arms(root: Path) -> dict[str, list[str]]:
+    """Version -> the arms that made or took it, where a recipe ran in several."""
+    from vlt.runs.record import runs
+
+    recorded = [run for run in runs(root) if run.arm]
+    if len({(run.of, run.label) for run in recorded}) < 2:
+        return {}
+    found: dict[str, list[str]] = {}
+    for run in recorded:
+        for step in run.steps:
+            labels = found.setdefault(step.version, []) if step.version else []
+            if (label := f"{run.of}, {run.label}") not in labels:
+                labels.append(label)
+    return found
 
 
 def _facts(version: Any) -> dict[str, Any]:

@@ -25,14 +25,15 @@ LONGEST = 600
 """Letters of a parameter that a terminal is shown."""
 
 
-def print_tree(versions: Sequence[Ancestor]) -> None:
-    """Each version below what was made from it, with its parameters."""
+def print_tree(versions: Sequence[Ancestor], arms: Mapping[str, Sequence[str]]) -> None:
+    """Each version below what was made from it, with its parameters; `arms`: version -> its arms."""
     terminal = sys.stdout.isatty()
     columns = shutil.get_terminal_size((WIDE, 24)).columns
     depths = [a.depth for a in versions]
     for place, a in enumerate(versions):
         branch, under = _branches(depths, place)
-        again = "  (see above)" if a.again else ""
+        who = plain("; ".join(arms.get(a.dataset.ref, ())))
+        again = (f"  [{who}]" if who else "") + ("  (see above)" if a.again else "")
         if terminal:
             head = _head(a.dataset, columns - len(branch) - len(again))
             print(branch + head + again)

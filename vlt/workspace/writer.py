@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vlt import __version__
@@ -33,7 +34,7 @@ from vlt.errors import UserError
 from vlt.workspace.manifest import Ledger, Manifest, Parent, Stage
 from vlt.workspace.progress import report_progress, tracked
 from vlt.workspace.reason import Reason, count_kinds, text_of
-from vlt.workspace.schema import KEYS, KINDS, dropped
+from vlt.workspace.schema import ADDED, KEYS, KINDS, dropped
 from vlt.workspace.store import PROVENANCE, ROWS, Dataset, Store, fresh_folder
 
 FAILED = "failed"
@@ -95,9 +96,8 @@ class Writer(AbstractContextManager["Writer"]):
     def expect(self, rows: pa.RecordBatch | pa.Table) -> None:
         """Rows that came in: their key columns (see schema.KEYS), as the new version will hold them."""
         self.ledger.expect(self._keys(rows))
-        if not self.stage.name.startswith(
-            "gen "
-        ):  # there the answers are counted (vlt.datagen.generate)
+        # Where models are asked the answers are counted (vlt.datagen.generate).
+        if not self.stage.name.startswith(("gen ", "judge")):
             report_progress(self.ledger.rows_in)
 
     def keep(self, rows: pa.RecordBatch | pa.Table) -> None:
@@ -206,7 +206,7 @@ class _Files:
 
     def __init__(self, folder: Path, stem: str, schema: pa.Schema):
         self.folder, self.stem, self.schema = folder, stem, schema
-        self.digest = hashlib.sha256(str(schema.names).encode())
+        self.digest = hashlib.sha256(str([n for n in schema.names if n not in ADDED]).encode())
         self._writer: pq.ParquetWriter | None = None
         self._held: list[pa.Table] = []
         self._held_rows = self._file_rows = self._number = 0
@@ -257,6 +257,8 @@ class _Files:
 
 def _digest_rows(digest: Any, group: pa.Table) -> None:
     """Feed a row group's values into the digest, apart from how Parquet or Arrow lay them out."""
+    empty = [n for n in ADDED if n in group.schema.names and _holds_nothing(group.column(n))]
+    group = group.drop_columns(empty)
     # A slice drags its neighbours' bytes along in its buffers; rows that are taken stand alone.
     alone = group.take(pa.array(range(group.num_rows), pa.int64())).combine_chunks()
     for batch in alone.to_batches():
@@ -264,6 +266,13 @@ def _digest_rows(digest: Any, group: pa.Table) -> None:
         with pa.ipc.new_stream(sink, batch.schema) as stream:
             stream.write_batch(batch)
         digest.update(sink.getvalue())
+
+
+def _holds_nothing(column: pa.ChunkedArray) -> bool:
+    """All null, or lists without an element."""
+    if column.null_count == len(column):
+        return True
+    return pa.types.is_list(column.type) and not pc.max(pc.list_value_length(column)).as_py()
 
 
 def _conform(rows: pa.RecordBatch | pa.Table, schema: pa.Schema) -> pa.Table:
