@@ -8,8 +8,8 @@ DEMO   ?= vlt-demo
 JOBS   ?= 2
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: demo test browser test-vllm test-models test-newest test-fast lint format install clean help
-.PHONY: bench-loop bench-gen bench-grade bench-hedging bench-filters bench-train bench-import bench-push bench-view pictures
+.PHONY: demo test docs docs-serve browser test-vllm test-models test-newest test-fast lint format install clean help
+.PHONY: bench-loop bench-gen bench-grade bench-hedging bench-filters bench-train bench-gpu bench-import bench-push bench-view pictures bench-label
 
 help:           ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -19,6 +19,13 @@ demo: $(VENV)/run.stamp      ## the whole loop, for real, on two CPU cores, in m
 
 test: install   ## all tests, two at a time (JOBS=N)
 	$(BIN)/python -m pytest -n $(JOBS)
+
+docs: install   ## the documentation, strictly, into docs/_build/html
+	$(BIN)/python -m sphinx -E -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+docs-serve: docs        ## the documentation at http://127.0.0.1:8000 (PORT=N)
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory docs/_build/html $(or $(PORT),8000)
 
 browser: install        ## a Chromium for the tests of pages and the pictures, where there is none (Debian's)
 	$(BIN)/python -m benchmarks.browser || { $(AS_ROOT) apt-get update -qq && \
@@ -50,6 +57,9 @@ format: install ## let ruff mend what it can
 bench-loop: install     ## the miniature with three seeds: accuracy per round with 95 % intervals
 	$(BIN)/python -m benchmarks.loop
 
+bench-label: install    ## majority answers in the golds' place: how many are right, and SFT on them
+	$(BIN)/python -m benchmarks.label
+
 bench-gen: install      ## what generation costs; CURATOR=DIR, a venv with bespokelabs-curator, beside it
 	$(BIN)/python -m benchmarks.gen $(if $(CURATOR),--curator $(CURATOR))
 
@@ -64,6 +74,9 @@ bench-filters: install  ## filters, dedup and near dedup; ROWS=1000000 for a mil
 
 bench-train: install    ## vlt train beside TRL by hand: what we add to a step and to the start
 	$(BIN)/python -m benchmarks.train
+
+bench-gpu: install      ## one GPU's figures in eight minutes: trainings, generation, memory, the loop
+	$(BIN)/python -m benchmarks.gpu_check
 
 bench-import: install   ## importing images beside copying and hashing the files
 	$(BIN)/python -m benchmarks.import
@@ -92,4 +105,4 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp
 	touch $@
 
 clean:          ## remove the environment, caches and the demo's workspace
-	rm -rf $(VENV) vlt-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build dist
+	rm -rf $(VENV) docs/_build docs/reference docs/notebooks/*.md vlt-demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build dist

@@ -7,7 +7,7 @@ the rows back in their order with their answers. To write the next stage, copy d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -34,6 +34,8 @@ class Ask:
     workspace: Workspace
     model: Model
     asking: Asking
+    response_format: Mapping[str, Any] | None = None
+    """What a server that can holds the answers to: see vlt.request.Request."""
     identity: dict[str, Any] = field(init=False)
     """What the model is, apart from where it lies."""
     price: Price | None = field(init=False)

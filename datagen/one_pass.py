@@ -149,7 +149,8 @@ class OnePass:
                 self.open[key] = in_flight | set(missing)
                 if self.again:
                     self.asked_again.add(key)
-                yield Request(key, content, tuple(missing), self.sampling)
+                format = self.of.response_format
+                yield Request(key, content, tuple(missing), self.sampling, format)
 
     def want_more(self) -> bool:
         """Grade what is new, and want k more samples of the rows that lack right ones."""

@@ -24,6 +24,9 @@ from vlt.workspace.manifest import Stage
 from vlt.workspace.store import Dataset
 from vlt.workspace.writer import Writer
 
+ORDERED = ("question", "choices", "answer", "images")
+"""What an order of choices is made of: see vlt.choice_order."""
+
 
 def make_samples(
     stage: Stage,
@@ -42,7 +45,7 @@ def make_samples(
     there already.
     """
     if ask.asking.shuffle_choices:
-        reads = tuple(dict.fromkeys([*reads, "id", "answer", "choices"]))
+        reads = tuple(dict.fromkeys([*reads, *ORDERED]))
     parents = ask.parents(parent)
     if found := ask.found(name, stage, parents):
         return found, True
@@ -87,7 +90,7 @@ def as_asked(row: Mapping[str, Any], asking: Asking) -> Mapping[str, Any]:
 def _as_shown(every: pa.RecordBatch, asking: Asking, shown: Shown | None) -> pa.RecordBatch:
     """The rows with what they were asked with in place of their own images and order of choices."""
     if asking.shuffle_choices:
-        columns = every.select(["id", "choices", "answer", "sample"]).to_pylist()
+        columns = every.select([*ORDERED, "sample"]).to_pylist()
         orders = [order_of(row, asking.seed, row["sample"]) for row in columns]
         every = every.append_column("choice_order", pa.array(orders, pa.list_(pa.int32())))
     if shown:

@@ -26,6 +26,7 @@ exclude_patterns = ["_build", "generate", "**/.*"]
 source_suffix = {".md": "markdown"}
 root_doc = "index"
 nitpicky = True
+smartquotes = False  # --from is an option, not a dash
 
 myst_enable_extensions = ["colon_fence", "deflist", "attrs_block"]
 myst_heading_anchors = 4

@@ -27,6 +27,7 @@ from vlt.filters.rules.agreement import Agreement
 from vlt.filters.rules.difficulty import Difficulty
 from vlt.filters.rules.finish_reason import FinishReason
 from vlt.filters.rules.flagged import Flagged
+from vlt.filters.rules.judged import JudgedBy
 from vlt.filters.rules.language import Language
 from vlt.filters.rules.leakage import Leakage
 from vlt.filters.rules.max_tokens import MaxTokens
@@ -53,6 +54,7 @@ FILTERS: dict[str, type[Filter]] = {
         Verify,
         FinishReason,
         NotCut,
+        JudgedBy,
         Flagged,
         Where,
         MaxWords,

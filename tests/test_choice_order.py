@@ -17,6 +17,7 @@ from vlt.datagen.rollouts import make_rollouts
 from vlt.evaluation.evaluate import make_evaluation
 from vlt.filters.apply import make_filtered
 from vlt.grade.shuffled import predicted_back
+from vlt.judging.rubric import slots_of
 from vlt.prompts import Prompt, question_text, render
 from vlt.workspace.store import Dataset
 from vlt.workspace.workspace import Workspace
@@ -79,13 +80,14 @@ def test_every_choice_stands_at_every_place_equally_often() -> None:
     ],
 )
 def test_what_would_be_false_in_another_order_stays(choices: list[str], answer: str) -> None:
-    row = {"id": "a", "choices": choices, "answer": answer}
+    row = {"question": "?", "images": [], "choices": choices, "answer": answer}
     assert [order_of(row, 0, sample) for sample in range(4)] == [None] * 4
 
 
 @pytest.mark.parametrize("choices", [["None", "One"], ["Both eyes", "An ear"], ["A cat", "A dog"]])
 def test_what_only_looks_like_it_is_shuffled(choices: list[str]) -> None:
-    assert order_of({"id": "a", "choices": choices, "answer": "A"}, 0, 0)
+    row = {"question": "?", "images": [], "choices": choices, "answer": "A"}
+    assert order_of(row, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +106,8 @@ def test_the_gold_goes_with_its_choice(gold: str | None, as_shown: str | None) -
     assert shown(row)["choices"] == ["Oslo", "Paris", "Rome", "Bern"]
     assert shown(row)["answer"] == as_shown
     assert "(B) Paris" in question_text({"question": "?", **row})
+    slots = slots_of({"question": "?", **row, "predicted": "C", "response": "(A) it is"})
+    assert slots["choices"].splitlines()[0] == "(A) Oslo" and slots["predicted"] == "A"
 
 
 @pytest.mark.parametrize(

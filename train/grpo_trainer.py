@@ -7,6 +7,7 @@ model's own processor makes of them what a forward pass needs, whatever rows it 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,17 @@ from vlt.train.hints import TRACE, Fade, first_part
 from vlt.train.turns import Turns, encode, is_per_token, pictures
 
 OTHER = ("input_ids", "attention_mask")
+
+
+def left_out(rewards: Any, functions: Sequence[Any]) -> Any:
+    """`rewards` [completions, functions] without those that a judge could not judge: nan throughout.
+
+    What the other rewards say of them would pass for the whole.
+    """
+    judges = [i for i, f in enumerate(functions) if getattr(f, "leaves_out", False)]
+    if judges:
+        rewards[rewards[:, judges].isnan().any(dim=1)] = float("nan")
+    return rewards
 
 
 class RowsGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
@@ -110,7 +122,8 @@ class RowsGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             {**given, **{k: row[k] for k in ("images", "hint", "hint_share") if k in row}}
             for given, row in zip(inputs, self._rows, strict=True)
         ]
-        return super()._calculate_rewards(inputs, prompts, whole, completion_ids_list)
+        found = super()._calculate_rewards(inputs, prompts, whole, completion_ids_list)
+        return left_out(found, self.reward_funcs)
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
         self._rows = inputs["rows"]

@@ -234,5 +234,7 @@ class _Plan:
             "candidates": chooser.every if chooser else None,
             "as_asked": str(folder / row_check.FILE),
             "folder": str(folder),
+            "workspace": str(self.workspace.root.resolve()),
+            "version": self.data.ref,
             "logs": str(self.workspace.logs / f"{name}-{folder.name[-16:-8]}"),
         }

@@ -8,6 +8,7 @@ prompt of a training, the grader, a judge) takes `shown` of the row.
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ _LETTERS = re.compile(r"\(?[A-Z]\)?\.?(?:(?:\s*(?:,|;|&|and)\s*|\s*)\(?[A-Z]\)?\
 def order_of(row: Mapping[str, Any], seed: int | None, sample: int) -> list[int] | None:
     """Places of the choices in the order that this sample is shown; None: in their own.
 
-    Made of the seed, the item and the sample's number alone. Over as many samples as there are
+    Made of the seed, what is asked and the sample's number alone. Over as many samples as there are
     choices, each choice stands once at each place. Choices that speak of others ("all of the above",
     "A and C"), single letters, and those that do not hold the gold stay as they are.
     """
@@ -38,7 +39,8 @@ def order_of(row: Mapping[str, Any], seed: int | None, sample: int) -> list[int]
     n = len(choices)
     if n < 2 or any(_stays(choice) for choice in choices) or not _found(row["answer"], choices):
         return None
-    digest = hashlib.blake2b(f"{seed}\0{row['id']}\0{sample // n}".encode()).digest()
+    asked = json.dumps([seed, row["question"], choices, row["images"], sample // n])
+    digest = hashlib.blake2b(asked.encode()).digest()
     order = list(range(n))
     random.Random(digest).shuffle(order)
     turn = sample % n
@@ -46,17 +48,17 @@ def order_of(row: Mapping[str, Any], seed: int | None, sample: int) -> list[int]
 
 
 def shown(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The row with its choices, and a gold that is a letter, as the model was shown them."""
+    """The row as the model was shown it: its choices, and letters of them as answer and predicted."""
     order = row.get("choice_order")
     if not order:
         return row
     places = {place: at for at, place in enumerate(order)}
-    return {
-        **row,
-        "choices": choices_shown(row),
-        "answer": _relettered(row.get("answer"), row["choices"], places),
-        "choice_order": None,
+    letters = {
+        name: _relettered(row[name], row["choices"], places)
+        for name in ("answer", "predicted")
+        if name in row
     }
+    return {**row, "choices": choices_shown(row), **letters, "choice_order": None}
 
 
 def choices_shown(row: Mapping[str, Any]) -> list[str]:
@@ -92,5 +94,7 @@ def _letters(gold: str) -> list[str]:
 def _relettered(gold: str | None, choices: Sequence[str], places: Mapping[int, int]) -> str | None:
     if gold is None or any(choice.casefold() == gold.casefold() for choice in choices):
         return gold
-    letters = sorted(ascii_uppercase[places[ascii_uppercase.index(x)]] for x in _letters(gold))
-    return ", ".join(letters)
+    found = [ascii_uppercase.index(letter) for letter in _letters(gold)]
+    if not found or max(found) >= len(choices):
+        return gold
+    return ", ".join(sorted(ascii_uppercase[places[place]] for place in found))

@@ -45,7 +45,7 @@ def page() -> str:
         text += f"\n## {path}\n\n{_help(command)}\n"
         arguments = [p for p in command.params if p.param_type_name == "argument"]
         if arguments:
-            rows = [(code(_metavar(p)), prose(p.help or "")) for p in arguments]
+            rows = [(code(metavar(p)), prose(p.help or "")) for p in arguments]
             text += "\n" + table(("argument", ""), rows)
         text += "\n" + _options(command)
     return text
@@ -56,7 +56,8 @@ def _help(command: Any) -> str:
     return "\n\n".join(prose(" ".join(p.split())) for p in paragraphs)
 
 
-def _metavar(parameter: Any) -> str:
+def metavar(parameter: Any) -> str:
+    """How an argument is written."""
     return str(parameter.metavar or parameter.name.upper()).strip("[]{}")
 
 
@@ -90,7 +91,7 @@ def _text(option: Any) -> str:
     shown = getattr(option, "show_default", True)
     if option.required:
         said += " *Required.*"
-    elif shown and default not in (None, False, (), [], "") and not callable(default):
+    elif shown and not callable(default) and (default or default == 0) and default is not False:
         said += f" Default: {code(getattr(default, 'value', default))}."
     environment = getattr(option, "envvar", None)
     return said + (f" Environment: {code(environment)}." if environment else "")

@@ -10,6 +10,7 @@ page whose script has not changed is left as it is; one that raises ends the bui
 from __future__ import annotations
 
 import ast
+import base64
 import contextlib
 import hashlib
 import io
@@ -103,14 +104,15 @@ def _output(source: str, space: dict[str, Any], name: str) -> list[str]:
 
 def _shown(value: Any) -> str:
     if hasattr(value, "_repr_html_"):
-        html = re.sub(r"\n\s*\n", "\n", value._repr_html_())
-        return f'```{{raw}} html\n<div class="notebook-output">{html}</div>\n```'
+        return _html(re.sub(r"\n\s*\n", "\n", value._repr_html_()))
     if hasattr(value, "_repr_png_"):
-        import base64
-
         data = base64.b64encode(value._repr_png_()).decode()
-        return f'```{{raw}} html\n<div class="notebook-output"><img src="data:image/png;base64,{data}"></div>\n```'
+        return _html(f'<img src="data:image/png;base64,{data}">')
     return f"```text\n{value!r}\n```"
+
+
+def _html(html: str, kind: str = "") -> str:
+    return f'```{{raw}} html\n<div class="notebook-output {kind}">{html}</div>\n```'
 
 
 def _figures() -> list[str]:
@@ -123,7 +125,7 @@ def _figures() -> list[str]:
         plots.close(number)  # type: ignore[union-attr]
         svg = drawn.getvalue()
         svg = re.sub(r"\n\s*\n", "\n", svg[svg.index("<svg") :])
-        found.append(f'```{{raw}} html\n<div class="notebook-output figure">{svg}</div>\n```')
+        found.append(_html(svg, "figure"))
     return found
 
 

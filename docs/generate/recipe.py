@@ -66,7 +66,9 @@ def keys(kind: Any) -> Iterator[tuple[str, str, str, str]]:
     for name, field in kind.model_fields.items():
         if name == "phases":
             for method in sorted(set(BUILT_IN) - {"sft", "grpo"}):
-                about = f"{find_method(method).about} A list of `{{train: ...}}`; trains between SFT and GRPO."
+                about = (
+                    find_method(method).about + " A list of `{train: ...}`, between SFT and GRPO."
+                )
                 yield method, "list of trainings", "", about
             continue
         default = field.default

@@ -108,8 +108,8 @@ graded.image(hard["images"][0]).resize((252, 168), resample=0)
 # %% [markdown]
 # ## A filter that drops too much
 #
-# A filter is a function of a row. This one should keep the responses that scan the whole picture, and drop the
-# quick looks. A scan of six cells has 22 words:
+# A filter is a function of a row. This one should keep the responses that scan the whole picture, and drop
+# the quick looks. A scan of six cells has 22 words:
 
 
 # %%
@@ -131,13 +131,13 @@ for text in dropped["reasoning"].drop_duplicates().head(6):
     print("-", text)
 
 # %% [markdown]
-# An empty cell is one word and not two, so good scans went as well. Count the cells instead. The mended function
-# is other source code: the same call makes a new version, and the old one stays as it is.
+# An empty cell is one word and not two, so good scans went as well. Count the cells instead. The mended
+# function is other source code: the same call makes a new version, and the old one stays as it is.
 
 
 # %%
 @vlt.filter
-def whole_scan(row):  # noqa: F811
+def whole_scan(row):
     return row["reasoning"].count(",") == 5 or "scans fewer than six cells"
 
 

@@ -31,11 +31,11 @@ VERDICTS, MISSED = "verdicts", "reward-errors"
 class GrpoTraining(Training):
     """With what is rewarded, and which items are trained on."""
 
-    reward: Annotated[dict[Any, float | str], Option(metavar="KEY=VALUE")] = field(
+    reward: Annotated[dict[Any, float | str | dict[str, Any]], Option(metavar="KEY=VALUE")] = field(
         default_factory=dict
     )
-    """Weights: accuracy, format, length, ... (see vlt.train.rewards), and functions of one's own:
-    ./mine.py:polite. [accuracy: 1]"""
+    """Weights: accuracy, format, length, ... (see vlt.train.rewards), functions of one's own:
+    ./mine.py:polite, and judges: judge:sound={model: M, base_url: URL}. [accuracy: 1]"""
     difficulty: Annotated[tuple[float | None, float | None] | None, Option(metavar="LOW:HIGH")] = (
         None
     )
@@ -163,7 +163,7 @@ def trainer(given: Given) -> Any:
 
     folder, training = given.job.path, given.training
     verdicts = Verdicts(folder / VERDICTS, hints=bool(training.hints))
-    made = rewards(training.reward, verdicts.record, Missed(folder / MISSED))
+    made = rewards(training.reward, verdicts.record, Missed(folder / MISSED), given.job)
     if given.config.reward_weights is None:
         given.config.reward_weights = made.weights
     return RowsGRPOTrainer(

@@ -10,7 +10,7 @@ import typer
 
 from vlt.cli.asking import open_workspace
 from vlt.cli.lazy import CHOSEN, ORDER, Ordered, lazily
-from vlt.cli.options import WORKSPACE, Json, Workspace, complete_datasets
+from vlt.cli.options import WORKSPACE, Json, Processes, Workspace, complete_datasets
 from vlt.cli.output import describe, exit_code, print_json, print_table, say
 from vlt.errors import UsageError
 from vlt.user_files import read_text
@@ -67,6 +67,7 @@ def filter_(
         ),
     ] = None,
     memory: Annotated[str, typer.Option(help="DuckDB's memory; it spills beyond.")] = "1GB",
+    processes: Processes = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -152,10 +153,11 @@ def _in_order(manifest: Manifest) -> list[str]:
 
 
 def _parents(store: Store, names: Sequence[str] | None) -> list[Dataset]:
-    """By default the newest samples that a model gave: not those of an earlier `vlt filter`."""
+    """By default the newest samples that a model gave or judged: not those of an earlier `vlt filter`."""
     if names:
         return [store.open(name) for name in names]
-    given = [d for d in store.all() if d.kind == "sample" and d.manifest.stage.startswith("gen ")]
+    stages = ("gen ", "judge")
+    given = [d for d in store.all() if d.kind == "sample" and d.manifest.stage.startswith(stages)]
     return given[-1:] or [store.newest("sample", GENERATE)]
 
 

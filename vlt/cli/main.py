@@ -22,6 +22,8 @@ from vlt.cli import (
     grade,
     hub,
     init,
+    judge,
+    label,
     look,
     report,
     run,
@@ -60,6 +62,8 @@ app.command("dedup", cls=dedup.Dedup)(dedup.dedup)
 app.command("decontaminate", cls=dedup.Decontaminate)(dedup.decontaminate)
 app.add_typer(gen.app, name="gen", cls=Commands)
 app.command("filter", cls=filter.Command)(filter.filter_)
+app.command("judge")(judge.judge)
+app.command("label")(label.label)
 app.command("grade")(grade.grade)
 app.add_typer(train.app, name="train")
 app.command("eval")(eval.eval_)

@@ -83,6 +83,8 @@ class Endpoint:
         self._noticed: set[str] = set()
         self._new_limit = False
         """It wants max_completion_tokens in the place of max_tokens."""
+        self._structures: bool | None = None
+        """It takes a response_format; None: nobody has tried."""
         # A proxy of the environment is meant for the world outside this machine.
         self._use_proxy = url.hostname not in ("localhost", "127.0.0.1", "::1")
         self._place = url.hostname, url.port or (443 if url.scheme == "https" else 80)
@@ -106,22 +108,41 @@ class Endpoint:
         """Whether it takes one more request."""
         return self.in_flight < self.limit and not self.absent
 
-    async def ask(self, body: bytes, model: str) -> Reply:
-        """Send one request. Raises NotThere, TryAgain, Refused or UserError."""
+    async def ask(self, body: bytes, model: str, structured: bytes = b"") -> Reply:
+        """Send one request. Raises NotThere, TryAgain, Refused or UserError.
+
+        `structured` is the part of the body that says a response_format (see vlt.engine.body). A server
+        that refuses the request with it and answers without gets none from then on.
+        """
+        first: Refused | None = None
         while True:
             renamed = self._new_limit
             sent = body.replace(_OLD_LIMIT, _NEW_LIMIT, 1) if renamed else body
+            bare = bool(structured) and (self._structures is False or first is not None)
+            sent = sent.replace(structured, b"", 1) if bare else sent
             try:
-                return await self._ask(sent, model)
+                reply = await self._ask(sent, model)
             except UnknownModel as error:
                 listed = difflib.get_close_matches(model, names := await self._models(), 3, 0.4)
                 listed += [name for name in names if name not in listed]
                 raise UnknownModel(self.url, model, error.reason, listed) from None
             except Refused as refused:
                 wants = _OLD_LIMIT in body and _WANTS_NEW_LIMIT.search(refused.reason)
-                if renamed or not wants:
-                    raise
-                self._new_limit = True
+                if wants and not renamed:
+                    self._new_limit = True
+                elif structured and not bare and not self._structures:
+                    first = refused
+                else:
+                    raise first or refused from None
+            else:
+                if structured and self._structures is None:
+                    self._structures = not bare
+                    if bare:
+                        self._tell(
+                            f"{self.url} takes no response_format"
+                            f"{f' ({first.reason})' if first else ''}; it is asked without"
+                        )
+                return reply
 
     async def _ask(self, body: bytes, model: str) -> Reply:
         status, headers, raw = await self._post(body)

@@ -21,7 +21,11 @@ import pyarrow.parquet as pq
 
 from vlt.datagen.sources.known import KNOWN
 from vlt.engine.model import Model
+<<<<<<< HEAD
 from vlt.runs.canary import CanaryItems, Look
+=======
+from vlt.runs.judged import Judgements
+>>>>>>> main
 from vlt.runs.stages import (
     Captions,
     Evaluate,
@@ -130,10 +134,13 @@ class _Plan:
         rows, items, budget = self._made(stage)
         if version:
             rows = version.manifest.rows
-            items = items if isinstance(stage, Reasoning | Rollouts | Filter) else rows
+            of_samples = isinstance(stage, Reasoning | Rollouts | Judgements | Filter)
+            items = items if of_samples else rows
         self.rows[step.key], self.items[step.key] = rows, items
         if isinstance(stage, Reasoning | Rollouts):
             self.longest[step.key] = stage.asking.max_tokens
+        elif isinstance(stage, Judgements):
+            self.longest[step.key] = self.longest.get(stage.samples, 0)
         elif isinstance(stage, Filter):
             self.longest[step.key] = max(self.longest.get(key, 0) for key in stage.samples)
         return budget + Budget(seconds=self._seconds(step, version, rows))
@@ -160,6 +167,11 @@ class _Plan:
             samples = _times(items, stage.asking.k)
             tokens = _times(samples, stage.asking.max_tokens)
             return samples, items, Budget(sampled_tokens=tokens)
+        if isinstance(stage, Judgements):
+            rows, items = self.rows.get(stage.samples), self.items.get(stage.samples)
+            replies = _times(rows, stage.asking.k * len(stage.models))
+            tokens = _times(replies, stage.asking.max_tokens)
+            return rows, items, Budget(sampled_tokens=tokens)
         if isinstance(stage, Filter):
             items = _sum(self.items.get(key) for key in stage.samples)
             rows = _sum(self.rows.get(key) for key in stage.samples)

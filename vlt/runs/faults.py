@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from vlt.engine.model import Model
 from vlt.errors import UserError
 from vlt.filters.registry import parse_chain
+from vlt.judging.rubric import load_rubric
 from vlt.prompts import check_slots
 from vlt.runs.fields import IN_WORKSPACE, PromptText, Recipe, Round, Source
 from vlt.runs.lines import line_at, lines_of
@@ -166,6 +167,9 @@ def _prompts(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], object]]]:
             if teacher.prompt:
                 where = ("rounds", number, "teacher", place, "prompt")
                 yield where, lambda t=teacher.prompt: _asks(t, "question")  # type: ignore[misc]
+        for place, use in enumerate(settings.judge):
+            where = ("rounds", number, "judge", place, "rubric")
+            yield where, lambda r=use.rubric: load_rubric(r)  # type: ignore[misc]
 
 
 def _files(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], object]]]:

@@ -39,8 +39,7 @@ class Key:
 
 def keys_of(cls: Any) -> Iterator[Key]:
     """The keys of a part of a recipe: the fields of its class."""
-    kind: Any = cls
-    if is_dataclass(kind):
+    if isinstance(cls, type) and is_dataclass(cls):
         for f in documented(cls):
             if not (issubclass(cls, Training) and f.name in NOT_HERE):
                 yield Key(f.name, f.type, f.doc, f.default, f.bounds, f.written)
