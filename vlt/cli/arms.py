@@ -36,6 +36,8 @@ def compare(
     from vlt.runs.arms import ran, side_by_side, variants
 
     wanted = variants(recipe, parse_settings(settings or []), arms=arms or None, seeds=seeds)
+    if arms:  # the first that is named is compared against
+        wanted.sort(key=lambda variant: arms.index(variant.arm))
     print_arms(side_by_side(ran(open_store(workspace), wanted)), as_json)
 
 

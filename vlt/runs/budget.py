@@ -21,11 +21,8 @@ import pyarrow.parquet as pq
 
 from vlt.datagen.sources.known import KNOWN
 from vlt.engine.model import Model
-<<<<<<< HEAD
 from vlt.runs.canary import CanaryItems, Look
-=======
 from vlt.runs.judged import Judgements
->>>>>>> main
 from vlt.runs.stages import (
     Captions,
     Evaluate,
