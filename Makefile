@@ -9,7 +9,7 @@ JOBS   ?= 2
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: demo test docs docs-serve browser test-vllm test-models test-newest test-fast lint format install clean help
-.PHONY: bench-loop bench-label bench-gen bench-grade bench-hedging bench-filters bench-train bench-import bench-push bench-view pictures
+.PHONY: bench-loop bench-gen bench-grade bench-hedging bench-filters bench-train bench-gpu bench-import bench-push bench-view pictures bench-label
 
 help:           ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -74,6 +74,9 @@ bench-filters: install  ## filters, dedup and near dedup; ROWS=1000000 for a mil
 
 bench-train: install    ## vlt train beside TRL by hand: what we add to a step and to the start
 	$(BIN)/python -m benchmarks.train
+
+bench-gpu: install      ## one GPU's figures in eight minutes: trainings, generation, memory, the loop
+	$(BIN)/python -m benchmarks.gpu_check
 
 bench-import: install   ## importing images beside copying and hashing the files
 	$(BIN)/python -m benchmarks.import

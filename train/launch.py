@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vlt.cores import usable_cores
 from vlt.errors import UserError
 from vlt.train.settings import NAMED, NOT_SPREAD
 from vlt.workspace.progress import report_progress
@@ -78,11 +79,8 @@ def _facts(result: Path) -> dict[str, Any]:
 def environment(processes: int = 1) -> dict[str, str]:
     """The child's: a user's own train.py must not shadow ours, and nothing phones home."""
     found = dict(os.environ)
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
     defaults = {
-        "OMP_NUM_THREADS": str(max(1, cores // processes)),
+        "OMP_NUM_THREADS": str(max(1, usable_cores() // processes)),
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TRANSFORMERS_VERBOSITY": "warning",

@@ -187,7 +187,7 @@ def _carry_out(
         say(f"        {describe(dataset, existed=existed)}{_accuracy(dataset)}")
 
     plan_of = [(step.round, step.name, step.what, step.settings) for step in steps]
-    told = {"arm": arm or MAIN, "seed": recipe.seed, "arms": arms}
+    told: dict[str, Any] = {"arm": arm or MAIN, "seed": recipe.seed, "arms": arms}
     with RecordedRun(workspace.root, recipe.name, plan_of, **told) as recorded:
         done = carry_out(workspace, recipe, steps, on_step=on_step)
         if done.stopped:

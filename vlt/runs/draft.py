@@ -81,6 +81,8 @@ def of_bundled(name: str, start: Start, file: Path) -> Draft:
         assert was, "every recipe names its base"
         models = models.replace(was[1], scalar(start.student))
     if start.teacher:
+        if "\n  reasoner:" not in models:
+            raise UsageError(f"recipe {name!r} has no reasoner to replace; leave out --teacher")
         models = re.sub(
             r"(reasoner:\s*\n?\s*(?:\{)?model: )[^\s,}]+( *#.*)?",
             lambda m: m[1] + scalar(start.teacher or ""),
