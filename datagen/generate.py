@@ -27,6 +27,7 @@ from vlt.engine.budget import Price
 from vlt.engine.model import Model
 from vlt.prompts import CannotAsk
 from vlt.request import Completion, Failure, Message, Request, key_maker
+from vlt.thinking import OPEN
 from vlt.workspace.manifest import Stage
 from vlt.workspace.progress import report_progress
 from vlt.workspace.store import Dataset
@@ -47,6 +48,8 @@ class Ask:
     """What the model is, apart from where it lies."""
     price: Price | None = field(init=False)
     """What the tokens cost; only told, in the progress and the manifest."""
+    facts: dict[str, Any] = field(init=False, default_factory=dict)
+    """Of the model, for the manifest: `prompt_opens`, known when its answers have been read."""
 
     def __post_init__(self) -> None:
         name = self.workspace.resolve_model(self.model.model)
@@ -110,6 +113,16 @@ class Ask:
             run.close()
         for start, batch in batches(run.groups):
             yield batch, *run.answers.of(start, batch.num_rows)
+        self.facts["prompt_opens"] = self._opened(run.answers)
+
+    def _opened(self, answers: Answers) -> str | None:
+        """What the prompt opens a thought with: by the template where it was rendered here, else by
+        the answers that a server gave."""
+        if self.model.kind != "local":
+            return OPEN if 2 * answers.inside > answers.whole else None
+        from vlt.engine.loading import opens_thought
+
+        return opens_thought(self.model.model, self.model.revision) or None
 
 
 def _or_why_not(messages: Messages) -> Messages:

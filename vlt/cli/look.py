@@ -164,6 +164,8 @@ def log(
                     if value not in ("", None):
                         text = plain(" ".join(f"{name}: {value}".split()))
                         print(f"{under}  {_cut(text, max(40, _columns() - len(under) - 2))}")
+                if opened := a.dataset.manifest.facts.get("prompt_opens"):
+                    print(f"{under}  the model's prompt opens the thought: {plain(opened.strip())}")
 
 
 def _branches(depths: list[int], place: int) -> tuple[str, str]:
