@@ -90,7 +90,10 @@ def test_how_it_is_started(calls: Callable[[str], dict[str, Any]]) -> None:
     assert start["gpu_memory_utilization"] == 0.3 and start["enable_sleep_mode"]
     assert start["logprobs_mode"] == "processed_logprobs"
     order = [name for name, _ in found["vllm"] if name != "load"]
-    assert order[:2] == ["start", "sleep"]  # nothing of it lies in the GPU while the first step waits
+    assert order[:2] == [
+        "start",
+        "sleep",
+    ]  # nothing of it lies in the GPU while the first step waits
     assert order[2:6] == ["wake", "reset", "wake", "generate"] and order[-1] == "sleep"
     # Who generates is no part of what the checkpoint is.
     assert found["parameters"][0] == found["parameters"][1]
@@ -98,14 +101,14 @@ def test_how_it_is_started(calls: Callable[[str], dict[str, Any]]) -> None:
 
 def test_where_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     def settings(way: Any, *, accelerate: list[str] | None = None, **given: Any) -> dict[str, Any]:
-        return vllm.settings_of(
-            GrpoTraining(vllm=way, settings=given, accelerate=accelerate or [])
-        )
+        return vllm.settings_of(GrpoTraining(vllm=way, settings=given, accelerate=accelerate or []))
 
     monkeypatch.setattr(launch, "has_gpu", lambda: True)
     monkeypatch.setattr(vllm, "installed", lambda: None)
     assert settings(None) == settings("auto") == {}
-    with pytest.raises(UserError, match=r"vllm colocate: there is no vLLM .* pip install 'vlt-loop"):
+    with pytest.raises(
+        UserError, match=r"vllm colocate: there is no vLLM .* pip install 'vlt-loop"
+    ):
         settings("colocate")
     monkeypatch.setattr(vllm, "installed", lambda: "0.31.0+cu129")
     one = {"use_vllm": True, "vllm_mode": "colocate", "vllm_enable_sleep_mode": True}
@@ -143,7 +146,7 @@ def test_it_is_no_part_of_an_identity() -> None:
     [
         ({"max_steps": 150, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 8,
           "max_completion_length": 1024}, None,
-         "4,800 completions of at most 1,024 tokens, 4,915,200 tokens at most, 32 at a time"),
+         "4,800 completions of at most 1,024 tokens (4,915,200 tokens at most), 32 at a time"),
         ({"num_generations": 5, "num_train_epochs": 15}, None, "75 completions of each item of at"),
         ({"num_generations": 5, "num_train_epochs": 2}, 100, "1,000 completions of at most 512"),
     ],
@@ -151,8 +154,9 @@ def test_it_is_no_part_of_an_identity() -> None:
 def test_what_it_costs_without(given: dict[str, Any], rows: int | None, says: str) -> None:
     found = METHOD.cost(GrpoTraining(settings=given), rows)
     assert found.startswith("generation by transformers: ") and says in found
-    assert "vllm: auto (--vllm auto)" in found
-    assert "there is no vLLM here" in METHOD.cost(GrpoTraining(settings=given, vllm="auto"), rows)
+    assert found.endswith("vllm: auto (--vllm auto) lets vLLM write them where it is installed")
+    asked = METHOD.cost(GrpoTraining(settings=given, vllm="auto"), rows)
+    assert "by transformers, as there is no vLLM here: " in asked
 
 
 def test_a_plan_says_what_generation_costs() -> None:

@@ -160,9 +160,7 @@ class RowsGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         return text
 
 
-def _for_vllm(
-    given: dict[str, Any], ends: list[int], suppressed: list[int]
-) -> dict[str, Any]:
+def _for_vllm(given: dict[str, Any], ends: list[int], suppressed: list[int]) -> dict[str, Any]:
     """vLLM's sampling parameters, so that it ends and draws where transformers does.
 
     vLLM knows no suppress_tokens; its bias of -100 leaves a token a share of e^-100.

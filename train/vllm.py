@@ -18,6 +18,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 EXTRA = "pip install 'vlt-loop[vllm]'"
 SERVED_AT = ("vllm_server_base_url", "vllm_server_host")
 _SERVE = (
-    "VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --weight-transfer-config '{\"backend\": \"nccl\"}' "
+    'VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --weight-transfer-config \'{"backend": "nccl"}\' '
     "--logprobs-mode processed_logprobs --max-logprobs -1 --enable-scale-out"
 )
 
@@ -72,7 +73,11 @@ def settings_of(training: GrpoTraining) -> dict[str, Any]:
 def _mode(given: Mapping[str, Any], accelerate: Sequence[str]) -> str:
     """colocate on one node; server where one is named, or the training is of several nodes."""
     named = any(given.get(name) for name in SERVED_AT)
-    return "server" if named or _machines(accelerate) > 1 else str(given.get("vllm_mode") or "colocate")
+    return (
+        "server"
+        if named or _machines(accelerate) > 1
+        else str(given.get("vllm_mode") or "colocate")
+    )
 
 
 def _machines(accelerate: Sequence[str]) -> int:
@@ -81,7 +86,7 @@ def _machines(accelerate: Sequence[str]) -> int:
 
     words = [word for argument in accelerate for word in argument.split("=")]
     found = 1
-    for name, value in zip(words, words[1:], strict=False):
+    for name, value in pairwise(words):
         if name == "--num_machines" and value.isdigit():
             return int(value)
         if name == "--config_file" and Path(value).is_file():
@@ -96,7 +101,7 @@ def _check(mode: str, version: str | None, given: Mapping[str, Any]) -> None:
             f"vllm {mode}: there is no vLLM in this environment; {EXTRA}, or leave it out to generate "
             "with transformers"
         )
-    wanted = _supported()
+    wanted = supported()
     if wanted and version[0].isdigit() and not wanted.contains(version.partition("+")[0]):
         trl = importlib.metadata.version("trl")
         raise UserError(
@@ -110,7 +115,7 @@ def _check(mode: str, version: str | None, given: Mapping[str, Any]) -> None:
         )
 
 
-def _supported() -> Any:
+def supported() -> Any:
     """The versions of vLLM that the installed TRL takes, by its own metadata; None where it says none."""
     from packaging.requirements import Requirement
 
@@ -128,17 +133,20 @@ def cost(training: GrpoTraining, rows: int | None = None) -> str:
     most = int(given.get("max_completion_length") or _trl("max_completion_length"))
     amount = f"{how_many} of at most {most:,} tokens"
     if exact is not None:
-        amount += f", {exact * most:,} tokens at most"
+        amount += f" ({exact * most:,} tokens at most)"
     if given.get("use_vllm"):
         return f"generation by vLLM ({given.get('vllm_mode') or 'colocate'}): {amount}"
+    why, advice = "", f"; {EXTRA} lets vLLM write them"
     if training.settings.get("use_vllm") is False or training.vllm is None:
-        advice = "vllm: auto (--vllm auto) lets vLLM write them where it is installed"
+        advice = "; vllm: auto (--vllm auto) lets vLLM write them where it is installed"
+    elif installed() is None:
+        why = ", as there is no vLLM here"
     else:
-        advice = f"for there is no vLLM here: {EXTRA}" if installed() is None else "for there is no GPU"
-    batch = _per_process(given)
+        why, advice = ", as there is no GPU here", ""
+    batch = _per_process(given, training.processes)
     return (
-        f"generation by transformers: {amount}, {batch:,} at a time and token by token, which is most of "
-        f"the time that GRPO takes; {advice}"
+        f"generation by transformers{why}: {amount}, {batch:,} at a time and token by "
+        f"token, which is usually most of the time that GRPO takes{advice}"
     )
 
 
@@ -159,8 +167,10 @@ def _completions(training: GrpoTraining, rows: int | None) -> tuple[str, int | N
     return f"{number:,} completions", number
 
 
-def _per_process(given: Mapping[str, Any]) -> int:
+def _per_process(given: Mapping[str, Any], processes: int) -> int:
     """Completions that one process draws at once."""
+    if whole := given.get("generation_batch_size"):
+        return int(whole) // processes
     steps = int(given.get("steps_per_generation") or given.get("gradient_accumulation_steps") or 1)
     return _per_device(given) * steps
 

@@ -34,8 +34,6 @@ def forked() -> str:
     return f"{python()} {Path(__file__).with_name('forked.py')}"
 
 
-
-
 class Server:
     """Started by hand, as a user does who gives --base-url; `log` goes on over restarts."""
 

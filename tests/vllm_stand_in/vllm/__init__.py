@@ -62,6 +62,6 @@ class LLM:
         stop = sampling_params.settings["stop_token_ids"][0]
         found = []
         for i, prompt in enumerate(prompts):
-            tokens = list(WRITTEN[: most - 1]) + [WRITTEN[-1] if i % 2 else stop]
+            tokens = [*WRITTEN[: most - 1], WRITTEN[-1] if i % 2 else stop]
             found.append(RequestOutput(prompt["prompt_token_ids"], tokens))
         return found
