@@ -63,6 +63,7 @@ def marked(mark: str) -> list[psutil.Process]:
 
 
 def shared_memory() -> set[str]:
+    """Segments of it, as vLLM leaves them behind."""
     return set(os.listdir("/dev/shm")) if Path("/dev/shm").is_dir() else set()
 
 
@@ -74,6 +75,7 @@ def check_conservation(workspace: Path) -> None:
             assert m.rows_in == m.rows + gone + sum(m.failed.values()), version.ref
 
 
+@pytest.mark.timeout(7200 if FULL else 1800)
 def test_from_end_to_end(tmp_path: Path, tag: str, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace, moments = tmp_path / "workspace", tmp_path / "moments"
     moments.mkdir()
@@ -82,7 +84,6 @@ def test_from_end_to_end(tmp_path: Path, tag: str, monkeypatch: pytest.MonkeyPat
         settings = {"n": 5, "split": "heldout", "seed": 20 + seed, "families": EASY}
         given = [f"--set={key}={json.dumps(value)}" for key, value in settings.items()]
         vlt("import", "miniature", "-w", workspace, "--as", name, *given)
-    before = shared_memory()
     monkeypatch.setenv("MORTAL", str(moments))
     if not FULL:
         monkeypatch.setenv("ONLY", " ".join(SOME))
@@ -90,6 +91,7 @@ def test_from_end_to_end(tmp_path: Path, tag: str, monkeypatch: pytest.MonkeyPat
     command = ["tests.real_vllm.mortal", "run", str(recipe), "-w", str(workspace), *rounds]
     deaths = 0
     while True:
+        before = shared_memory()
         done = subprocess.run(
             [sys.executable, "-m", *command, "--json"], capture_output=True, text=True, check=False
         )
@@ -102,7 +104,7 @@ def test_from_end_to_end(tmp_path: Path, tag: str, monkeypatch: pytest.MonkeyPat
             break
         deaths += 1
     assert done.returncode == 0, done.stderr[-3000:]
-    assert shared_memory() <= before
+    assert shared_memory() <= before  # of this last run, which nobody killed
     died = {f.name for f in moments.iterdir()}
     assert deaths == len(died)
     if not FULL:
