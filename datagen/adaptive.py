@@ -8,15 +8,29 @@ parameters hold k, `until_correct` and `max_samples`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vlt.choice_order import order_of, shown
+from vlt.datagen.asking import Asking
 from vlt.grade import grade_many
 
 
-def correct_counts(rows: Sequence[dict[str, Any]], responses: Sequence[list[str]]) -> list[int]:
-    """How many of each row's responses are right."""
-    flat = [(row, text) for row, texts in zip(rows, responses, strict=True) for text in texts]
+def correct_counts(
+    rows: Sequence[dict[str, Any]], responses: Sequence[Mapping[int, str]], asking: Asking
+) -> list[int]:
+    """How many of each row's responses, by the sample's number, are right."""
+
+    def as_asked(row: dict[str, Any], sample: int) -> Mapping[str, Any]:
+        if not asking.shuffle_choices:
+            return row
+        return shown({**row, "choice_order": order_of(row, asking.seed, sample)})
+
+    flat = [
+        (as_asked(row, sample), text)
+        for row, texts in zip(rows, responses, strict=True)
+        for sample, text in texts.items()
+    ]
     grades = grade_many(
         [text for _, text in flat],
         [row["answer"] or "" for row, _ in flat],

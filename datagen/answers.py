@@ -50,9 +50,18 @@ def tokens_of(completions: Sequence[Completion]) -> Tokens:
 class Answers:
     """The journal as the rows of one stage read it."""
 
-    def __init__(self, journal: Journal, keys: bytearray, wanted: array[int], check: Check | None):
-        """`keys` holds each row's key, `wanted` how many samples it wants; both are filled elsewhere."""
+    def __init__(
+        self,
+        journal: Journal,
+        keys: bytearray,
+        wanted: array[int],
+        check: Check | None,
+        prompts: int = 1,
+    ):
+        """`keys` holds the keys of each row's `prompts` requests, `wanted` how many samples it wants;
+        both are filled elsewhere."""
         self.journal, self.keys, self.wanted, self.check = journal, keys, wanted, check
+        self.prompts = prompts
         self.failures: dict[tuple[bytes, int], str] = {}
         """Why there is none, where it did not arrive."""
         self._starts_inside: bool | None = None
@@ -61,8 +70,9 @@ class Answers:
         self._first: np.ndarray | None = None
 
     def keys_of(self, start: int, rows: int) -> list[bytes]:
-        """The keys of some rows."""
-        places = range(start * KEY_BYTES, (start + rows) * KEY_BYTES, KEY_BYTES)
+        """The keys of some rows' requests."""
+        size = KEY_BYTES * self.prompts
+        places = range(start * size, (start + rows) * size, KEY_BYTES)
         return [bytes(self.keys[place : place + KEY_BYTES]) for place in places]
 
     def there(self, keys: list[bytes], *, good: bool) -> dict[bytes, set[int]]:
@@ -82,13 +92,24 @@ class Answers:
             by_key.setdefault(completion.key, {})[completion.sample] = completion
         answers: list[list[Answer]] = []
         spent = Tokens()
-        for row, key in enumerate(keys, start):
-            wanted = range(self.wanted[row])
-            found = by_key.get(key, {})
-            answers.append([self._answer(key, sample, found) for sample in wanted])
-            if self._is_first(row):
-                spent += tokens_of([found[sample] for sample in wanted if sample in found])
+        for place in range(rows):
+            parts = self._parts(start + place)
+            of_row: list[Answer] = []
+            for prompt, wanted in enumerate(parts, place * self.prompts):
+                key = keys[prompt]
+                found = by_key.get(key, {})
+                of_row += [self._answer(key, sample, found) for sample in wanted]
+                if self._is_first(start * self.prompts + prompt):
+                    spent += tokens_of([found[sample] for sample in wanted if sample in found])
+            answers.append(of_row)
         return answers, spent
+
+    def _parts(self, row: int) -> list[range]:
+        """The wanted samples of a row, of each of its prompts."""
+        wanted = self.wanted[row]
+        if self.prompts == 1:
+            return [range(wanted)]
+        return [range(sample, sample + 1) for sample in range(wanted)]
 
     def _answer(self, key: bytes, sample: int, found: dict[int, Completion]) -> Answer:
         completion = found.get(sample)
@@ -120,13 +141,16 @@ class Answers:
             self._starts_inside = 2 * inside > whole
         return self._starts_inside
 
-    def _is_first(self, row: int) -> bool:
-        """Whether no row before this one asks the same."""
+    def _is_first(self, place: int) -> bool:
+        """Whether no request before this one asks the same, for the same samples."""
         if self._first is None:
-            keys = np.frombuffer(bytes(self.keys), np.dtype((np.void, KEY_BYTES)))
+            keys = np.frombuffer(bytes(self.keys), np.uint8).reshape(-1, KEY_BYTES)
+            number = np.arange(len(keys)) % self.prompts
+            both = np.column_stack([keys, number.astype("<u2").view(np.uint8).reshape(-1, 2)])
+            whole = np.ascontiguousarray(both).view(np.dtype((np.void, both.shape[1])))[:, 0]
             self._first = np.zeros(len(keys), bool)
-            self._first[np.unique(keys, return_index=True)[1]] = True
-        return bool(self._first[row])
+            self._first[np.unique(whole, return_index=True)[1]] = True
+        return bool(self._first[place])
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import Ge
 
@@ -13,6 +13,9 @@ from vlt.errors import UsageError
 from vlt.fields import FORBID, Option
 from vlt.prompts import Prompt
 from vlt.request import Sampling
+
+Images = Literal["own", "none", "swapped", "noise"]
+"""What a model is shown of an item: see vlt.datagen.shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,8 @@ class Draw(Sampling):
     """Draw k more as long as fewer samples of a row are right."""
     max_samples: Annotated[int | None, Ge(1)] = None
     """With --until-correct: at most so many of a row. [4 k]"""
+    shuffle_choices: bool = False
+    """Show the choices of a question in another order for each sample, so that a guess shows."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,7 +57,13 @@ class Draw(Sampling):
         until: dict[str, Any] = {}
         if self.until_correct:
             until = {"until_correct": self.until_correct, "max_samples": self.max_samples}
-        return {"sampling": self.sampling.as_json(), "k": self.k, **until}
+        shuffled = {"shuffle_choices": True} if self.shuffle_choices else {}
+        return {"sampling": self.sampling.as_json(), "k": self.k, **until, **shuffled}
+
+    @property
+    def prompts_a_row(self) -> int:
+        """How many different prompts a row may have: one, or one a sample where choices are shuffled."""
+        return (self.max_samples or self.k) if self.shuffle_choices else 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,14 +74,29 @@ class Asking(Draw, Limits):
     """The user text, with the slots {question} and {caption}."""
     limit: Annotated[int | None, Ge(1)] = None
     """Take only the first N rows."""
+    images: Images = "own"
+    """What is shown: the item's own images, none, swapped (another item's), or noise of their size."""
     retry_failed: bool = False
     """Ask again for the rows that failed, as a new version."""
     probe: Annotated[int | None, Option(hidden=True)] = None
     """Ask only so many requests, count the others and raise Planned: a dry run."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.images not in get_args(Images):
+            raise UsageError(f"images {self.images!r} is none of {', '.join(get_args(Images))}")
+
     def parameters(self) -> dict[str, Any]:
         """What of it belongs to a stage's identity."""
-        return {**super().parameters(), "limit": self.limit, "prompt": self.prompt.as_json()}
+        images = {} if self.images == "own" else {"images": self.images}
+        parameters = {**super().parameters(), "limit": self.limit, **images}
+        return {**parameters, "prompt": self.prompt.as_json()}
+
+    def refuse(self, stage: str, *names: str) -> None:
+        """Raises UsageError where a setting is given that means nothing to a stage."""
+        for name in names:
+            if getattr(self, name) != getattr(Asking, name):
+                raise UsageError(f"{stage} take no {name.replace('_', ' ')}; leave it out")
 
 
 CAPTIONS = Asking(prompt=CAPTION, temperature=0.0, max_tokens=1024)

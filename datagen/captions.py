@@ -45,6 +45,7 @@ def make_captions(
     """
     if asking.k != 1:
         raise UsageError(f"captions take one answer a row, and k is {asking.k}; leave k out")
+    asking.refuse("captions", "images", "shuffle_choices")
     check_slots(asking.prompt, needs=None, takes=("question",))
     ask, size = Ask(workspace, model, asking), model.size
     stage = Stage("gen captions", ask.parameters())

@@ -7,34 +7,25 @@ the rows back in their order with their answers. To write the next stage, copy d
 
 from __future__ import annotations
 
-import hashlib
-from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
 from typing import Any
 
 import pyarrow as pa
 
-from vlt.datagen.adaptive import correct_counts
-from vlt.datagen.answers import KEY_BYTES, Answer, Answers, Check, Tokens
+from vlt.datagen.answers import Answer, Answers, Check, Tokens
 from vlt.datagen.asking import Asking
-from vlt.datagen.estimate import Plan, Planned
-from vlt.datagen.scan import Group, batches, in_search, row_groups
-from vlt.datagen.tally import Tally
-from vlt.engine import Engine
+from vlt.datagen.estimate import Planned
+from vlt.datagen.one_pass import Messages, OnePass
+from vlt.datagen.scan import batches
 from vlt.engine.budget import Price
 from vlt.engine.model import Model
 from vlt.prompts import CannotAsk
-from vlt.request import Completion, Failure, Message, Request, key_maker
+from vlt.request import Message
 from vlt.thinking import OPEN
 from vlt.workspace.manifest import Stage
-from vlt.workspace.progress import report_progress
 from vlt.workspace.store import Dataset
 from vlt.workspace.workspace import Workspace
-
-Messages = Callable[[dict[str, Any]], Sequence[Message] | str]
-"""What a row asks, or the reason why it cannot be asked."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +35,8 @@ class Ask:
     workspace: Workspace
     model: Model
     asking: Asking
+    response_format: Mapping[str, Any] | None = None
+    """What a server that can holds the answers to: see vlt.request.Request."""
     identity: dict[str, Any] = field(init=False)
     """What the model is, apart from where it lies."""
     price: Price | None = field(init=False)
@@ -96,13 +89,14 @@ class Ask:
         """Batches of the parent's rows in order, with each row's answers and what they took.
 
         A row has k answers, or more with `until_correct`. `reads` are the columns that `messages`
-        needs, so no others are read while asking. `check` tells of an answer that has arrived why it
+        needs, so no others are read while asking; where choices are shuffled, a row that `messages`
+        gets says in `sample` of which answer it is. `check` tells of an answer that has arrived why it
         is none; with `retry_failed` those are asked for again.
 
         Everything is asked before the first batch comes; meanwhile 22 bytes a row are kept.
         """
         reads = self.asking.prompt.reads(reads, parent.schema.names)
-        run = _Run(self, parent, _or_why_not(messages), reads, check)
+        run = OnePass(self, parent, _or_why_not(messages), reads, check)
         try:
             if self.asking.probe is not None:
                 raise Planned(run.plan(self.asking.probe))
@@ -135,176 +129,3 @@ def _or_why_not(messages: Messages) -> Messages:
             return str(error)
 
     return of
-
-
-class _Run:
-    """One pass over the rows: which samples are missing, and what became of them."""
-
-    def __init__(
-        self,
-        ask: Ask,
-        parent: Dataset,
-        messages: Messages,
-        reads: Sequence[str],
-        check: Check | None,
-    ):
-        self.of, self.parent, self.messages, self.reads = ask, parent, messages, reads
-        self.engine: Engine | None = None
-        self.k, self.sampling = ask.asking.k, ask.asking.sampling
-        self.journal = ask.workspace.journal
-        self.key_of = key_maker(ask.identity, self.sampling)
-        self.groups = row_groups(parent, ask.asking.limit)
-        rows = sum(group.rows for group in self.groups)
-        self.keys = bytearray(KEY_BYTES * rows)
-        """Of each row, in the rows' order."""
-        self.wanted, self.drawn, self.correct = array("H", [self.k]) * rows, array("H"), array("H")
-        """Of each row: samples wanted; and with `until_correct`, those graded, and the right among them."""
-        self.answers = Answers(self.journal, self.keys, self.wanted, check)
-        self.failures = self.answers.failures
-        self.again = ask.asking.retry_failed and check is not None
-        """Ask again for answers that are there and are none for this stage."""
-        self.asked_again: set[bytes] = set()
-        self.open: dict[bytes, int] = {}
-        """Samples in flight of each request: two rows with the same request share its answers."""
-        self.tally = Tally(self.k * rows, price=ask.price)
-
-    def ask(self, requests: Iterator[Request]) -> None:
-        """Ask, and record what comes; the engine is opened for the first request."""
-        first = next(requests, None)
-        if first is None:
-            return
-        self.engine = self.engine or self.of.model.open(self.of.workspace, self.of.asking)
-        for result in self.engine.complete(chain([first], requests)):
-            self.record(result)
-
-    def close(self) -> None:
-        """Close the engine, if one was needed."""
-        if self.engine:
-            self.engine.close()
-            self.engine = None
-
-    def plan(self, probe: int) -> Plan:
-        """Ask `probe` requests, and count the others."""
-        missing = self.missing()
-        self.ask(islice(missing, probe))
-        seconds = self.tally.seconds
-        samples = [len(request.samples) for request in missing]
-        return Plan(len(samples), sum(samples), seconds, self.tally)
-
-    def missing(self) -> Iterator[Request]:
-        """Requests for what is neither in the journal nor in flight, row by row."""
-        for start, batch in batches(in_search(self.groups, self.lacks), self.reads):
-            keys, asked = self.keyed(batch)
-            self.keys[start * KEY_BYTES : (start + len(keys)) * KEY_BYTES] = b"".join(keys)
-            yield from self.requests(keys, asked, [range(self.k)] * len(keys))
-
-    def keyed(self, batch: pa.RecordBatch) -> tuple[list[bytes], list[Sequence[Message] | str]]:
-        """Of each row: the key of its request, and what it asks or why it cannot be asked."""
-        asked = [self.messages(row) for row in batch.to_pylist()]
-        return [_no_key(m) if isinstance(m, str) else self.key_of(m) for m in asked], asked
-
-    def lacks(self, group: Group) -> bool:
-        """Whether a wanted sample of a group's rows is not in the journal."""
-        for _, batch in batches([group], self.reads):
-            keys, asked = self.keyed(batch)
-            there = self.answers.there(keys, good=self.again)
-            for key, content in zip(keys, asked, strict=True):
-                have = there.get(key, set())
-                if not isinstance(content, str) and any(s not in have for s in range(self.k)):
-                    return True
-        return False
-
-    def requests(
-        self, keys: list[bytes], asked: list[Sequence[Message] | str], wanted: list[range]
-    ) -> Iterator[Request]:
-        """Requests for those of the wanted samples that are not there."""
-        there = self.answers.there(keys, good=self.again)
-        for key, content, samples in zip(keys, asked, wanted, strict=True):
-            if isinstance(content, str):
-                self.fail(key, samples, content)
-                continue
-            have = there.setdefault(key, set())
-            missing = tuple(s for s in samples if s not in have)
-            self.tally.had += len(samples) - len(missing)
-            have.update(missing)  # a second row of this batch may ask the same
-            if key in self.asked_again:
-                continue  # and what it got is no answer again
-            if missing and key not in self.open and (key, missing[0]) not in self.failures:
-                self.open[key] = len(missing)
-                if self.again:
-                    self.asked_again.add(key)
-                yield Request(key, content, missing, self.sampling)
-
-    def want_more(self) -> bool:
-        """Grade what is new, and want k more samples of the rows that lack right ones."""
-        more, until = False, self.of.asking
-        self.drawn = self.drawn or array("H", [0]) * len(self.wanted)
-        self.correct = self.correct or array("H", [0]) * len(self.wanted)
-        for start, batch in batches(self.groups):
-            new = [
-                i for i in range(batch.num_rows) if self.drawn[start + i] < self.wanted[start + i]
-            ]
-            answers, _ = self.answers.of(start, batch.num_rows)
-            rows = batch.take(pa.array(new, pa.int32())).to_pylist()
-            texts = [
-                [
-                    a.response
-                    for a in answers[i][self.drawn[start + i] :]
-                    if isinstance(a, Completion)
-                ]
-                for i in new
-            ]
-            for i, correct in zip(new, correct_counts(rows, texts), strict=True):
-                row = start + i
-                self.correct[row] += correct
-                self.drawn[row] = self.wanted[row]
-                failed = any(isinstance(a, str) for a in answers[i])
-                if self.correct[row] < (until.until_correct or 0) and not failed:
-                    self.wanted[row] = min(self.wanted[row] + self.k, until.max_samples or 0)
-                    self.tally.total += self.wanted[row] - self.drawn[row]
-                    more = more or self.wanted[row] > self.drawn[row]
-        return more
-
-    def missing_again(self) -> Iterator[Request]:
-        """Requests for the samples that are wanted since the last pass."""
-        for start, batch in batches(self.groups, self.reads):
-            ranges = [
-                range(self.drawn[row], self.wanted[row]) for row in range(start, start + len(batch))
-            ]
-            more = [i for i, samples in enumerate(ranges) if samples]
-            rows = batch.take(pa.array(more, pa.int32())).to_pylist()
-            keys = self.answers.keys_of(start, len(batch))
-            asked = [self.messages(row) for row in rows]
-            yield from self.requests([keys[i] for i in more], asked, [ranges[i] for i in more])
-
-    def record(self, result: Completion | Failure) -> None:
-        if isinstance(result, Completion):
-            self.journal.put(result, again=self.again)
-            if result.key not in self.open:
-                return  # of a batch that another run had sent off
-            self.tally.count(result, last=self.settle(result.key, 1))
-        else:
-            self.fail(result.key, result.samples, result.reason)
-            self.settle(result.key, len(result.samples))
-        if self.tally.due():
-            tally = self.tally
-            report_progress(tally.done, tally.total, "samples", tally.speed or 0)
-            if self.of.workspace.progress:
-                self.of.workspace.progress(tally.line())
-
-    def settle(self, key: bytes, samples: int) -> bool:
-        """Take samples off those in flight; whether they were the last of their request."""
-        self.open[key] -= samples
-        if self.open[key]:
-            return False
-        del self.open[key]
-        return True
-
-    def fail(self, key: bytes, samples: Sequence[int], reason: str) -> None:
-        self.failures.update({(key, sample): reason for sample in samples})
-        self.tally.failed += len(samples)
-
-
-def _no_key(reason: str) -> bytes:
-    """In place of a request's key, for rows that cannot be asked for this reason."""
-    return hashlib.blake2b(reason.encode(), digest_size=KEY_BYTES).digest()

@@ -45,6 +45,8 @@ class Import:
     """Configuration of a Hub dataset, or of a folder that holds several."""
     revision: str | None = None
     """Revision of a Hub dataset."""
+    unlabelled: bool = False
+    """Take rows without a gold answer, too: `vlt label` answers them by what most samples say."""
     images: Literal["optional", "required"] = "optional"
     """Whether a row without an image is text only, or fails."""
     image_root: Path | None = None
@@ -76,6 +78,8 @@ class Import:
         said |= {"map": dict(self.map), "settings": dict(self.settings)}
         if self.kind != "items":
             said["kind"] = self.kind
+        if self.unlabelled:
+            said["unlabelled"] = True
         if self.images != "optional":
             said["images"] = self.images
         return said

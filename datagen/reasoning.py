@@ -10,7 +10,7 @@ from typing import Any
 
 from vlt.datagen.asking import REASONS, Asking
 from vlt.datagen.generate import Ask
-from vlt.datagen.samples import make_samples
+from vlt.datagen.samples import as_asked, make_samples
 from vlt.engine.model import Model
 from vlt.prompts import check_slots, render
 from vlt.request import Message
@@ -31,11 +31,12 @@ def make_reasoning(
     round: int | None = None,
 ) -> tuple[Dataset, bool]:
     """k samples of each caption, or more with `until_correct`; (the version, was it there)."""
+    asking.refuse("reasoning and whoever reads captions", "images")
     check_slots(asking.prompt, needs="question")
     ask = Ask(workspace, model, asking)
     stage = Stage("gen reasoning", ask.parameters())
 
     def messages(row: dict[str, Any]) -> Sequence[Message]:
-        return render(asking.prompt, row, images=False)
+        return render(asking.prompt, as_asked(row, asking), images=False)
 
     return make_samples(stage, captions, ask, messages, READS, name=name, round=round)

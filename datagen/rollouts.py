@@ -10,7 +10,8 @@ from typing import Any
 
 from vlt.datagen.asking import ROLLOUTS, Asking
 from vlt.datagen.generate import Ask
-from vlt.datagen.samples import make_samples
+from vlt.datagen.samples import as_asked, make_samples
+from vlt.datagen.shown import Shown
 from vlt.engine.model import Model
 from vlt.images.pixels import sized
 from vlt.prompts import check_slots, render
@@ -35,8 +36,15 @@ def make_rollouts(
     check_slots(asking.prompt, needs="question", takes=("question",))
     ask, size = Ask(workspace, model, asking), model.size
     stage = Stage("gen rollouts", ask.parameters())
+    shown = None if asking.images == "own" else Shown(workspace, items, asking.images)
 
-    def messages(row: dict[str, Any]) -> Sequence[Message]:
-        return render(asking.prompt, sized(row, size), images=True)
+    def messages(row: dict[str, Any]) -> Sequence[Message] | str:
+        if shown:
+            images = shown.of(row)
+            if isinstance(images, str):
+                return images
+            row = {**row, "images": images}
+        return render(asking.prompt, sized(as_asked(row, asking), size), images=True)
 
-    return make_samples(stage, items, ask, messages, READS, name=name, round=round)
+    reads = (*READS, "id") if shown else READS
+    return make_samples(stage, items, ask, messages, reads, shown=shown, name=name, round=round)

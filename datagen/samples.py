@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vlt.choice_order import order_of
 from vlt.datagen.answers import Answer, Failures, Tokens
-from vlt.datagen.generate import Ask, Messages
+from vlt.datagen.asking import Asking
+from vlt.datagen.generate import Ask
+from vlt.datagen.one_pass import Messages
+from vlt.datagen.shown import Shown
+from vlt.grade.agreement import COLUMNS, agreement
 from vlt.grade.extract import extract, split_reasoning
+from vlt.grade.shuffled import predicted_back
 from vlt.request import Completion
 from vlt.workspace.manifest import Stage
 from vlt.workspace.store import Dataset
 from vlt.workspace.writer import Writer
+
+ORDERED = ("question", "choices", "answer", "images")
+"""What an order of choices is made of: see vlt.choice_order."""
 
 
 def make_samples(
@@ -24,13 +35,17 @@ def make_samples(
     messages: Messages,
     reads: Sequence[str],
     *,
+    shown: Shown | None = None,
     name: str,
     round: int | None,
 ) -> tuple[Dataset, bool]:
     """The parent's rows, once for each answer with `sample` 0, 1, ...; those without one are failed.
 
-    Returns the version and whether it was there already.
+    `shown` says what stood in the place of the rows' images. Returns the version and whether it was
+    there already.
     """
+    if ask.asking.shuffle_choices:
+        reads = tuple(dict.fromkeys([*reads, *ORDERED]))
     parents = ask.parents(parent)
     if found := ask.found(name, stage, parents):
         return found, True
@@ -38,9 +53,13 @@ def make_samples(
     with Writer(ask.workspace, stage, name, "sample", parents, round=round) as writer:
         for rows, answers, tokens in ask.answers(parent, messages, reads):
             every = _repeat(rows, [len(of_row) for of_row in answers])
+            every = _as_shown(every, ask.asking, shown)
             writer.expect(every)
             flat = [answer for of_row in answers for answer in of_row]
             answered = pa.array([isinstance(a, Completion) for a in flat], pa.bool_())
+            predicted = _predicted(every, flat)
+            every = every.append_column("predicted", pa.array(predicted, pa.string()))
+            every = every.append_column("agreement", _agreements(every, answered))
             writer.keep(_with_answers(every.filter(answered), flat, label))
             reasons = [a for a in flat if isinstance(a, str)]
             writer.fail(every.filter(pc.invert(answered)), reasons)
@@ -60,12 +79,55 @@ def _repeat(rows: pa.RecordBatch, times: list[int]) -> pa.RecordBatch:
     return rows.take(places).append_column("sample", samples)
 
 
+def as_asked(row: Mapping[str, Any], asking: Asking) -> Mapping[str, Any]:
+    """The row as its sample (`sample`) is asked: its choices in an order of their own, where that is."""
+    if not asking.shuffle_choices:
+        return row
+    order = order_of(row, asking.seed, row["sample"])
+    return {**{k: v for k, v in row.items() if k != "sample"}, "choice_order": order}
+
+
+def _as_shown(every: pa.RecordBatch, asking: Asking, shown: Shown | None) -> pa.RecordBatch:
+    """The rows with what they were asked with in place of their own images and order of choices."""
+    if asking.shuffle_choices:
+        columns = every.select([*ORDERED, "sample"]).to_pylist()
+        orders = [order_of(row, asking.seed, row["sample"]) for row in columns]
+        every = every.append_column("choice_order", pa.array(orders, pa.list_(pa.int32())))
+    if shown:
+        images = [shown.of(row) for row in every.select(["id", "images"]).to_pylist()]
+        there = [None if isinstance(one, str) else one for one in images]
+        every = every.append_column("images_shown", pa.array(there, pa.list_(pa.string())))
+    return every
+
+
+def _predicted(rows: pa.RecordBatch, answers: Sequence[Answer]) -> list[str | None]:
+    """What each response commits itself to; letters are those of the choices in their own order."""
+    said = [extract(a.response) if isinstance(a, Completion) else None for a in answers]
+    if "choice_order" not in rows.schema.names:
+        return said
+    columns = rows.select(["choices", "choice_order"]).to_pylist()
+    return [predicted_back(one, row) for one, row in zip(said, columns, strict=True)]
+
+
+def _agreements(rows: pa.RecordBatch, answered: pa.Array) -> pa.Array:
+    """Of each sample, how far its item's samples agree; null where an item has but one."""
+    if len(rows) == pc.sum(pc.equal(rows["sample"], 0)).as_py():
+        return pa.nulls(len(rows), pa.float64())
+    there = answered.to_pylist()
+    starts = [*np.flatnonzero(rows.column("sample").to_numpy() == 0).tolist(), len(rows)]
+    samples = rows.select([*COLUMNS, "predicted"]).to_pylist()
+    found: list[float | None] = []
+    for start, end in pairwise(starts):
+        of_item = [samples[place] for place in range(start, end) if there[place]]
+        found += [agreement(of_item)] * (end - start)
+    return pa.array(found, pa.float64())
+
+
 def _with_answers(rows: pa.RecordBatch, answers: list[Answer], label: str) -> pa.RecordBatch:
     got = [a for a in answers if isinstance(a, Completion)]
     columns = {
         "response": pa.array([c.response for c in got], pa.string()),
         "reasoning": pa.array([split_reasoning(c.response)[0] for c in got], pa.string()),
-        "predicted": pa.array([extract(c.response) for c in got], pa.string()),
         "finish_reason": pa.array([c.finish_reason for c in got], pa.string()),
         "prompt_tokens": pa.array([c.prompt_tokens for c in got], pa.int32()),
         "completion_tokens": pa.array([c.completion_tokens for c in got], pa.int32()),

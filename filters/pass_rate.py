@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 
 from vlt.errors import UsageError, UserError
 from vlt.filters.protocol import Mask
+from vlt.workspace.lineage import fair_samples
 from vlt.workspace.schema import ITEM
-from vlt.workspace.store import Dataset
+from vlt.workspace.store import Dataset, Store
 from vlt.workspace.writer import FAILED
 
 READS = ("id", "verdict", "finish_reason")
@@ -116,6 +117,36 @@ def pass_rates(samples: Dataset) -> pa.Table:
             f"{samples.ref} has no verdicts; write them with `vlt filter {samples.ref} --verify`"
         )
     return rates
+
+
+def fair_rates(
+    store: Store, samples: Dataset, whose: str, *, captions: bool = False
+) -> dict[str, float]:
+    """id -> the pass rate of each item; with `captions`, of each caption (see `with_caption`).
+
+    Raises UsageError, in the name of the filter `whose`, for samples that were drawn until they were
+    right, which biases their pass rates.
+    """
+    if fair_samples(store, samples) is not None:
+        raise UsageError(
+            f"{whose}: {samples.ref} was sampled with --until-correct, which biases pass rates; sample "
+            "without it"
+        )
+    if not captions:
+        rates = pass_rates(samples)
+    else:
+        pass_rates(samples)  # that there are verdicts
+        rates = of_batches(
+            batch.set_column(batch.schema.get_field_index("id"), "id", with_caption(batch))
+            for batch in with_dropped(samples, [*READS, "caption"])
+        )
+    return dict(zip(rates["id"].to_pylist(), rates["pass_rate"].to_pylist(), strict=True))
+
+
+def with_caption(rows: pa.RecordBatch) -> pa.Array:
+    """[n] what stands for one caption of one item; rows without a caption have the item's id alone."""
+    captions = pc.fill_null(rows.column("caption"), "")
+    return pc.binary_join_element_wise(rows.column("id"), captions, "\0")
 
 
 def with_dropped(samples: Dataset, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:

@@ -23,19 +23,23 @@ from vlt.filters.duplicates.exact import Dedup
 from vlt.filters.duplicates.near_dedup import NearDedup
 from vlt.filters.own import own_filter
 from vlt.filters.protocol import Filter, with_found
+from vlt.filters.rules.agreement import Agreement
 from vlt.filters.rules.difficulty import Difficulty
 from vlt.filters.rules.finish_reason import FinishReason
 from vlt.filters.rules.flagged import Flagged
+from vlt.filters.rules.judged import JudgedBy
 from vlt.filters.rules.language import Language
 from vlt.filters.rules.leakage import Leakage
 from vlt.filters.rules.max_tokens import MaxTokens
 from vlt.filters.rules.max_words import MaxWords
 from vlt.filters.rules.mixture import Mixture
+from vlt.filters.rules.needs_image import NeedsImage
 from vlt.filters.rules.not_cut import NotCut
 from vlt.filters.rules.reflection import TruncateReflections
 from vlt.filters.rules.repetition import Repetition
 from vlt.filters.rules.response_format import Disagreement, Format
 from vlt.filters.rules.select import Select
+from vlt.filters.rules.sufficient import Sufficient
 from vlt.filters.rules.verify import Correct, Grade, Verify
 from vlt.filters.rules.where import Where
 from vlt.filters.settings import built
@@ -50,6 +54,7 @@ FILTERS: dict[str, type[Filter]] = {
         Verify,
         FinishReason,
         NotCut,
+        JudgedBy,
         Flagged,
         Where,
         MaxWords,
@@ -62,6 +67,9 @@ FILTERS: dict[str, type[Filter]] = {
         Language,
         Select,
         Difficulty,
+        Agreement,
+        NeedsImage,
+        Sufficient,
         Mixture,
         Dedup,
         NearDedup,
@@ -116,6 +124,11 @@ def parse_chain(chain: Sequence[Any]) -> list[Filter]:
         raise UsageError(
             "difficulty counts wrong samples too and comes after verify, which takes them out; "
             "write grade, difficulty, correct"
+        )
+    if "agreement" in names and {"verify", "correct"} & set(names[: names.index("agreement")]):
+        raise UsageError(
+            "agreement counts wrong samples too and comes after verify, which takes them out; write "
+            "agreement, verify"
         )
     return parsed
 

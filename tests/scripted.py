@@ -49,3 +49,36 @@ class Through(Model):
     def open(self, *_: Any) -> Engine:
         assert self.opens
         return self.opens()
+
+
+class Answering:
+    """Answers as a function of the request's last message and the sample's number says."""
+
+    def __init__(self, says: Callable[[Any, int], str]):
+        self.says = says
+        self.asked: list[tuple[Any, int]] = []
+        """(content of the last message, sample) of every answer that was given."""
+
+    def complete(self, requests: Iterable[Request]) -> Iterator[Completion | Failure]:
+        """See vlt.engine.Engine."""
+        for request in requests:
+            content = request.messages[-1]["content"]
+            for sample in request.samples:
+                self.asked.append((content, sample))
+                text = self.says(content, sample)
+                yield Completion(request.key, sample, text, "stop", 5, len(text.split()), 1)
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def words_of(content: Any) -> str:
+    """The text of a message, whatever its images."""
+    if isinstance(content, str):
+        return content
+    return "\n".join(block["text"] for block in content if block["type"] == "text")
+
+
+def images_of(content: Any) -> list[str]:
+    """The images (sha256) of a message."""
+    return [b["image"] for b in content if b["type"] == "image"] if type(content) is list else []

@@ -11,8 +11,13 @@ import sys
 import termios
 
 
-def on_terminal(columns: int, *arguments: object, stdout_to_file: bool = False) -> str:
-    """All that `python ARGUMENTS` writes to a terminal (and to a file, for stdout, behind it)."""
+def on_terminal(
+    columns: int, *arguments: object, stdout_to_file: bool = False, typed: str = ""
+) -> str:
+    """All that `python ARGUMENTS` writes to a terminal (and to a file, for stdout, behind it).
+
+    `typed` is what its user types, all at once; the terminal shows that, too.
+    """
     ours, its = os.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
@@ -24,6 +29,7 @@ def on_terminal(columns: int, *arguments: object, stdout_to_file: bool = False) 
         env={**environment, "TERM": "xterm-256color", "PYTHONSAFEPATH": "1"},
     )
     os.close(its)
+    os.write(ours, typed.encode())
     written = b""
     while True:
         try:

@@ -141,8 +141,8 @@ def test_importing_vlt_loads_nothing() -> None:
 
 @pytest.mark.slow
 def test_the_script_of_the_docs(tmp_path: Path) -> None:
-    """docs/loop_from_python.py: from a JSONL to a checkpoint by the API alone, on the real tiny models."""
-    script = Path(__file__).parents[1] / "docs" / "loop_from_python.py"
+    """docs/notebooks/loop_from_python.py: from a JSONL to a checkpoint by the API, on real tiny models."""
+    script = Path(__file__).parents[1] / "docs" / "notebooks" / "loop_from_python.py"
     done = subprocess.run(
         [sys.executable, str(script), str(tmp_path / "home")],
         capture_output=True,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import typer.main
 
+from tests.docs_blocks import pages
 from vlt.cli.main import app
 from vlt.runs.recipe import BUNDLED
 
@@ -20,13 +21,7 @@ COMMANDS = typer.main.get_command(app)
 def written_commands() -> list[str]:
     """Every `vlt ...` in the documents: lines of code blocks, and what stands in backquotes."""
     found = []
-    for name in (
-        "README.md",
-        "CONTRIBUTING.md",
-        "CHANGELOG.md",
-        "docs/extending.md",
-        "docs/your-data.md",
-    ):
+    for name in ("CONTRIBUTING.md", "CHANGELOG.md", *pages()):
         text = (ROOT / name).read_text()
         blocks = re.findall(r"```.*?\n(.*?)```", text, re.DOTALL)
         lines = [line for block in blocks for line in block.splitlines()]
@@ -65,8 +60,8 @@ def commands(group: Any = COMMANDS, before: str = "") -> list[tuple[str, Any]]:
 
 @pytest.mark.parametrize(("name", "command"), commands(), ids=lambda value: str(value)[:30])
 def test_every_command_is_documented_and_its_options_too(name: str, command: Any) -> None:
-    documents = (ROOT / "README.md").read_text() + (ROOT / "CHANGELOG.md").read_text()
-    assert f"vlt {name}" in documents, f"neither README nor CHANGELOG tells of `vlt {name}`"
+    documents = "".join((ROOT / page).read_text() for page in ("CHANGELOG.md", *pages()))
+    assert f"vlt {name}" in documents, f"neither docs nor CHANGELOG tell of `vlt {name}`"
     assert command.help
     for parameter in command.params:
         if parameter.param_type_name == "option" and parameter.name != "help":

@@ -138,8 +138,16 @@ def test_without_a_minimum_the_processors_own_stands() -> None:
         ("internvl", Pixels(300000, 401407), "no whole number of .* tiles of 448 x 448"),
         ("gemma3", Pixels(0, 262144), "in 802816 pixels, whatever its size"),
         ("llava_next", Pixels(0, 262144), "belong to the model"),
-        ("gemma4", Pixels(0, 262144), r"by its number of tokens \(max_soft_tokens 280\), not of pix"),
-        ("lfm2_vl", Pixels(0, 262144), r"\(min_image_tokens 64, max_image_tokens 256\), not of pix"),
+        (
+            "gemma4",
+            Pixels(0, 262144),
+            r"by its number of tokens \(max_soft_tokens 280\), not of pix",
+        ),
+        (
+            "lfm2_vl",
+            Pixels(0, 262144),
+            r"\(min_image_tokens 64, max_image_tokens 256\), not of pix",
+        ),
         ("llama4", Pixels(0, 262144), "no range of pixels that we know"),
     ],
 )

@@ -12,7 +12,12 @@ from typer.testing import CliRunner
 from tests.pictures import png
 from vlt.cli.main import app
 
-PAGE = (Path(__file__).parents[1] / "docs" / "your-data.md").read_text()
+PAGE = re.sub(
+    r"<!-- not run: .*?-->\n```.*?```",
+    "",
+    (Path(__file__).parents[1] / "docs" / "your-data.md").read_text(),
+    flags=re.S,
+)
 BLOCK = re.compile(r"```(\w+)(?: (\S+))?\n(.*?)```", re.S)
 SECTIONS = {
     title: body

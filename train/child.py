@@ -22,9 +22,11 @@ from vlt.engine.chat import opened_thought
 from vlt.engine.loading import keep_video_settings
 from vlt.engine.mended import mended
 from vlt.errors import UserError
+from vlt.shared_disk import flock
 from vlt.train.callbacks import put_aside, write_metrics, write_progress
 from vlt.train.method import Method, find_method
 from vlt.train.processor import keep_range, load_reader, load_rows
+from vlt.train.row_check import check_shown
 from vlt.train.turns import Turns, check_turn
 from vlt.workspace.files import write_json
 
@@ -55,8 +57,14 @@ class Job:
     """What of them is part of the checkpoint's identity."""
     candidates: int | None = None
     """Put the model aside after each so many steps: see vlt.train.selection."""
+    as_asked: str | None = None
+    """What generation asks of some rows: see vlt.train.row_check."""
     folder: str = ""
     """The build folder."""
+    workspace: str | None = None
+    """The workspace's folder: its journal and images are there, for rewards that ask a model."""
+    version: str | None = None
+    """The version that is trained on."""
     logs: str | None = None
     """Where TensorBoard's files go: the build folder does not outlive the training."""
 
@@ -128,6 +136,8 @@ def train(method: Method, job: Job) -> dict[str, Any]:
     turns = Turns.of(processor, model)
     for completion in method.completions:
         check_turn(turns, rows[0], completion)
+    if job.as_asked:
+        check_shown(turns, rows, Path(job.as_asked))
     trainer = method.trainer(Given(job, training, config, processor, rows, model, turns))
     found = carry_out(trainer, job, method.curves)
     more = method.finish(job, trainer.state.global_step)
@@ -152,7 +162,7 @@ def _end_with_parent() -> None:
 def _alone(folder: Path) -> Iterator[None]:
     """Wait until a killed run's child, which may still be ending, has let go of the folder."""
     with open(folder / ".running", "a") as opened:
-        fcntl.flock(opened, fcntl.LOCK_SH if "RANK" in os.environ else fcntl.LOCK_EX)
+        flock(opened, fcntl.LOCK_SH if "RANK" in os.environ else fcntl.LOCK_EX)
         yield
 
 

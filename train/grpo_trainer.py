@@ -7,13 +7,15 @@ model's own processor makes of them what a forward pass needs, whatever rows it 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from trl import GRPOTrainer
 
-from vlt.engine.chat import opened_thought, put_back
+from vlt.engine.chat import THINK, begun, opened_thought, put_back
 from vlt.engine.loading import token_sets
+from vlt.train.hints import TRACE, Fade, first_part
 from vlt.train.turns import Turns, encode, is_per_token, pictures
 
 OTHER = ("input_ids", "attention_mask")
@@ -21,14 +23,26 @@ NEVER = -100.0
 """vLLM's least bias of a token."""
 
 
-class RowsGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
-    """Takes GRPOTrainer's arguments and `turns`."""
+def left_out(rewards: Any, functions: Sequence[Any]) -> Any:
+    """`rewards` [completions, functions] without those that a judge could not judge: nan throughout.
 
-    def __init__(self, *arguments: Any, turns: Turns, **more: Any):
+    What the other rewards say of them would pass for the whole.
+    """
+    judges = [i for i, f in enumerate(functions) if getattr(f, "leaves_out", False)]
+    if judges:
+        rewards[rewards[:, judges].isnan().any(dim=1)] = float("nan")
+    return rewards
+
+
+class RowsGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
+    """Takes GRPOTrainer's arguments, `turns`, and `fade` where rows may have hints."""
+
+    def __init__(self, *arguments: Any, turns: Turns, fade: Fade | None = None, **more: Any):
         super().__init__(*arguments, **more)
-        self.turns = turns
+        self.turns, self.fade = turns, fade
         self._rows: list[dict[str, Any]] = []
-        """The rows of the batch at hand: their prompts' texts and their images."""
+        """The rows of the batch at hand: their prompts' texts, the thought that these have begun (""
+        for none), their hints and their images."""
         ends, never, self._strip = token_sets(self.model, self._tokenizer)
         given = dict(self.args.generation_kwargs or {})
         suppressed = sorted({*never, *turns.never, *(given.pop("suppress_tokens", None) or [])})
@@ -39,13 +53,33 @@ class RowsGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             self.generation_kwargs["suppress_tokens"] = suppressed
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        rows = [{"text": self.turns.prompt(row), "images": pictures(row)} for row in inputs]
-        self._rows = rows
+        self._rows = rows = [self._asked(row) for row in inputs]
+        if self.fade:
+            hinted = sum(row["hint"] is not None for row in rows) / len(rows)
+            self._metrics["train" if self.model.training else "eval"]["hinted"].append(hinted)
         # Without their images, so that TRL leaves all that concerns them to us.
         texts = [{k: v for k, v in row.items() if k != "images"} for row in inputs]
         found: dict[str, Any] = super()._generate_and_score_completions(texts)
         found["rows"] = rows
         return found
+
+    def _asked(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A row as it is asked now: its hint, if it has one, is the end of the prompt."""
+        text = self.turns.prompt(row)
+        asked: dict[str, Any] = {
+            "text": text,
+            "opened": opened_thought(text),
+            "images": pictures(row),
+        }
+        if not self.fade:
+            return asked
+        share = self.fade.at(self.state.global_step, self.state.max_steps)
+        hint = first_part(row[TRACE] or "", share) or None
+        asked |= {"hint": hint, "hint_share": share if hint else 0.0}
+        if hint:
+            asked["text"] = text + begun(asked["opened"], hint)
+            asked["opened"] = THINK if asked["opened"] or THINK in hint else ""
+        return asked
 
     def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[list[int]], None, dict[str, Any]]:
         rows = self._rows
@@ -85,16 +119,17 @@ class RowsGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             [
                 {
                     "role": "assistant",
-                    "content": put_back(opened_thought(row["text"]), self._said(ids)),
+                    "content": put_back(row["opened"], self._said(ids)),
                 }
             ]
             for row, ids in zip(self._rows, completion_ids_list, strict=True)
         ]
         inputs = [
-            {**given, "images": row["images"]}
+            {**given, **{k: row[k] for k in ("images", "hint", "hint_share") if k in row}}
             for given, row in zip(inputs, self._rows, strict=True)
         ]
-        return super()._calculate_rewards(inputs, prompts, whole, completion_ids_list)
+        found = super()._calculate_rewards(inputs, prompts, whole, completion_ids_list)
+        return left_out(found, self.reward_funcs)
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
         self._rows = inputs["rows"]

@@ -16,15 +16,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vlt.cores import usable_cores
 from vlt.errors import UserError
+from vlt.train.settings import NAMED, NOT_SPREAD
 from vlt.workspace.progress import report_progress
 
 Progress = Callable[[str], None]
 """Told the state of the training, one line at a time; the newest replaces the one before."""
 
 CHILD = "vlt.train.child"
-NAMED = ("zero1", "zero2", "zero3", "fsdp1", "fsdp2")
-"""Ways of spreading a model over GPUs for which TRL ships a configuration of accelerate."""
 
 
 def launch(
@@ -79,11 +79,8 @@ def _facts(result: Path) -> dict[str, Any]:
 def environment(processes: int = 1) -> dict[str, str]:
     """The child's: a user's own train.py must not shadow ours, and nothing phones home."""
     found = dict(os.environ)
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
     defaults = {
-        "OMP_NUM_THREADS": str(max(1, cores // processes)),
+        "OMP_NUM_THREADS": str(max(1, usable_cores() // processes)),
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TRANSFORMERS_VERBOSITY": "warning",
@@ -98,6 +95,8 @@ def environment(processes: int = 1) -> dict[str, str]:
 
 
 def _launcher(processes: int, accelerate: Sequence[str]) -> list[str]:
+    if list(accelerate) == [NOT_SPREAD]:
+        accelerate = ()
     if not accelerate and processes == 1:
         return []
     if not accelerate and not has_gpu():
@@ -117,7 +116,9 @@ def _launcher(processes: int, accelerate: Sequence[str]) -> list[str]:
 def _named(name: str) -> str:
     """The file that TRL ships for a name of NAMED."""
     if name.startswith("zero") and importlib.util.find_spec("deepspeed") is None:
-        raise UserError(f"{name} needs DeepSpeed; `pip install deepspeed`, or use fsdp2")
+        raise UserError(
+            f"{name} needs DeepSpeed; `pip install deepspeed`, or use fsdp2, or {NOT_SPREAD} on one GPU"
+        )
     spec = importlib.util.find_spec("trl")
     if spec is None or not spec.submodule_search_locations:
         raise UserError("TRL is not installed; `pip install trl`")

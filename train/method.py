@@ -55,6 +55,8 @@ class Method:
     """The rows to export where they are not simply the dataset's own."""
     parameters: Callable[[Any], dict[str, Any]] = lambda _: {}
     """Its own settings, checked, as they stand in the checkpoint's identity."""
+    reads: Callable[[Store, Any], list[Dataset]] = lambda *_: []
+    """The versions that its settings name, beside the rows: parents of the checkpoint."""
     taken_out: Callable[[Store, Dataset], list[Dataset]] = lambda *_: []
     """The versions whose dropped rows it reads as well."""
     execution: Callable[[Any], Mapping[str, Any]] = lambda _: {}

@@ -5,7 +5,7 @@ A method adds settings of its own by a subclass beside it: see vlt.train.methods
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -17,6 +17,10 @@ from vlt.prompts import Prompt
 
 PARTS = ("vision_tower", "projector")
 """Of a model, that a training may leave as they are: see vlt.train.freeze."""
+NAMED = ("zero1", "zero2", "zero3", "fsdp1", "fsdp2")
+"""Ways of spreading a model over GPUs for which TRL ships a configuration of accelerate."""
+NOT_SPREAD = "none"
+"""In their place: the model lies whole on each GPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +56,27 @@ class Training:
     processes: Annotated[int, Ge(1)] = 1
     """Processes (GPUs) of this machine, started by accelerate where there is more than one."""
     accelerate: Annotated[list[str], Option(metavar="WORD")] = field(default_factory=list)
-    """zero2, zero3, fsdp2, or further arguments of accelerate's launcher."""
+    """zero2, zero3, fsdp2; none, where a recipe spreads a model that is to lie on one GPU; or further
+    arguments of accelerate's launcher."""
     choose: Annotated[Choose | None, Option(hidden=True)] = None
     """Keep the best of several steps' models, not the last; needs validation items."""
 
     def __post_init__(self) -> None:
         check(self)
+        check_accelerate(self.accelerate)
+
+
+def check_accelerate(words: Sequence[str]) -> None:
+    """Raises UserError for what is neither a name that we know nor an argument of the launcher."""
+    if not words or words[0] in NAMED or words[0].startswith("-"):
+        return
+    if words[0] != NOT_SPREAD:
+        raise UserError(
+            f"accelerate: {words[0]!r} is no way of spreading a model; write {', '.join(NAMED)}, "
+            f"{NOT_SPREAD}, or an argument of accelerate's launcher, which begins with -"
+        )
+    if len(words) > 1:
+        raise UserError(f"accelerate: {NOT_SPREAD} stands alone; leave out {' '.join(words[1:])!r}")
 
 
 def check_freeze(freeze: Iterable[str]) -> list[str]:

@@ -16,6 +16,7 @@ from vlt.engine.model import Model
 from vlt.errors import UserError
 from vlt.images.pixels import Pixels
 from vlt.prompts import Prompt
+from vlt.train import row_check
 from vlt.train.checkpoint import Built, make_checkpoint
 from vlt.train.launch import launch
 from vlt.train.lora import check_lora
@@ -53,6 +54,7 @@ def train(
     start = replace(start, model=workspace.resolve_model(start.model))
     plan = _Plan(workspace, method, data, start, training)
     parents = [data, *([parent] if (parent := workspace.checkpoint_at(start.model)) else [])]
+    parents += method.reads(workspace, training)
     chooser = training.choose
     if chooser:
         if not isinstance(chooser, Chooser):
@@ -176,23 +178,31 @@ class _Plan:
             found["choose"] = chooser.parameters()
         return found
 
+    def _shown(self) -> dict[str, Any]:
+        """How rows become prompts with images."""
+        return {
+            "prompt": self.prompt,
+            "load_image": self.workspace.images.read,
+            "pixels": self.pixels if self.sized else None,
+            "rows": self.rows,
+        }
+
+    @cached_property
+    def rows(self) -> pa.Table | None:
+        """The rows to export where they are not simply the dataset's own."""
+        return self.method.rows(self.workspace, self.data, self.training)
+
     def export(self, folder: Path) -> Exported:
         """The rows as TRL reads them, in the build folder; a killed run's export is used again."""
         file, note = folder / "rows.parquet", folder / "rows.json"
+        asked = folder / row_check.FILE
         if file.exists() and note.exists():
             found = json.loads(note.read_text())
-            if found.pop("sized", self.sized) == self.sized:
+            if found.pop("sized", self.sized) == self.sized and asked.exists():
                 failed = Counter(found.pop("failed"))
                 return Exported(file, failed=failed, **found)
-        exported = write_trl(
-            self.data,
-            file,
-            self.method,
-            prompt=self.prompt,
-            load_image=self.workspace.images.read,
-            pixels=self.pixels if self.sized else None,
-            rows=self.method.rows(self.workspace, self.data, self.training),
-        )
+        row_check.write_asked(self.data, asked, **self._shown())
+        exported = write_trl(self.data, file, self.method, **self._shown())
         if not exported.rows:
             why = f": {exported.failed.most_common(1)[0][0]}" if exported.failed else ""
             raise UserError(
@@ -231,6 +241,9 @@ class _Plan:
             "own": self.method.own(training),
             "identity": self.method.parameters(training),
             "candidates": chooser.every if chooser else None,
+            "as_asked": str(folder / row_check.FILE),
             "folder": str(folder),
+            "workspace": str(self.workspace.root.resolve()),
+            "version": self.data.ref,
             "logs": str(self.workspace.logs / f"{name}-{folder.name[-16:-8]}"),
         }

@@ -26,13 +26,20 @@ SCHEMA = pa.schema(
         ("predicted", pa.string()),
     ]
 )
+HINTS = pa.schema(
+    [
+        ("hint", pa.string()),  # what stood in front of the response; null: nothing
+        ("hint_share", pa.float32()),  # of a trace's thought
+    ]
+)
 
 
 class Verdicts:
-    """Keeps every sampled completion with its verdict."""
+    """Keeps every sampled completion with its verdict, and where there are `hints`, its hint."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, *, hints: bool = False):
         self.folder = folder
+        self.schema = pa.schema([*SCHEMA, *HINTS]) if hints else SCHEMA
         self.folder.mkdir(exist_ok=True)
         self.rank = os.environ.get("RANK", "0")
 
@@ -45,6 +52,10 @@ class Verdicts:
     ) -> None:
         """One batch; `columns` are those that TRL hands to a reward function."""
         step = columns["trainer_state"].global_step
+        hints = [
+            pa.array(columns[name], self.schema.field(name).type)
+            for name in self.schema.names[len(SCHEMA) :]
+        ]
         table = pa.Table.from_arrays(
             [
                 pa.array([step] * len(texts), pa.int64()),
@@ -54,8 +65,9 @@ class Verdicts:
                 pa.array([g.verdict for g in grades], pa.string()),
                 pa.array([g.reason for g in grades], pa.string()),
                 pa.array([g.predicted for g in grades], pa.string()),
+                *hints,
             ],
-            schema=SCHEMA,
+            schema=self.schema,
         )
         pq.write_table(table, self.folder / f"{step:08d}-{self.rank}.parquet")
 
@@ -63,7 +75,7 @@ class Verdicts:
         """Every step below `steps` as one table, by the first process."""
         if self.rank != "0":
             return
-        with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
+        with pq.ParquetWriter(file, self.schema, compression="zstd") as writer:
             for part in sorted(self.folder.glob("*.parquet")):
                 if int(part.name.partition("-")[0]) < steps:
                     writer.write_table(pq.read_table(part))

@@ -41,6 +41,18 @@ class Option:
 
 
 @dataclass(frozen=True)
+class Written:
+    """How else a recipe writes a value than as its type: for the schema, not for validation."""
+
+    kinds: tuple[str, ...] = ()
+    """JSON's words: string, boolean, null."""
+    one: bool = False
+    """A list of one may be written without the list."""
+    optional: bool = False
+    """It may be left out, though the field has no default."""
+
+
+@dataclass(frozen=True)
 class Documented:
     """A field with all that is said of it."""
 
@@ -53,6 +65,7 @@ class Documented:
     bounds: tuple[Any, ...] = ()
     """Of Ge, Gt and Le."""
     option: Option = Option()
+    written: Written = Written()
 
     @property
     def plain(self) -> Any:
@@ -71,11 +84,16 @@ class Documented:
 @functools.cache
 def documented(cls: Any) -> tuple[Documented, ...]:
     """The fields of a dataclass that its constructor takes, in their order."""
-    hints = get_type_hints(cls, include_extras=True)
-    docs: dict[str, str] = {}
-    for base in reversed(cls.__mro__):
-        docs.update(_docs_of(base.__module__).get(base.__qualname__, {}))
+    hints, docs = get_type_hints(cls, include_extras=True), texts(cls)
     return tuple(_documented(f, hints[f.name], docs.get(f.name, "")) for f in fields(cls) if f.init)
+
+
+def texts(cls: Any) -> dict[str, str]:
+    """Field -> the text under it, those of the classes it inherits from included; of any class."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        found.update(_docs_of(base.__module__).get(base.__qualname__, {}))
+    return found
 
 
 def check(settings: Any) -> None:
@@ -108,7 +126,8 @@ def _documented(f: Field[Any], hint: Any, doc: str) -> Documented:
     default = f.default_factory() if f.default_factory is not MISSING else f.default
     option = next((e for e in extras if isinstance(e, Option)), Option())
     bounds = tuple(e for e in extras if isinstance(e, Ge | Gt | Le))
-    return Documented(f.name, kind, doc, default, bounds, option)
+    written = next((e for e in extras if isinstance(e, Written)), Written())
+    return Documented(f.name, kind, doc, default, bounds, option, written)
 
 
 @functools.cache

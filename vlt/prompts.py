@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from vlt.choice_order import choices_shown, shown
 from vlt.errors import UsageError, UserError
 from vlt.plugins import Plugin, blame, entry_points, is_path, of_function, resolve
 from vlt.request import Message
@@ -34,16 +35,38 @@ class Prompt:
     system: str = ""
     own: Plugin | None = field(default=None, hash=False)
     """A function of one's own in the place of the user text (see `own_prompt`)."""
+    by_source: Mapping[str, Prompt] = field(default_factory=dict, hash=False)
+    """Other prompts for the rows of these sources (their column `source`)."""
 
-    def as_json(self) -> dict[str, str]:
+    def __post_init__(self) -> None:
+        if nested := [name for name, prompt in self.by_source.items() if prompt.by_source]:
+            raise UsageError(
+                f"the prompt for the source {nested[0]!r} has prompts by source itself; write them "
+                "beside it"
+            )
+
+    def of(self, row: Mapping[str, Any]) -> Prompt:
+        """The prompt that this row is asked with."""
+        return self.by_source.get(row.get("source") or "", self) if self.by_source else self
+
+    @property
+    def every(self) -> list[Prompt]:
+        """Itself, and the prompts of single sources."""
+        return [self, *self.by_source.values()]
+
+    def as_json(self) -> dict[str, Any]:
         """What of the prompt belongs to a stage's identity."""
-        if self.own:
-            return {"system": self.system, **self.own.identity}
-        return {"system": self.system, "user": self.user}
+        said = self.own.identity if self.own else {"user": self.user}
+        found: dict[str, Any] = {"system": self.system, **said}
+        if self.by_source:
+            found["by_source"] = {name: p.as_json() for name, p in sorted(self.by_source.items())}
+        return found
 
     def reads(self, columns: Sequence[str], every: Sequence[str]) -> list[str]:
         """The columns of a row that it needs: `columns`, or `every` one where a function takes the row."""
-        return [*every] if self.own else [*columns]
+        if any(prompt.own for prompt in self.every):
+            return [*every]
+        return [*columns, "source"] if self.by_source else [*columns]
 
 
 class CannotAsk(Exception):
@@ -98,6 +121,11 @@ def check_slots(prompt: Prompt, *, needs: str | None, takes: tuple[str, ...] = S
 
     Raises UsageError.
     """
+    for name, other in prompt.by_source.items():
+        try:
+            check_slots(other, needs=needs, takes=takes)
+        except UsageError as error:
+            raise UsageError(f"by_source {name}: {error}") from None
     if prompt.own:
         return
     known = ", ".join(f"{{{name}}}" for name in takes)
@@ -131,8 +159,8 @@ def check_slots(prompt: Prompt, *, needs: str | None, takes: tuple[str, ...] = S
 
 
 def question_text(row: Mapping[str, Any]) -> str:
-    """The question with its choices, one a line, lettered from A."""
-    choices = row.get("choices")
+    """The question with its choices, one a line, lettered from A, in the order that a sample was shown."""
+    choices = choices_shown(row)
     if not choices:
         return str(row["question"])
     lines = [f"({letter}) {choice}" for letter, choice in zip(LETTERS, choices, strict=False)]
@@ -141,6 +169,7 @@ def question_text(row: Mapping[str, Any]) -> str:
 
 def plain_messages(prompt: Prompt, row: Mapping[str, Any]) -> list[dict[str, str]]:
     """The messages as texts, in which <image> stands for each image."""
+    prompt = prompt.of(row)
     if not prompt.own:
         system = [{"role": "system", "content": prompt.system}] if prompt.system else []
         return [*system, {"role": "user", "content": render_text(prompt, row)}]
@@ -155,6 +184,7 @@ def plain_messages(prompt: Prompt, row: Mapping[str, Any]) -> list[dict[str, str
 
 def render_text(prompt: Prompt, row: Mapping[str, Any]) -> str:
     """The user text; filled in one pass, so a slot's name inside a caption is only text."""
+    prompt = prompt.of(row)
     slots = {"question": question_text(row), "caption": row.get("caption") or ""}
     return re.sub(r"\{(question|caption)\}", lambda m: slots[m[1]], prompt.user)
 
@@ -164,6 +194,7 @@ def render(prompt: Prompt, row: Mapping[str, Any], *, images: bool) -> list[Mess
 
     Raises CannotAsk where a prompt of one's own raises.
     """
+    prompt = prompt.of(row)
     said = _said(prompt.own, row) if prompt.own else render_text(prompt, row)
     shown = list(row["images"]) if images else []
     system = [{"role": "system", "content": prompt.system}] if prompt.system else []
@@ -181,7 +212,7 @@ def _content(text: str, images: list[str]) -> Any:
 def _said(plugin: Plugin, row: Mapping[str, Any]) -> str | list[Message]:
     """What a function of one's own says of a row; raises UserError where it says nonsense."""
     try:
-        said = plugin.object(dict(row))
+        said = plugin.object(dict(shown(row)))
     except (Exception, SystemExit) as error:
         code = getattr(inspect.unwrap(plugin.object), "__code__", None)
         file = code.co_filename if code else None

@@ -57,6 +57,9 @@ class Request:
     samples: tuple[int, ...]
     """The indices of the wanted samples, ascending; a subset of 0 .. k-1."""
     sampling: Sampling
+    response_format: Mapping[str, Any] | None = None
+    """What a server that can is to hold the reply to, as OpenAI's API has it. It follows from what is
+    asked, and a server may ignore or refuse it: it is no part of the key."""
 
 
 @dataclass(frozen=True)

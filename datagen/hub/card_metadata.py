@@ -62,9 +62,17 @@ def _flat(column: Any) -> list[str]:
 
 def _yaml_feature(name: str, feature: Mapping[str, Any]) -> dict[str, Any]:
     """A feature in the shorter form that the Hub's YAML has."""
-    if feature["_type"] == "Value":
-        return {"name": name, "dtype": feature["dtype"]}
-    if feature["_type"] == "Image":
-        return {"name": name, "dtype": "image"}
-    inner = feature["feature"]
-    return {"name": name, "list": "image" if inner["_type"] == "Image" else inner["dtype"]}
+    return {"name": name, **_yaml_type(feature)}
+
+
+def _yaml_type(feature: Mapping[str, Any]) -> dict[str, Any]:
+    """{"dtype": ...}, {"list": ...} or {"struct": [...]}; a struct has no `_type` of its own."""
+    kind = feature.get("_type")
+    if kind == "Value":
+        return {"dtype": feature["dtype"]}
+    if kind == "Image":
+        return {"dtype": "image"}
+    if kind == "List":
+        inner = _yaml_type(feature["feature"])
+        return {"list": inner.get("dtype") or inner.get("struct") or [inner]}
+    return {"struct": [_yaml_feature(name, child) for name, child in feature.items()]}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from vlt.datagen.sources.gold import Counted, gold
+from vlt.datagen.sources.gold import Counted, gold, has_gold
 from vlt.datagen.sources.record import BadRow, Record
 from vlt.datagen.sources.row import whole_text
 from vlt.grade import answer_type_of, grade
 from vlt.prompts import LETTERS, PLACEHOLDER
-from vlt.workspace.schema import ANSWER_TYPES, item_id
+from vlt.workspace.schema import ANSWER_TYPES, NO_GOLD, item_id
 
 
 def sound_item(
@@ -26,10 +27,17 @@ def sound_item(
     choices = record.choices
     if choices and not 2 <= len(choices) <= len(LETTERS):
         raise BadRow(f"{len(choices)} choices (2 to {len(LETTERS)} can be asked)")
-    answer = gold(record.answer, choices, counted=record.counted, places=places)
-    answer_type = _answer_type(record, answer, choices)
+    answer: str | None = None
+    answer_type = record.answer_type if record.answer_type in ANSWER_TYPES else None
+    none = record.unlabelled and not has_gold(record.answer)
+    if none:
+        answer_type = "choice" if choices else answer_type
+    else:
+        answer = gold(record.answer, choices, counted=record.counted, places=places)
+        answer_type = sound_type(answer, choices, record.question, answer_type)
     source = record.source or source
-    id = item_id(source, record.question, choices, answer, images)
+    answer_source = NO_GOLD if none else None
+    id = item_id(source, record.question, choices, answer or "", images, answer_source)
     meta = {k: v for k, v in record.meta.items() if k != "id" or v != id}  # it was exported by us
     if record.answer_type and record.answer_type not in ANSWER_TYPES:
         meta.setdefault("answer_type", record.answer_type)  # somebody else's
@@ -42,6 +50,7 @@ def sound_item(
         "answer_type": answer_type,
         "images": images,
         "meta": _meta_text(meta),
+        "answer_source": answer_source,
     }
 
 
@@ -54,30 +63,29 @@ def _meta_text(meta: dict[str, Any]) -> str:
     return text
 
 
-def _answer_type(record: Record, answer: str, choices: list[str]) -> str:
-    """The type that the row says, where the gold is right by it; else the gold's own.
+def sound_type(answer: str, choices: Sequence[str], question: str, said: str | None = None) -> str:
+    """The type that the row says (one of ANSWER_TYPES), where the gold is right by it; else the gold's.
 
     Raises BadRow for a gold that would not even be right as an answer to itself.
     """
     own = answer_type_of(answer, choices or None)
-    said = record.answer_type if record.answer_type in ANSWER_TYPES else None
     if choices and said not in ("choice", "yes_no"):
         said = None  # other data sets say here of what kind the option's text is
     if {said, own} == {"integer", "float"}:
         said = own
-    verdict = _of_itself(record, answer, choices, said or own)
+    verdict = _of_itself(answer, choices, question, said or own)
     if verdict == "correct":
         return said or own
-    if said and said != own and _of_itself(record, answer, choices, own) == "correct":
+    if said and said != own and _of_itself(answer, choices, question, own) == "correct":
         return own
     raise BadRow(f"answer cannot be judged (against itself it is {verdict}): {answer[:80]}")
 
 
-def _of_itself(record: Record, answer: str, choices: list[str], answer_type: str) -> str:
+def _of_itself(answer: str, choices: Sequence[str], question: str, answer_type: str) -> str:
     return grade(
         f"<answer>{answer}</answer>",
         answer,
-        question=record.question,
+        question=question,
         choices=choices or None,
         answer_type=answer_type,
     ).verdict

@@ -76,6 +76,14 @@ def gold(
     return _among(text, choices, places) if choices else text
 
 
+def has_gold(value: Any) -> bool:
+    """Whether there is an answer at all, of whatever kind."""
+    value = _one_of(value)
+    if isinstance(value, float | Decimal) and math.isnan(value):
+        return False
+    return value is not None and not (isinstance(value, str) and not value.strip())
+
+
 def how_counted(rows: Iterable[tuple[Any, list[str]]]) -> Counted:
     """What whole numbers are in a column, from pairs of gold and choices: what fits all of them."""
     seen = typed = 0

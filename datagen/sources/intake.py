@@ -44,7 +44,7 @@ class Intake:
         self.source, self.writer, self.images, self.progress = source, writer, images, progress
         self.kind, self.counted = what.row_kind, counted
         self.images_required = what.images == "required"
-        self.converted = self.without_image = self.bare_letters = 0
+        self.converted = self.without_image = self.bare_letters = self.without_gold = 0
         self.first_reason = ""
         self._schema = KINDS[self.kind]
         self._numbered = Numbered()
@@ -100,6 +100,11 @@ class Intake:
                 f"{self.without_image:,} rows have no image and are text only (--images required "
                 "fails them)"
             )
+        if self.without_gold:
+            found.append(
+                f"{self.without_gold:,} rows have no gold answer; once they are sampled, `vlt label` "
+                "answers them"
+            )
         if self.bare_letters:
             found.append(
                 f"{self.bare_letters:,} golds are letters of options, and neither a column nor the "
@@ -128,7 +133,8 @@ class Intake:
             return
         if key not in self._seen:
             self.without_image += not made["images"]
-            self.bare_letters += not made["choices"] and is_letter(made["answer"])
+            self.bare_letters += not made["choices"] and is_letter(made["answer"] or "")
+            self.without_gold += made["answer"] is None
         self._kept.append(made)
         self._seen.add(key)
 

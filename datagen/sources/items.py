@@ -59,18 +59,20 @@ def make_items(
     """
     what = Import(source=what) if isinstance(what, str) else what
     name, kind = name or what.kind, what.row_kind
-    opened, columns = _opened(what, chosen)
+    opened, columns = in_its_layout(what, chosen)
     stage = Stage("import", _parameters(what, opened, columns))
     if found := store.find(name, stage, []):
         return found, True
     counted = whole_numbers(opened, columns)
     places = None
     if what.where or what.sample:
-        places = selected_places(opened, columns, what.where, what.sample, what.seed, counted)
+        places = selected_places(opened, columns, what, counted)
     with Writer(store, stage, name, kind, round=round, libraries=["pillow", "datasets"]) as writer:
         with nullcontext(images) if images else ImageStore(store.images_folder) as held:
             intake = Intake(opened.name, what, writer, held, counted, progress)
-            records = _records(opened, columns, places, what.limit, MORE[kind])
+            records = read_records(
+                opened, columns, places, what.limit, MORE[kind], unlabelled=what.unlabelled
+            )
             for (place, row, record), loaded in with_images(
                 records, held, private=what.private_urls
             ):
@@ -89,7 +91,7 @@ def make_items(
     return writer.dataset, False
 
 
-def _opened(what: Import, chosen: Chosen) -> tuple[Source, dict[str, str]]:
+def in_its_layout(what: Import, chosen: Chosen) -> tuple[Source, dict[str, str]]:
     """The source in its layout, and the column of each thing that a row needs."""
     kind = what.row_kind
     opened = open_source(
@@ -101,7 +103,8 @@ def _opened(what: Import, chosen: Chosen) -> tuple[Source, dict[str, str]]:
         settings=what.settings,
     )
     opened = laid_out(opened, what.map, own_answer=kind != "item")
-    options: dict[str, Any] = {"more": MORE[kind], "needed": NEEDS[kind]}
+    needed = [name for name in NEEDS[kind] if name != "answer" or not what.unlabelled]
+    options: dict[str, Any] = {"more": MORE[kind], "needed": needed}
     there = opened.columns()
     columns, guessed = choose_columns(there, what.map, opened.where, **options)
     if "images" not in columns and (like := like_images(opened, list(columns.values()))):
@@ -123,17 +126,21 @@ def _parameters(what: Import, opened: Source, columns: Mapping[str, str]) -> dic
         "seed": what.seed if what.sample is not None else None,
         "where": what.where,
         **({"kind": what.kind} if what.kind != "items" else {}),
+        **({"unlabelled": True} if what.unlabelled else {}),
         **({"images": what.images} if what.images != "optional" else {}),
     }
 
 
-def _records(
+def read_records(
     source: Source,
     columns: Mapping[str, str],
     places: set[int] | None,
     limit: int | None,
     more: tuple[str, ...],
+    *,
+    unlabelled: bool = False,
 ) -> Iterator[tuple[int, Row | Unreadable, Record | BadRow]]:
+    """(place, row, what was read of it) of the wanted rows: those at `places`, at most `limit`."""
     taken = 0
     for place, row in enumerate(source.rows()):
         if places is not None and place not in places:
@@ -145,7 +152,14 @@ def _records(
             yield place, row, BadRow(row.reason)
             continue
         try:
-            record = read_record(row, columns, source.folder, as_it_is=source.as_it_is, more=more)
+            record = read_record(
+                row,
+                columns,
+                source.folder,
+                as_it_is=source.as_it_is,
+                more=more,
+                unlabelled=unlabelled,
+            )
             yield place, row, record
         except BadRow as error:
             yield place, row, error

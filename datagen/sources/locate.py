@@ -82,7 +82,37 @@ def open_source(
         from vlt.datagen.sources.repository import HubSource
 
         return HubSource(source, split, config, revision)
-    raise UserError(
+    raise UserError(_nothing(source))
+
+
+def check_source(source: str, settings: Mapping[str, Any]) -> None:
+    """See that `open_source` would find it, without reading or fetching anything.
+
+    A Hub id is taken at its word. Raises UserError or UsageError.
+    """
+    from vlt.datagen.sources.named import NAMED
+
+    path = Path(source).expanduser()
+    if source in NAMED:
+        copy = settings.get("path")
+        if copy and not Path(str(copy)).expanduser().exists():
+            raise UserError(f"there is no copy of {source} at {str(copy)!r}; correct the path")
+    elif is_path(source) or source in entry_points("source"):
+        resolve(source, "source")
+    elif settings:
+        raise UsageError(
+            f"source {source!r} takes no settings; only sources with a name do (see `vlt sources`)"
+        )
+    elif not (
+        path.exists()
+        or any(sign in source for sign in "*?[")
+        or (HUB_ID.fullmatch(source) and path.suffix.lower() not in ENDINGS)
+    ):
+        raise UserError(_nothing(source))
+
+
+def _nothing(source: str) -> str:
+    return (
         f"no source {source!r}: it is no file, folder or pattern, no function (file.py:name), no Hub "
         "id (user/name) and no name that `vlt sources` lists"
     )

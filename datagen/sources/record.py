@@ -15,7 +15,7 @@ from vlt.datagen.sources.images_of import ImageRef, image_refs
 from vlt.datagen.sources.paths import Folders
 from vlt.datagen.sources.row import MAX_TEXT, BadRow, Row, Unreadable, plain, raw_text
 from vlt.grade import extract
-from vlt.prompts import PLACEHOLDER
+from vlt.prompts import LETTERS, PLACEHOLDER
 
 __all__ = ["BadRow", "Record", "Row", "Unreadable", "raw_text", "read_record"]
 
@@ -40,6 +40,8 @@ class Record:
     meta: dict[str, Any] = field(default_factory=dict)
     more: dict[str, Any] = field(default_factory=dict)
     """What the row says of a caption or a sample: caption, response, model, ... (see own.py)."""
+    unlabelled: bool = False
+    """Whether it may lack a gold answer."""
 
 
 def read_record(
@@ -49,11 +51,12 @@ def read_record(
     *,
     as_it_is: bool = False,
     more: tuple[str, ...] = (),
+    unlabelled: bool = False,
 ) -> Record:
     """The row's record; image paths lie under `folder`. Raises BadRow for what has the wrong type.
 
     `as_it_is` leaves options in the question's text, where a benchmark's own prompt has them; `more`
-    are names of columns beside an item's.
+    are names of columns beside an item's; `unlabelled`: there may be no gold, which tells of options.
     """
 
     def cell(target: str) -> Any:
@@ -70,6 +73,8 @@ def read_record(
     choices = in_columns(row, LETTERED) if lettered else choices_of(cell("choices"))
     if not choices and not as_it_is and isinstance(answer, str):
         question, choices = question_and_choices(question, answer)
+    elif not choices and not as_it_is and unlabelled and answer is None:
+        question, choices = question_and_choices(question, LETTERS[0])
     return Record(
         question=question,
         choices=choices,
@@ -80,6 +85,7 @@ def read_record(
         counted=are_numbers(cell("choices")),
         meta=meta,
         more={name: cell(name) for name in more},
+        unlabelled=unlabelled,
     )
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from vlt.datagen.import_settings import Import
 from vlt.datagen.sources.choices import choices_of, in_columns
 from vlt.datagen.sources.columns import IN_COLUMNS, LETTERED, NUMBERED, NUMBERED_NAMES
-from vlt.datagen.sources.gold import Counted, gold, how_counted, whole
+from vlt.datagen.sources.gold import Counted, gold, has_gold, how_counted, whole
 from vlt.datagen.sources.locate import Source
 from vlt.datagen.sources.record import cell_of, read_record
 from vlt.datagen.sources.row import BadRow, Row, Unreadable
@@ -39,22 +40,20 @@ _ROWS = pa.schema(
 def selected_places(
     source: Source,
     columns: Mapping[str, str],
-    where: str | None,
-    sample: int | None,
-    seed: int,
+    what: Import,
     counted: Counted = Counted.unknown,
 ) -> set[int]:
     """The places (from 0) of the wanted rows; the source is read without its images.
 
     With `where`, rows that cannot be read do not match. Raises UsageError for a broken condition.
     """
-    if where:
-        batches = _batches(source, columns, counted)
-        places = [place for batch in batches for place in _matching(batch, where)]
+    if what.where:
+        batches = _batches(source, columns, counted, what.unlabelled)
+        places = [place for batch in batches for place in _matching(batch, what.where)]
     else:
         places = list(range(sum(1 for _ in source.rows(leave_out=image_columns(columns)))))
-    if sample is not None and sample < len(places):
-        places = random.Random(seed).sample(places, sample)
+    if what.sample is not None and what.sample < len(places):
+        places = random.Random(what.seed).sample(places, what.sample)
     return set(places)
 
 
@@ -67,7 +66,7 @@ def image_columns(columns: Mapping[str, str]) -> list[str]:
 
 def whole_numbers(source: Source, columns: Mapping[str, str]) -> Counted:
     """What whole numbers are in the source's golds: places of choices from 0 or from 1, or texts."""
-    if "choices" not in columns or source.as_it_is:
+    if "choices" not in columns or "answer" not in columns or source.as_it_is:
         return Counted.unknown
     pairs = _golds(source, columns)
     first = list(islice(pairs, LOOK))
@@ -97,7 +96,7 @@ def _choices(row: Row, column: str) -> list[str]:
 
 
 def _batches(
-    source: Source, columns: Mapping[str, str], counted: Counted
+    source: Source, columns: Mapping[str, str], counted: Counted, unlabelled: bool
 ) -> Iterator[list[dict[str, Any]]]:
     held = image_columns(columns)
     texts = {t: column for t, column in columns.items() if t not in ("images", "images too")}
@@ -111,10 +110,14 @@ def _batches(
                 texts,
                 source.folder,
                 as_it_is=source.as_it_is,
+                unlabelled=unlabelled,
             )
-            answer = gold(record.answer, record.choices, counted=record.counted, places=counted)
+            answer = None
+            if has_gold(record.answer) or not unlabelled:
+                answer = gold(record.answer, record.choices, counted=record.counted, places=counted)
         except BadRow:
             continue
+        own = answer_type_of(answer, record.choices or None) if answer is not None else None
         batch.append(
             {
                 "place": place,
@@ -122,7 +125,7 @@ def _batches(
                 "question": record.question,
                 "choices": record.choices,
                 "answer": answer,
-                "answer_type": record.answer_type or answer_type_of(answer, record.choices or None),
+                "answer_type": record.answer_type or own,
                 "meta": json.dumps(record.meta, ensure_ascii=True),
             }
         )

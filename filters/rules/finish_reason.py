@@ -22,9 +22,9 @@ class FinishReason:
 
     name: ClassVar[str] = "finish_reason"
     columns: ClassVar[tuple[str, ...]] = ("finish_reason",)
-    threads: ClassVar[bool] = True
 
     reason: str = "stop"
+    """Keep samples that ended so: stop, length, ... [stop]; `any` keeps all."""
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
         """A finish reason that is not known (null) counts as another."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vlt.workspace.workspace import Workspace
 
 REASON = Reason("cut at the limit of tokens")
-_BEFORE = ("verify", "grade", "correct", "difficulty")
+_BEFORE = ("verify", "grade", "correct", "difficulty", "agreement")
 _OF_ITEMS = (
     "grade",
     "where",
@@ -29,6 +29,8 @@ _OF_ITEMS = (
     "mixture",
     "flagged",
     "difficulty",
+    "agreement",
+    "needs_image",
 )
 """A chain of these alone says nothing of responses, and leaves them as they are."""
 
@@ -42,7 +44,6 @@ class NotCut:
 
     name: ClassVar[str] = "not_cut"
     columns: ClassVar[tuple[str, ...]] = ("finish_reason",)
-    threads: ClassVar[bool] = True
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
         """Keeps all but `length`."""

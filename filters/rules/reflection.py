@@ -74,9 +74,9 @@ class TruncateReflections:
 
     name: ClassVar[str] = "truncate_reflections"
     columns: ClassVar[tuple[str, ...]] = ("response", "reasoning", "cut", "verdict", *READS)
-    threads: ClassVar[bool] = False
 
     keywords: tuple[str, ...] = KEYWORDS
+    """Texts that begin a second thought; the first of them is where it is cut."""
     grader: Grader | None = None
     """That of `verify`, which it takes over where it follows one in a chain."""
 

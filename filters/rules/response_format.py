@@ -11,6 +11,7 @@ import pyarrow as pa
 from vlt.errors import UsageError
 from vlt.filters.protocol import Judgement, Mask, everything
 from vlt.grade import extract, grade_many
+from vlt.grade.shuffled import predicted_back
 from vlt.response_format import format_fault
 from vlt.workspace.reason import Reason
 
@@ -23,7 +24,6 @@ class Format:
 
     name: ClassVar[str] = "format"
     columns: ClassVar[tuple[str, ...]] = ("response",)
-    threads: ClassVar[bool] = True
 
     answer: str = "tag"
     """tag, or boxed: \\boxed{...} somewhere behind the reasoning."""
@@ -56,7 +56,6 @@ class Disagreement:
         "choices",
         "answer_type",
     )
-    threads: ClassVar[bool] = False
 
     end: int = 400
     """Characters at the end of the reasoning in which its answer is looked for."""
@@ -65,6 +64,9 @@ class Disagreement:
         """Only where the reasoning says "the answer is" or boxes one."""
         thoughts = rows.column("reasoning").to_pylist()
         said = [_conclusion(thought or "", self.end) for thought in thoughts]
+        if "choice_order" in rows.schema.names:  # `predicted` has the choices' own letters
+            shown = rows.select(["choices", "choice_order"]).to_pylist()
+            said = [predicted_back(one, row) for one, row in zip(said, shown, strict=True)]
         given = [
             predicted if predicted is not None else extract(response or "")
             for predicted, response in zip(

@@ -14,6 +14,7 @@ from vlt.fields import Option
 from vlt.filters.duckdb_scratch import Scratch
 from vlt.filters.protocol import Judgement
 from vlt.filters.text import normalised
+from vlt.workspace.judgements import COLUMN, UNJUDGED, combined, judgements_in
 from vlt.workspace.reason import Reason
 
 POLICIES = {
@@ -21,12 +22,15 @@ POLICIES = {
     "longest_but_one": "upstream's v1.2 script: a single path, else the second longest",
     "distinct": "responses of different words, in the order they were sampled",
     "first": "in the order they were sampled",
+    "judged:RUBRIC": "the judges' highest mean score by that rubric first, the shorter of two alike",
 }
+JUDGED = "judged:"
 _ORDER = {
     "shortest": "length, sample, place",
     "longest_but_one": "length desc, sample, place",
     "distinct": "sample, place",
     "first": "sample, place",
+    JUDGED: "score desc nulls last, length, sample, place",
 }
 
 
@@ -35,16 +39,18 @@ class Select:
     """Keeps at most `cap` correct responses of each item; length is in characters."""
 
     name: ClassVar[str] = "select"
-    columns: ClassVar[tuple[str, ...]] = ("id", "sample", "response", "verdict")
+    columns: ClassVar[tuple[str, ...]] = ("id", "sample", "response", "verdict", COLUMN)
 
     policy: Annotated[str, Option("--select", metavar="POLICY")] = "shortest"
-    """Which correct responses of an item: shortest, longest-but-one, distinct, first."""
+    """Which correct responses of an item: shortest, longest-but-one, distinct, first, or judged:RUBRIC
+    (highest score by that rubric)."""
     cap: Annotated[int | None, Option("--cap", metavar="N")] = None
     """With --select: responses of an item [one; of distinct, all]."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "policy", self.policy.replace("-", "_"))
-        if self.policy not in POLICIES:
+        if not self.rubric:
+            object.__setattr__(self, "policy", self.policy.replace("-", "_"))
+        if self.policy not in POLICIES and not self.rubric:
             raise UsageError(
                 f"select: {self.policy!r} is not a policy; write {', '.join(POLICIES)}"
             )
@@ -53,8 +59,14 @@ class Select:
         if self.cap is not None and self.cap < 1:
             raise UsageError(f"select: a cap of {self.cap} leaves nothing; give a number above 0")
 
+    @property
+    def rubric(self) -> str:
+        """Of judged:RUBRIC; empty for another policy."""
+        return self.policy.removeprefix(JUDGED) if self.policy.startswith(JUDGED) else ""
+
     def view(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        """id, sample, length, correct, judged, and for `distinct` the normalised words' hash."""
+        """id, sample, length, correct, judged; for `distinct` the normalised words' hash, for a rubric
+        the mean score."""
         response = pc.fill_null(rows.column("response"), "")
         verdict = rows.column("verdict")
         columns = {
@@ -69,6 +81,10 @@ class Select:
 
             words = normalised(response).to_numpy(zero_copy_only=False)
             columns["words"] = pa.array(pd.util.hash_array(words, categorize=False))
+        if self.rubric:
+            found = [combined(of_row, self.rubric) for of_row in judgements_in(rows)]
+            scores = [j.score if j and j.verdict != UNJUDGED else None for j in found]
+            columns["score"] = pa.array(scores, pa.float64())
         return pa.RecordBatch.from_pydict(columns)
 
     def decide(self, view: pa.Table, scratch: Scratch) -> Judgement:
@@ -79,8 +95,13 @@ class Select:
             raise UserError(
                 "select keeps correct responses and none has a verdict; put verify before it"
             )
+        if self.rubric and not pc.any(pc.is_valid(view["score"])).as_py():
+            raise UserError(
+                f"select: no row has a score by {self.rubric!r}; run `vlt judge SAMPLES --rubric "
+                f"{self.rubric} --model M` first, and filter what that makes"
+            )
         view = view.append_column("place", pa.array(np.arange(view.num_rows)))
-        again, skip = "false", "0"
+        again, skip, order = "false", "0", _ORDER[JUDGED if self.rubric else self.policy]
         if self.policy == "longest_but_one":
             skip = "if(count(*) over (partition by id) > 1, 1, 0)"
         if self.policy == "distinct":
@@ -91,7 +112,7 @@ class Select:
                 select *, {again} as again, {skip} as skip from rows where correct
             )
             select place, again, row_number() over (
-                partition by id, again order by {_ORDER[self.policy]}) - skip as rank
+                partition by id, again order by {order}) - skip as rank
             from candidates
             """,
             rows=view,

@@ -13,24 +13,40 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vlt.choice_order import shown
 from vlt.fields import Option
 from vlt.filters.protocol import Judgement, everything
 from vlt.grade import grade_many
 from vlt.grade.graders import Grader, columns_of, find_grader, grader_identity, own_grades
+from vlt.grade.shuffled import predicted_back
 from vlt.workspace.reason import Reason
 
 READS = ("response", "answer", "question", "choices", "answer_type")
 
 
 def graded(rows: pa.RecordBatch, grader: Grader) -> dict[str, pa.Array]:
-    """The columns verdict, verdict_reason and predicted of these samples."""
+    """The columns verdict, verdict_reason and predicted of these samples.
+
+    A response is read beside the choices as they were shown; `predicted` has their own letters.
+    """
     responses, answers, questions, choices, types = (rows.column(c).to_pylist() for c in READS)
+    orders = rows.column("choice_order") if "choice_order" in rows.schema.names else None
+    shuffled = (
+        rows.select(["choices", "answer", "choice_order"]).to_pylist()
+        if (orders is not None and orders.null_count < len(orders))
+        else []
+    )
+    if shuffled:
+        as_shown = [shown(row) for row in shuffled]
+        choices = [row["choices"] for row in as_shown]
+        answers = [row["answer"] for row in as_shown]
     responses = [response or "" for response in responses]
     answers = [answer or "" for answer in answers]
     plugin = find_grader(grader)
     if plugin.identity:
         names = columns_of(plugin, rows.schema.names)
         columns = {name: rows.column(name).to_pylist() for name in names}
+        columns |= {"choices": choices} if "choices" in columns else {}
         grades = own_grades(plugin, responses, answers, columns)
     else:
         grades = grade_many(
@@ -41,10 +57,15 @@ def graded(rows: pa.RecordBatch, grader: Grader) -> dict[str, pa.Array]:
             answer_types=types,
             grader=grader,
         )
+    predicted = [grade.predicted for grade in grades]
+    if shuffled:
+        predicted = [
+            predicted_back(said, row) for said, row in zip(predicted, shuffled, strict=True)
+        ]
     return {
         "verdict": pa.array([grade.verdict for grade in grades], pa.string()),
         "verdict_reason": pa.array([grade.reason for grade in grades], pa.string()),
-        "predicted": pa.array([grade.predicted for grade in grades], pa.string()),
+        "predicted": pa.array(predicted, pa.string()),
     }
 
 
@@ -62,7 +83,6 @@ class Grade:
 
     name: ClassVar[str] = "grade"
     columns: ClassVar[tuple[str, ...]] = READS
-    threads: ClassVar[bool] = False
 
     grader: Annotated[Grader, Option("--grader", metavar="G")] = "vlt"
     """vlt [this], paper (upstream's rule), math-verify, or your own: file.py:name."""
@@ -85,7 +105,6 @@ class Correct:
 
     name: ClassVar[str] = "correct"
     columns: ClassVar[tuple[str, ...]] = ("verdict", "verdict_reason")
-    threads: ClassVar[bool] = True
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
         """By the column verdict."""
@@ -98,7 +117,6 @@ class Verify:
 
     name: ClassVar[str] = "verify"
     columns: ClassVar[tuple[str, ...]] = READS
-    threads: ClassVar[bool] = False
 
     grader: Annotated[Grader, Option("--grader", metavar="G")] = "vlt"
     """vlt [this], paper (upstream's rule), math-verify, or your own: file.py:name."""

@@ -34,7 +34,7 @@ Policy = Literal["first", "shortest", "longest", "random"]
 Candidate = tuple[int, int]
 """A sample's number, and the length of its response in characters."""
 
-READS = ("id", "sample", "response", "verdict")
+READS = ("id", "sample", "response", "verdict", "choice_order")
 REJECTED = "rejected_response"
 """Of a row of `rows`: the wrong sample's response, beside the right sample's own columns."""
 
@@ -115,8 +115,8 @@ def _choose_pairs(
     """(id, number of a right sample) -> numbers of the wrong ones that it is set against."""
     right, wrong = _by_item(data.batches(READS), "correct"), _by_item(_judged(store, data), "wrong")
     pairs: dict[tuple[str, int], list[int]] = defaultdict(list)
-    for id, candidates in right.items():
-        for chosen, rejected in _pairs(id, candidates, wrong.get(id, []), settings):
+    for (id, order), candidates in right.items():
+        for chosen, rejected in _pairs(id, candidates, wrong.get((id, order), []), settings):
             pairs[id, chosen].append(rejected)
     if not pairs:
         raise UserError(
@@ -141,19 +141,25 @@ def versions(store: Store, data: Dataset) -> list[Dataset]:
     return [each.dataset for each in walk if not each.again]
 
 
-def _by_item(batches: Iterable[pa.RecordBatch], verdict: str) -> dict[str, list[Candidate]]:
-    """id -> its samples of that verdict as (number, length in characters), in their order."""
+def _by_item(
+    batches: Iterable[pa.RecordBatch], verdict: str
+) -> dict[tuple[str, str], list[Candidate]]:
+    """(id, order of its choices) -> the samples of that verdict as (number, length in characters).
+
+    Only what was asked alike makes a pair.
+    """
     import pyarrow.compute as pc
 
-    found: dict[str, list[Candidate]] = defaultdict(list)
+    found: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
     for batch in batches:
         rows = batch.filter(pc.equal(batch["verdict"], verdict))
         lengths = pc.utf8_length(pc.fill_null(rows["response"], ""))
-        columns = (rows["id"].to_pylist(), rows["sample"].to_pylist(), lengths.to_pylist())
-        for id, sample, length in zip(*columns, strict=True):
+        names = ("id", "choice_order", "sample")
+        columns = [*(rows[name].to_pylist() for name in names), lengths.to_pylist()]
+        for id, order, sample, length in zip(*columns, strict=True):
             if length:
-                found[id].append((sample, length))
-    return {id: sorted(samples) for id, samples in found.items()}
+                found[id, str(order or "")].append((sample, length))
+    return {key: sorted(samples) for key, samples in found.items()}
 
 
 def _pairs(

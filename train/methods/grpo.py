@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
+from annotated_types import Ge, Gt, Le
+
 from vlt.errors import UsageError, UserError
 from vlt.fields import Option
 from vlt.train.method import Method, Row
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from vlt.train.child import Given, Job
     from vlt.workspace.store import Dataset, Store
 
+MAX_SHARE = 0.9
+"""Of a thought: the rest of it, and the answer, are the policy's to write."""
 VERDICTS, MISSED = "verdicts", "reward-errors"
 """In the build folder: what the rewards have said, and where they raised."""
 Ways = Literal["auto", "colocate", "server"]
@@ -29,11 +33,11 @@ Ways = Literal["auto", "colocate", "server"]
 class GrpoTraining(Training):
     """With what is rewarded, and which items are trained on."""
 
-    reward: Annotated[dict[Any, float | str], Option(metavar="KEY=VALUE")] = field(
+    reward: Annotated[dict[Any, float | str | dict[str, Any]], Option(metavar="KEY=VALUE")] = field(
         default_factory=dict
     )
-    """Weights: accuracy, format, length, ... (see vlt.train.rewards), and functions of one's own:
-    ./mine.py:polite. [accuracy: 1]"""
+    """Weights: accuracy, format, length, ... (see vlt.train.rewards), functions of one's own:
+    ./mine.py:polite, and judges: judge:sound={model: M, base_url: URL}. [accuracy: 1]"""
     difficulty: Annotated[tuple[float | None, float | None] | None, Option(metavar="LOW:HIGH")] = (
         None
     )
@@ -41,6 +45,13 @@ class GrpoTraining(Training):
     vllm: Ways | None = None
     """Let vLLM write the completions: colocate on the GPUs that train, server beside them, auto: the one
     that fits where vLLM is in this environment. [transformers writes them]"""
+    hints: str | None = None
+    """Samples whose verified traces give hints: items that no sample solves (pass rate 0) are asked
+    with the first part of a trace in front of the response."""
+    hint_share: Annotated[float, Gt(0), Le(MAX_SHARE)] = 0.5
+    """How much of the trace's thought a hint is, at first."""
+    hint_fade: Annotated[int | None, Ge(0)] = None
+    """Steps in which that share falls to 0; 0: it stays. [all steps]"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,10 +73,18 @@ def parameters(settings: GrpoTraining) -> dict[str, Any]:
     """The reward and the band, as they stand in the checkpoint's identity."""
     from vlt.train.rewards import check_reward
 
-    return {
+    found = {
         "reward": check_reward(settings.reward),
         "difficulty": list(settings.difficulty) if settings.difficulty else None,
     }
+    if settings.hints:  # whose, the checkpoint's parents say
+        found["hints"] = {"share": settings.hint_share, "fade": settings.hint_fade}
+    return found
+
+
+def reads(store: Store, settings: GrpoTraining) -> list[Dataset]:
+    """The samples whose traces are hints."""
+    return [store.open(settings.hints)] if settings.hints else []
 
 
 def columns() -> pa.Schema:
@@ -90,9 +109,15 @@ def columns() -> pa.Schema:
 
 
 def rows(store: Store, data: Dataset, settings: GrpoTraining) -> pa.Table | None:
-    """The distinct items of samples, within the band."""
+    """The distinct items of samples, within the band; with their traces for hints."""
     if data.kind != "sample":
+        if settings.hints:
+            raise UserError(
+                f"hints are for items that no sample solves, and {data.ref} holds {data.kind}s; train "
+                "on graded samples of them (`vlt gen rollouts`, then `vlt filter --grade`)"
+            )
         return None
+    from vlt.train.hints import with_traces
     from vlt.workspace.lineage import fair_samples
 
     items = items_of_samples(data, fair_samples(store, data))
@@ -104,6 +129,8 @@ def rows(store: Store, data: Dataset, settings: GrpoTraining) -> pa.Table | None
                 f"{data.ref} has no item with a pass rate from {low} to {high}; widen the "
                 "difficulty band"
             )
+    for traces in reads(store, settings):
+        items = with_traces(items, traces)
     return items
 
 
@@ -136,18 +163,21 @@ def example(row: Row) -> Row | str:
 def trainer(given: Given) -> Any:
     """TRL's trainer with our rewards, whose verdicts it keeps."""
     from vlt.train.grpo_trainer import RowsGRPOTrainer
+    from vlt.train.hints import Fade
     from vlt.train.own_rewards import Missed
     from vlt.train.rewards import rewards
     from vlt.train.verdicts import Verdicts
 
-    folder = given.job.path
-    made = rewards(
-        given.training.reward, Verdicts(folder / VERDICTS).record, Missed(folder / MISSED)
-    )
+    folder, training = given.job.path, given.training
+    verdicts = Verdicts(folder / VERDICTS, hints=bool(training.hints))
+    made = rewards(training.reward, verdicts.record, Missed(folder / MISSED), given.job)
     if given.config.reward_weights is None:
         given.config.reward_weights = made.weights
     return RowsGRPOTrainer(
-        **given.arguments(), reward_funcs=list(made.functions), turns=given.turns
+        **given.arguments(),
+        reward_funcs=list(made.functions),
+        turns=given.turns,
+        fade=Fade(training.hint_share, training.hint_fade) if training.hints else None,
     )
 
 
@@ -167,12 +197,21 @@ def cost(settings: GrpoTraining, rows: int | None = None) -> str:
 
 def finish(job: Job, steps: int) -> dict[str, Any]:
     """What was sampled, and how it was judged, stands beside the model."""
+    import pyarrow.parquet as pq
+
+    from vlt.train.hints import TRACE
     from vlt.train.own_rewards import Missed
     from vlt.train.verdicts import Verdicts
 
-    Verdicts(job.path / VERDICTS).merge(job.path / "model" / "rollouts.parquet", steps)
+    facts: dict[str, Any] = {}
+    hints = bool(job.own.get("hints"))
+    if hints:
+        traces = pq.read_table(job.data, columns=[TRACE]).column(TRACE)
+        facts["hinted_items"] = len(traces) - traces.null_count
+    verdicts = Verdicts(job.path / VERDICTS, hints=hints)
+    verdicts.merge(job.path / "model" / "rollouts.parquet", steps)
     missed = Missed(job.path / MISSED).total(steps)
-    return {"reward_errors": missed} if missed else {}
+    return facts | ({"reward_errors": missed} if missed else {})
 
 
 METHOD = Method(
@@ -185,6 +224,7 @@ METHOD = Method(
     parameters=parameters,
     columns=columns,
     rows=rows,
+    reads=reads,
     example=example,
     trainer=trainer,
     execution=execution,

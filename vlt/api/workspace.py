@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vlt.datagen.asking import CAPTIONS, EVALUATION, REASONS, ROLLOUTS, Asking
 from vlt.engine.model import Model
@@ -20,6 +20,9 @@ from vlt.prompts import Prompt, own_prompt
 from vlt.workspace import workspace as core
 from vlt.workspace.store import Dataset
 from vlt.workspace.workspace import Tell
+
+if TYPE_CHECKING:
+    from vlt.evaluation.image_worth import ImageWorth
 
 AnyModel = Model | Dataset | str | Path
 """A model, a checkpoint of the workspace, or a model's name or directory."""
@@ -89,6 +92,35 @@ class Workspace(core.Workspace):
 
         return make_rollouts(
             self, self._data(items), self._model(model), _asking(ROLLOUTS, asking), name=name
+        )[0]
+
+    def judge(
+        self,
+        rows: AnyData,
+        models: AnyModel | Sequence[AnyModel],
+        rubric: str | Path,
+        *,
+        image: bool | None = None,
+        name: str = "judged",
+        **asking: Any,
+    ) -> Dataset:
+        """Models judge captions or samples by a rubric: "grounded", "sound", "caption", or a file's path.
+
+        The rows come back with the judgements in the column `judgements`, behind those that they have.
+        `image`: whether the judges see it, by default as the rubric says. `asking`: k, temperature, ...
+        """
+        from vlt.evaluation.judging import make_judged
+        from vlt.evaluation.judging_settings import JUDGING
+
+        several = [models] if isinstance(models, Model | Dataset | str | Path) else models
+        return make_judged(
+            self,
+            self._data(rows),
+            [self._model(model) for model in several],
+            rubric,
+            _asking(JUDGING, asking),
+            image=image,
+            name=name,
         )[0]
 
     def filter(
@@ -169,26 +201,51 @@ class Workspace(core.Workspace):
         start = model if isinstance(model, Dataset) else Model.of(model)
         return train(self, found, self._data(data), start, training, name=name)[0]
 
+    def label(
+        self, samples: AnyData | Sequence[AnyData], *, name: str = "labelled", **labelling: Any
+    ) -> Dataset:
+        """Items whose answer is the majority's among their samples: majority=0.75, min_samples=8.
+
+        Every row says so in `answer_source`; `.manifest.facts["calibration"]` holds how many of such
+        answers are right at each threshold, where golds are known.
+        """
+        from vlt.evaluation.label import Labelling, make_labels
+
+        several = [samples] if isinstance(samples, Dataset | str) else samples
+        found = [self._data(d) for d in several]
+        return make_labels(self, found, Labelling(**labelling), name=name)[0]
+
     def evaluate(
         self,
         items: AnyData,
         model: AnyModel,
         *,
         grader: str = "vlt",
-        name: str = "eval",
+        name: str | None = None,
         **asking: Any,
     ) -> Dataset:
-        """A model's answers to items, graded; `.manifest.facts["accuracy"]` holds value, low, high, n."""
-        from vlt.evaluation.evaluate import make_evaluation
+        """A model's answers to items, graded; `.manifest.facts["accuracy"]` holds value, low, high, n.
 
+        images="none", "swapped" or "noise" shows something else than the items' own images; the version
+        is then called eval-none, ... `image_worth` sets two such evaluations side by side.
+        """
+        from vlt.evaluation.evaluate import evaluation_name, make_evaluation
+
+        asked = _asking(EVALUATION, asking)
         return make_evaluation(
             self,
             self._data(items),
             self._model(model),
-            _asking(EVALUATION, asking),
+            asked,
             grader=grader,
-            name=name,
+            name=name or evaluation_name("eval", asked),
         )[0]
+
+    def image_worth(self, own: AnyData, other: AnyData) -> ImageWorth:
+        """What the image is worth to a model, by its evaluations with the own images and without."""
+        from vlt.evaluation.image_worth import image_worth
+
+        return image_worth(self, self._data(own), self._data(other))
 
     def export(
         self,

@@ -10,9 +10,11 @@ import typer
 
 from vlt.cli.options import WORKSPACE, Json, Workspace, open_store, parse_settings
 from vlt.cli.output import percent, print_json, print_table
+from vlt.workspace.progress import duration
 
 if TYPE_CHECKING:
     from vlt.runs.arms import Variant
+    from vlt.runs.budget import Budget
 
 
 def compare(
@@ -30,38 +32,71 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Set the arms of a recipe side by side: accuracy, a paired test, and what each took."""
-    from vlt.runs.arms import side_by_side, variants
+    from vlt.runs.arms import ran, side_by_side, variants
 
     wanted = variants(recipe, parse_settings(settings or []), arms=arms or None, seeds=seeds)
-    print_arms(side_by_side(open_store(workspace), wanted), as_json)
+    print_arms(side_by_side(ran(open_store(workspace), wanted)), as_json)
 
 
 def print_plan(wanted: Sequence[Variant], root: Path, as_json: bool) -> None:
     """What each arm would make, and what of it is there or made by an arm before it."""
-    from vlt.runs.preview import preview
+    from vlt.runs.budget import planned, spent, total
+    from vlt.runs.preview import found as versions_of
 
     seen: set[str] = set()
-    found = []
+    found: list[dict[str, Any]] = []
+    budgets: list[tuple[str, Budget]] = []
+    store = open_store(root) if root.is_dir() else None
     for variant in wanted:
-        there = preview(root, variant.recipe, variant.steps)
-        for step in variant.steps:
+        steps = variant.steps
+        there = versions_of(root, variant.recipe, steps)
+        each = planned(variant.recipe.models.base, steps, there, store)
+        budgets.append((f"{variant.label}, planned", total(steps, each)))
+        if own := [v for step, v in zip(steps, there, strict=True) if v and step.round]:
+            budgets.append((f"{variant.label}, spent", spent(own)))
+        for step, made, budget in zip(steps, there, each, strict=True):
             name = f"{step.dataset}@r{step.round}" if step.round else step.dataset
-            version = there[step.key].ref if step.key in there else None
+            version = made.ref if made else None
             found.append(
                 {
                     "arm": variant.label,
                     "makes": name,
                     "what": step.what,
                     "version": version or ("made before" if name in seen else None),
+                    "planned": budget.as_json(),
                 }
             )
             seen.add(name)
     if as_json:
         print_json(found)
         return
-    print_table(found)
+    print_table([{k: v for k, v in row.items() if k != "planned"} for row in found])
+    print()
+    print_budgets(budgets)
     new = sum(row["version"] is None for row in found)
     print(f"\nNothing was done: {new} of {len(found)} steps would be made.")
+
+
+def print_budgets(budgets: Sequence[tuple[str, Budget]]) -> None:
+    """What the rounds take, at most where it is planned; "?" is what nobody knows before."""
+    print_table([{"": label, **_budget(budget.as_json())} for label, budget in budgets])
+    print("Planned tokens: at most, without prompts. Time: by what is there, else unknown (?).")
+
+
+def _budget(given: Mapping[str, float | None]) -> dict[str, Any]:
+    flops, seconds = given["training_flops"], given["seconds"]
+    return {
+        "GRPO steps": _count(given["grpo_steps"]),
+        "completions": _count(given["completions"]),
+        "sampled tokens": _count(given["sampled_tokens"]),
+        "trained tokens": _count(given["trained_tokens"]),
+        "training FLOPs": "?" if flops is None else f"{flops:.1e}",
+        "time": "?" if seconds is None else duration(seconds),
+    }
+
+
+def _count(value: float | None) -> str:
+    return "?" if value is None else f"{value:,.0f}"
 
 
 def print_arms(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
@@ -87,16 +122,25 @@ def print_arms(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
 
 
 def _line(row: Mapping[str, Any]) -> dict[str, Any]:
-    spread, length = row["spread"], row["response_length"]
+    spread, length, image = row["spread"], row["response_length"], row["image"]
+    planned = row["planned"] or {}
+    of = f" of {planned['grpo_steps']:,.0f}" if planned.get("grpo_steps") else ""
+    worth = None
+    if image:
+        worth = " ".join(
+            [
+                f"{100 * image['difference']:+.1f}",
+                f"[{100 * image['low']:+.1f}, {100 * image['high']:+.1f}]",
+            ]
+        )
     return {
         "arm": row["arm"],
         "accuracy": percent(row["accuracy"]) or "not measured yet",
         "seeds": len(row["seeds"]),
         "spread": f"{100 * spread:.1f}" if spread is not None else None,
-        "GRPO steps": round(row["grpo_steps"]),
-        "completions": round(row["completions"]),
-        "sampled tokens": round(row["sampled_tokens"]),
-        "training FLOPs": f"{row['training_flops']:.1e}",
+        "solves alone": row["alone"],
+        "image worth": worth,
         "tokens an answer": f"{length:.0f}" if length is not None else None,
-        "time": f"{row['seconds']:.0f} s",
+        **_budget(row),
+        "GRPO steps": f"{_count(row['grpo_steps'])}{of}",
     }

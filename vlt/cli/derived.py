@@ -21,10 +21,12 @@ import typer
 from annotated_types import Ge, Gt, Le
 
 from vlt.cli.options import parse_settings
+from vlt.errors import UsageError
 from vlt.fields import Documented, documented
 from vlt.prompts import Prompt, load_prompt
 
 SYSTEM = "The system text. [none]"
+BY_SOURCE = "Another prompt for the rows of one source: geometry3k=FILE; repeatable."
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def _options(part: _Part) -> Iterator[inspect.Parameter]:
             system = typer.Option(metavar="TEXT", help=SYSTEM, show_default=False)
             yield _parameter(f.name, Path | None, None, _declared(f, show=False))
             yield _parameter("system", str | None, None, system)
+            yield _parameter("by_source", list[str] | None, None, by_source())
             continue
         plain = f.plain
         if plain is bool:
@@ -120,7 +123,8 @@ def _made(part: _Part, given: dict[str, Any]) -> Any:
     for f in part.fields:
         value = given.pop(f.name)
         if f.type is Prompt:
-            values[f.name] = prompt_of(part.default(f), value, given.pop("system"))
+            others = given.pop("by_source")
+            values[f.name] = prompt_of(part.default(f), value, given.pop("system"), others)
             continue
         plain = f.plain
         if get_origin(plain) is tuple:
@@ -135,10 +139,31 @@ def _made(part: _Part, given: dict[str, Any]) -> Any:
     return part.cls(**values)
 
 
-def prompt_of(default: Prompt, file: Path | None, system: str | None) -> Prompt:
-    """The prompt of a file, or the default, with the system text that was given."""
+def by_source() -> Any:
+    """The option --by-source of every command that takes a prompt."""
+    return typer.Option("--by-source", metavar="SOURCE=FILE", help=BY_SOURCE, show_default=False)
+
+
+def prompt_of(
+    default: Prompt,
+    file: Path | None,
+    system: str | None,
+    others: Sequence[str] | None = None,
+) -> Prompt:
+    """The prompt of a file, or the default, with the system text and the sources' prompts given."""
     kept = default.system if system is None else system
-    return load_prompt(str(file), kept) if file else replace(default, system=kept)
+    prompt = load_prompt(str(file), kept) if file else replace(default, system=kept)
+    if not others:
+        return prompt
+    found = dict(prompt.by_source)
+    for given in others:
+        source, equals, name = given.partition("=")
+        if not (source and equals and name):
+            raise UsageError(
+                f"--by-source {given!r} is not SOURCE=FILE; write e.g. --by-source geometry3k=ask.txt"
+            )
+        found[source] = load_prompt(name, kept)
+    return replace(prompt, by_source=found)
 
 
 def _dashed(name: str) -> str:

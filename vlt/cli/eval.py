@@ -7,12 +7,12 @@ import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vlt.cli.asking import ask_model, open_workspace
-from vlt.cli.derived import SYSTEM, derived, prompt_of
+from vlt.cli.derived import SYSTEM, by_source, derived, prompt_of
 from vlt.cli.options import WORKSPACE, As, Json, Workspace
 from vlt.cli.output import SOME_ROWS_FAILED, describe, say
 from vlt.cli.progress import Progress
@@ -22,6 +22,7 @@ from vlt.errors import UsageError
 from vlt.plugins import is_path
 
 if TYPE_CHECKING:
+    from vlt.cli.eval_report import Made
     from vlt.evaluation.judge import LLMJudge
     from vlt.prompts import Prompt
     from vlt.workspace.store import Dataset
@@ -90,6 +91,7 @@ def eval_(
     system: Annotated[
         str | None, typer.Option(metavar="TEXT", help=SYSTEM, show_default=False)
     ] = None,
+    others: Annotated[list[str] | None, by_source()] = None,
     reached: Model,
     asking: Asking,
     name: As = None,
@@ -100,8 +102,11 @@ def eval_(
 
     Accuracies have 95 % intervals. Every model is asked with the same prompt and graded by the
     same grader. Nothing is asked twice: the same command goes on, and another --grader asks nothing.
+    With --images none, swapped or noise each model is asked both with its own images and so, and the
+    pair says what the image is worth.
     """
     from vlt.cli.eval_report import print_benchmarks, report
+    from vlt.evaluation.evaluate import evaluation_name, make_evaluation
 
     if list_:
         print_benchmarks(as_json)
@@ -113,24 +118,24 @@ def eval_(
     with open_workspace(workspace) as opened:
         items = find_items(opened, dataset, path, image_root)
         judge = find_judge(opened, grader, judge_model, judge_base_url or [], reached.timeout)
+        without: list[Made] = []
         if items.kind == "sample":
             again = asking.retry_failed
             made = [_graded_again(opened, items, models, grader, judge, name, again)]
         else:
-            asking = replace(asking, prompt=_prompt(items, prompt, system))
+            asking = replace(asking, prompt=_prompt(items, prompt, system, others))
+            ordinary = replace(asking, images="own")
             made = []
             for named in _several(models):
                 model, urls = own_urls(named, reached.base_url)
-                asked = ask_model(
-                    _evaluation(grader, judge, name or _name(items)),
-                    opened,
-                    items,
-                    replace(reached, model=model, base_url=urls),
-                    asking,
-                )
-                made.append((model, *asked))
-        report(opened, items, made, as_json)
-    if any(version.manifest.failed for _, version, _ in made):
+                at = replace(reached, model=model, base_url=urls)
+                for each in [ordinary] if asking == ordinary else [ordinary, asking]:
+                    called = evaluation_name(name or _name(items), each)
+                    make = partial(make_evaluation, grader=grader, judge=judge, name=called)
+                    asked = ask_model(make, opened, items, at, each)
+                    (made if each is ordinary else without).append((model, *asked))
+        report(opened, items, made, as_json, without)
+    if any(version.manifest.failed for _, version, _ in [*made, *without]):
         raise typer.Exit(SOME_ROWS_FAILED)
 
 
@@ -207,12 +212,6 @@ def _several(models: list[str] | None) -> list[str]:
     return models
 
 
-def _evaluation(grader: str, judge: LLMJudge | None, name: str) -> Any:
-    from vlt.evaluation.evaluate import make_evaluation
-
-    return partial(make_evaluation, grader=grader, judge=judge, name=name)
-
-
 def _graded_again(
     store: Opened,
     answers: Dataset,
@@ -252,17 +251,19 @@ def _name(items: Dataset) -> str:
     return f"eval-{benchmark}" if benchmark else "eval"
 
 
-def _prompt(items: Dataset, given: str | None, system: str | None) -> Prompt:
+def _prompt(
+    items: Dataset, given: str | None, system: str | None, others: list[str] | None
+) -> Prompt:
     from vlt.datagen.benchmarks.wording import BOXED, NAMED
     from vlt.datagen.paper_prompts import ROLLOUT
 
     benchmark = items.manifest.facts.get("benchmark")
     default = BOXED if benchmark else ROLLOUT
     if given in NAMED:
-        return prompt_of(NAMED[given], None, system)
+        return prompt_of(NAMED[given], None, system, others)
     if given is not None and not is_path(given) and not Path(given).is_file():
         raise UsageError(
             f"--prompt {given!r} is neither a file nor one of {', '.join(NAMED)}; write the user "
             "text into a file"
         )
-    return prompt_of(default, Path(given) if given else None, system)
+    return prompt_of(default, Path(given) if given else None, system, others)

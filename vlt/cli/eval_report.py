@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vlt.cli.output import describe, percent, print_json, print_table, say
@@ -17,8 +18,6 @@ Made = tuple[str, "Dataset", bool]
 
 def print_benchmarks(as_json: bool) -> None:
     """The benchmarks by name, with where they lie."""
-    from dataclasses import asdict
-
     from vlt.datagen.benchmarks import BENCHMARKS
 
     if as_json:
@@ -41,14 +40,26 @@ def print_benchmarks(as_json: bool) -> None:
     say("licences and where each fact is from: `vlt eval --list --json`")
 
 
-def report(store: Store, items: Dataset, made: Sequence[Made], as_json: bool) -> None:
-    """Everything that came of it; with several models, each but the first against the first."""
+def report(
+    store: Store,
+    items: Dataset,
+    made: Sequence[Made],
+    as_json: bool,
+    without: Sequence[Made] = (),
+) -> None:
+    """Everything that came of it; with several models, each but the first against the first.
+
+    `without` are the same models asked without the items' own images.
+    """
     from vlt.evaluation.compare import compare
+    from vlt.evaluation.image_worth import image_worth
 
     comparisons = [
         {"model": model, "against": made[0][0], **compare(store, made[0][1], version)}
         for model, version, _ in made[1:]
     ]
+    pairs = zip(made, without, strict=bool(without))
+    worth = [(own[0], image_worth(store, own[1], other[1])) for own, other in pairs]
     if as_json:
         print_json(
             {
@@ -57,15 +68,19 @@ def report(store: Store, items: Dataset, made: Sequence[Made], as_json: bool) ->
                 "left_out": left_out(items),
                 "models": [_as_json(*one) for one in made],
                 "comparisons": comparisons,
+                "without": [_as_json(*one) for one in without],
+                "image_worth": [{"model": model, **asdict(found)} for model, found in worth],
             }
         )
         return
-    _print_models(made)
+    _print_models(made, without)
     _print_parts(made)
     for comparison in comparisons:
         print()
         print("\n".join(_in_words(comparison)))
-    _print_rest(items, made)
+    for model, found in worth:
+        print(f"\n{model}: {found.sentence()}")
+    _print_rest(items, [*made, *without])
 
 
 def left_out(items: Dataset) -> int:
@@ -82,13 +97,13 @@ def _as_json(model: str, version: Dataset, existed: bool) -> dict[str, Any]:
     return {"model": model, "ref": m.ref, **fields, **m.facts}
 
 
-def _print_models(made: Sequence[Made]) -> None:
+def _print_models(made: Sequence[Made], without: Sequence[Made]) -> None:
     rows = []
-    for model, version, _ in made:
+    for model, version, _ in [*made, *without]:
         facts = version.manifest.facts
         rows.append(
             {
-                "model": model,
+                "model": f"{model}, images {facts['images']}" if "images" in facts else model,
                 "accuracy": percent(facts["accuracy"]),
                 "in format": f"{100 * facts['strict']['value']:.1f} %",
                 "items": facts["accuracy"]["n"],

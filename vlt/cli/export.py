@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Workspace, open_store
+from vlt.cli.derived import by_source, prompt_of
+from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Processes, Workspace, open_store
 from vlt.cli.output import SOME_ROWS_FAILED, print_json, say
 from vlt.train.method import BUILT_IN
 
@@ -38,18 +39,19 @@ def export_(
     system: Annotated[
         str | None, typer.Option(help="System text of TRL's rows, sharegpt and swift.")
     ] = None,
+    others: Annotated[list[str] | None, by_source()] = None,
+    processes: Processes = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
     """Write a version for another program; images stand in the rows or in a folder beside."""
     from vlt.api.export import export
-    from vlt.cli.derived import prompt_of
     from vlt.datagen.paper_prompts import ROLLOUT
 
     opened = open_store(workspace)
     version = opened.open(dataset)
-    given = prompt is not None or system is not None
-    asked = prompt_of(ROLLOUT, prompt, system) if given else None
+    given = prompt is not None or system is not None or others
+    asked = prompt_of(ROLLOUT, prompt, system, others) if given else None
     written = export(opened, version, to, format, asked)
     left_out = dict(written.left_out)
     if as_json:

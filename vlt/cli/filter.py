@@ -10,7 +10,7 @@ import typer
 
 from vlt.cli.asking import open_workspace
 from vlt.cli.lazy import CHOSEN, ORDER, Ordered, lazily
-from vlt.cli.options import WORKSPACE, Json, Workspace, complete_datasets
+from vlt.cli.options import WORKSPACE, Json, Processes, Workspace, complete_datasets
 from vlt.cli.output import describe, exit_code, print_json, print_table, say
 from vlt.errors import UsageError
 from vlt.user_files import read_text
@@ -37,7 +37,7 @@ def filter_(
         list[str] | None,
         typer.Argument(
             metavar="SAMPLES",
-            help="Datasets; by default the newest samples.",
+            help="Samples, captions or items; by default the newest samples.",
             autocompletion=complete_datasets,
         ),
     ] = None,
@@ -59,9 +59,15 @@ def filter_(
         typer.Option(metavar="FILE", help="A YAML list of filters, run before the options' ones."),
     ] = None,
     as_name: Annotated[
-        str, typer.Option("--as", metavar="NAME", help="Name of the new dataset.")
-    ] = "sft",
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="NAME",
+            help="Name of the new dataset. [samples: sft; items and captions: theirs]",
+        ),
+    ] = None,
     memory: Annotated[str, typer.Option(help="DuckDB's memory; it spills beyond.")] = "1GB",
+    processes: Processes = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -84,11 +90,13 @@ def filter_(
     if not filters:
         raise UsageError("no filter was named; write e.g. --verify --truncate-reflections --dedup")
     with open_workspace(workspace) as opened:
+        parents = _parents(opened, samples)
+        own_name = "sft" if parents[0].kind == "sample" else parents[0].manifest.name
         dataset, existed = make_filtered(
             opened,
-            _parents(opened, samples),
+            parents,
             chain=filters,
-            name=as_name,
+            name=as_name or own_name,
             memory=memory,
             keep_cut=keep_cut,
         )
@@ -145,10 +153,11 @@ def _in_order(manifest: Manifest) -> list[str]:
 
 
 def _parents(store: Store, names: Sequence[str] | None) -> list[Dataset]:
-    """By default the newest samples that a model gave: not those of an earlier `vlt filter`."""
+    """By default the newest samples that a model gave or judged: not those of an earlier `vlt filter`."""
     if names:
         return [store.open(name) for name in names]
-    given = [d for d in store.all() if d.kind == "sample" and d.manifest.stage.startswith("gen ")]
+    stages = ("gen ", "judge")
+    given = [d for d in store.all() if d.kind == "sample" and d.manifest.stage.startswith(stages)]
     return given[-1:] or [store.newest("sample", GENERATE)]
 
 

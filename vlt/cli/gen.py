@@ -16,7 +16,7 @@ from vlt.engine.model import Model
 app = typer.Typer(no_args_is_help=True, help="Ask models: captions, reasoning, rollouts.")
 Items = Annotated[str | None, typer.Argument(help="[the newest items]")]
 Captions = Annotated[str | None, typer.Argument(help="[the newest captions]")]
-ONE_SAMPLE = ("k", "until_correct", "max_samples")
+ONE_SAMPLE = ("k", "until_correct", "max_samples", "shuffle_choices", "images")
 
 
 @app.command()
@@ -49,7 +49,7 @@ def captions(
 
 
 @app.command()
-@derived(leave_out=("pixels",), model=Model, asking=REASONS)
+@derived(leave_out=("pixels", "images"), model=Model, asking=REASONS)
 def reasoning(
     captions: Captions = None,
     *,

@@ -8,9 +8,9 @@ import typer
 from typer.core import TyperGroup
 
 GROUPS = {
-    "Start": ("demo", "init", "doctor", "run"),
+    "Start": ("demo", "init", "doctor", "run", "schema"),
     "Questions and images": ("import", "sources", "dedup", "decontaminate"),
-    "Responses": ("gen", "filter", "judge", "grade"),
+    "Responses": ("gen", "filter", "judge", "label", "grade"),
     "Training and evaluation": ("train", "eval", "compare"),
     "Looking": ("ls", "show", "stats", "log", "diff", "status", "view", "report"),
     "Sharing": ("push", "pull", "export"),

@@ -143,8 +143,15 @@ def log(
 
     store = open_store(workspace)
     versions = list(ancestors(store, store.open(dataset)))
+    arms = _arms(store.root)
     if as_json:
-        print_json([_facts(a.dataset) for a in versions if not a.again])
+        print_json(
+            [
+                {**_facts(a.dataset), "arms": arms.get(a.dataset.ref, [])}
+                for a in versions
+                if not a.again
+            ]
+        )
     elif mermaid:
         print("flowchart BT")
         for a in versions:
@@ -158,7 +165,8 @@ def log(
         depths = [a.depth for a in versions]
         for place, a in enumerate(versions):
             branch, under = _branches(depths, place)
-            print(branch + _line(a.dataset) + ("  (see above)" if a.again else ""))
+            who = f"  [{plain('; '.join(arms[a.dataset.ref]))}]" if a.dataset.ref in arms else ""
+            print(branch + _line(a.dataset) + who + ("  (see above)" if a.again else ""))
             if not a.again:
                 for name, value in a.dataset.manifest.parameters.items():
                     if value not in ("", None):
@@ -166,6 +174,22 @@ def log(
                         print(f"{under}  {_cut(text, max(40, _columns() - len(under) - 2))}")
                 if opened := a.dataset.manifest.facts.get("prompt_opens"):
                     print(f"{under}  the model's prompt opens the thought: {plain(opened.strip())}")
+
+
+def _arms(root: Path) -> dict[str, list[str]]:
+    """Version -> the arms that made or took it, where a recipe ran in several."""
+    from vlt.runs.record import runs
+
+    recorded = [run for run in runs(root) if run.arm]
+    if len({(run.of, run.label) for run in recorded}) < 2:
+        return {}
+    found: dict[str, list[str]] = {}
+    for run in recorded:
+        for step in run.steps:
+            labels = found.setdefault(step.version, []) if step.version else []
+            if (label := f"{run.of}, {run.label}") not in labels:
+                labels.append(label)
+    return found
 
 
 def _branches(depths: list[int], place: int) -> tuple[str, str]:

@@ -14,15 +14,20 @@ from vlt.cli import (
     data,
     dedup,
     diff,
+    doctor,
     eval,
     export,
     filter,
     gen,
     grade,
     hub,
+    init,
+    judge,
+    label,
     look,
     report,
     run,
+    schema,
     stats,
     status,
     train,
@@ -47,13 +52,18 @@ app = typer.Typer(
 )
 
 app.command("demo")(run.demo)
+app.command("init")(init.init)
+app.command("doctor")(doctor.doctor)
 app.command("run")(run.run)
+app.command("schema")(schema.schema)
 app.command("import")(data.import_)
 app.command("sources")(data.sources)
 app.command("dedup", cls=dedup.Dedup)(dedup.dedup)
 app.command("decontaminate", cls=dedup.Decontaminate)(dedup.decontaminate)
 app.add_typer(gen.app, name="gen", cls=Commands)
 app.command("filter", cls=filter.Command)(filter.filter_)
+app.command("judge")(judge.judge)
+app.command("label")(label.label)
 app.command("grade")(grade.grade)
 app.add_typer(train.app, name="train")
 app.command("eval")(eval.eval_)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer
 from annotated_types import Ge, Le
 
-from vlt.cli.derived import SYSTEM, prompt_of
+from vlt.cli.derived import SYSTEM, by_source, prompt_of
 from vlt.cli.options import parse_settings
 from vlt.errors import UsageError
 from vlt.fields import Documented, documented
@@ -27,6 +27,7 @@ def options(cls: type) -> list[inspect.Parameter]:
         found.append(_option(f))
         if f.plain is Prompt:
             found.append(parameter("system", str | None, typer.Option(metavar="TEXT", help=SYSTEM)))
+            found.append(parameter("by_source", list[str] | None, by_source()))
     return found
 
 
@@ -39,10 +40,10 @@ def changes(cls: type, base: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     for f in _fields(cls):
         value, kind = given[f.name], f.plain
         if kind is Prompt:
-            if value is not None or given["system"] is not None:
-                found[f.name] = prompt_of(
-                    getattr(base, f.name) or Prompt(""), value, given["system"]
-                )
+            others = given["by_source"]
+            if value is not None or given["system"] is not None or others:
+                default = getattr(base, f.name) or Prompt("")
+                found[f.name] = prompt_of(default, value, given["system"], others)
         elif value is None or value == []:
             continue
         elif get_origin(kind) is dict:

@@ -82,13 +82,16 @@ def run(
             start=start,
             until=until,
         )
+        _check(recipe, [(v.recipe, v.steps) for v in wanted], workspace, dry_run)
         _run_arms(wanted, workspace, dry_run, as_json)
         return
     loaded = load_recipe(recipe, changes, to_run=True)
+    steps = plan(loaded, rounds=rounds, start=start, until=until)
+    _check(recipe, [(loaded, steps)], workspace, dry_run)
     if dry_run:
-        _print_plan(loaded, workspace, rounds, start, until, as_json)
+        _print_plan(loaded, workspace, steps, as_json)
         return
-    done = _carry_out(loaded, workspace, plan(loaded, rounds=rounds, start=start, until=until))
+    done = _carry_out(loaded, workspace, steps)
     _print_result(done, as_json)
     if any(version.manifest.failed for version in done.made.values()):
         raise typer.Exit(SOME_ROWS_FAILED)
@@ -118,11 +121,24 @@ def demo(
         say(f"             vlt log grpo-model -w {directory}")
 
 
+def _check(
+    recipe: str, runs: Sequence[tuple[Recipe, Sequence[Step]]], root: Path, dry_run: bool
+) -> None:
+    """What the run needs and what is not there: it ends the run, and a dry run only tells it."""
+    from vlt.runs.recipe import check_ready, not_ready
+
+    if not dry_run:
+        check_ready(recipe, runs, root)
+        return
+    for fault in not_ready(recipe, runs, root):
+        say(f"not ready yet: {f'line {fault.line}: ' if fault.line else ''}{fault.says}")
+
+
 def _run_arms(wanted: Sequence[Variant], root: Path, dry_run: bool, as_json: bool) -> None:
     """Each variant in turn, then all of them side by side."""
     from vlt.cli.arms import print_arms, print_plan
     from vlt.cli.options import open_store
-    from vlt.runs.arms import side_by_side
+    from vlt.runs.arms import ran, side_by_side
 
     if dry_run:
         print_plan(wanted, root, as_json)
@@ -130,14 +146,18 @@ def _run_arms(wanted: Sequence[Variant], root: Path, dry_run: bool, as_json: boo
     failed = False
     for variant in wanted:
         say(f"{variant.recipe.name}, {variant.label}:")
-        done = _carry_out(variant.recipe, root, variant.steps, variant.label)
+        told = (variant.arm, [each.label for each in wanted])
+        done = _carry_out(variant.recipe, root, variant.steps, *told)
         failed = failed or any(version.manifest.failed for version in done.made.values())
-    print_arms(side_by_side(open_store(root), wanted), as_json)
+    print_arms(side_by_side(ran(open_store(root), wanted)), as_json)
     if failed:
         raise typer.Exit(SOME_ROWS_FAILED)
 
 
-def _carry_out(recipe: Recipe, root: Path, steps: list[Step], label: str = "") -> Run:
+def _carry_out(
+    recipe: Recipe, root: Path, steps: list[Step], arm: str = "", arms: Sequence[str] = ()
+) -> Run:
+    from vlt.runs.arms import MAIN
     from vlt.runs.loop import carry_out
     from vlt.runs.record import RecordedRun
 
@@ -167,8 +187,8 @@ def _carry_out(recipe: Recipe, root: Path, steps: list[Step], label: str = "") -
         say(f"        {describe(dataset, existed=existed)}{_accuracy(dataset)}")
 
     plan_of = [(step.round, step.name, step.what, step.settings) for step in steps]
-    named = f"{recipe.name}, {label}" if label else recipe.name
-    with RecordedRun(workspace.root, named, plan_of) as recorded:
+    told = {"arm": arm or MAIN, "seed": recipe.seed, "arms": arms}
+    with RecordedRun(workspace.root, recipe.name, plan_of, **told) as recorded:
         done = carry_out(workspace, recipe, steps, on_step=on_step)
         if done.stopped:
             recorded.stop(done.stopped)
@@ -234,16 +254,17 @@ def _print_result(done: Run, as_json: bool) -> None:
 def _print_plan(
     recipe: Recipe,
     root: Path,
-    rounds: int | None,
-    start: str | None,
-    until: str | None,
+    steps: Sequence[Step],
     as_json: bool,
 ) -> None:
-    from vlt.runs.loop import plan
-    from vlt.runs.preview import preview
+    from vlt.cli.arms import print_budgets
+    from vlt.cli.options import open_store
+    from vlt.runs.budget import planned, spent, total
+    from vlt.runs.preview import found
 
-    steps = plan(recipe, rounds=rounds, start=start, until=until)
-    there = preview(root, recipe, steps)
+    there = found(root, recipe, steps)
+    each = list(zip(steps, there, strict=True))
+    budgets = planned(recipe.models.base, steps, there, open_store(root) if any(there) else None)
     if as_json:
         print_json(
             [
@@ -254,22 +275,23 @@ def _print_plan(
                     "settings": s.settings,
                     "earlier": s.earlier,
                     "made_from": [f"{name}@r{n}" if n else name for n, name in s.stage.inputs],
-                    "version": there[s.key].ref if s.key in there else None,
+                    "version": version.ref if version else None,
+                    "planned": budget.as_json(),
                 }
-                for s in steps
+                for (s, version), budget in zip(each, budgets, strict=True)
             ]
         )
         return
     print(f"{recipe.name}: {' '.join(recipe.about.split())}")
     number, width = -1, max(len(step.name) for step in steps)
-    for step in steps:
+    for step, made in each:
         if step.round != number:
             number = step.round
             print(f"\n{f'Round {number}' if number else 'Before the rounds'}")
         if step.earlier:
             print(f"  {step.name:<{width}} (taken as it is)")
             continue
-        version = f" [{there[step.key].ref} is there]" if step.key in there else ""
+        version = f" [{made.ref} is there]" if made else ""
         print(f"  {step.name:<{width}} {step.what}{version}")
         for line in textwrap.wrap(step.settings, 100):
             print(f"  {'':<{width + 2}} {line}")
@@ -279,7 +301,10 @@ def _print_plan(
             f"\nIt ends after a round whose last model does not gain at least {recipe.stop.min_gain:g} "
             f"points{significant}, on the held-out items."
         )
-    to_make = sum(step.key not in there for step in steps)
+    print()
+    own = [made for step, made in each if made and step.round]
+    print_budgets([("planned", total(steps, budgets)), *([("spent", spent(own))] if own else [])])
+    to_make = sum(made is None for made in there)
     print(
         f"\n{len(steps) - to_make} of {len(steps)} steps are there already. Nothing was done: without "
         f"--dry-run the other {to_make} are made, and a run that is stopped goes on where it was."

@@ -8,9 +8,24 @@ from typing import Annotated, Any
 
 import typer
 
-from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Workspace, open_store
+from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Processes, Workspace, open_store
 from vlt.cli.output import print_json, print_table, say
 from vlt.errors import UsageError
+
+SIGNS = {
+    "agreement": {
+        "items": "items with several samples",
+        "mean": "agreement of an item's samples, mean",
+        "all_the_same": "items whose samples all agree",
+    },
+    "sufficiency": {
+        "captions": "captions that were reasoned over",
+        "mean": "sufficiency of captions, mean",
+        "never": "captions that are never enough",
+        "always": "captions that always are",
+    },
+}
+ANSWERS = {"gold": "golds", "majority": "what most samples said", "none": "none"}
 
 
 def stats(
@@ -18,6 +33,7 @@ def stats(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.svg", help="Lengths and pass rates as a figure.")
     ] = None,
+    processes: Processes = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -70,4 +86,12 @@ def _single(found: Mapping[str, Any]) -> list[tuple[str, Any]]:
         lines += [(f"words of reasoning, {q}", words[q]) for q in words if q != "histogram"]
         share = found["reflections"]["share_of_responses"]
         lines.append(("responses with a second thought", share))
+    for sign, titles in SIGNS.items():
+        lines += [(titles[name], value) for name, value in found.get(sign, {}).items()]
+    lines += [
+        (f"answers: {ANSWERS[name]}", rows) for name, rows in found.get("answers", {}).items()
+    ]
+    for rubric, of_rubric in found.get("judgements", {}).items():
+        lines.append((f"judged by {rubric}", of_rubric["share_judged"]))
+        lines.append((f"pass by {rubric}", of_rubric["pass"]))
     return lines

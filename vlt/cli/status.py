@@ -32,6 +32,18 @@ def status(
         return
     if found["run"]:
         _print_run(found["run"])
+    if found["arms"]:
+        print("\nArms:")
+        print_table(
+            [
+                {
+                    "arm": plain(row["arm"]),
+                    "state": row["state"],
+                    "": f"{row['done']} of {row['steps']} steps" if row["steps"] else None,
+                }
+                for row in found["arms"]
+            ]
+        )
     if found["run"] and found["stages"]:
         print("\nOutside this run:")
     if found["stages"]:

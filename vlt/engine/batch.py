@@ -19,7 +19,7 @@ import orjson
 
 from vlt.engine import LoadImage
 from vlt.engine.api_key import key_to_send
-from vlt.engine.body import body, prefix
+from vlt.engine.body import body, prefix, structure
 from vlt.engine.reply import Choice, Refused, Reply, TryAgain, read_reply
 from vlt.errors import UserError
 from vlt.request import Completion, Failure, Request, seed_of
@@ -129,6 +129,7 @@ class BatchEngine:
     def _body(self, request: Request, samples: tuple[int, ...]) -> bytes:
         seed = seed_of(request.key, request.sampling.seed, samples[0])
         head = prefix(self.model, request.sampling)
+        head += structure(request.sampling, request.response_format)
         return body(head, request.messages, len(samples), seed, self._load_image)
 
     def _found_again(self) -> list[OpenBatch]:

@@ -7,7 +7,7 @@ would copy and escape it again. `prefix` holds what all requests of a run share.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -51,6 +51,13 @@ def prefix(model: str, sampling: Sampling) -> bytes:
         del fields["max_tokens"]
     fields = {name: value for name, value in fields.items() if value is not None}
     return orjson.dumps(fields)[:-1]
+
+
+def structure(sampling: Sampling, response_format: Mapping[str, Any] | None) -> bytes:
+    """`,"response_format":{...}`, to stand behind a prefix; empty where `extra` says one of its own."""
+    if response_format is None or "response_format" in sampling.extra:
+        return b""
+    return b',"response_format":' + orjson.dumps(response_format)
 
 
 def body(

@@ -107,12 +107,18 @@ def written_after(opened: str, response: str) -> str:
     """
     if not opened:
         return response
+    if response.lstrip().startswith(THINK) or "</think>" in response:
+        return begun(opened, response)
+    return _NO_THOUGHT + response
+
+
+def begun(opened: str, response: str) -> str:
+    """The beginning of a response without the thought's opening that its prompt ends with."""
     start = response.lstrip()
-    if start.startswith(THINK):
-        rest = start[len(THINK) :]
-        space = opened[len(THINK) :]
-        return rest[len(space) :] if space and rest.startswith(space) else rest
-    return response if "</think>" in response else _NO_THOUGHT + response
+    if not opened or not start.startswith(THINK):
+        return response
+    rest, space = start[len(THINK) :], opened[len(THINK) :]
+    return rest[len(space) :] if space and rest.startswith(space) else rest
 
 
 def end_tokens(model: Any, tokenizer: Any) -> list[int]:

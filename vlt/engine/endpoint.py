@@ -83,6 +83,8 @@ class Endpoint:
         self._noticed: set[str] = set()
         self._new_limit = False
         """It wants max_completion_tokens in the place of max_tokens."""
+        self._structures: bool | None = None
+        """It takes a response_format; None: nobody has tried."""
         # A proxy of the environment is meant for the world outside this machine.
         self._use_proxy = url.hostname not in ("localhost", "127.0.0.1", "::1")
         self._place = url.hostname, url.port or (443 if url.scheme == "https" else 80)
@@ -106,22 +108,41 @@ class Endpoint:
         """Whether it takes one more request."""
         return self.in_flight < self.limit and not self.absent
 
-    async def ask(self, body: bytes, model: str) -> Reply:
-        """Send one request. Raises NotThere, TryAgain, Refused or UserError."""
+    async def ask(self, body: bytes, model: str, structured: bytes = b"") -> Reply:
+        """Send one request. Raises NotThere, TryAgain, Refused or UserError.
+
+        `structured` is the part of the body that says a response_format (see vlt.engine.body). A server
+        that refuses the request with it and answers without gets none from then on.
+        """
+        first: Refused | None = None
         while True:
             renamed = self._new_limit
             sent = body.replace(_OLD_LIMIT, _NEW_LIMIT, 1) if renamed else body
+            bare = bool(structured) and (self._structures is False or first is not None)
+            sent = sent.replace(structured, b"", 1) if bare else sent
             try:
-                return await self._ask(sent, model)
+                reply = await self._ask(sent, model)
             except UnknownModel as error:
                 listed = difflib.get_close_matches(model, names := await self._models(), 3, 0.4)
                 listed += [name for name in names if name not in listed]
                 raise UnknownModel(self.url, model, error.reason, listed) from None
             except Refused as refused:
                 wants = _OLD_LIMIT in body and _WANTS_NEW_LIMIT.search(refused.reason)
-                if renamed or not wants:
-                    raise
-                self._new_limit = True
+                if wants and not renamed:
+                    self._new_limit = True
+                elif structured and not bare and not self._structures:
+                    first = refused
+                else:
+                    raise first or refused from None
+            else:
+                if structured and self._structures is None:
+                    self._structures = not bare
+                    if bare:
+                        self._tell(
+                            f"{self.url} takes no response_format"
+                            f"{f' ({first.reason})' if first else ''}; it is asked without"
+                        )
+                return reply
 
     async def _ask(self, body: bytes, model: str) -> Reply:
         status, headers, raw = await self._post(body)
@@ -178,8 +199,8 @@ class Endpoint:
         finally:
             self._asking.remove(task)
 
-    async def _models(self) -> list[str]:
-        """The names that it lists; empty where it does not tell."""
+    async def listed(self) -> tuple[int, list[str]]:
+        """(HTTP status, names) of its list of models; raises NotThere where nobody answers in time."""
         import aiohttp
 
         session = self._session or self._open()
@@ -188,13 +209,25 @@ class Endpoint:
             async with session.get(
                 f"{self.url}/models", timeout=limit, allow_redirects=False
             ) as response:
-                found = loads(await response.read()) if response.status == 200 else None
-        except (aiohttp.ClientError, OSError, ValueError):  # a TimeoutError, too
-            return []
+                raw, status = await response.read(), response.status
+        except aiohttp.ClientConnectorError as error:
+            raise NotThere(_why(error.os_error)) from error
+        except (aiohttp.ClientError, OSError) as error:  # a TimeoutError, too
+            raise NotThere(f"no answer ({type(error).__name__})") from error
+        try:
+            found = loads(raw) if status == 200 else None
+        except ValueError:
+            found = None
         listed = found.get("data") if isinstance(found, dict) else found
-        if not isinstance(listed, list):
+        names = listed if isinstance(listed, list) else []
+        return status, [str(m["id"]) for m in names if isinstance(m, dict) and m.get("id")]
+
+    async def _models(self) -> list[str]:
+        """The names that it lists; empty where it does not tell."""
+        try:
+            return (await self.listed())[1]
+        except NotThere:
             return []
-        return [str(m["id"]) for m in listed if isinstance(m, dict) and m.get("id")]
 
     async def _compare(self, model: str) -> None:
         """Tell where it answers for a model that it does not list: some take any name."""

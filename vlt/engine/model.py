@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Ge, Gt
 
 from vlt.errors import UsageError
-from vlt.fields import FORBID, Option, check
+from vlt.fields import FORBID, Option, Written, check
 
 if TYPE_CHECKING:
     from vlt.engine import Engine
@@ -43,7 +43,7 @@ class Model:
     """The model's revision on the Hub."""
     engine: str | None = None
     """openai (a server), vllm (started for this run) or local (in this process). [by the model]"""
-    base_url: Annotated[tuple[str, ...], Option(metavar="URL")] = ()
+    base_url: Annotated[tuple[str, ...], Option(metavar="URL"), Written(("string",))] = ()
     """http://localhost:8000/v1; several share the work. [OPENAI_BASE_URL]"""
     pixels: Annotated[str | None, Option(metavar="MIN:MAX")] = None
     """Show images in this range of pixels. [as they are]"""

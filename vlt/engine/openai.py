@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from vlt.engine import LoadImage
 from vlt.engine.api_key import key_to_send
 from vlt.engine.backoff import backoff
-from vlt.engine.body import body, prefix
+from vlt.engine.body import body, prefix, structure
 from vlt.engine.budget import Budget
 from vlt.engine.endpoint import Endpoint, NotThere
 from vlt.engine.interrupt import Interrupt, caught_interrupt
@@ -199,13 +199,15 @@ class OpenAIEngine:
         request, sampling = job.request, job.request.sampling
         samples = job.samples[:1] if job.alone or self._singly else job.samples
         seed = seed_of(request.key, sampling.seed, samples[0])
-        head = prefix(self.model, sampling)
+        structured = structure(sampling, request.response_format)
+        head = prefix(self.model, sampling) + structured
         try:
             content = body(head, request.messages, len(samples), seed, self._load_image)
         except (OSError, LookupError, UserError) as error:
             self._give_up(job, f"an image cannot be read: {error}")
             return
-        self._take(job, samples, await self._send(content, self._bound(request, len(samples))))
+        bound = self._bound(request, len(samples))
+        self._take(job, samples, await self._send(content, structured, bound))
 
     def _bound(self, request: Request, samples: int) -> float:
         """What so many samples may cost at most."""
@@ -238,14 +240,14 @@ class OpenAIEngine:
             self._jobs.extend(others)
             raise TryAgain(reason, tries=tries)
 
-    async def _send(self, content: bytes, bound: float) -> Reply:
+    async def _send(self, content: bytes, structured: bytes, bound: float) -> Reply:
         """Send to the next server that has room; `bound` is what it may cost."""
         while True:
             counted_at = await limiter.turn() if (limiter := self._rate_limiter) else 0.0
             endpoint = await self._slot()
             endpoint.in_flight += 1
             try:
-                reply = await endpoint.ask(content, self.model)
+                reply = await endpoint.ask(content, self.model, structured)
             except NotThere:
                 continue
             finally:

@@ -2,10 +2,10 @@
 
 Processors name their limits alike and mean different things by them: an area (Qwen2-VL and its kin;
 GLM-4.xV counts two frames an image), the longer side (Pixtral; SmolVLM and Idefics3 cut it into
-tiles), a number of tiles (InternVL), a number of tokens (Gemma 4, LFM2-VL), a grid that belongs to the
-model (LLaVA-NeXT, LLaVA-OneVision), or nothing at all (Gemma 3). A range of pixels is set in the processor's own terms, and the processor
-does the resizing, so that generation, training and the checkpoint show the same pictures. What
-cannot be honoured is refused.
+tiles), a number of tiles (InternVL), a number of tokens (Gemma 4, LFM2-VL), a grid that belongs to
+the model (LLaVA-NeXT, LLaVA-OneVision), or nothing at all (Gemma 3). A range of pixels is set in the
+processor's own terms, and the processor does the resizing, so that generation, training and the
+checkpoint show the same pictures. What cannot be honoured is refused.
 """
 
 from __future__ import annotations

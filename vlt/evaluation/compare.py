@@ -90,7 +90,7 @@ def compare(store: Store, first: Dataset, second: Dataset) -> dict[str, Any]:
     Raises UserError where they were not asked about the same items the same way, or not graded
     by the same grader: prompts, sampling and graders belong to a comparison.
     """
-    one, other = _asked(store, first), _asked(store, second)
+    one, other = asked(store, first), asked(store, second)
     for name in {**one, **other}:
         if one.get(name) != other.get(name):
             raise UserError(
@@ -118,13 +118,17 @@ def pass_rates(evaluation: Dataset) -> dict[str, float]:
     return {id: right / n for id, (right, n) in counts.items()}
 
 
-def _asked(store: Store, evaluation: Dataset) -> dict[str, Any]:
-    """All that must be the same, by the name that a message gives it."""
+def asked(store: Store, evaluation: Dataset, *, model: bool = False) -> dict[str, Any]:
+    """All that must be the same for two evaluations to be compared, by the name that a message gives it.
+
+    model: Whether the model must be, too.
+    """
     manifest = evaluation.manifest
     answers = store.open(manifest.parents[0].ref).manifest
-    asked = {name: value for name, value in answers.parameters.items() if name != "model"}
+    found = {name: value for name, value in answers.parameters.items() if model or name != "model"}
     items = answers.parents[0].digest if answers.parents else None
-    return {"items": items, "grader": manifest.parameters, **asked}
+    grader = {name: value for name, value in manifest.parameters.items() if name != "images"}
+    return {"items": items, "grader": grader, **found}
 
 
 def _short(value: Any) -> str:

@@ -14,8 +14,9 @@ import pyarrow as pa
 from vlt.datagen.asking import EVALUATION, Asking
 from vlt.datagen.benchmarks import Benchmark, benchmark_of
 from vlt.datagen.rollouts import make_rollouts
+from vlt.datagen.shown import images_of
 from vlt.engine.model import Model
-from vlt.errors import UsageError
+from vlt.errors import UsageError, UserError
 from vlt.evaluation.interval import Score, wilson
 from vlt.evaluation.judge import FAILED, LLMJudge
 from vlt.evaluation.summary import READS, in_format, summary
@@ -27,10 +28,23 @@ from vlt.workspace.store import Dataset, Store
 from vlt.workspace.workspace import Workspace
 from vlt.workspace.writer import Writer
 
-__all__ = ["Score", "in_format", "make_evaluation", "make_verdicts", "summary", "wilson"]
+__all__ = [
+    "Score",
+    "evaluation_name",
+    "in_format",
+    "make_evaluation",
+    "make_verdicts",
+    "summary",
+    "wilson",
+]
 
 LLM = "llm"
 """The grader that is vlt's, and a judge for what its rules leave open."""
+
+
+def evaluation_name(name: str, asking: Asking) -> str:
+    """The name of an evaluation that is not given one: eval, eval-swapped, ..."""
+    return name if asking.images == "own" else f"{name}-{asking.images}"
 
 
 def make_evaluation(
@@ -50,6 +64,13 @@ def make_evaluation(
     version and whether it was there already.
     """
     check_grader(grader, judge)
+    if items.manifest.rows and not any(
+        batch.column("answer").null_count < len(batch) for batch in items.batches(["answer"])
+    ):
+        raise UserError(
+            f"{items.ref} has no gold answer to grade by; evaluate on items that have, or label these: "
+            "`vlt gen rollouts`, then `vlt label`"
+        )
     answers, _ = make_rollouts(workspace, items, model, asking, name=f"{name}-answers", round=round)
     return make_verdicts(
         workspace,
@@ -82,6 +103,8 @@ def make_verdicts(
     check_grader(grader, judge)
     named = grader_identity(grader, [LLM])
     parameters = {"grader": named, **({"benchmark": benchmark.name} if benchmark else {})}
+    if (images := images_of(store, answers)) != "own":
+        parameters["images"] = images
     stage = Stage("eval", {**parameters, **(judge.parameters() if judge else {})})
     found = store.find(name, stage, [answers])
     if found and not (retry_failed and found.manifest.facts.get("judge_failed")):
@@ -102,6 +125,8 @@ def make_verdicts(
             writer.fail(failed, failed.column("reason").to_pylist())
             verdicts += failed.select(READS).to_pylist()
         writer.facts = summary(verdicts, benchmark)
+        if images != "own":
+            writer.facts["images"] = images
         if judge:
             writer.facts["judge_failed"] = unasked
     return writer.dataset, False

@@ -6,11 +6,11 @@ process that holds torch, threads or a GPU. A verdict is the same in whichever p
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from vlt.cores import processes
 from vlt.grade.extract import split_reasoning
 from vlt.grade.grader import grade
 from vlt.grade.graders import Grader, find_grader, options_of, own_grades
@@ -39,7 +39,7 @@ def grade_many(
 
     `grader` is vlt, paper (upstream's rule, see `vlt/grade/paper.py`), math-verify (to compare with) or
     one's own (see `vlt/grade/graders.py`), which grades in this process. `workers` is how many processes
-    may be used; None means all cores, and 1 or few rows mean this process alone.
+    may be used; None means the setting (vlt.cores), and 1 or few rows mean this process alone.
     """
     columns: list[Sequence[Any] | None] = [responses, answers, questions, choices, answer_types]
     for name, column in zip(
@@ -59,7 +59,7 @@ def grade_many(
         tuple(column[i] if column is not None else None for column in columns)
         for i in range(len(responses))
     ]
-    count = workers if workers is not None else len(os.sched_getaffinity(0))
+    count = workers if workers is not None else processes()
     if count <= 1 or len(rows) < (PARALLEL_FROM if workers is None else 2 * count):
         return _grade_rows(rows, grader, options)
     size = max(1, min(CHUNK, -(-len(rows) // (2 * count))))

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vlt.errors import UserError
-from vlt.runs.record import RunRecord, runs
+from vlt.runs.arms import MAIN, recorded, side_by_side
+from vlt.runs.record import RunRecord, arms_of, runs
 from vlt.workspace.lineage import ancestors, parent_of
 from vlt.workspace.progress import progress_in
 from vlt.workspace.store import Dataset, Store
@@ -84,6 +85,8 @@ class Found:
     """(name, process) of versions that are being written now."""
     unfinished: list[tuple[str, str | None]] = field(default_factory=list)
     """(name, sentence) of versions whose writer failed with that, or was killed (None)."""
+    arms: list[dict[str, Any]] = field(default_factory=list)
+    """The recipe's arms side by side, where it ran in several: see vlt.runs.arms.side_by_side."""
 
 
 def find(store: Store, run: str | None = None) -> Found:
@@ -99,40 +102,66 @@ def find(store: Store, run: str | None = None) -> Found:
             "`vlt run RECIPE` or `vlt gen reasoning`"
         )
     targets = _targets(store, run) if run else _newest(store, everything)
+    others = _of_others(store, targets)
+    everything = [v for v in everything if v.manifest.name.removesuffix("-answers") not in others]
     chosen = _chosen(store, everything, targets, attached=run is not None)
     numbers = sorted({v.manifest.round for v in chosen.values() if v.manifest.round})
     rounds = [_round(store, number, chosen) for number in numbers] or [_by_hand(store, chosen)]
     writing, unfinished = _in_the_making(store)
     versions = sorted(chosen.values(), key=lambda v: (v.manifest.created, v.ref))
-    return Found(store, rounds, _evaluations(store, versions), versions, writing, unfinished)
+    arms = side_by_side(recorded(store, _recipe(store, targets)))
+    evaluations = _evaluations(store, versions)
+    return Found(store, rounds, evaluations, versions, writing, unfinished, arms)
+
+
+def _of_others(store: Store, targets: list[Dataset]) -> set[str]:
+    """The names of what only other arms of the recipe made: they have a table of their own."""
+    ran = arms_of(runs(store.root), _recipe(store, targets))
+    names = [{step.version.partition("@")[0] for step in run.steps if step.version} for run in ran]
+    mine = {target.manifest.name for target in targets}
+    own = [found for found in names if mine <= found] or [mine]
+    return set().union(*names).difference(own[0])
+
+
+def _recipe(store: Store, targets: list[Dataset]) -> str:
+    """The name of the recipe whose newest run made one of these; "" where none did."""
+    refs = {target.ref for target in targets}
+    for run in reversed(runs(store.root)):
+        if run.arm and any(step.version in refs for step in run.steps):
+            return run.of
+    return ""
 
 
 def _targets(store: Store, run: str) -> list[Dataset]:
     """What the run of this name has made, the newest first; else the version of this name."""
-    recorded = next((r for r in reversed(runs(store.root)) if run in (r.id, r.recipe)), None)
-    if recorded is None:
+    known = list(reversed(runs(store.root)))
+    named = [r for r in known if run in (r.id, r.recipe)] or [r for r in known if run == r.of]
+    of_recipe = [r for r in named if r.arm == MAIN] or named  # the arms stand beside it
+    if not of_recipe:
         return [store.open(run)]
-    made = _made_by(store, recorded)
+    made = _made_by(store, of_recipe[0])
     if not made:
         raise UserError(
-            f"run {recorded.id!r} has made nothing yet; `vlt status` shows how far it has come"
+            f"run {of_recipe[0].id!r} has made nothing yet; `vlt status` shows how far it has come"
         )
     return made
 
 
-def _made_by(store: Store, recorded: RunRecord) -> list[Dataset]:
+def _made_by(store: Store, run: RunRecord) -> list[Dataset]:
     """What a run has made or found, as its record says, the newest first."""
-    return [store.open(step.version) for step in reversed(recorded.steps) if step.version]
+    return [store.open(step.version) for step in reversed(run.steps) if step.version]
 
 
 def _newest(store: Store, versions: list[Dataset]) -> list[Dataset]:
     """What the newest run has made; where no record says so, the newest version of a round, or of all."""
     in_rounds = [version for version in versions if version.manifest.round]
     last = (in_rounds or versions)[-1]
-    for recorded in reversed(runs(store.root)):
-        made = _made_by(store, recorded)
+    known = list(reversed(runs(store.root)))
+    for found in known:
+        made = _made_by(store, found)
         if last in made:
-            return made
+            same = [r for r in known if r.of == found.of and r.arm == MAIN]
+            return _made_by(store, same[0]) if found.arm not in ("", MAIN) and same else made
     return [last]
 
 
@@ -232,8 +261,9 @@ def _evaluations(store: Store, versions: list[Dataset]) -> list[Evaluation]:
     names: dict[str, str] = {}
     for version in versions:
         manifest = version.manifest
-        if manifest.stage != "eval" or manifest.name.startswith(CHOOSING):
-            continue
+        aside = manifest.name.startswith(CHOOSING) or "images" in manifest.parameters
+        if manifest.stage != "eval" or aside:
+            continue  # without the items' own images: see vlt.report.trust
         answers = next(iter(_parents(store, version)), None)
         if answers is None or not answers.manifest.parents:
             continue

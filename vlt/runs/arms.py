@@ -11,21 +11,21 @@ its end, so names and versions never collide. Further seeds of an arm are varian
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from vlt.errors import UsageError
 from vlt.evaluation.compare import compared, pass_rates
+from vlt.evaluation.image_worth import with_images
 from vlt.evaluation.interval import wilson
+from vlt.runs.budget import Budget, planned, spent, total
 from vlt.runs.fields import Recipe
 from vlt.runs.loop import plan
-from vlt.runs.preview import preview
+from vlt.runs.preview import found as versions_of
 from vlt.runs.recipe import load_recipe
+from vlt.runs.record import arms_of, runs
 from vlt.runs.step import Key, Step
 from vlt.workspace.store import Dataset, Store
 
@@ -95,75 +95,140 @@ def _named(steps: Sequence[Step], suffix: str, names: dict[tuple[Any, ...], str]
     return found
 
 
-def side_by_side(store: Store, wanted: Sequence[Variant]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Ran:
+    """What is there of an arm with one seed."""
+
+    arm: str
+    seed: int
+    made: Sequence[tuple[Key, Dataset]]
+    """Steps and their versions, in order; a round may have several trainings of a name."""
+    end: Key | None
+    """The step that evaluates the model that stands at the end."""
+    planned: Budget | None = None
+
+    def version(self, key: Key | None) -> Dataset | None:
+        """What a step made; None as long as that is not there."""
+        return next((version for made, version in reversed(self.made) if made == key), None)
+
+    @property
+    def last(self) -> Dataset | None:
+        """The evaluation of the model that stands at the end."""
+        return self.version(self.end)
+
+    @property
+    def own(self) -> list[Dataset]:
+        """The versions of its rounds; what comes before them is every arm's alike."""
+        return [version for (number, _), version in self.made if number]
+
+
+def ran(store: Store, wanted: Sequence[Variant]) -> list[Ran]:
+    """What of the variants is there, and what each was planned to take."""
+    found = []
+    for v in wanted:
+        there = versions_of(store.root, v.recipe, v.steps)
+        budget = total(v.steps, planned(v.recipe.models.base, v.steps, there, store))
+        made = [(s.key, version) for s, version in zip(v.steps, there, strict=True) if version]
+        found.append(Ran(v.arm, v.seed, made, end_of([s.key for s in v.steps]), budget))
+    return found
+
+
+def recorded(store: Store, recipe: str) -> list[Ran]:
+    """What of a recipe's arms was made or found by its runs, as their records say; [] for a single one."""
+    found = arms_of(runs(store.root), recipe)
+    arms = sorted({run.arm for run in found}, key=lambda arm: (arm != MAIN, arm))
+    if len(found) < 2:
+        return []
+    made = []
+    for arm in arms:
+        for run in (run for run in found if run.arm == arm):
+            there = [((s.round, s.step), store.open(s.version)) for s in run.steps if s.version]
+            end = end_of([(s.round, s.step) for s in run.steps])
+            made.append(Ran(arm, run.seed or 0, there, end))
+    return made
+
+
+def end_of(steps: Sequence[Key]) -> Key | None:
+    """The step that evaluates the last model of these steps."""
+    evaluations = [key for key in steps if key[0] and key[1].startswith("eval-")]
+    return evaluations[-1] if evaluations else None
+
+
+def side_by_side(runs: Sequence[Ran]) -> list[dict[str, Any]]:
     """One row an arm: accuracy of its last model pooled over its seeds, what it cost, and against the first.
 
     `accuracy` is {value, low, high, n} (Wilson) of all seeds' verdicts together; `seeds` each one's;
     `spread` their standard deviation; `against` the paired comparison with the first arm, an item
-    and seed being one pair. Arms that have not come to an evaluation have None.
+    and seed being one pair; `alone` how many items this arm solves (in most of its samples) and no
+    other does; `image` what the items' own images are worth to it, where a canary asked without them.
+    `planned` and `spent` are of one seed, on average; what arms share counts for each. Arms that have
+    not come to an evaluation have None.
     """
-    there = {v.label: preview(store.root, v.recipe, v.steps) for v in wanted}
+    arms = {
+        arm: [run for run in runs if run.arm == arm] for arm in dict.fromkeys(r.arm for r in runs)
+    }
+    rates = {arm: _rates(of_arm) for arm, of_arm in arms.items()}
+    solved = {arm: _solved(each) for arm, each in rates.items() if each}
     rows = []
     first: dict[str, float] | None = None
-    for arm in dict.fromkeys(v.arm for v in wanted):
-        of_arm = [v for v in wanted if v.arm == arm]
-        ends = [(v.seed, _last(v, there[v.label])) for v in of_arm]
-        done = [(place, end) for place, (_, end) in enumerate(ends) if end]
-        rates = {f"{place}:{id}": r for place, end in done for id, r in pass_rates(end).items()}
-        scores = [end.manifest.facts["accuracy"] for _, end in done]
+    for arm, of_arm in arms.items():
+        scores = [end.manifest.facts["accuracy"] for run in of_arm if (end := run.last)]
         row: dict[str, Any] = {"arm": arm, "accuracy": None, "seeds": scores, "spread": None}
         if scores:
             right = sum(round(score["value"] * score["n"]) for score in scores)
             row["accuracy"] = asdict(wilson(right, sum(score["n"] for score in scores)))
             values = [score["value"] for score in scores]
             row["spread"] = stdev(values) if len(values) > 1 else None
-        row |= _cost([version for v in of_arm for version in _own(there[v.label])], len(of_arm))
+        plans = [run.planned for run in of_arm if run.planned]
+        took = sum((spent(run.own) for run in of_arm), Budget()).share(len(of_arm))
+        row |= took.as_json()
+        row["response_length"] = _length(of_arm)
+        row["planned"] = sum(plans, Budget()).share(len(plans)).as_json() if plans else None
+        others = [each for other, each in solved.items() if other != arm]
+        row["alone"] = None
+        if arm in solved and others:
+            row["alone"] = len(solved[arm].difference(*others))
+        row["image"] = _image(of_arm)
         row["against"] = None
-        if first is not None and rates.keys() == first.keys() and rates:
-            row["against"] = asdict(compared(first, rates))
-        first = rates if first is None else first
+        if first is not None and rates[arm].keys() == first.keys() and first:
+            row["against"] = asdict(compared(first, rates[arm]))
+        first = rates[arm] if first is None else first
         rows.append(row)
     return rows
 
 
-def _last(variant: Variant, there: dict[Key, Dataset]) -> Dataset | None:
-    """The evaluation of the model that stands at the end."""
-    steps = [s for s in variant.steps if s.round and s.name.startswith("eval-")]
-    return there.get(steps[-1].key) if steps else None
+def _rates(of_arm: Sequence[Ran]) -> dict[str, float]:
+    """Pass rates by place of the seed and id."""
+    done = [(place, run.last) for place, run in enumerate(of_arm)]
+    return {f"{place}:{i}": r for place, end in done if end for i, r in pass_rates(end).items()}
 
 
-def _own(there: dict[Key, Dataset]) -> list[Dataset]:
-    return [version for (number, _), version in there.items() if number]
+def _solved(rates: Mapping[str, float]) -> set[str]:
+    """Items that are right in more than half of all samples and seeds."""
+    found: dict[str, list[float]] = {}
+    for key, rate in rates.items():
+        found.setdefault(key.partition(":")[2], []).append(rate)
+    return {i for i, of_item in found.items() if mean(of_item) > 0.5}
 
 
-def _cost(versions: Sequence[Dataset], seeds: int) -> dict[str, Any]:
-    """What an arm took for one seed, on average; what it shares with others counts for each."""
-    distinct = list({v.ref: v for v in versions}.values())
-    trained = [v for v in distinct if v.kind == "checkpoint"]
-    grpo = [v for v in trained if v.manifest.stage == "train grpo"]
-    tokens = [(v.manifest.facts.get("parameters", 0), _tokens(v.path)) for v in trained]
-    lengths = [v.manifest.facts["completions/mean_length"]["last"] for v in grpo[-1:] if grpo]
-    return {
-        "grpo_steps": sum(v.manifest.facts.get("steps", 0) for v in grpo) / seeds,
-        "completions": sum(_completions(v.path) for v in grpo) / seeds,
-        "sampled_tokens": sum(v.manifest.completion_tokens for v in distinct) / seeds,
-        "trained_tokens": sum(n for _, n in tokens) / seeds,
-        "training_flops": sum(6 * size * n for size, n in tokens) / seeds,
-        "seconds": sum(v.manifest.seconds for v in distinct) / seeds,
-        "response_length": mean(lengths) if lengths else None,
-    }
+def _image(of_arm: Sequence[Ran]) -> dict[str, Any] | None:
+    """Accuracy with the items' own images against that of the canary's, of its last models."""
+    own: dict[str, float] = {}
+    other: dict[str, float] = {}
+    for place, run in enumerate(of_arm):
+        end = run.end
+        canary = run.version((end[0], end[1].replace("eval-", "canary-", 1))) if end else None
+        if not canary or not run.last:
+            continue
+        asked, rates = pass_rates(canary), pass_rates(run.last)
+        both = asked.keys() & rates.keys() & with_images(canary)
+        own |= {f"{place}:{i}": rates[i] for i in both}
+        other |= {f"{place}:{i}": asked[i] for i in both}
+    return asdict(compared(other, own)) if own else None
 
 
-def _tokens(checkpoint: Path) -> float:
-    """Tokens that went through the model in training, as TRL counts them (num_tokens)."""
-    file = checkpoint / "metrics.parquet"
-    if not file.is_file():
-        return 0
-    rows = pq.read_table(file, filters=[("name", "=", "num_tokens")]).to_pylist()
-    return max((row["value"] for row in rows), default=0)
-
-
-def _completions(checkpoint: Path) -> int:
-    """Completions that GRPO sampled."""
-    file = checkpoint / "rollouts.parquet"
-    return pq.read_metadata(file).num_rows if file.is_file() else 0
+def _length(of_arm: Sequence[Ran]) -> float | None:
+    """Tokens of an answer to a held-out item."""
+    columns = [end.table(["completion_tokens"]).column(0) for run in of_arm if (end := run.last)]
+    lengths = [n for column in columns for n in column.to_pylist() if n is not None]
+    return mean(lengths) if lengths else None

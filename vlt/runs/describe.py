@@ -58,13 +58,15 @@ def of_filter(filter: Any) -> str:
 
 def of_band(phase: Phase) -> str:
     """pass rate 0.2-0.8 of the round's samples"""
-    if not phase.difficulty:
+    if not phase.rated_by:
         return ""
     whose = {
         "samples": "of the round's samples",
         "previous": "of the previous round's samples",
         "rollouts": "of new rollouts",
     }[phase.rated_by or ""]
+    if not phase.difficulty:
+        return f", hints where the pass rate {whose} is 0"
     return f", pass rate {phase.difficulty[0]:g}-{phase.difficulty[1]:g} {whose}"
 
 

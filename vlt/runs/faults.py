@@ -14,9 +14,11 @@ from pydantic import ValidationError
 from vlt.engine.model import Model
 from vlt.errors import UserError
 from vlt.filters.registry import parse_chain
-from vlt.prompts import Prompt, check_slots
-from vlt.runs.fields import PromptText, Recipe, Round
+from vlt.judging.rubric import load_rubric
+from vlt.prompts import check_slots
+from vlt.runs.fields import IN_WORKSPACE, PromptText, Recipe, Round, Source
 from vlt.runs.lines import line_at, lines_of
+from vlt.runs.misfits import misfits
 from vlt.train.method import Method, find_method
 from vlt.train.settings import Training, check_pixels
 from vlt.train.trl_settings import resolve
@@ -45,20 +47,79 @@ def sentence_of(file: Path, faults: Sequence[Fault]) -> str:
     return "\n  ".join([f"recipe {str(file)!r} has {len(said)} faults", *said])
 
 
-def parse(tree: Any) -> tuple[Recipe | None, list[Fault]]:
-    """The recipe without what is wrong with it, and that; None where too little is left."""
-    faults: list[Fault] = []
+@dataclass
+class Parsed:
+    """A recipe as far as it can be read, and what could not."""
+
+    recipe: Recipe | None
+    """Without what is wrong with it; None where too little is left."""
+    faults: list[Fault]
+    without: set[Path_]
+    """What was left out, or has something else in its place: nothing more is said of it."""
+
+    def told(self, path: Path_) -> bool:
+        """Whether a fault there is one of the recipe's own, and not of what was left out."""
+        return not self.silent(path) and not any(p[: len(path)] == path for p in self.without if p)
+
+    def silent(self, path: Path_) -> bool:
+        """Whether this lies in what was left out."""
+        return any(path[: end + 1] in self.without for end in range(len(path)))
+
+
+def parse(tree: Any, open_: set[Path_] | None = None) -> Parsed:
+    """Read a recipe again and again without what is wrong with it, so that all faults are found.
+
+    `open_` are places that hold no value yet, as was said already.
+    """
+    parsed = Parsed(None, [], set(open_ or ()))
     rest = copy.deepcopy(tree)
     for _ in range(TRIES):
         try:
-            return Recipe.model_validate(rest), faults
+            parsed.recipe = Recipe.model_validate(rest)
+            return parsed
         except ValidationError as error:
             found = error.errors()
-            faults += [Fault(_says(each), line_at(tree, each["loc"])) for each in found]
-            # All are asked for, whichever come first: an any() would stop at the first.
-            if not sum(_take_out(rest, each["loc"]) for each in found):
-                return None, faults
-    return None, faults
+        new = [each for each in found if not parsed.silent(each["loc"])]
+        parsed.faults += [Fault(_says(each), line_at(tree, each["loc"])) for each in new]
+        # What is still wrong where something was left out: leave out what it stands in.
+        wrong = [each["loc"] for each in new] or [each["loc"][:-1] for each in found]
+        if not all(wrong):
+            return parsed
+        for path in wrong:
+            parsed.without.add(path)
+            _leave_out(rest, path)
+    return parsed
+
+
+STANDS_IN: dict[Any, Any] = {
+    "name": "?",
+    "models": {"base": {"model": "?"}},
+    "base": {"model": "?"},
+    "model": "?",
+    "user": "{question}",
+    "source": "?",
+    "sees": "image",
+    "items": [],
+    "rounds": [{"items": []}],
+}
+"""For keys that a recipe must have, so that the rest of it can be read."""
+
+
+def _leave_out(tree: Any, path: Path_) -> None:
+    """Take the value out of the tree; what must be there has a value in its place."""
+    *way, last = path
+    for step in way:
+        try:
+            tree = tree[step]
+        except (KeyError, IndexError, TypeError):
+            return
+    if isinstance(tree, list) and isinstance(last, int) and last < len(tree):
+        listed = way[-1] if way else None  # another entry must not take its place
+        tree[last] = {"rounds": {"items": []}, "items": {"source": "?"}}.get(str(listed), {})
+    elif isinstance(tree, dict):
+        tree.pop(last, None)
+        if last in STANDS_IN:
+            tree[last] = copy.deepcopy(STANDS_IN[last])
 
 
 def _says(error: Any) -> str:
@@ -75,37 +136,23 @@ def _says(error: Any) -> str:
     return f"{key} = {value} is not right: {message[:1].lower()}{message[1:]}"
 
 
-def _take_out(tree: Any, path: Sequence[Any]) -> bool:
-    """Take the value out of the tree, if it is there."""
-    for step in path[:-1]:
-        try:
-            tree = tree[step]
-        except (KeyError, IndexError, TypeError):
-            return False
-    last = path[-1] if path else None
-    if isinstance(tree, dict) and last in tree:
-        del tree[last]
-        return True
-    if isinstance(tree, list) and isinstance(last, int) and last < len(tree):
-        tree[last] = None
-        return False  # what stands behind it would change its place
-    return False
+def faults_of(parsed: Parsed, recipe: Recipe, tree: Any, *, to_run: bool) -> list[Fault]:
+    """What a recipe that reads well would fail at later: filters, trainings, prompts; to run it, files.
 
-
-def faults_of(recipe: Recipe, tree: Any, *, to_run: bool) -> list[Fault]:
-    """What a recipe that reads well would fail at later: filters, trainings, prompts; to run it, files."""
-    found = []
+    `recipe` is the parsed one, with its files' paths.
+    """
+    found: list[tuple[Path_, str]] = list(misfits(recipe))
     for path, check in [*_prompts(recipe), *(_files(recipe) if to_run else ())]:
         try:
             check()
         except UserError as error:
-            found.append(Fault(f"{'.'.join(map(str, path))}: {error}", line_at(tree, path)))
+            found.append((path, f"{'.'.join(map(str, path))}: {error}"))
     for number, settings in enumerate(recipe.rounds):
         where: Path_ = ("rounds", number)
-        found += _filters(settings, (*where, "filters"), tree)
+        found += _filters(settings, (*where, "filters"))
         for path, method, train in _trainings(settings, where):
-            found += _settings(method, train, path, tree)
-    return found
+            found += _settings(method, train, path)
+    return [Fault(says, line_at(tree, path)) for path, says in found if parsed.told(path)]
 
 
 def _prompts(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], object]]]:
@@ -115,6 +162,14 @@ def _prompts(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], object]]]:
         text: PromptText | None = getattr(prompts, name)
         if text:
             yield ("prompts", name), lambda t=text, s=slot: _asks(t, s)  # type: ignore[misc]
+    for number, settings in enumerate(recipe.rounds):
+        for place, teacher in enumerate(settings.teacher):
+            if teacher.prompt:
+                where = ("rounds", number, "teacher", place, "prompt")
+                yield where, lambda t=teacher.prompt: _asks(t, "question")  # type: ignore[misc]
+        for place, use in enumerate(settings.judge):
+            where = ("rounds", number, "judge", place, "rubric")
+            yield where, lambda r=use.rubric: load_rubric(r)  # type: ignore[misc]
 
 
 def _files(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], object]]]:
@@ -133,9 +188,13 @@ def _files(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], object]]]:
                     (*path, "pixels"),
                     lambda m=method, t=train: _can_be_shown(m, t, base),  # type: ignore[misc]
                 )
+    for place, named in enumerate(recipe.decontaminate.against if recipe.decontaminate else []):
+        if named.source not in ("heldout", "validation"):
+            where = ("decontaminate", "against", place)
+            yield where, lambda s=named: _is_there(s)  # type: ignore[misc]
     for path, sources in _sources(recipe):
         for place, source in enumerate(sources):
-            yield (*path, place), lambda s=source.source: _is_there(s)  # type: ignore[misc]
+            yield (*path, place), lambda s=source: _is_there(s)  # type: ignore[misc]
 
 
 def _sources(recipe: Recipe) -> Iterator[tuple[Path_, Iterable[Any]]]:
@@ -149,15 +208,12 @@ def _sources(recipe: Recipe) -> Iterator[tuple[Path_, Iterable[Any]]]:
             yield ("rounds", number, "grpo", place, "items"), phase.items
 
 
-def _is_there(source: str) -> None:
-    """Sources that begin as paths must be there; a name and a Hub id are looked up when they are read."""
-    path = source.rpartition(":")[0] if ".py:" in source else source
-    if (
-        os.path.isabs(path)
-        and not any(letter in path for letter in "*?[")
-        and not os.path.exists(path)
-    ):
-        raise UserError(f"there is no file or folder {source!r}; correct the path")
+def _is_there(source: Source) -> None:
+    """Names, paths and functions; a Hub id is looked up when it is read, a dataset before the run."""
+    from vlt.datagen.sources.locate import check_source
+
+    if not source.source.startswith(IN_WORKSPACE):
+        check_source(source.source, source.settings)
 
 
 def _can_be_shown(method: Method, train: Training, base: Model) -> None:
@@ -180,12 +236,10 @@ def _is_model(model: str) -> None:
 
 
 def _asks(text: PromptText, slot: str | None) -> None:
-    prompt = text.prompt()
-    if type(prompt) is Prompt:
-        check_slots(prompt, needs=slot)
+    check_slots(text.prompt(), needs=slot)
 
 
-def _filters(settings: Round, path: Path_, tree: Any) -> Iterator[Fault]:
+def _filters(settings: Round, path: Path_) -> Iterator[tuple[Path_, str]]:
     """What is wrong with each filter; and with the chain, where each alone is right."""
     alone = 0
     for place, entry in enumerate(settings.filters):
@@ -194,13 +248,12 @@ def _filters(settings: Round, path: Path_, tree: Any) -> Iterator[Fault]:
         except UserError as error:
             alone += 1
             name = ".".join(map(str, (*path, place)))
-            line = line_at(tree, (*path, place, *_first_key(entry)))
-            yield Fault(f"{name}: {error}", line)
+            yield (*path, place, *_first_key(entry)), f"{name}: {error}"
     if not alone:
         try:
             parse_chain(settings.filters)
         except UserError as error:
-            yield Fault(f"{'.'.join(map(str, path))}: {error}", line_at(tree, path))
+            yield path, f"{'.'.join(map(str, path))}: {error}"
 
 
 def _first_key(entry: Any) -> tuple[Any, ...]:
@@ -217,7 +270,7 @@ def _trainings(settings: Round, where: Path_) -> Iterator[tuple[Path_, Method, T
             yield (*where, name, place, "train"), other.method, other.train
 
 
-def _settings(method: Method, train: Training, path: Path_, tree: Any) -> Iterator[Fault]:
+def _settings(method: Method, train: Training, path: Path_) -> Iterator[tuple[Path_, str]]:
     """Each of TRL's fields by itself, so that all that are wrong are named; then what is vlt's."""
     from vlt.train.lora import check_lora
 
@@ -225,11 +278,26 @@ def _settings(method: Method, train: Training, path: Path_, tree: Any) -> Iterat
         try:
             resolve(method, {name: value}, images=True)
         except UserError as error:
-            key = ".".join(map(str, (*path, "settings", name)))
-            yield Fault(f"{key}: {error}", line_at(tree, (*path, "settings", name)))
-    checks: tuple[tuple[Any, Any], ...] = ((check_lora, train.lora), (method.parameters, train))
-    for check, told in checks:
+            key = (*path, "settings", name)
+            yield key, f"{'.'.join(map(str, key))}: {error}"
+    alone = 0
+    for name, check, told in [("lora", check_lora, train.lora), *_own(method, train)]:
         try:
             check(told)
         except UserError as error:
-            yield Fault(f"{'.'.join(map(str, path))}: {error}", line_at(tree, path))
+            alone += 1
+            yield (*path, name), f"{'.'.join(map(str, path))}: {error}"
+    if not alone:
+        try:
+            method.parameters(train)
+        except UserError as error:
+            yield path, f"{'.'.join(map(str, path))}: {error}"
+
+
+def _own(method: Method, train: Training) -> Iterator[tuple[str, Callable[[Any], object], Any]]:
+    """The method's own settings, each by itself."""
+    for name, value in method.own(train).items():
+        try:
+            yield name, method.parameters, method.training(**{name: value})
+        except UserError:  # it does not stand alone
+            continue

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import fields as dataclass_fields
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge
 from pydantic import (
@@ -22,15 +22,18 @@ from vlt.datagen.asking import Asking, Draw
 from vlt.datagen.import_settings import Import
 from vlt.datagen.paper_prompts import CAPTION, REASONING, ROLLOUT
 from vlt.engine.model import Model
-from vlt.errors import UsageError
-from vlt.fields import Option
+from vlt.evaluation.canary import Canary
+from vlt.fields import Option, Written
 from vlt.plugins import is_path
 from vlt.prompts import Prompt, own_prompt
-from vlt.runs.phases import MethodPhase, has_phases, method_phases, of_a_recipe
+from vlt.runs.judge_use import JudgeUse
+from vlt.runs.phases import TOLD, MethodPhase, has_phases, method_phases, of_a_recipe, switched
 from vlt.train.method import Method
 from vlt.train.methods.grpo import GrpoTraining
 from vlt.train.settings import Training
 
+IN_WORKSPACE = "workspace:"
+"""A source that begins so is a dataset of items that the workspace already holds."""
 ARM = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
@@ -40,16 +43,33 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class PromptText(Part):
-    """See vlt.prompts: the slots are {question} and {caption}; or `user` is file.py:function."""
+class SourcePrompt(Part):
+    """What the rows of one source are asked, or of all: a text, or a mapping."""
+
+    written: ClassVar[Written] = Written(("string",))
 
     user: str
+    """The text, with the slots {question} and {caption}; or a function of your own: file.py:name."""
     system: str = ""
+    """The system text. [none]"""
 
     @model_validator(mode="before")
     @classmethod
     def _by_name(cls, value: Any) -> Any:
         return {"user": value} if isinstance(value, str) else value
+
+    def prompt(self) -> Prompt:
+        """As the stages take it."""
+        if is_path(self.user):
+            return own_prompt(self.user, self.system)
+        return Prompt(user=self.user, system=self.system)
+
+
+class PromptText(SourcePrompt):
+    """A prompt: what every row is asked, and what those of single sources are asked instead."""
+
+    by_source: dict[str, SourcePrompt] = {}
+    """Other prompts for the rows of these sources (their column `source`)."""
 
     @classmethod
     def of(cls, prompt: Prompt) -> PromptText:
@@ -58,9 +78,8 @@ class PromptText(Part):
 
     def prompt(self) -> Prompt:
         """As the stages take it."""
-        if is_path(self.user):
-            return own_prompt(self.user, self.system)
-        return Prompt(user=self.user, system=self.system)
+        others = {name: other.prompt() for name, other in self.by_source.items()}
+        return replace(super().prompt(), by_source=others)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +101,9 @@ def _servers(value: Any) -> Any:
     return value
 
 
-ModelUse = Annotated[Model, BeforeValidator(_servers), BeforeValidator(_model_by_name)]
+ModelUse = Annotated[
+    Model, TOLD, BeforeValidator(_servers), BeforeValidator(_model_by_name), Written(("string",))
+]
 """A model as a recipe writes it: its name, or the fields of vlt.engine.model.Model."""
 
 
@@ -120,8 +141,11 @@ class Prompts(Part):
     """The prompts of the three generation stages; rollout also trains and evaluates."""
 
     caption: PromptText = PromptText.of(CAPTION)
+    """Asks for a caption. [the paper's]"""
     reasoning: PromptText = PromptText.of(REASONING)
+    """Asks those who read the caption."""
     rollout: PromptText = PromptText.of(ROLLOUT)
+    """Asks those who see the image; also in training and evaluation. [the paper's]"""
     direct: PromptText | None = None
     """If given, the base model's answers without reasoning are measured with it, for comparison."""
 
@@ -129,10 +153,12 @@ class Prompts(Part):
 class Teacher(Part):
     """Who writes a round's samples, and what of the image it is given."""
 
+    written: ClassVar[Written] = Written(("string",))
+
     model: str
     """A name of `models`, or student: the last model of the round before."""
-    sees: Literal["image", "caption"]
-    """caption: text only, the caption in the image's place."""
+    sees: Annotated[Literal["image", "caption"], Written(optional=True)]
+    """caption: text only, the caption in the image's place. [caption for reasoner, else image]"""
     prompt: PromptText | None = None
     """By default prompts.rollout for the image, prompts.reasoning for the caption."""
 
@@ -152,17 +178,23 @@ def _teacher(value: Any) -> Any:
     return value
 
 
+def _judges(value: Any) -> Any:
+    """One or several; `off` is none."""
+    if value is None or value is False:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+SWITCH = ("boolean", "null")
+"""`on` and `off`."""
+
+
 def _switch(value: Any) -> Any:
     """`on` and `off`, as YAML reads them: the defaults, or nothing."""
     return {} if value is True else None if value is False else value
 
 
-def _phases(value: Any) -> Any:
-    """`on` is one training with the defaults, `off` is none."""
-    return [{}] if value is True else [] if value is False or value is None else value
-
-
-Source = Import
+Source = Annotated[Import, TOLD]
 """Where items come from, as `vlt import` takes it."""
 
 
@@ -176,12 +208,16 @@ class Decontamination(Part):
     The held-out and the validation items are kept out in any case.
     """
 
-    against: list[Annotated[Source, BeforeValidator(_source_by_name)]] = []
+    against: list[Annotated[Source, BeforeValidator(_source_by_name), Written(("string",))]] = []
     """Benchmarks by name: of the workspace, or imported where it lacks them."""
     ngram: int | None = None
+    """Words in a row that two questions share. [the filter's]"""
     share: float | None = None
+    """Of an item's n-grams that another one has. [the filter's]"""
     words: int | None = None
+    """Words from which on n-grams are compared. [the filter's]"""
     images: Literal["near", "same", "ignore"] | None = None
+    """Which images count as one. [the filter's]"""
 
     def settings(self) -> dict[str, Any]:
         """What is set of the filter's own settings."""
@@ -210,55 +246,53 @@ class Phase(Part):
     rates: Literal["samples", "previous", "rollouts"] | None = None
     """Whose pass rates. samples: the round's own, drawn for SFT (the default without items of its
     own). previous: those of the round before, and its items. rollouts: k new ones of the items by
-    the round's SFT model (the default with items of its own)."""
-    train: Annotated[GrpoTraining, AfterValidator(of_a_recipe)] = GrpoTraining()
-
-    @model_validator(mode="after")
-    def _rates_of_these_items(self) -> Phase:
-        if self.rates and not self.difficulty:
-            raise ValueError("rates are for a difficulty band; add difficulty: [low, high]")
-        if self.difficulty:
-            from vlt.filters.pass_rate import Band
-
-            try:
-                Band(*self.difficulty)
-            except UsageError as error:
-                raise ValueError(str(error)) from None
-        if self.items and self.rates in ("samples", "previous"):
-            raise ValueError(
-                f"rates: {self.rates} are of a round's own items; leave out the phase's items, or "
-                "write rates: rollouts"
-            )
-        return self
+    the round's SFT model (the default with items of its own, and with hints)."""
+    train: Annotated[GrpoTraining, TOLD, AfterValidator(of_a_recipe)] = GrpoTraining()
+    """How it is trained."""
 
     @property
     def rated_by(self) -> str | None:
-        """samples, previous or rollouts; None without a band."""
-        if not self.difficulty:
+        """samples, previous or rollouts; None without a band and without hints."""
+        if not self.difficulty and not self.train.hints:
             return None
-        return self.rates or ("rollouts" if self.items else "samples")
+        new = self.items or self.train.hints
+        return self.rates or ("rollouts" if new else "samples")
 
 
 class Round(Part):
     """What one round adds to, or changes in, the recipe's top level."""
 
-    teacher: Annotated[list[Teacher], BeforeValidator(_teachers)] = []
+    teacher: Annotated[
+        list[Teacher], BeforeValidator(_teachers), Written(("string", "boolean", "null"), one=True)
+    ] = []
     """Who writes the samples: reasoner (captions, then text-only reasoning), student (rollouts of the
     round before's model), a model of `models` (which sees the image unless `sees: caption`), or
     several. Without one nothing is written, and the round is RL alone."""
     items: list[Source]
     """The questions of the round; with `kind: captions` they bring their captions."""
-    captions: Draw = Draw()
-    reasoning: Draws = Draws()
-    rollouts: Draws = Draws()
+    captions: Annotated[Draw, TOLD] = Draw()
+    """How captions are drawn."""
+    reasoning: Annotated[Draws, TOLD] = Draws()
+    """How samples are drawn of teachers that read captions."""
+    rollouts: Annotated[Draws, TOLD] = Draws()
+    """How samples are drawn of teachers that see images, the student among them."""
+    judge: Annotated[
+        list[Annotated[JudgeUse, TOLD]],
+        BeforeValidator(_judges),
+        Written(("boolean", "null"), one=True),
+    ] = []
+    """Models that judge the samples by rubrics, before they are filtered. [none]"""
     filters: list[Any] = []
+    """What of the samples is trained on: a chain of filters, as in `vlt filter --chain`."""
     sft: Annotated[
-        Annotated[Training, AfterValidator(of_a_recipe)] | None, BeforeValidator(_switch)
+        Annotated[Training, TOLD, AfterValidator(of_a_recipe)] | None,
+        BeforeValidator(_switch),
+        Written(SWITCH),
     ] = None
     """SFT from the base on what the filters leave. [none]"""
     phases: dict[str, list[InstanceOf[MethodPhase]]] = {}
     """Trainings between SFT and GRPO. A recipe lists them under their method: `dpo: [{train: ...}]`."""
-    grpo: Annotated[list[Phase], BeforeValidator(_phases)] = []
+    grpo: Annotated[list[Phase], BeforeValidator(switched), Written(SWITCH)] = []
     """GRPO trainings, each from the one before. [none]"""
 
     def of_method(self, method: Method) -> list[MethodPhase]:
@@ -280,7 +314,9 @@ class Evaluation(Part):
     """How a model is judged on the held-out items, the same for every model of the loop."""
 
     items: list[Source]
-    draw: Draw = Draw()
+    """Items that no model is trained on."""
+    draw: Annotated[Draw, TOLD] = Draw()
+    """How the answers are drawn."""
     base: bool = True
     """Judge the base model as well, before round 1."""
 
@@ -291,71 +327,33 @@ class Recipe(Part):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     name: str
+    """Of the recipe: what `vlt status` calls its runs."""
     about: str = ""
+    """What it is for, for people."""
     seed: int = 0
+    """Of sampling and training, where they have none of their own."""
     models: Models
+    """The models by name."""
     prompts: Prompts = Prompts()
+    """What models are asked with. [the paper's prompts]"""
     heldout: Evaluation | None = None
     """Items that no model is trained on: without them nothing is measured."""
     validation: Evaluation | None = None
     """Items to choose checkpoints by; none of the held-out ones, which only report."""
-    decontaminate: Annotated[Decontamination | None, BeforeValidator(_switch)] = Decontamination()
-    stop: Annotated[Stop | None, BeforeValidator(_switch)] = None
+    decontaminate: Annotated[Decontamination | None, BeforeValidator(_switch), Written(SWITCH)] = (
+        Decontamination()
+    )
+    """Keep what the held-out items and benchmarks ask out of the training data; `off`: do not."""
+    stop: Annotated[Stop | None, BeforeValidator(_switch), Written(SWITCH)] = None
+    """End the run after a round that no longer helps. [no]"""
+    canary: Annotated[Canary | None, TOLD, BeforeValidator(_switch), Written(SWITCH)] = None
+    """Ask each model a part of the held-out items with another item's image, and stop where it does no
+    worse; on: the defaults."""
     arms: dict[str, dict[str, Any]] = {}
     """Variants of the recipe by name: what differs, in keys of the recipe; `each_round` holds keys of
     every round. See vlt.runs.arms."""
     rounds: list[Round] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _rounds_fit(self) -> Recipe:
-        for name in self.arms:
-            if not ARM.fullmatch(name):
-                raise ValueError(
-                    f"arms: {name!r} is no name for an arm; use letters, digits, _ and -"
-                )
-        if self.stop and not self.heldout:
-            raise ValueError("stop goes by held-out items; add heldout: {items: ...}")
-        for number, settings in enumerate(self.rounds, 1):
-            self._check_round(number, settings)
-            trains = [*([settings.sft] if settings.sft else []), *(p.train for p in settings.grpo)]
-            trains += [phase.train for phases in settings.phases.values() for phase in phases]
-            if any(train.choose for train in trains) and not self.validation:
-                raise ValueError("choose needs items to choose by; add validation: {items: ...}")
-            if number == 1 and any(phase.rates == "previous" for phase in settings.grpo):
-                raise ValueError("round 1 has no round before it to take pass rates of")
-        return self
-
-    def _check_round(self, number: int, settings: Round) -> None:
-        where, known = f"rounds.{number - 1}.teacher", [*self.models.names, "student"]
-        for teacher in settings.teacher:
-            if teacher.model not in known:
-                raise ValueError(
-                    f"{where} = {teacher.model!r} is no model; there are {', '.join(known)}"
-                )
-            if teacher.model == "student" and number == 1:
-                raise ValueError("round 1 has no student yet; its teacher is the reasoner")
-            if teacher.model == "student" and teacher.sees == "caption":
-                raise ValueError(f"{where}: a student sees images; leave out sees: caption")
-            captioned = self.models.captioner or all(s.kind == "captions" for s in settings.items)
-            if teacher.sees == "caption" and not captioned:
-                raise ValueError(
-                    f"{where} = {teacher.model!r} reads captions, and nothing writes them; name "
-                    "models.captioner, or bring your own (items with kind: captions)"
-                )
-        names = [teacher.model for teacher in settings.teacher]
-        if len(set(names)) < len(names):
-            raise ValueError(f"{where} names a model twice; give each teacher one model")
-        if settings.sft and not settings.teacher:
-            raise ValueError(
-                f"round {number} has sft and no teacher, so nobody writes what it trains on; name a "
-                "teacher, or write sft: off"
-            )
-        drawn = any(phase.rated_by == "samples" for phase in settings.grpo)
-        if drawn and not settings.teacher:
-            raise ValueError(
-                f"round {number} takes pass rates of its samples and has no teacher who draws them; "
-                "write rates: rollouts"
-            )
+    """One round after the other; a round repeats only what it changes of the top level."""
 
     def asking(self, draw: Draw, prompt: PromptText) -> Asking:
         """What a stage asks: this draw with this prompt; the seed is the recipe's unless it has one."""

@@ -30,16 +30,32 @@ class LinedList(list[Any]):
     lines: Sequence[int] = ()
 
 
+class Twice(yaml.YAMLError):
+    """A mapping has a key twice."""
+
+
 class _Loader(yaml.SafeLoader):
     """Makes Lined of mappings, and numbers of `1e-6`, which YAML 1.1 reads as text."""
 
     def construct_lined(self, node: yaml.MappingNode) -> Any:
+        self.refuse_twice(node)
         self.flatten_mapping(node)
         made = Lined({}, {})
         yield made  # an alias may stand inside what it names
         for key_node, _ in node.value:
             made.lines[self.construct_object(key_node)] = key_node.start_mark.line + 1
         made.update(self.construct_mapping(node))
+
+    def refuse_twice(self, node: yaml.MappingNode) -> None:
+        """YAML would take the last of two keys and say nothing."""
+        first: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            key, line = key_node.value, key_node.start_mark.line + 1
+            if not isinstance(key, str):
+                continue
+            if key in first and key != "<<":
+                raise Twice(f"line {line}: the key {key!r} stands in line {first[key]} already")
+            first[key] = line
 
     def construct_list(self, node: yaml.SequenceNode) -> Any:
         made = LinedList()
@@ -66,6 +82,8 @@ def read_lined(file: Path) -> Any:
     """The file's tree, with Lined in the place of dict; raises UsageError where it is not YAML."""
     try:
         return yaml.load(read_text(file, "recipe"), _Loader)  # a SafeLoader
+    except Twice as error:
+        raise UsageError(f"recipe {str(file)!r}: {error}; remove one of the two") from None
     except yaml.YAMLError as error:
         where = " ".join(str(error).split())
         raise UsageError(f"recipe {str(file)!r} is not YAML ({where}); correct that line") from None
@@ -90,3 +108,14 @@ def line_at(tree: Any, path: Sequence[Any]) -> int | None:
         else:
             break
     return line
+
+
+def path_to(tree: Any, value: Any) -> tuple[Any, ...]:
+    """Keys and places from the top to the first place where this value stands; () where it does not."""
+    steps = tree.items() if isinstance(tree, dict) else enumerate(tree)
+    for step, below in steps:
+        if below == value:
+            return (step,)
+        if isinstance(below, dict | list) and (rest := path_to(below, value)):
+            return (step, *rest)
+    return ()

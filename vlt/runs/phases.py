@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    create_model,
+)
 
+from vlt.errors import UserError
+from vlt.judging.rubric import beside as rubric_beside
 from vlt.plugins import beside
+from vlt.train.judge_reward import PREFIX, is_judge
 from vlt.train.method import Method, find_method, is_method
 from vlt.train.settings import Training
 
@@ -24,6 +35,17 @@ class MethodPhase:
     """The method's settings."""
 
 
+def _told(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    """What settings say of themselves as UserError, as a fault of the recipe with its place."""
+    try:
+        return read(value)
+    except UserError as error:
+        raise ValueError(str(error)) from None
+
+
+TOLD = WrapValidator(_told)
+
+
 def of_a_recipe(train: T) -> T:
     """Refuses what a recipe says elsewhere."""
     if train.prompt:
@@ -33,16 +55,23 @@ def of_a_recipe(train: T) -> T:
     return train
 
 
+def switched(value: Any) -> Any:
+    """`on` is one training with the defaults, `off` is none."""
+    return [{}] if value is True else [] if value is False or value is None else value
+
+
 def has_phases(key: str) -> bool:
     """Whether a recipe may list trainings under this key, beside `grpo`."""
     return key not in ("sft", "grpo") and is_method(key)
 
 
 def method_phases(key: str, given: Any) -> list[MethodPhase]:
-    """What a recipe lists under a method's name; raises pydantic's ValidationError, key in front."""
+    """What a recipe lists under a method's name (`off`: nothing, `on`: one with the defaults); raises
+    pydantic's ValidationError, key in front."""
+    given = switched(given)
     method = find_method(key)
     settings: Any = method.training
-    train: Any = Annotated[settings, AfterValidator(of_a_recipe)]
+    train: Any = Annotated[settings, TOLD, AfterValidator(of_a_recipe)]
     strict = ConfigDict(extra="forbid")
     phase = create_model("Phase", __config__=strict, train=(train, settings()))
     listed: type[BaseModel] = create_model("Listed", **{key: (list[phase], ...)})  # type: ignore[call-overload]
@@ -50,14 +79,27 @@ def method_phases(key: str, given: Any) -> list[MethodPhase]:
     return [MethodPhase(method, each.train) for each in found]
 
 
+def hints_of(hints: str | None, number: int) -> tuple[int, str] | None:
+    """The step of a run whose samples give hints: sft of round `number`, or of another (sft@r1)."""
+    found = re.fullmatch(r"sft(?:@r(\d+))?", hints or "")
+    return (int(found[1] or number), "sft") if found else None
+
+
 def with_files(train: T, folder: Path) -> T:
-    """Functions of one's own that are named by a file: from the recipe's folder on."""
+    """Functions and rubrics of one's own that are named by a file: from the recipe's folder on."""
     changes: dict[str, Any] = {}
     for f in fields(train):
         value = getattr(train, f.name)
         if isinstance(value, dict) and f.name not in ("settings", "lora", "pixels"):
             changes[f.name] = {
-                beside(str(name), folder): beside(each, folder) if isinstance(each, str) else each
+                _named(str(name), folder): beside(each, folder) if isinstance(each, str) else each
                 for name, each in value.items()
             }
     return replace(train, **changes)
+
+
+def _named(name: str, folder: Path) -> str:
+    """A reward's name: judge:./mine.yaml and ./mine.py:polite name files."""
+    if is_judge(name):
+        return PREFIX + rubric_beside(name.removeprefix(PREFIX), folder)
+    return beside(name, folder)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
+from itertools import takewhile
 from typing import TypeVar
 
+from vlt.datagen.asking import Asking, Draw
 from vlt.engine.model import Model
+from vlt.evaluation.canary import Canary
+from vlt.evaluation.judging_settings import JUDGING
+from vlt.runs.canary import ITEMS as CANARY
+from vlt.runs.canary import CanaryItems, Look
 from vlt.runs.describe import of_band
-from vlt.runs.fields import Phase, Recipe, Round, Source
-from vlt.runs.phases import MethodPhase
+from vlt.runs.fields import IN_WORKSPACE, Phase, Recipe, Round, Source
+from vlt.runs.judge_use import JudgeUse
+from vlt.runs.judged import judging_steps
+from vlt.runs.phases import MethodPhase, hints_of
 from vlt.runs.stages import (
-    IN_WORKSPACE,
     Captions,
     Evaluate,
     Filter,
@@ -44,6 +51,8 @@ def before(recipe: Recipe) -> Iterator[Step]:
         if source.source not in HELD_OUT:
             purpose = "to be kept out of the training data"
             yield Step(0, _benchmark(source), Import(source, prepared=True, purpose=purpose))
+    if heldout and recipe.canary:
+        yield Step(*CANARY, CanaryItems((0, "heldout"), recipe.canary.items, recipe.seed))
     if heldout and heldout.base:
         yield from _evaluation(recipe, 0, "base", recipe.models.base)
         if recipe.prompts.direct:
@@ -57,7 +66,10 @@ def round_steps(recipe: Recipe, number: int, settings: Round) -> Iterator[Step]:
         samples = []
         for step in _sampling(recipe, number, settings):
             yield step
-            samples += [step.key] if step.name.startswith("samples") else []
+            if step.name.startswith("samples"):
+                judged = list(judging_steps(number, step.key, _judges(recipe, settings)))
+                yield from judged
+                samples.append(judged[-1].key if judged else step.key)
         yield Step(number, "sft", Filter(tuple(samples), tuple(settings.filters)))
     start = student(recipe, number - 1)
     if settings.sft:
@@ -78,6 +90,17 @@ def round_steps(recipe: Recipe, number: int, settings: Round) -> Iterator[Step]:
     if settings.grpo:
         yield from _grpo(recipe, number, settings, start)
         yield from _evaluation(recipe, number, "grpo", (number, "grpo-model"))
+
+
+def _judges(recipe: Recipe, settings: Round) -> list[tuple[JudgeUse, tuple[Model, ...], Asking]]:
+    """Each rubric with its models and how they are asked."""
+    found = []
+    for use in settings.judge:
+        models = [named for name in use.model if (named := recipe.models.named(name))]
+        drawn = {f.name: getattr(use, f.name) for f in fields(Draw)}
+        seed = use.seed if use.seed is not None or use.k == 1 else recipe.seed
+        found.append((use, tuple(models), replace(JUDGING, **{**drawn, "seed": seed})))
+    return found
 
 
 def student(recipe: Recipe, number: int) -> Model | Key:
@@ -198,7 +221,8 @@ def _grpo(recipe: Recipe, number: int, settings: Round, start: Model | Key) -> I
         elif phase.rated_by:
             # Those that verification dropped count as well: they say what is hard.
             data = (number if phase.rated_by == "samples" else number - 1), "sft"
-        stage = Train(method, data, start, of_phase(phase, recipe), of_band(phase))
+        hints = hints_of(phase.train.hints, number)
+        stage = Train(method, data, start, of_phase(phase, recipe), of_band(phase), hints)
         start = (number, "grpo-model")
         yield Step(*start, stage)
 
@@ -212,4 +236,44 @@ def _evaluation(recipe: Recipe, number: int, what: str, model: Model | Key) -> I
         prompt = recipe.prompts.direct
     who = {"base": "the base", "direct": "the base, asked directly,"}.get(what, f"{what}-model")
     asking = recipe.asking(recipe.heldout.draw, prompt)
-    yield Step(number, f"eval-{what}", Evaluate((0, "heldout"), model, who, asking))
+    evaluation = number, f"eval-{what}"
+    yield Step(*evaluation, Evaluate((0, "heldout"), model, who, asking))
+    if recipe.canary and what != "direct":
+        yield from _looks(recipe, recipe.canary, (number, what), Asked(model, who, asking))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A model, its name for people, and how its ordinary evaluation asks it."""
+
+    model: Model | Key
+    who: str
+    asking: Asking
+
+
+def _looks(recipe: Recipe, canary: Canary, of: Key, asked: Asked) -> Iterator[Step]:
+    """The model (round, sft or the like) asked with what the canary shows in place of the images."""
+    for place, images in enumerate(canary.images):
+
+        def named(key: Key, end: str = f"-{images}" if place else "") -> Key:
+            return key[0], f"canary-{key[1]}{end}"
+
+        before = tuple((_eval(key), named(key)) for key in _measured(recipe, of))
+        asking = replace(asked.asking, images=images)
+        stops = canary.stop and not place
+        look = Look(asked.model, _eval(of), asked.who, asking, canary, stops, before)
+        yield Step(*named(of), look)
+
+
+def _eval(key: Key) -> Key:
+    return key[0], f"eval-{key[1]}"
+
+
+def _measured(recipe: Recipe, until: Key) -> Iterator[Key]:
+    """(round, what) of the models that are measured before this one."""
+    every = [(0, "base")] if recipe.heldout and recipe.heldout.base else []
+    for number, settings in enumerate(recipe.rounds[: until[0]], 1):
+        between = [phases[-1].method.name for phases in settings.phases.values() if phases]
+        trained = [*(["sft"] if settings.sft else []), *between]
+        every += [(number, what) for what in (*trained, *(["grpo"] if settings.grpo else []))]
+    return takewhile(lambda key: key != until, every)

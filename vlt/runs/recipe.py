@@ -7,25 +7,30 @@ default.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import vlt
 from vlt.engine.model import Model
-from vlt.errors import UsageError
+from vlt.errors import UsageError, UserError
 from vlt.filters.registry import located
+from vlt.judging.rubric import beside as rubric_beside
 from vlt.plugins import beside, is_path
-from vlt.runs.faults import faults_of, parse, sentence_of
-from vlt.runs.fields import Decontamination, Evaluation, Prompts, Recipe, Source
-from vlt.runs.lines import Lined, lines_of, read_lined
+from vlt.runs.faults import Fault, faults_of, parse, sentence_of
+from vlt.runs.fields import Decontamination, Evaluation, Prompts, PromptText, Recipe, Source
+from vlt.runs.lines import Lined, line_at, lines_of, path_to, read_lined
 from vlt.runs.phases import has_phases, with_files
+from vlt.runs.placeholders import filled_in
+from vlt.runs.ready import unreachable, unready
+from vlt.runs.step import Step
 
 __all__ = ["BUNDLED", "Recipe", "find_recipe", "load_recipe"]
 
 BUNDLED = Path(vlt.__file__).parent / "recipes"
 
-SHARED = ("captions", "reasoning", "rollouts", "filters", "sft", "grpo")
+SHARED = ("captions", "reasoning", "rollouts", "judge", "filters", "sft", "grpo")
 """Keys of a round that the top level may set for all of them."""
 
 
@@ -60,18 +65,66 @@ def load_recipe(
         raise UsageError(f"recipe {str(file)!r} is not a mapping; see recipes/miniature.yaml")
     for key, value in (changes or {}).items():
         _set(tree, key, value, file)
-    differs = _of_arm(tree, arm, file) if arm else {}
-    each_round = differs.get("each_round", {})
-    tree = _merge(tree, {key: value for key, value in differs.items() if key != "each_round"})
-    shared = _share(tree, file.parent, each_round)
-    parsed, faults = parse(shared)
-    whole = None
-    if parsed is not None:
-        whole = _with_paths(parsed, file.parent.resolve())
-        faults += faults_of(whole, shared, to_run=to_run)
+    whole, faults = _read(tree, file, arm, to_run)
+    if to_run and arm is None and isinstance(arms := tree.get("arms"), dict):
+        for name in arms:
+            of_arm = [fault for fault in _read(tree, file, name, to_run)[1] if fault not in faults]
+            faults += [replace(fault, says=f"arm {name}: {fault.says}") for fault in of_arm]
     if faults or whole is None:
+        if to_run and whole is not None:  # all at once: also what the run itself would look for
+            said = {fault.line for fault in faults}
+            for path, says in unreachable(whole, whole.models.names):
+                if (line := line_at(tree, path)) not in said:  # of which something else is wrong
+                    faults.append(Fault(says, line))
         raise UsageError(sentence_of(file, faults))
     return whole
+
+
+def _read(
+    tree: dict[str, Any], file: Path, arm: str | None, to_run: bool
+) -> tuple[Recipe | None, list[Fault]]:
+    """The recipe of a tree, as an arm has it, and all that is wrong with it; None where little is left."""
+    differs = _of_arm(tree, arm, file) if arm else {}
+    if not isinstance(differs, dict):
+        return None, [
+            Fault(f"{differs!r} is no mapping of what differs", line_at(tree, ("arms", arm)))
+        ]
+    each_round = differs.get("each_round") or {}
+    tree = _merge(tree, {key: value for key, value in differs.items() if key != "each_round"})
+    faults: list[Fault] = []
+    open_: set[tuple[Any, ...]] = set()
+
+    def say(path: tuple[Any, ...], says: str) -> None:
+        faults.append(Fault(says, line_at(tree, path)))
+        open_.add(path)
+
+    tree = filled_in(tree, say)
+    shared = _share(tree, file.parent, filled_in(each_round, say))
+    parsed = parse(shared, open_)
+    faults += parsed.faults
+    if parsed.recipe is None:
+        return None, faults
+    whole = _with_paths(parsed.recipe, file.parent.resolve())
+    return whole, faults + faults_of(parsed, whole, shared, to_run=to_run)
+
+
+def check_ready(recipe: str, runs: Iterable[tuple[Recipe, Sequence[Step]]], root: Path) -> None:
+    """Raises UserError where something is missing that the steps need, with all that is."""
+    if faults := not_ready(recipe, runs, root):
+        raise UserError(sentence_of(find_recipe(recipe), faults))
+
+
+def not_ready(
+    recipe: str, runs: Iterable[tuple[Recipe, Sequence[Step]]], root: Path
+) -> list[Fault]:
+    """What is missing: see vlt.runs.ready; `recipe` names the file, whose lines are told."""
+    tree = read_lined(find_recipe(recipe))
+    found = []
+    for loaded, steps in runs:
+        for path, says in unready(loaded, steps, root):
+            named = path if path[0] == "models" else path_to(tree, path[0])
+            found.append(Fault(says, line_at(tree, named)))
+    return list(dict.fromkeys(found))
 
 
 def _share(tree: dict[str, Any], folder: Path, each_round: dict[str, Any]) -> dict[str, Any]:
@@ -93,13 +146,12 @@ def _share(tree: dict[str, Any], folder: Path, each_round: dict[str, Any]) -> di
     return rest
 
 
-def _of_arm(tree: dict[str, Any], arm: str, file: Path) -> dict[str, Any]:
+def _of_arm(tree: dict[str, Any], arm: str, file: Path) -> Any:
     arms = tree.get("arms") or {}
     if arm not in arms:
         known = ", ".join(arms) if arms else "none"
         raise UsageError(f"recipe {str(file)!r} has no arm {arm!r}; there are {known}")
-    found: dict[str, Any] = arms[arm] or {}
-    return found
+    return arms[arm] or {}
 
 
 def renamed(tree: dict[Any, Any], folder: Path) -> Lined:
@@ -129,12 +181,19 @@ def _set(tree: Any, key: str, value: Any, file: Path) -> None:
 
 def _prompts(prompts: Prompts, folder: Path) -> Prompts:
     """Functions that are named by a file: from the recipe's folder on."""
-    changes = {
-        name: prompt.model_copy(update={"user": beside(prompt.user, folder)})
-        for name, prompt in prompts
-        if prompt and is_path(prompt.user)
-    }
+    changes = {name: _prompt(prompt, folder) for name, prompt in prompts if prompt}
     return prompts.model_copy(update=changes)
+
+
+def _prompt(prompt: PromptText, folder: Path) -> PromptText:
+    def placed(text: str) -> str:
+        return beside(text, folder) if is_path(text) else text
+
+    others = {
+        source: other.model_copy(update={"user": placed(other.user)})
+        for source, other in prompt.by_source.items()
+    }
+    return prompt.model_copy(update={"user": placed(prompt.user), "by_source": others})
 
 
 def _with_paths(recipe: Recipe, folder: Path) -> Recipe:
@@ -159,7 +218,12 @@ def _with_paths(recipe: Recipe, folder: Path) -> Recipe:
     rounds = [
         r.model_copy(
             update={
+                "teacher": [
+                    t.model_copy(update={"prompt": t.prompt and _prompt(t.prompt, folder)})
+                    for t in r.teacher
+                ],
                 "items": sources(r.items),
+                "judge": [replace(j, rubric=rubric_beside(j.rubric, folder)) for j in r.judge],
                 "filters": located(r.filters, folder),
                 "grpo": [
                     p.model_copy(

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from vlt.shared_disk import flock
 from vlt.workspace.files import write_json
 from vlt.workspace.progress import is_locked, lock_of, sentence
 
@@ -62,25 +63,51 @@ class RunRecord:
     """running, done, failed or interrupted; `live` tells whether running is true."""
     reason: str | None = None
     """Why it failed, or ended before its last round."""
+    of: str = ""
+    """The recipe's own name, without the arm; "" in records of an older vlt."""
+    arm: str = ""
+    seed: int | None = None
+    arms: list[str] = field(default_factory=list)
+    """The labels of all that the same command runs, one after the other; none of a run by itself."""
     live: bool = field(default=False, compare=False)
     """Its process holds the lock."""
+
+    @property
+    def label(self) -> str:
+        """grpo-only, seed 2"""
+        return f"{self.arm}, seed {self.seed}" if self.arm else ""
 
 
 class RecordedRun(AbstractContextManager["RecordedRun"]):
     """Records a run while the body lasts; the body says when a step begins and ends."""
 
-    def __init__(self, root: Path, recipe: str, steps: Sequence[tuple[int, str, str, str]]):
-        """`steps` are (round, name, what, settings) in the order of the plan."""
+    def __init__(
+        self,
+        root: Path,
+        recipe: str,
+        steps: Sequence[tuple[int, str, str, str]],
+        *,
+        arm: str = "",
+        seed: int | None = None,
+        arms: Sequence[str] = (),
+    ):
+        """`steps` are (round, name, what, settings) in the order of the plan; `arms` the labels of all
+        that the command runs."""
         self.folder = root / RUNS
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", recipe)[:80]
+        shown = f"{recipe}, {arm}, seed {seed}" if arms else recipe
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", shown)[:80]
         now = time.time()
         moment = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S.%f")
         self.record = RunRecord(
             id=f"{name}-{moment}-{os.getpid()}",
-            recipe=recipe,
+            recipe=shown,
             process=os.getpid(),
             started=now,
             steps=[StepRecord(*step) for step in steps],
+            of=recipe,
+            arm=arm,
+            seed=seed,
+            arms=[*arms],
         )
 
     def __enter__(self) -> Self:
@@ -88,7 +115,7 @@ class RecordedRun(AbstractContextManager["RecordedRun"]):
         self._file = self.folder / f"{self.record.id}.json"
         # Held to the end: its lock says that the run lives.
         self._lock = open(lock_of(self._file), "a")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        flock(self._lock, fcntl.LOCK_EX)
         self._write()
         return self
 
@@ -152,6 +179,15 @@ def runs(root: Path) -> list[RunRecord]:
         except (ValueError, TypeError, KeyError):  # cut off by a machine's crash; a newer vlt's
             continue
     return sorted(found, key=lambda run: run.started)
+
+
+def arms_of(recorded: Sequence[RunRecord], recipe: str) -> list[RunRecord]:
+    """The newest record of each arm and seed of a recipe, in the order in which they first ran."""
+    found: dict[str, RunRecord] = {}
+    for run in recorded:
+        if run.arm and run.of == recipe:
+            found[run.label] = run
+    return list(found.values())
 
 
 def _millis(seconds: float) -> float:

@@ -21,15 +21,13 @@ from vlt.errors import UserError
 from vlt.evaluation.evaluate import make_evaluation
 from vlt.filters.apply import make_filtered
 from vlt.runs.describe import of_draw, of_filter, of_kept_out, of_source, of_train
-from vlt.runs.fields import Decontamination, Source
+from vlt.runs.fields import IN_WORKSPACE, Decontamination, Source
 from vlt.runs.step import Key, Made, Run, Step
 from vlt.train.method import Method
+from vlt.train.methods.grpo import GrpoTraining
 from vlt.train.selection import Chooser
 from vlt.train.settings import Training
 from vlt.train.training import train
-
-IN_WORKSPACE = "workspace:"
-"""A source that begins so is a dataset of items that the workspace already holds."""
 
 
 @dataclass(frozen=True)
@@ -313,11 +311,14 @@ class Train(_Stage):
     training: Training
     band: str = ""
     """What of the data, for people."""
+    hints: Key | None = None
+    """Whose traces are hints."""
 
     @property
     def inputs(self) -> tuple[Key, ...]:
-        """The data, and the step that makes the model where one does."""
-        return (self.data,) if isinstance(self.start, Model) else (self.data, self.start)
+        """The data, and the steps that make the model and the hints where there are such."""
+        start = () if isinstance(self.start, Model) else (self.start,)
+        return (self.data, *start, *((self.hints,) if self.hints else ()))
 
     @property
     def what(self) -> str:
@@ -351,8 +352,12 @@ class Train(_Stage):
     def _choosing(self, run: Run, step: Step) -> Training:
         """With the validation items to choose by; answers are journalled as any others."""
         validation, choose = run.recipe.validation, self.training.choose
+        training = self.training
+        if isinstance(training, GrpoTraining) and training.hints:
+            named = run[self.hints].ref if self.hints else training.hints
+            training = replace(training, hints=named.removeprefix(IN_WORKSPACE))
         if not choose or not validation:
-            return self.training
+            return training
         items = run[0, "validation"]
         asking = run.recipe.asking(validation.draw, run.recipe.prompts.rollout)
         judged = f"choose-{self.method.name}" + (f".{step.variant}" if step.variant else "")
@@ -371,7 +376,7 @@ class Train(_Stage):
 
         asked = {"prompt": asking.prompt.as_json(), **Draw.parameters(asking)}
         chooser = Chooser(every=choose.every, items=items, asked=asked, judge=judge)
-        return replace(self.training, choose=chooser)
+        return replace(training, choose=chooser)
 
 
 def _check_base(run: Run, step: Step, base: Model, started: Any) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vlt.errors import UserError
-from vlt.runs.record import RunRecord, StepRecord, runs
+from vlt.runs.record import RunRecord, StepRecord, arms_of, runs
 from vlt.workspace.progress import SeenProgress, StageProgress, iso, progress_in
 
 STOPPED = "stopped"
@@ -19,15 +19,18 @@ STOPPED = "stopped"
 
 
 def status(root: Path, name: str | None = None) -> dict[str, Any]:
-    """A JSON object: `run` with its steps, the newest or the one that `name` means, and `stages`.
+    """A JSON object: `run` with its steps, the newest or the one that `name` means, its recipe's `arms`,
+    where there are several, and `stages`.
 
-    `name` is a recipe's, a run's id, or a version's (name@vN, made or found by the run). A step is
+    `name` is a recipe's, a run's id, an arm with its seed ("grpo-only, seed 1"), or a version's (name@vN,
+    made or found by the run). A step is
     waiting, running, done, failed, interrupted, skipped or stopped. `stages` are those outside the
     run: running, or how they ended, with the reason; `run` is null where none was recorded. Raises UserError
     where there is no such run, or nothing at all.
     """
     seen = progress_in(root)
-    run = _run(root, name)
+    recorded = runs(root)
+    run = _run(root, recorded, name)
     if run is None and not seen:
         raise UserError(
             f"no run in workspace {str(root)!r} and nothing is being written; start one with `vlt run "
@@ -36,18 +39,43 @@ def status(root: Path, name: str | None = None) -> dict[str, Any]:
     others = [s for s in seen if run is None or s.progress.process != run.process]
     return {
         "run": _of_run(run, [s for s in seen if s not in others]) if run else None,
+        "arms": _arms(recorded, run) if run else [],
         "stages": [_of_stage(s) for s in others if s.live or name is None],
     }
 
 
-def _run(root: Path, name: str | None) -> RunRecord | None:
-    recorded = runs(root)
+def _arms(recorded: list[RunRecord], run: RunRecord) -> list[dict[str, Any]]:
+    """The arms of the run's recipe, each with its newest run; those that wait for their turn, too."""
+    ran = {each.label: each for each in arms_of(recorded, run.of)}
+    labels = list(dict.fromkeys([*run.arms, *ran]))
+    if len(labels) < 2:
+        return []
+    after = run.arms[run.arms.index(run.label) + 1 :] if run.label in run.arms else []
+    found = []
+    for label in labels:
+        one = ran.get(label)
+        if one is None or (label in after and run.live and one.started < run.started):
+            state, steps = "waiting", []  # for its turn
+        else:
+            state, steps = _state(one), one.steps
+        done = sum(step.state == "done" for step in steps)
+        about = {"arm": label, "state": state, "done": done, "steps": len(steps)}
+        found.append({**about, "id": one.id if one else None})
+    return found
+
+
+def _state(run: RunRecord) -> str:
+    return STOPPED if run.state == "running" and not run.live else run.state
+
+
+def _run(root: Path, recorded: list[RunRecord], name: str | None) -> RunRecord | None:
     if name is None:
         return recorded[-1] if recorded else None
     found = [
         run
         for run in recorded
-        if name in (run.id, run.recipe) or any(step.version == name for step in run.steps)
+        if name in (run.id, run.recipe, run.of, run.label)
+        or any(step.version == name for step in run.steps)
     ]
     if not found:
         known = ", ".join(dict.fromkeys(run.recipe for run in recorded))
@@ -57,12 +85,14 @@ def _run(root: Path, name: str | None) -> RunRecord | None:
 
 
 def _of_run(run: RunRecord, seen: list[SeenProgress]) -> dict[str, Any]:
-    state = STOPPED if run.state == "running" and not run.live else run.state
+    state = _state(run)
     progress = max(seen, key=lambda s: s.progress.started).progress if seen else None
     end = run.ended or (time.time() if run.live else _last(run, progress))
     return {
         "id": run.id,
         "recipe": run.recipe,
+        "arm": run.arm or None,
+        "seed": run.seed,
         "state": state,
         "reason": run.reason,
         "process": run.process,

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vlt.errors import UserError
+from vlt.shared_disk import flock
 from vlt.workspace.files import write_json
 
 LIVE = Path("runs") / "live"
@@ -96,7 +97,7 @@ def tracked(
     now = time.time()
     this = _Tracked(StageProgress(name, stage, os.getpid(), now, now, total=total), file)
     with open(lock_of(file), "a") as opened:
-        fcntl.flock(opened, fcntl.LOCK_EX)  # only `is_locked` may hold it besides, for an instant
+        flock(opened, fcntl.LOCK_EX)  # only `is_locked` may hold it besides, for an instant
         this.write()
         _tracked.append(this)
         try:
@@ -154,7 +155,7 @@ def is_locked(file: Path) -> bool:
     """Whether a living process holds this lock; looking takes nothing from it."""
     try:
         with open(file) as opened:
-            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except FileNotFoundError:

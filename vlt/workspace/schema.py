@@ -20,8 +20,26 @@ import pyarrow as pa
 
 ANSWER_TYPES = ("choice", "yes_no", "integer", "float", "math", "list", "time", "text")
 VERDICTS = ("correct", "wrong", "unjudged")
+MAJORITY, NO_GOLD = "majority", "none"
+ANSWER_SOURCES = (MAJORITY, NO_GOLD)
+"""Where an answer is from that is no gold: what most samples of a model said (`vlt label`), or there
+is none (`vlt import --unlabelled`)."""
+
+JUDGED = ("pass", "fail", "unjudged")
+"""Verdicts of a judgement: see vlt.workspace.judgements."""
 
 _string, _strings = pa.string(), pa.list_(pa.string())
+JUDGEMENTS = pa.list_(
+    pa.struct(
+        [
+            ("rubric", _string),  # the rubric's name
+            ("model", _string),  # who judged, as the column model says it
+            ("score", pa.float64()),  # on the rubric's scale; null where there is none
+            ("verdict", _string),  # one of JUDGED
+            ("reason", _string),  # in the judge's words; why not, where it is unjudged
+        ]
+    )
+)
 
 ITEM = pa.schema(
     [
@@ -33,19 +51,20 @@ ITEM = pa.schema(
         ("answer_type", _string),  # one of ANSWER_TYPES
         ("images", _strings),  # sha256, hexadecimal, in the order of the question
         ("meta", _string),  # a JSON object: what the source said beside this
+        ("answer_source", _string),  # one of ANSWER_SOURCES; null: the answer is a gold
     ]
 )
-CAPTION = pa.schema(
-    [
-        *ITEM,
-        ("caption", _string),
-        ("caption_model", _string),
-        ("caption_finish_reason", _string),  # as finish_reason
-    ]
-)
+_CAPTIONED = [
+    *ITEM,
+    pa.field("caption", _string),
+    pa.field("caption_model", _string),
+    pa.field("caption_finish_reason", _string),  # as finish_reason
+]
+_JUDGED = pa.field("judgements", JUDGEMENTS)  # what models said of the row; null is none
+CAPTION = pa.schema([*_CAPTIONED, _JUDGED])
 SAMPLE = pa.schema(
     [
-        *CAPTION,  # the caption's columns are null where the model saw the images
+        *_CAPTIONED,  # the caption's columns are null where the model saw the images
         ("sample", pa.int32()),  # 0 .. k-1
         ("response", _string),  # all that the model wrote, reasoning included
         ("reasoning", _string),  # what stands inside <think>
@@ -57,8 +76,16 @@ SAMPLE = pa.schema(
         ("verdict", _string),  # one of VERDICTS; null before verification
         ("verdict_reason", _string),
         ("cut", _string),  # what a rewriting filter took out of the response; null if nothing
+        ("agreement", pa.float64()),  # share of the item's samples with the majority's answer
+        # Places of the choices in the order in which they were shown; null: in their own order.
+        ("choice_order", pa.list_(pa.int32())),
+        ("images_shown", _strings),  # sha256 of what was shown in place of `images`; null: these
+        _JUDGED,
     ]
 )
+ADDED = ("answer_source", "agreement", "choice_order", "images_shown", "judgements")
+"""Columns that came after versions were known by their content: where one holds nothing, a version has
+the content, and the digest, that it had without it."""
 KINDS: dict[str, pa.Schema] = {"item": ITEM, "caption": CAPTION, "sample": SAMPLE}
 KEYS: dict[str, tuple[str, ...]] = {"item": ("id",), "caption": ("id",), "sample": ("id", "sample")}
 
@@ -69,8 +96,17 @@ def dropped(schema: pa.Schema) -> pa.Schema:
 
 
 def item_id(
-    source: str, question: str, choices: Sequence[str], answer: str, images: Sequence[str]
+    source: str,
+    question: str,
+    choices: Sequence[str],
+    answer: str,
+    images: Sequence[str],
+    answer_source: str | None = None,
 ) -> str:
-    """32 hexadecimal digits made of all that makes the item what it is; `images` are sha256."""
-    text = json.dumps([source, question, list(choices), answer, list(images)], ensure_ascii=True)
+    """32 hexadecimal digits made of all that makes the item what it is; `images` are sha256.
+
+    An answer that is no gold makes another item than the same answer as a gold.
+    """
+    parts = [source, question, list(choices), answer, list(images)]
+    text = json.dumps([*parts, *([answer_source] if answer_source else [])], ensure_ascii=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -4,7 +4,7 @@
 # From a JSONL of questions to an SFT checkpoint, by `import vlt` alone. It runs on two CPU cores with the
 # tiny models that come with vlt; with your own models, change the first cell and leave the rest.
 #
-#     python docs/loop_from_python.py FOLDER
+#     python docs/notebooks/loop_from_python.py FOLDER
 #
 # or open it as a notebook (jupytext, VS Code): a version shows itself as a table with its pictures.
 

@@ -1,0 +1,88 @@
+"""Do an item's samples say the same? A sign that needs no gold and no judge."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from annotated_types import Ge, Le
+
+from vlt.fields import Option, check
+from vlt.filters.duckdb_scratch import Scratch
+from vlt.filters.pass_rate import CLOSE
+from vlt.filters.protocol import Judgement
+from vlt.grade.agreement import COLUMNS, agreement
+from vlt.workspace.reason import Reason
+
+VIEW = pa.schema(
+    [
+        ("id", pa.string()),
+        ("agreement", pa.float64()),
+        ("predicted", pa.string()),
+        ("question", pa.string()),
+        ("choices", pa.list_(pa.string())),
+        ("answer_type", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Keeps items whose samples agree: the share that gives the majority's answer. Stands before `verify`."""
+
+    name: ClassVar[str] = "agreement"
+    columns: ClassVar[tuple[str, ...]] = ("id", "predicted", *COLUMNS)
+    of_items: ClassVar[bool] = True
+
+    min: Annotated[float, Ge(0), Le(1), Option("--agreement", metavar="SHARE")] = 0.5
+    """Keep items of whose samples at least this share gives the majority's answer, e.g. 0.5."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def view(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """The agreement as it was found when the samples were drawn; else what it takes to find it."""
+        known = rows.column("agreement") if "agreement" in rows.schema.names else None
+        known = pa.nulls(len(rows), pa.float64()) if known is None else known
+        lacks = pc.is_null(known)
+        columns = [rows.column("id"), known]
+        for f in VIEW:
+            if f.name not in ("id", "agreement"):
+                columns.append(pc.if_else(lacks, rows.column(f.name), pa.scalar(None, f.type)))
+        return pa.RecordBatch.from_arrays(columns, schema=VIEW)
+
+    def decide(self, view: pa.Table, scratch: Scratch) -> Judgement:  # noqa: ARG002
+        """An item of one sample tells nothing, and is not kept."""
+        shares = shares_of(view)
+        keep = np.array([share is not None and share >= self.min - CLOSE for share in shares], bool)
+        below = f"of {self.min:g}"
+        return Judgement(
+            keep,
+            [
+                Reason("fewer than two samples")
+                if share is None
+                else Reason("agreement below the minimum", f"{share:.2f} {below}")
+                for share, kept in zip(shares, keep, strict=True)
+                if not kept
+            ],
+        )
+
+
+def shares_of(view: pa.Table) -> list[float | None]:
+    """[n] the agreement of each row's item (see VIEW); None for an item of one sample."""
+    shares: list[float | None] = view["agreement"].to_pylist()
+    lacks = [place for place, share in enumerate(shares) if share is None]
+    if not lacks:
+        return shares
+    rows: list[dict[str, Any]] = view.take(pa.array(lacks)).to_pylist()
+    of_item: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        of_item[row["id"]].append(row)
+    found = {id: agreement(samples) for id, samples in of_item.items()}
+    for place, row in zip(lacks, rows, strict=True):
+        shares[place] = found[row["id"]]
+    return shares

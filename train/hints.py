@@ -1,0 +1,112 @@
+"""Hints: the first part of a verified trace, put in front of the response to an item that nobody solves.
+
+Where all rollouts of an item are wrong, GRPO has nothing to tell them apart by. With the beginning of a
+trace that was verified, some come out right. The hint is a part of the prompt: it is not trained on,
+rewards judge what the policy itself wrote, and its share falls while the training goes on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from vlt.errors import UserError
+from vlt.train.methods.grpo import MAX_SHARE
+from vlt.workspace.store import Dataset
+
+TRACE = "hint_trace"
+"""The export's column: a verified trace of the item, null where it gets no hint."""
+_REACH = 80
+"""Characters in which a script with spaces has one."""
+_OPENING = re.compile(r"\s*<think>\s*")
+_ANSWER = re.compile(r"</think>|<answer>|\\boxed\b")
+"""From here on a trace says its answer."""
+
+
+@dataclass(frozen=True)
+class Fade:
+    """How much of a thought is given away at a step."""
+
+    share: float
+    steps: int | None = None
+    """Steps in which it falls to 0, evenly; None: all that there are; 0: it stays."""
+
+    def at(self, step: int, of: int) -> float:
+        """The share at a step (from 0) of a training of so many steps."""
+        steps = of if self.steps is None else self.steps
+        return self.share * max(0.0, 1 - step / steps) if steps else self.share
+
+
+def first_part(trace: str, share: float) -> str:
+    """So much of a trace's thought, in characters, cut between words; "" where nothing is left of it.
+
+    What follows the thought, the answer above all, is never part of it; a trace whose thought does not
+    stand apart from its answer gives no hint.
+    """
+    found = _ANSWER.search(trace)
+    if not found:
+        return ""
+    opening = _OPENING.match(trace)
+    start = opening.end() if opening else 0
+    thought = trace[start : found.start()].rstrip()
+    end = int(len(thought) * min(share, MAX_SHARE))
+    spaces = [
+        place
+        for place in range(max(0, end - _REACH), end + 1)
+        if thought[place : place + 1].isspace()
+    ]
+    if spaces:  # a script without spaces is cut anywhere
+        end = spaces[-1]
+    elif end < _REACH and " " in thought:
+        end = 0
+    part = thought[:end].rstrip()
+    return trace[:start] + part if part else ""
+
+
+def with_traces(items: pa.Table, samples: Dataset) -> pa.Table:
+    """Rated items (see vlt.train.methods.grpo) with the column TRACE: for those with pass rate 0 the
+    shortest verified trace among `samples`, those that filters dropped included.
+
+    Raises UserError where the samples were never verified.
+    """
+    if samples.kind != "sample":
+        raise UserError(
+            f"hints come from verified samples, and {samples.ref} holds {samples.kind}s; name samples"
+        )
+    wanted = {
+        row_id
+        for row_id, rate in zip(*(items[n].to_pylist() for n in ("id", "pass_rate")), strict=True)
+        if rate == 0
+    }
+    verified = False
+    traces: dict[str, str] = {}
+    for row in _verdicts(samples):
+        verified = verified or row["verdict"] is not None
+        response, row_id = row["response"], row["id"]
+        if (
+            row["verdict"] != "correct"
+            or row_id not in wanted
+            or not first_part(response, MAX_SHARE)
+        ):
+            continue
+        known = traces.get(row_id)
+        if known is None or (len(response), response) < (len(known), known):
+            traces[row_id] = response
+    if not verified and samples.manifest.rows:
+        raise UserError(
+            f"{samples.ref} has no verdicts to take hints from; write them with `vlt filter "
+            f"{samples.ref} --verify`"
+        )
+    found = pa.array([traces.get(row_id) for row_id in items["id"].to_pylist()], pa.string())
+    return items.append_column(TRACE, found)
+
+
+def _verdicts(samples: Dataset) -> Iterator[dict[str, Any]]:
+    columns = ["id", "response", "verdict"]
+    for rows in (samples, samples.dropped):
+        for batch in rows.batches(columns):
+            yield from batch.to_pylist()

@@ -1,0 +1,112 @@
+"""Packages: whether they are there, and how their versions stand to those that vlt is tested with."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from vlt.doctor.finding import Finding, broken, ok, warning
+from vlt.plural import plural
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+DISTRIBUTION = "vlt-loop"
+SHOWN = ("torch", "transformers", "trl", "datasets")
+"""Named in the line that says all is well."""
+Installed = Callable[[str], str | None]
+
+
+def tested() -> dict[str, str]:
+    """Package -> the version that vlt is tested with (constraints.txt, which the package brings)."""
+    lines = (files("vlt") / "constraints.txt").read_text("utf-8").split()
+    pairs = (line.partition("==") for line in lines)
+    return {_plain(name): number for name, _, number in pairs}
+
+
+def needed() -> list[Requirement]:
+    """What vlt itself needs, as its metadata say; nothing where it is not installed."""
+    from packaging.requirements import Requirement
+
+    try:
+        listed = [Requirement(text) for text in requires(DISTRIBUTION) or []]
+    except PackageNotFoundError:
+        return []
+    return [each for each in listed if each.marker is None or each.marker.evaluate({"extra": ""})]
+
+
+def installed(name: str) -> str | None:
+    """The version that is there."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def packages(there: Installed = installed) -> Iterator[Finding]:
+    """What is missing, what is outside the range that vlt takes, and what differs from what is tested."""
+    known, wanted = tested(), needed()
+    names = [_plain(each.name) for each in wanted] or [*SHOWN, "accelerate", "pyarrow", "duckdb"]
+    found = {name: number for name in names if (number := there(name)) is not None}
+    for each in wanted:
+        name = _plain(each.name)
+        if name not in found:
+            if name != "torchvision":  # of which `torchvision` has more to say
+                yield broken("package", f"{name} is not installed", f"`pip install '{each}'`")
+        elif not each.specifier.contains(found[name].partition("+")[0], prereleases=True):
+            says = (
+                f"{name} {found[name]} is not among the versions that vlt takes ({each.specifier})"
+            )
+            yield broken("package", says, f"`pip install '{each}'`")
+    differing = [
+        f"{name} {number} (tested: {known[name]})"
+        for name, number in found.items()
+        if name in known and number.partition("+")[0] != known[name]
+    ]
+    if differing:
+        says = f"{len(differing)} of {plural(len(found), 'package')} differ from what is tested: "
+        do = f"if something fails, `pip install {' '.join(_pinned(differing))}`"
+        yield warning("versions", says + ", ".join(differing), do)
+    elif found:
+        some = ", ".join(f"{name} {found[name]}" for name in SHOWN if name in found)
+        yield ok("versions", f"{plural(len(found), 'package')}, all as tested ({some})")
+
+
+def torchvision(there: Installed = installed) -> Iterator[Finding]:
+    """It must be there, and of the installed torch; by metadata alone, for its import takes seconds."""
+    from packaging.requirements import Requirement
+
+    found, torch = there("torchvision"), there("torch")
+    if found is None:
+        says = "not installed; Qwen2.5-VL's processor and most others need it"
+        yield broken("torchvision", says, "`pip install torchvision`, from the index of your torch")
+        return
+    try:
+        listed = [Requirement(text) for text in requires("torchvision") or []]
+    except PackageNotFoundError:
+        listed = []
+    wants = next((each.specifier for each in listed if each.name == "torch"), None)
+    if torch and wants and not wants.contains(torch.partition("+")[0], prereleases=True):
+        says = f"{found} is for torch {wants}, and torch {torch} is installed"
+        yield broken("torchvision", says, "install the two that belong together, from one index")
+    else:
+        yield ok("torchvision", f"{found}, for torch {torch}")
+
+
+def extra(package: str, what: str, extra_of: str = "") -> Iterator[Finding]:
+    """A package that some part of a recipe needs."""
+    if importlib.util.find_spec(package) is None:
+        install = f"vlt-loop[{extra_of}]" if extra_of else package
+        yield broken("package", f"{what} needs {package}", f"`pip install '{install}'`")
+
+
+def _pinned(differing: list[str]) -> list[str]:
+    return [f"{text.split()[0]}=={text.split()[-1].rstrip(')')}" for text in differing]
+
+
+def _plain(name: str) -> str:
+    """As indexes write it: typing_extensions and typing-extensions are one."""
+    return name.lower().replace("_", "-")

@@ -1,0 +1,243 @@
+"""vlt judge: models say of each caption or response what a rubric asks, beside the answer's verdict.
+
+Every row goes on as it is, with judgements added to those that it has. What a judge did not say, or not
+in the form that it was asked for, is unjudged. Everything is asked through the journal, as any stage is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from vlt.datagen.answers import Answer, Tokens
+from vlt.datagen.asking import Asking
+from vlt.datagen.generate import Ask
+from vlt.engine.model import Model
+from vlt.errors import UsageError, UserError
+from vlt.evaluation.judging_settings import JUDGING
+from vlt.judging.ask import NO_IMAGE, NOTHING, messages_for, shown_of
+from vlt.judging.reply import said
+from vlt.judging.rubric import OF_ROWS, Rubric, load_rubric
+from vlt.plural import plural
+from vlt.prompts import Prompt
+from vlt.request import Message
+from vlt.workspace.judgements import combined, judgements_in, with_judgements
+from vlt.workspace.manifest import Stage
+from vlt.workspace.schema import JUDGED
+from vlt.workspace.store import Dataset
+from vlt.workspace.workspace import Workspace
+from vlt.workspace.writer import Writer
+
+STAGE = "judge"
+NAME = "judged"
+
+
+@dataclass(frozen=True)
+class Judging:
+    """Who judges what by which rubric: the one object for command, recipe and Python."""
+
+    workspace: Workspace
+    rubric: Rubric
+    models: Sequence[Model]
+    asking: Asking = JUDGING
+    image: bool | None = None
+    """Whether the judges see the image; None: as the rubric says."""
+    asks: list[Ask] = field(init=False)
+
+    def __post_init__(self) -> None:
+        asking, rubric = self.asking, self.rubric
+        if asking.until_correct is not None:
+            raise UsageError("judges draw no samples until one is right; leave out until_correct")
+        if asking.k > 1 and asking.temperature == 0:
+            raise UsageError(
+                f"{asking.k} judgements by one model at temperature 0 are the same one; add "
+                "--temperature 0.7, or name several models"
+            )
+        if asking.budget is not None and len(self.models) > 1:
+            raise UsageError(
+                "--budget is kept for one model; judge with one --model after the other, the second "
+                "by what the first has made"
+            )
+        asked = replace(asking, prompt=Prompt(rubric.text, rubric.system))
+        form = rubric.response_format()
+        asks = [Ask(self.workspace, model, asked, form) for model in self.models]
+        if len({str(ask.identity) for ask in asks}) < len(asks):
+            raise UsageError("two of the judges are the same model; name it once, with -k 2")
+        object.__setattr__(self, "asks", asks)
+        object.__setattr__(self, "image", rubric.image if self.image is None else self.image)
+
+    @property
+    def stage(self) -> Stage:
+        """The rubric, whether the image is seen, and each judge's model and sampling."""
+        judges = [ask.parameters() for ask in self.asks]
+        rubric = self.rubric.as_json()
+        return Stage(STAGE, {"rubric": rubric, "image": self.image, "judges": judges})
+
+    def columns(self, rows: Dataset) -> list[str]:
+        """The columns that a request is made of."""
+        wanted = [*OF_ROWS, "choice_order", *(["images"] if self.image else [])]
+        return [name for name in wanted if name in rows.schema.names]
+
+    def messages(self, ask: Ask, row: dict[str, Any]) -> Sequence[Message] | str:
+        """What a judge is asked of a row, or why it cannot be."""
+        return messages_for(self.rubric, row, image=bool(self.image), size=ask.model.size)
+
+    def judged(self, rows: pa.RecordBatch, of: Sequence[list[list[Answer]]]) -> list[list[Any]]:
+        """[rows] the new judgements of each; `of` holds each judge's answers to each row."""
+        rubric = self.rubric
+        texts = rows.select([n for n in rubric.written if n in rows.schema.names]).to_pylist()
+        new: list[list[Any]] = [[] for _ in texts]
+        for ask, answers in zip(self.asks, of, strict=True):
+            label = ask.label()
+            for place, of_row in enumerate(answers):
+                shown = shown_of(rubric, texts[place])
+                found = [
+                    said(answer, rubric, shown).as_row(rubric.name, label) for answer in of_row
+                ]
+                new[place] += found
+        return new
+
+
+def make_judged(
+    workspace: Workspace,
+    rows: Dataset,
+    models: Model | Sequence[Model],
+    rubric: Rubric | str | Path,
+    asking: Asking = JUDGING,
+    *,
+    image: bool | None = None,
+    name: str = NAME,
+    round: int | None = None,
+) -> tuple[Dataset, bool]:
+    """The rows with a judgement by each model (k of them with `asking.k`); (the version, was it there).
+
+    Captions and samples are judged; a row whose request fails is unjudged, with the failure as reason.
+    Raises UsageError where the rows do not fit the rubric, or hold judgements by it and one of the
+    models already; UserError where not one request was answered.
+    """
+    rubric = rubric if isinstance(rubric, Rubric) else load_rubric(rubric)
+    several = [models] if isinstance(models, Model) else list(models)
+    judging = Judging(workspace, rubric, several, asking, image)
+    check_rows(rows, judging)
+    stage = judging.stage
+    parents = list({p.ref: p for ask in judging.asks for p in ask.parents(rows)}.values())
+    found = workspace.find(name, stage, parents)
+    if found and not (asking.retry_failed and found.manifest.facts["judged"]["failed"]):
+        return found, True
+    check_new(rows, judging)
+    tally, spent = Tally(), [Tokens() for _ in judging.asks]
+    with Writer(workspace, stage, name, rows.kind, parents, round=round) as writer:
+        for batch, answers, tokens in _answered(judging, rows):
+            writer.expect(batch)
+            new = judging.judged(batch, answers)
+            writer.keep(with_judgements(batch, new))
+            tally.add(new, answers, rubric.name)
+            for total, more in zip(spent, tokens, strict=True):
+                total += more
+        tally.check(several)
+        writer.facts["judged"] = tally.facts(judging)
+        for ask, total in zip(judging.asks, spent, strict=True):
+            writer.count_tokens(total.read, total.written, ask.cost(total))
+    return writer.dataset, False
+
+
+def asked_as(model: str) -> str:
+    """The name that a judge was asked by; of a directory only its last part: a manifest holds no paths."""
+    return Path(model).name if os.path.isdir(model) else model
+
+
+def check_rows(rows: Dataset, judging: Judging) -> None:
+    """Raises UsageError where the rows are none that the rubric can judge."""
+    rubric = judging.rubric
+    if rows.kind not in rubric.kinds:
+        made = {"sample": "vlt gen reasoning", "caption": "vlt gen captions"}[rubric.kinds[0]]
+        raise UsageError(
+            f"{rows.ref} holds {rows.kind}s, and rubric {rubric.name!r} judges "
+            f"{' and '.join(f'{kind}s' for kind in rubric.kinds)}; make them with `{made}`"
+        )
+
+
+def check_new(rows: Dataset, judging: Judging) -> None:
+    """Raises UsageError where a row was judged by this rubric and model before: nothing is replaced."""
+    labels, name = {ask.label() for ask in judging.asks}, judging.rubric.name
+    for batch in rows.batches(["id", "judgements"]):
+        for of_row in judgements_in(batch):
+            again = next((j for j in of_row if j["rubric"] == name and j["model"] in labels), None)
+            if again:
+                raise UsageError(
+                    f"{rows.ref} holds judgements by rubric {name!r} and {again['model']!r} already, "
+                    "and none is replaced; judge what it was made from, or give the rubric's file "
+                    "another name"
+                )
+
+
+def _answered(
+    judging: Judging, rows: Dataset
+) -> Iterator[tuple[pa.RecordBatch, list[list[list[Answer]]], list[Tokens]]]:
+    """Batches of the rows with each judge's answers; one judge is asked after the other."""
+    streams = [
+        ask.answers(rows, lambda row, ask=ask: judging.messages(ask, row), judging.columns(rows))  # type: ignore[misc]
+        for ask in judging.asks
+    ]
+    for parts in zip(*streams, strict=True):
+        yield parts[0][0], [answers for _, answers, _ in parts], [tokens for *_, tokens in parts]
+
+
+@dataclass
+class Tally:
+    """What the judgements of a version come to."""
+
+    votes: Counter[str] = field(default_factory=Counter)
+    """Of single judgements."""
+    verdicts: Counter[str] = field(default_factory=Counter)
+    """Of rows."""
+    failed: Counter[str] = field(default_factory=Counter)
+    """Reasons of requests that were not answered."""
+    answered: int = 0
+    scores: float = 0.0
+    scored: int = 0
+
+    def add(self, new: list[list[Any]], answers: Sequence[list[list[Answer]]], rubric: str) -> None:
+        """A batch's new judgements, and the answers that they are from."""
+        for of_row in new:
+            self.votes.update(j["verdict"] for j in of_row)
+            found = combined(of_row, rubric)
+            assert found, "each row has a judgement"
+            self.verdicts[found.verdict] += 1
+            if found.score is not None:
+                self.scores += found.score
+                self.scored += 1
+        for of_judge in answers:
+            flat = [answer for of_row in of_judge for answer in of_row]
+            self.answered += sum(not isinstance(answer, str) for answer in flat)
+            reasons = [a for a in flat if isinstance(a, str) and a not in (NOTHING, NO_IMAGE)]
+            self.failed.update(reasons)
+
+    def check(self, models: Sequence[Model]) -> None:
+        """Raises UserError where requests were sent and not one was answered."""
+        if self.failed and not self.answered:
+            names = ", ".join(repr(model.model) for model in models)
+            raise UserError(
+                f"the judge {names} answered none of {plural(self.failed.total(), 'request')} "
+                f"({self.failed.most_common(1)[0][0]}); see that its server serves it, and run the "
+                "command again"
+            )
+
+    def facts(self, judging: Judging) -> dict[str, Any]:
+        """For the manifest."""
+        return {
+            "rubric": judging.rubric.name,
+            "models": [ask.label() for ask in judging.asks],
+            "asked": [asked_as(model.model) for model in judging.models],
+            "judgements": self.votes.total(),
+            **{verdict: self.verdicts[verdict] for verdict in JUDGED},
+            "score": self.scores / self.scored if self.scored else None,
+            "failed": self.failed.total(),
+            "failure_examples": [reason for reason, _ in self.failed.most_common(3)],
+        }

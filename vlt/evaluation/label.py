@@ -1,0 +1,221 @@
+"""vlt label: items whose answer is what most samples of a model say, where there is no gold.
+
+Each item's answer is the majority's among its samples, as the grader sees equality, if enough of them
+give it. Such an item is another than one with the same answer as a gold: its id says so, and every row
+made of it has `answer_source` majority. Where golds are known, they say how good such answers are at
+each threshold (calibration); no row carries them on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
+from typing import Annotated, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from annotated_types import Ge, Gt, Le
+
+from vlt.datagen.shown import images_of
+from vlt.datagen.sources.check import sound_type
+from vlt.datagen.sources.gold import gold
+from vlt.datagen.sources.row import BadRow
+from vlt.errors import UsageError, UserError
+from vlt.evaluation.interval import wilson
+from vlt.fields import Option, check
+from vlt.grade import grade
+from vlt.grade.agreement import Majority, majority
+from vlt.workspace.lineage import fair_samples
+from vlt.workspace.manifest import Stage
+from vlt.workspace.reason import Reason
+from vlt.workspace.schema import ITEM, MAJORITY, item_id
+from vlt.workspace.store import Dataset, Store
+from vlt.workspace.writer import FAILED, Writer
+
+THRESHOLDS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 1.0)
+"""At which the calibration is told, beside the one that was asked for."""
+LABEL = "label"
+"""In an item's meta: the share and number of its samples, and the id of the item that was sampled."""
+CLOSE = 1e-9
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelling:
+    """Which items are labelled."""
+
+    majority: Annotated[float, Gt(0), Le(1), Option(metavar="SHARE")] = 0.75
+    """Label items of whose samples at least this share gives the same answer."""
+    min_samples: Annotated[int, Ge(2)] = 8
+    """Leave out items with fewer samples."""
+    only_unlabelled: bool = False
+    """Leave out items that have a gold answer, which then only tell how good labels are."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def make_labels(
+    store: Store,
+    samples: Dataset | Sequence[Dataset],
+    labelling: Labelling | None = None,
+    *,
+    name: str = "labelled",
+    round: int | None = None,
+) -> tuple[Dataset, bool]:
+    """The items of the samples with the majority's answers; the version, and whether it was there.
+
+    Samples that filters took out count as well. The manifest's facts hold the calibration, where golds
+    are known: precision and share of labelled items at each threshold. Raises UserError where no item
+    is labelled.
+    """
+    parents = [samples] if isinstance(samples, Dataset) else list(samples)
+    labelling = labelling or Labelling()
+    for parent in parents:
+        if parent.kind != "sample":
+            raise UsageError(
+                f"{parent.ref} holds {parent.kind}s; vlt label goes by samples: draw some with `vlt gen "
+                "rollouts` or `vlt gen reasoning`"
+            )
+        if images_of(store, parent) != "own":
+            raise UsageError(
+                f"the models of {parent.ref} were shown other images than the items' own; label by samples "
+                "that saw these"
+            )
+    stage = Stage("label", asdict(labelling))
+    if found := store.find(name, stage, parents):
+        return found, True
+    said = _said(store, parents)
+    known: list[tuple[float, bool]] = []
+    labelled: set[str] = set()
+    with Writer(store, stage, name, "item", parents, round=round) as writer:
+        for rows in _items(parents):
+            made = [_labelled(row, said[row["id"]], labelling, known) for row in rows]
+            for place, (row, reason) in enumerate(made):
+                if reason is None and row["id"] in labelled:
+                    made[place] = rows[place], Reason("labelled as an item before it")
+                elif reason is None:
+                    labelled.add(row["id"])
+            writer.expect(_table([row for row, _ in made]))
+            writer.keep(_table([row for row, reason in made if reason is None]))
+            gone = [(row, reason) for row, reason in made if reason]
+            writer.drop(_table([row for row, _ in gone]), LABEL, [reason for _, reason in gone])
+        writer.facts["calibration"] = calibration(known, labelling.majority)
+        if not writer.ledger.kept:
+            counts = writer.ledger.dropped.get(LABEL, {})
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
+            raise UserError(
+                f"no item of {', '.join(p.ref for p in parents)} is labelled ({reasons or 'no samples'}); "
+                "draw more samples of each (-k), or lower --majority or --min-samples"
+            )
+    return writer.dataset, False
+
+
+def _labelled(
+    row: Row, said: Sequence[str | None], labelling: Labelling, known: list[tuple[float, bool]]
+) -> tuple[Row, Reason | None]:
+    """The item with its label, or as it was with the reason why it has none.
+
+    What golds tell of it is added to `known`: (share of the majority, whether it is right).
+    """
+    if len(said) < labelling.min_samples:
+        return row, Reason("too few samples", f"{len(said)} of {labelling.min_samples}")
+    found = majority([{**row, "predicted": one} for one in said])
+    if found and row["answer"] is not None and row["answer_source"] is None:
+        known.append((found.share, _right(found, row)))
+        if labelling.only_unlabelled:
+            return row, Reason("has a gold answer")
+    if not found or found.share < labelling.majority - CLOSE:
+        share = found.share if found else 0.0
+        return row, Reason("no majority", f"{share:.2f} of {labelling.majority:g}")
+    try:
+        answer = gold(found.answer, row["choices"])
+        answer_type = sound_type(answer, row["choices"], row["question"], row["answer_type"])
+    except BadRow as error:
+        return row, Reason("the majority's answer is none", error.reason)
+    meta = json.loads(row["meta"] or "{}")
+    meta = meta if isinstance(meta, dict) else {"meta": meta}
+    meta[LABEL] = {"share": round(found.share, 4), "samples": found.samples, "item": row["id"]}
+    parts = (row["source"], row["question"], row["choices"], answer, row["images"])
+    return {
+        **row,
+        "id": item_id(*parts, MAJORITY),
+        "answer": answer,
+        "answer_type": answer_type,
+        "answer_source": MAJORITY,
+        "meta": json.dumps(meta, ensure_ascii=True),
+    }, None
+
+
+def _right(found: Majority, row: Row) -> bool:
+    verdict = grade(
+        f"<answer>{found.answer}</answer>",
+        row["answer"],
+        question=row["question"],
+        choices=row["choices"] or None,
+        answer_type=row["answer_type"],
+    ).verdict
+    return verdict == "correct"
+
+
+def calibration(known: Sequence[tuple[float, bool]], asked: float) -> list[dict[str, Any]]:
+    """At each threshold: `labelled`, the share of the items with golds (`of` them) that it labels, and
+    `precision`, how many of these are right ({value, low, high, n}, Wilson's 95 % interval).
+
+    known: (share of the majority, whether it is right) of each item. Empty where no gold is known.
+    """
+    rows = []
+    for threshold in sorted({*THRESHOLDS, asked}) if known else ():
+        taken = [right for share, right in known if share >= threshold - CLOSE]
+        rows.append(
+            {
+                "majority": threshold,
+                "of": len(known),
+                "labelled": len(taken) / len(known),
+                "precision": asdict(wilson(sum(taken), len(taken))),
+            }
+        )
+    return rows
+
+
+def _said(store: Store, parents: Sequence[Dataset]) -> dict[str, list[str | None]]:
+    """id -> what each of its samples answers; failed ones are none, and of those that were drawn until
+    one was right the first k alone count."""
+    found: dict[str, list[str | None]] = defaultdict(list)
+    for parent in parents:
+        fair = fair_samples(store, parent)
+        names = ["id", "sample", "predicted"]
+        gone = parent.dropped.batches([*names, "filter"])
+        for batch in chain(parent.batches(names), map(_that_came, gone)):
+            columns = (batch.column(name).to_pylist() for name in names)
+            for id, number, predicted in zip(*columns, strict=True):
+                if fair is None or number < fair:
+                    found[id].append(predicted)
+    return found
+
+
+def _that_came(rows: pa.RecordBatch) -> pa.RecordBatch:
+    return rows.filter(pc.not_equal(rows.column("filter"), FAILED))
+
+
+def _items(parents: Sequence[Dataset]) -> Iterator[list[Row]]:
+    """Each item of which a sample came, once, in the order of the samples."""
+    met: set[str] = set()
+    for parent in parents:
+        gone = (_that_came(b) for b in parent.dropped.batches([*ITEM.names, "filter"]))
+        for batch in chain(parent.batches(ITEM.names), gone):
+            rows = []
+            for row in batch.select(ITEM.names).to_pylist():
+                if row["id"] not in met:
+                    met.add(row["id"])
+                    rows.append(row)
+            if rows:
+                yield rows
+
+
+def _table(rows: Sequence[Row]) -> pa.Table:
+    return pa.Table.from_pylist(list(rows), ITEM)

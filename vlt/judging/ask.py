@@ -1,0 +1,98 @@
+"""What a judge is asked, and its replies from the journal or the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from vlt.engine.limits import Limits
+from vlt.engine.model import Model
+from vlt.images.pixels import Pixels, sized
+from vlt.judging.rubric import Rubric
+from vlt.prompts import interleave
+from vlt.request import Completion, Message, Request, Sampling, key_maker
+from vlt.workspace.workspace import Workspace
+
+KEYS_AT_A_TIME = 256
+NOTHING, NO_IMAGE = "the row holds nothing to judge", "the row has no image to judge by"
+"""Why a row cannot be asked about."""
+
+
+def messages_for(
+    rubric: Rubric, row: Mapping[str, Any], *, image: bool, size: Pixels | None = None
+) -> list[Message] | str:
+    """What a judge is asked of a row, or why it cannot be; with `image` it sees the row's images."""
+    text = rubric.filled(row)
+    if text is None:
+        return NOTHING
+    if image and not row.get("images"):
+        return NO_IMAGE
+    return with_system(rubric, text, list(sized(dict(row), size)["images"]) if image else [])
+
+
+def with_system(rubric: Rubric, text: str, images: list[str]) -> list[Message]:
+    """The rubric's system text, and a user's message that shows the images before its text."""
+    system = [{"role": "system", "content": rubric.system}] if rubric.system else []
+    return [*system, {"role": "user", "content": interleave(text, images) if images else text}]
+
+
+def shown_of(rubric: Rubric, row: Mapping[str, Any]) -> list[str]:
+    """The texts of a row that a judge has read and must not repeat in place of a judgement."""
+    return [str(row.get(name) or "") for name in rubric.written]
+
+
+@dataclass
+class Judge:
+    """A model that is asked now and then, beside what else goes on: everything goes through the journal.
+
+    The engine is opened for what the journal lacks, and stays open until `close`.
+    """
+
+    workspace: Workspace
+    model: Model
+    sampling: Sampling
+    limits: Limits = field(default_factory=Limits)
+    response_format: Mapping[str, Any] | None = None
+    tell: Callable[[str], None] | None = None
+    asked: int = 0
+    """Requests that went to the engine."""
+    identity: dict[str, Any] = field(init=False)
+    _engine: Any = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        name = self.workspace.resolve_model(self.model.model)
+        self.model = replace(self.model, model=name).sized()
+        self.identity = self.model.identity()
+
+    def replies(self, asked: Sequence[Sequence[Message]]) -> list[Completion | str]:
+        """What the judge says to each, or why it says nothing; what is asked twice is asked once."""
+        key_of = key_maker(self.identity, self.sampling)
+        keys = [key_of(messages) for messages in asked]
+        wanted = dict(zip(keys, asked, strict=True))
+        found: dict[bytes, Completion | str] = {}
+        distinct = list(wanted)
+        for start in range(0, len(distinct), KEYS_AT_A_TIME):
+            part = distinct[start : start + KEYS_AT_A_TIME]
+            found.update((c.key, c) for c in self.workspace.journal.read(part) if c.sample == 0)
+        missing = [key for key in distinct if key not in found]
+        if missing:
+            self._engine = self._engine or self.model.open(self.workspace, self.limits)
+            form = self.response_format
+            requests = (Request(k, wanted[k], (0,), self.sampling, form) for k in missing)
+            for done, result in enumerate(self._engine.complete(requests), 1):
+                if isinstance(result, Completion):
+                    self.workspace.journal.put(result)
+                    found[result.key] = result
+                else:
+                    found[result.key] = result.reason
+                self.asked += 1
+                if self.tell:
+                    self.tell(f"judge: {done:,} of {len(missing):,}")
+        return [found[key] for key in keys]
+
+    def close(self) -> None:
+        """Close the engine, if one was needed."""
+        if self._engine:
+            self._engine.close()
+            self._engine = None

@@ -1,0 +1,253 @@
+"""A first recipe for somebody's data, with comments: what `vlt init` writes.
+
+Its stages and trainings are those of the bundled recipe for one GPU, comment by comment; models,
+items and sizes are the user's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vlt.datagen.import_settings import Import
+from vlt.datagen.sources.look import Looked
+from vlt.errors import UsageError, UserError
+from vlt.images.pixels import Pixels
+from vlt.runs.parts import parts_of, remarked, with_value, without_lines
+from vlt.runs.recipe import BUNDLED, find_recipe, load_recipe
+from vlt.runs.start import LIKE, STUDENT, Start
+from vlt.runs.written import as_written, flow, relative, scalar
+from vlt.workspace.files import replaced
+
+MAX_PIXELS = 262_144
+"""Of an image in training: the paper's, 512 x 512."""
+TOKEN = 28 * 28
+"""Pixels that one image token of Qwen2-VL and 2.5-VL stands for."""
+HELD_OUT, VALIDATION = 500, 200
+"""Items that are held out, and that checkpoints are chosen by, at most."""
+FEW = 1_000
+"""Items below which none are spared to choose checkpoints by."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A recipe's text, and where it is to lie."""
+
+    text: str
+    file: Path
+
+    def write(self, *, force: bool = False) -> None:
+        """Check it whole, as `vlt run` does, and only then write it.
+
+        Raises UsageError where the file is there already, unless `force`, and for every fault.
+        """
+        if self.file.exists() and not force:
+            raise UsageError(
+                f"{str(self.file)!r} is there already; name another with --output, or write over it "
+                "with --force"
+            )
+        if not self.file.parent.is_dir():
+            raise UsageError(f"there is no folder {str(self.file.parent)!r}; make it first")
+        with replaced(self.file) as part:
+            part.write_text(self.text, encoding="utf-8")
+            try:
+                load_recipe(str(part), to_run=True)
+            except UserError as error:
+                said = str(error).replace(repr(str(part)), repr(str(self.file)))
+                raise UsageError(f"nothing was written: {said}") from None
+
+
+def of_bundled(name: str, start: Start, file: Path) -> Draft:
+    """A bundled recipe as a file of the user's, with their models in it; `start` with its defaults
+    changes none."""
+    found = find_recipe(name)
+    text = found.read_text("utf-8")
+    if re.search(r"model: \./", text):
+        raise UsageError(
+            f"recipe {name!r} uses models that come with vlt; run it by `vlt run {name}`, or copy "
+            f"another: {', '.join(copied())}"
+        )
+    if start.base_url:
+        raise UsageError("--base-url goes with DATA; in a copy of a recipe, change its base_url")
+    text = with_value(text, "name", scalar(file.stem))
+    parts = parts_of(text)
+    models = parts["models"]
+    if start.student != STUDENT:
+        was = re.search(r"base:\s*\n?\s*(?:\{)?model: ([^\s,}]+)", models)
+        assert was, "every recipe names its base"
+        models = models.replace(was[1], scalar(start.student))
+    if start.teacher:
+        if "\n  reasoner:" not in models:
+            raise UsageError(f"recipe {name!r} has no reasoner to replace; leave out --teacher")
+        models = re.sub(
+            r"(reasoner:\s*\n?\s*(?:\{)?model: )[^\s,}]+( *#.*)?",
+            lambda m: m[1] + scalar(start.teacher or ""),
+            models,
+        )
+    return Draft(text.replace(parts["models"], models), file)
+
+
+def copied() -> list[str]:
+    """The bundled recipes that can be copied: their models do not lie beside them."""
+    files = sorted(BUNDLED.glob("*.yaml"))
+    return [f.stem for f in files if not re.search(r"model: \./", f.read_text("utf-8"))]
+
+
+def of_data(looked: Looked, what: Import, start: Start, file: Path) -> Draft:
+    """A recipe for a source that was looked at."""
+    like = parts_of((BUNDLED / f"{LIKE}.yaml").read_text("utf-8"))
+    source = as_written(what, file.parent)
+    parts = [
+        _head(looked, file),
+        f"name: {scalar(file.stem)}\n",
+        f"about: {scalar(_about(looked, start))}\n",
+        like["seed"].rstrip("\n") + "\n\n",
+        _models(start, file.parent),
+        like["prompts"],
+    ]
+    if not start.data_only:
+        parts.append(_held_out(looked, source, like))
+    parts.append(_kept_out(start))
+    parts += [like["captions"]] if start.teacher_sees == "caption" else []
+    parts.append(
+        like["reasoning" if start.teacher_sees == "caption" else "rollouts"].rstrip() + "\n"
+    )
+    if start.teacher_sees == "caption" and not start.data_only:
+        parts.append(like["rollouts"].rstrip() + "\n")
+    parts.append("\n" + like["filters"])
+    if not start.data_only:
+        parts += _trainings(looked, start, like)
+    parts.append(_rounds(source, start))
+    return Draft("".join(parts), file)
+
+
+def _head(looked: Looked, file: Path) -> str:
+    """What the recipe is for, how to go on, and what was found in the data."""
+    name = file.name
+    lines = [f"A first recipe for {looked.name}, by `vlt init`: change in it what you like.", ""]
+    lines += [f"  vlt doctor {name}            what this machine lacks for it"]
+    lines += [f"  vlt run {name} --dry-run     its steps; nothing is done"]
+    lines += [f"  vlt run {name}               all of it; stopped, the same command goes on", ""]
+    lines.append("What stands in the data:")
+    for what, says in looked.lines():
+        folded = textwrap.wrap(says, 84, break_long_words=False, break_on_hyphens=False) or [""]
+        lines.append(f"  {what:<8}  {folded[0]}")
+        lines += [f"  {'':<8}  {more}" for more in folded[1:]]
+    if 2 * looked.two_options > looked.items:
+        lines += ["", "Most questions have two options, of which half the guesses are right: such"]
+        lines += ["responses pass verification, too. Look at some with `vlt view sft`."]
+    lines += [
+        "",
+        "Behind a setting stands where it is from: paper (arXiv 2503.17352v2), upstream (its",
+    ]
+    lines += ["repository), guide (huggingface.co/docs/trl/lora_without_regret); else why."]
+    return "".join(f"# {line}".rstrip() + "\n" for line in lines)
+
+
+def _about(looked: Looked, start: Start) -> str:
+    who = start.teacher_name.rpartition("/")[2]
+    reads = "sees the images" if start.teacher_sees == "image" else "reasons over captions"
+    trained = "" if start.data_only else f", {start.student.rpartition('/')[2]} is trained (LoRA)"
+    return f"{looked.name}: {who} {reads}{trained}."
+
+
+def _models(start: Start, folder: Path) -> str:
+    student, teacher = (_model(name, folder) for name in (start.student, start.teacher_name))
+    captions = start.teacher_sees == "caption"
+    why = "the students are made from it"
+    if start.data_only:
+        why = "not trained: the recipe makes data"
+    lines = ["models:", remarked(f"  base: {{model: {student}, engine: vllm}}", why)]
+    if captions:
+        line = f"  captioner: {{model: {student}, engine: vllm}}"
+        lines.append(remarked(line, "describes the images"))
+    lines += [f"  {'reasoner' if captions else 'teacher'}:", f"    model: {teacher}"]
+    if start.base_url:
+        urls = ", ".join(map(scalar, start.base_url))
+        lines.append(remarked(f"    base_url: [{urls}]", "a key, if it wants one: OPENAI_API_KEY"))
+    else:
+        lines.append(remarked("    engine: vllm", "started for a step and ended after it"))
+    return "\n".join(lines) + "\n\n"
+
+
+def _model(name: str, folder: Path) -> str:
+    """A folder as the recipe sees it; a name as it is."""
+    path = os.path.expanduser(name)
+    return scalar(relative(path, folder) if os.path.isdir(path) else name)
+
+
+def _held_out(looked: Looked, source: dict[str, Any], like: dict[str, str]) -> str:
+    """Items to measure on, and those to choose checkpoints by."""
+    draw = re.search(r"^  draw: .*$", like["heldout"], re.M)
+    assert draw, "the recipe says how held-out items are asked"
+    amount = max(1, min(HELD_OUT, looked.rows // 10))
+    if looked.held_out:
+        held = {**source, "split": looked.held_out}
+        why = f"never trained on: the split {looked.held_out}"
+    else:
+        held = {**source, "sample": amount, "seed": 9}
+        why = "never trained on: they are taken out below"
+    text = remarked("heldout:", why) + f"\n  items: [{flow(held)}]\n{draw[0]}\n"
+    if looked.rows >= FEW:
+        chosen = {**source, "sample": min(VALIDATION, looked.rows // 20), "seed": 10}
+        text += remarked("validation:", "to choose checkpoints by")
+        text += f"\n  items: [{flow(chosen)}]\n{draw[0]}\n"
+    return text + "\n"
+
+
+def _kept_out(start: Start) -> str:
+    """Benchmarks are worth keeping apart, and are fetched from the Hub for it: the user decides."""
+    text = "# So that benchmarks stay usable:\n"
+    if not start.data_only:
+        text = "# The held-out items are kept out of the training data. So that benchmarks stay usable:\n"
+    return text + "# decontaminate: {against: [mathvista, mathverse, mathvision]}\n\n"
+
+
+def _trainings(looked: Looked, start: Start, like: dict[str, str]) -> list[str]:
+    """SFT and GRPO as in the recipe for one GPU, at the size of the data."""
+    sft, grpo = like["sft"], like["grpo"]
+    grpo = re.sub(
+        r"^  - items:.*?(?=^    difficulty:)",
+        remarked("  - rates: rollouts", "of the round's items, by its SFT model") + "\n",
+        grpo,
+        flags=re.M | re.S,
+    )
+    steps = max(10, min(150, looked.rows // 8))
+    grpo = with_value(grpo, "max_steps", str(steps), "4 prompts each")
+    if looked.rows < FEW:
+        sft, grpo = without_lines(sft, "choose"), without_lines(grpo, "choose")
+    shown = _can_be_sized(start.student)
+    tokens = f"{min(looked.pixels or 0, MAX_PIXELS) // TOKEN:,} image tokens in the median"
+    for place, part in enumerate((sft, grpo)):
+        if not looked.pixels or not shown:
+            part = without_lines(part, "pixels")
+        else:
+            part = with_value(part, "pixels", f"{{max: {MAX_PIXELS}}}", tokens)
+        sft, grpo = (part, grpo) if place == 0 else (sft, part)
+    return [sft, grpo]
+
+
+def _can_be_sized(student: str) -> bool:
+    """Whether the model's images can be brought into a range of pixels."""
+    from vlt.engine.size_rule import resolved
+
+    try:
+        resolved(Pixels(0, MAX_PIXELS), student)
+    except UserError:
+        return False
+    return True
+
+
+def _rounds(source: dict[str, Any], start: Start) -> str:
+    teacher = "reasoner" if start.teacher_sees == "caption" else "{model: teacher, sees: image}"
+    text = f"rounds:\n  - teacher: {teacher}\n    items:\n      - {flow(source)}\n"
+    if start.data_only:
+        return text
+    return text + (
+        "  # A second round, whose data the improved model writes; harder questions serve it best:\n"
+        f"  # - teacher: student\n  #   items:\n  #     - {flow(source)}\n"
+    )

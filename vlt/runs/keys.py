@@ -1,0 +1,76 @@
+"""The keys of a recipe as data: what a schema and the reference say of them, from the fields themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import MISSING, dataclass, is_dataclass
+from typing import Annotated, Any, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from vlt.fields import Written, documented, texts
+from vlt.train.settings import Training
+
+AS_IT_IS = Written()
+NOT_HERE = {"prompt", "difficulty"}
+"""Fields of a training that a recipe says elsewhere (see vlt.runs.phases.of_a_recipe)."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of a mapping."""
+
+    name: str
+    type: Any
+    """Without its Annotated."""
+    doc: str
+    default: Any
+    """MISSING where it must be given."""
+    bounds: Sequence[Any] = ()
+    written: Written = AS_IT_IS
+
+    @property
+    def required(self) -> bool:
+        """Whether a recipe must say it."""
+        return self.default is MISSING and not self.written.optional
+
+
+def keys_of(cls: Any) -> Iterator[Key]:
+    """The keys of a part of a recipe: the fields of its class."""
+    if is_dataclass(cls):
+        for f in documented(cls):
+            if not (issubclass(cls, Training) and f.name in NOT_HERE):  # type: ignore[arg-type]
+                yield Key(f.name, f.type, f.doc, f.default, f.bounds, f.written)
+        return
+    docs = texts(cls)
+    for name, field in cls.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        yield Key(
+            name,
+            field.annotation,
+            docs.get(name, ""),
+            MISSING if default is PydanticUndefined else default,
+            [m for m in field.metadata if isinstance(m, Ge | Gt | Le)],
+            next((m for m in field.metadata if isinstance(m, Written)), AS_IT_IS),
+        )
+
+
+def opened(hint: Any) -> tuple[Any, Written, Sequence[Any]]:
+    """A type without its Annotated, how else its values are written, and its bounds."""
+    if get_origin(hint) is not Annotated:
+        return hint, AS_IT_IS, ()
+    kind, *extras = get_args(hint)
+    written = next((e for e in extras if isinstance(e, Written)), AS_IT_IS)
+    inner, inner_written, bounds = opened(kind)
+    return (
+        inner,
+        written if written != AS_IT_IS else inner_written,
+        [*bounds, *(e for e in extras if isinstance(e, Ge | Gt | Le))],
+    )
+
+
+def is_part(kind: Any) -> bool:
+    """Whether it is a class of which a recipe writes the fields."""
+    return isinstance(kind, type) and (is_dataclass(kind) or issubclass(kind, BaseModel))

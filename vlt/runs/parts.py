@@ -1,0 +1,51 @@
+"""The text of a recipe in parts, one for each key at its top, so that comments go along."""
+
+from __future__ import annotations
+
+import re
+
+COLUMN = 54
+"""Where comments begin, where lines leave room."""
+KEY = re.compile(r"^([A-Za-z_][\w-]*):", re.M)
+
+
+def parts_of(text: str) -> dict[str, str]:
+    """Key -> its lines with the comments above them; under "" what stands before the first key."""
+    lines = text.splitlines(keepends=True)
+    starts = [place for place, line in enumerate(lines) if KEY.match(line)]
+    ends: list[int] = []
+    for place in starts:
+        above = place
+        while above and lines[above - 1].startswith("#"):
+            above -= 1
+        ends.append(above)
+    first = ends[0] if ends else len(lines)
+    found = {"": "".join(lines[:first])}
+    for place, start, end in zip(starts, ends, [*ends[1:], len(lines)], strict=True):
+        key = KEY.match(lines[place])
+        assert key
+        found[key[1]] = "".join(lines[start:end])
+    return found
+
+
+def without_lines(part: str, key: str) -> str:
+    """The part without the one-line setting `key`, wherever it stands in it."""
+    return re.sub(rf"^ +(- )?{re.escape(key)}:.*\n", "", part, flags=re.M)
+
+
+def with_value(part: str, key: str, value: str, why: str = "") -> str:
+    """The part with another value of the setting `key`, and another comment behind it."""
+    found, times = re.subn(
+        rf"^( *(?:- )?{re.escape(key)}:) *[^#\n]*?( *#.*)?$",
+        lambda m: remarked(f"{m[1]} {value}", why),
+        part,
+        count=1,
+        flags=re.M,
+    )
+    assert times, f"the recipe has no {key}"
+    return found
+
+
+def remarked(line: str, why: str) -> str:
+    """The line with a comment, where recipes have theirs."""
+    return f"{line:<{COLUMN}}  # {why}" if why else line
