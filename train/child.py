@@ -61,6 +61,10 @@ class Job:
     """What generation asks of some rows: see vlt.train.row_check."""
     folder: str = ""
     """The build folder."""
+    workspace: str | None = None
+    """The workspace's folder: its journal and images are there, for rewards that ask a model."""
+    version: str | None = None
+    """The version that is trained on."""
     logs: str | None = None
     """Where TensorBoard's files go: the build folder does not outlive the training."""
 

@@ -9,12 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from vlt.errors import UserError
 from vlt.response_format import in_format, is_answer_bare
 from vlt.segment import words
+from vlt.train.judge_reward import PREFIX, JudgeReward, is_judge, judge_reward
 from vlt.train.own_rewards import Missed, is_own, kept_to_its_word, load
+
+if TYPE_CHECKING:
+    from vlt.train.child import Job
 
 Reward = Callable[..., list[float | None]]
 
@@ -27,7 +32,8 @@ NUMBERS = {
     "max_tokens": "tokens from which on a response is too long",
     "repetition": "weight of -(share of word 4-grams that came before)",
 }
-"""Name -> what it is; `grader` (see vlt.grade.graders) is the one setting that is no number."""
+"""Name -> what it is. Settings that are no numbers: `grader` (see vlt.grade.graders), and
+`judge:RUBRIC` (see vlt.train.judge_reward)."""
 
 WEIGHTS = ("accuracy", "format", "length", "repetition")
 COLUMNS = (
@@ -61,10 +67,14 @@ def check_reward(given: Mapping[str, Any] | None) -> dict[str, Any]:
             except UserError as error:
                 raise UserError(f"reward: {error}") from None
             continue
+        if is_judge(name):
+            judge = JudgeReward.of(name, value)
+            identity[f"{PREFIX}{judge.rubric.name}"] = judge.identity()
+            continue
         if name not in NUMBERS and not is_own(name):
             raise UserError(
-                f"reward: {name!r} is not one; there are {', '.join(NUMBERS)} and grader, or name a "
-                "function of your own: file.py:name"
+                f"reward: {name!r} is not one; there are {', '.join(NUMBERS)}, grader and judge:RUBRIC, "
+                "or name a function of your own: file.py:name"
             )
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise UserError(f"reward: {name}={value!r} should be a number")
@@ -75,9 +85,7 @@ def check_reward(given: Mapping[str, Any] | None) -> dict[str, Any]:
         if plugin.name in (*NUMBERS, "grader", *identity):
             raise UserError(f"reward: two are called {plugin.name!r}; rename the one of {name!r}")
         identity[plugin.name] = {"weight": value, **plugin.identity}
-    if not any(settings.get(name) for name in WEIGHTS) and not any(
-        map(settings.get, own(settings))
-    ):
+    if not any(_weights(settings).values()):
         raise UserError(
             "reward: every weight is 0, so nothing would be learned; give accuracy a weight"
         )
@@ -88,19 +96,31 @@ def check_reward(given: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def own(settings: Mapping[str, Any]) -> list[str]:
     """The names that stand for functions of one's own."""
-    return [name for name in settings if name != "grader" and name not in NUMBERS]
+    return [
+        name for name in settings if name != "grader" and name not in NUMBERS and not is_judge(name)
+    ]
+
+
+def _weights(settings: Mapping[str, Any]) -> dict[str, float]:
+    """What each reward counts in the sum."""
+    found = {name: float(settings.get(name) or 0) for name in (*WEIGHTS, *own(settings))}
+    judges = {name: float(settings[name].get("weight", 1)) for name in settings if is_judge(name)}
+    return {**found, **judges}
 
 
 def rewards(
     given: Mapping[str, Any],
     record: Callable[..., None] | None = None,
     missed: Missed | None = None,
+    job: Job | None = None,
 ) -> Rewards:
     """The reward functions whose weight is not 0.
 
-    `record` is told each sample's verdict; `missed` the samples that one of one's own raised for.
+    `record` is told each sample's verdict; `missed` the samples that one of one's own raised for, or a
+    judge could not judge. `job` is the training's, which judges need: they ask through its journal.
     """
     settings = given or DEFAULT
+    missed = missed or Missed()
     made: dict[str, Reward] = {
         "accuracy": accuracy(
             penalty=float(settings.get("empty_answer_penalty", 0)),
@@ -112,9 +132,15 @@ def rewards(
         "repetition": repetition,
     }
     for name in own(settings):
-        made[name] = kept_to_its_word(load(name, COLUMNS), missed or Missed())
-    used = [name for name in made if settings.get(name)]
-    return Rewards([made[name] for name in used], [float(settings[name]) for name in used])
+        made[name] = kept_to_its_word(load(name, COLUMNS), missed)
+    for name in filter(is_judge, settings):
+        judge = JudgeReward.of(name, settings[name])
+        assert job and job.workspace and job.version, "a training says where its journal is"
+        short = f"{PREFIX}{judge.rubric.name}"
+        made[name] = judge_reward(short, judge, Path(job.workspace), job.version, missed)
+    weights = {name: weight for name, weight in _weights(settings).items() if weight}
+    used = [name for name in made if name in weights]
+    return Rewards([made[name] for name in used], [weights[name] for name in used])
 
 
 def accuracy(

@@ -6,11 +6,11 @@ vlt train grpo --data items --model sft-model --set num_generations=8
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from annotated_types import Ge, Gt, Le
 
-from vlt.errors import UserError
+from vlt.errors import UsageError, UserError
 from vlt.fields import Option
 from vlt.train.method import Method, Row
 from vlt.train.settings import Training
@@ -25,21 +25,26 @@ MAX_SHARE = 0.9
 """Of a thought: the rest of it, and the answer, are the policy's to write."""
 VERDICTS, MISSED = "verdicts", "reward-errors"
 """In the build folder: what the rewards have said, and where they raised."""
+Ways = Literal["auto", "colocate", "server"]
+"""Of asking vLLM: see vlt.train.vllm."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GrpoTraining(Training):
     """With what is rewarded, and which items are trained on."""
 
-    reward: Annotated[dict[Any, float | str], Option(metavar="KEY=VALUE")] = field(
+    reward: Annotated[dict[Any, float | str | dict[str, Any]], Option(metavar="KEY=VALUE")] = field(
         default_factory=dict
     )
-    """Weights: accuracy, format, length, ... (see vlt.train.rewards), and functions of one's own:
-    ./mine.py:polite. [accuracy: 1]"""
+    """Weights: accuracy, format, length, ... (see vlt.train.rewards), functions of one's own:
+    ./mine.py:polite, and judges: judge:sound={model: M, base_url: URL}. [accuracy: 1]"""
     difficulty: Annotated[tuple[float | None, float | None] | None, Option(metavar="LOW:HIGH")] = (
         None
     )
     """Only items whose pass rate lies in this band, ends included."""
+    vllm: Ways | None = None
+    """Let vLLM write the completions: colocate on the GPUs that train, server beside them, auto: the one
+    that fits where vLLM is in this environment. [transformers writes them]"""
     hints: str | None = None
     """Samples whose verified traces give hints: items that no sample solves (pass rate 0) are asked
     with the first part of a trace in front of the response."""
@@ -50,6 +55,8 @@ class GrpoTraining(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.vllm not in (None, *get_args(Ways)):
+            raise UsageError(f"vllm: {self.vllm!r} is not one of {', '.join(get_args(Ways))}")
         if self.difficulty:
             from vlt.filters.pass_rate import Band
 
@@ -163,7 +170,7 @@ def trainer(given: Given) -> Any:
 
     folder, training = given.job.path, given.training
     verdicts = Verdicts(folder / VERDICTS, hints=bool(training.hints))
-    made = rewards(training.reward, verdicts.record, Missed(folder / MISSED))
+    made = rewards(training.reward, verdicts.record, Missed(folder / MISSED), given.job)
     if given.config.reward_weights is None:
         given.config.reward_weights = made.weights
     return RowsGRPOTrainer(
@@ -172,6 +179,20 @@ def trainer(given: Given) -> Any:
         turns=given.turns,
         fade=Fade(training.hint_share, training.hint_fade) if training.hints else None,
     )
+
+
+def execution(settings: GrpoTraining) -> dict[str, Any]:
+    """TRL's fields for who generates."""
+    from vlt.train.vllm import settings_of
+
+    return settings_of(settings)
+
+
+def cost(settings: GrpoTraining, rows: int | None = None) -> str:
+    """What there is to generate, and who does."""
+    from vlt.train import vllm
+
+    return vllm.cost(settings, rows)
 
 
 def finish(job: Job, steps: int) -> dict[str, Any]:
@@ -206,6 +227,8 @@ METHOD = Method(
     reads=reads,
     example=example,
     trainer=trainer,
+    execution=execution,
+    cost=cost,
     finish=finish,
     processor={"truncation_side": "left", "padding_side": "left"},
     paper={

@@ -19,6 +19,7 @@ from vlt.cli.options import (
     open_store,
 )
 from vlt.cli.output import describe, exit_code, print_json, print_table
+from vlt.cli.progress import watching
 from vlt.errors import UsageError
 from vlt.plural import plural
 
@@ -194,9 +195,10 @@ def _made(
     from vlt.filters.apply import make_filtered
 
     parent = store.open(data)
-    return make_filtered(
-        store, parent, chain=chain, name=name or parent.manifest.name, memory=memory
-    )
+    with watching("filter"):
+        return make_filtered(
+            store, parent, chain=chain, name=name or parent.manifest.name, memory=memory
+        )
 
 
 def _dedup_file(
@@ -217,7 +219,7 @@ def _dedup_file(
     from vlt.filters.duckdb_scratch import Scratch
     from vlt.filters.duplicates.file import dedup_file
 
-    with tempfile.TemporaryDirectory(prefix="vlt-") as folder:
+    with tempfile.TemporaryDirectory(prefix="vlt-") as folder, watching("dedup"):
         done = dedup_file(
             file,
             to,

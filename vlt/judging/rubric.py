@@ -24,6 +24,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from vlt.choice_order import shown
 from vlt.errors import UsageError
 from vlt.prompts import LETTERS, PLACEHOLDER, question_text
 
@@ -139,7 +140,11 @@ def structured(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def slots_of(row: Mapping[str, Any]) -> dict[str, str]:
-    """What a row puts into the slots; images stand beside the text, so their placeholders go."""
+    """What a row puts into the slots; images stand beside the text, so their placeholders go.
+
+    Choices and letters are those that the model was shown, which its response speaks of.
+    """
+    row = shown(row)
     found = {name: str(row.get(name) or "") for name in OF_ROWS}
     pairs = zip(LETTERS, row.get("choices") or [], strict=False)
     found["choices"] = "\n".join(f"({letter}) {choice}" for letter, choice in pairs)
@@ -174,6 +179,13 @@ def load_rubric(name: str | Path) -> Rubric:
             "with prompt, scale and pass"
         ) from None
     return rubric_of(path.stem, tree)
+
+
+def beside(rubric: str, folder: Path) -> str:
+    """A recipe's rubric, with its path from the recipe's folder where it is a file's; a name as it is."""
+    if rubric.endswith((".yaml", ".yml")):
+        return str((folder / Path(rubric).expanduser()).resolve())
+    return rubric
 
 
 def bundled_rubrics() -> list[str]:

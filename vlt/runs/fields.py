@@ -26,6 +26,7 @@ from vlt.evaluation.canary import Canary
 from vlt.fields import Option, Written
 from vlt.plugins import is_path
 from vlt.prompts import Prompt, own_prompt
+from vlt.runs.judge_use import JudgeUse
 from vlt.runs.phases import TOLD, MethodPhase, has_phases, method_phases, of_a_recipe, switched
 from vlt.train.method import Method
 from vlt.train.methods.grpo import GrpoTraining
@@ -177,6 +178,13 @@ def _teacher(value: Any) -> Any:
     return value
 
 
+def _judges(value: Any) -> Any:
+    """One or several; `off` is none."""
+    if value is None or value is False:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
 SWITCH = ("boolean", "null")
 """`on` and `off`."""
 
@@ -268,6 +276,12 @@ class Round(Part):
     """How samples are drawn of teachers that read captions."""
     rollouts: Annotated[Draws, TOLD] = Draws()
     """How samples are drawn of teachers that see images, the student among them."""
+    judge: Annotated[
+        list[Annotated[JudgeUse, TOLD]],
+        BeforeValidator(_judges),
+        Written(("boolean", "null"), one=True),
+    ] = []
+    """Models that judge the samples by rubrics, before they are filtered. [none]"""
     filters: list[Any] = []
     """What of the samples is trained on: a chain of filters, as in `vlt filter --chain`."""
     sft: Annotated[

@@ -28,6 +28,7 @@ def misfits(recipe: Recipe) -> Iterator[Misfit]:
         yield ("stop",), "stop goes by held-out items; add heldout: {items: ...}"
     for number, settings in enumerate(recipe.rounds, 1):
         yield from _of_teachers(recipe, number, settings)
+        yield from _of_judges(recipe, number, settings)
         yield from _of_trainings(recipe, number, settings)
 
 
@@ -59,6 +60,25 @@ def _of_teachers(recipe: Recipe, number: int, settings: Round) -> Iterator[Misfi
             f"round {number} has sft and no teacher, so nobody writes what it trains on; name a "
             "teacher, or write sft: off",
         )
+
+
+def _of_judges(recipe: Recipe, number: int, settings: Round) -> Iterator[Misfit]:
+    met = set[str]()
+    for place, use in enumerate(settings.judge):
+        path = ("rounds", number - 1, "judge", place)
+        where = ".".join(map(str, path))
+        known = recipe.models.names
+        for model in use.model:
+            if model not in known:
+                yield path, f"{where}: {model!r} is no model; there are {', '.join(known)}"
+        if not use.model or len(set(use.model)) < len(use.model):
+            yield path, f"{where} names no model, or one twice; name each judge once"
+        if use.rubric in met:
+            yield (
+                path,
+                f"{where}: rubric {use.rubric!r} comes twice; name all its models in one place",
+            )
+        met.add(use.rubric)
 
 
 def _of_trainings(recipe: Recipe, number: int, settings: Round) -> Iterator[Misfit]:

@@ -17,7 +17,9 @@ from pydantic import (
 )
 
 from vlt.errors import UserError
+from vlt.judging.rubric import beside as rubric_beside
 from vlt.plugins import beside
+from vlt.train.judge_reward import PREFIX, is_judge
 from vlt.train.method import Method, find_method, is_method
 from vlt.train.settings import Training
 
@@ -84,13 +86,20 @@ def hints_of(hints: str | None, number: int) -> tuple[int, str] | None:
 
 
 def with_files(train: T, folder: Path) -> T:
-    """Functions of one's own that are named by a file: from the recipe's folder on."""
+    """Functions and rubrics of one's own that are named by a file: from the recipe's folder on."""
     changes: dict[str, Any] = {}
     for f in fields(train):
         value = getattr(train, f.name)
         if isinstance(value, dict) and f.name not in ("settings", "lora", "pixels"):
             changes[f.name] = {
-                beside(str(name), folder): beside(each, folder) if isinstance(each, str) else each
+                _named(str(name), folder): beside(each, folder) if isinstance(each, str) else each
                 for name, each in value.items()
             }
     return replace(train, **changes)
+
+
+def _named(name: str, folder: Path) -> str:
+    """A reward's name: judge:./mine.yaml and ./mine.py:polite name files."""
+    if is_judge(name):
+        return PREFIX + rubric_beside(name.removeprefix(PREFIX), folder)
+    return beside(name, folder)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import takewhile
 from typing import TypeVar
 
-from vlt.datagen.asking import Asking
+from vlt.datagen.asking import Asking, Draw
 from vlt.engine.model import Model
 from vlt.evaluation.canary import Canary
+from vlt.evaluation.judging_settings import JUDGING
 from vlt.runs.canary import ITEMS as CANARY
 from vlt.runs.canary import CanaryItems, Look
 from vlt.runs.describe import of_band
 from vlt.runs.fields import IN_WORKSPACE, Phase, Recipe, Round, Source
+from vlt.runs.judge_use import JudgeUse
+from vlt.runs.judged import judging_steps
 from vlt.runs.phases import MethodPhase, hints_of
 from vlt.runs.stages import (
     Captions,
@@ -63,7 +66,10 @@ def round_steps(recipe: Recipe, number: int, settings: Round) -> Iterator[Step]:
         samples = []
         for step in _sampling(recipe, number, settings):
             yield step
-            samples += [step.key] if step.name.startswith("samples") else []
+            if step.name.startswith("samples"):
+                judged = list(judging_steps(number, step.key, _judges(recipe, settings)))
+                yield from judged
+                samples.append(judged[-1].key if judged else step.key)
         yield Step(number, "sft", Filter(tuple(samples), tuple(settings.filters)))
     start = student(recipe, number - 1)
     if settings.sft:
@@ -84,6 +90,17 @@ def round_steps(recipe: Recipe, number: int, settings: Round) -> Iterator[Step]:
     if settings.grpo:
         yield from _grpo(recipe, number, settings, start)
         yield from _evaluation(recipe, number, "grpo", (number, "grpo-model"))
+
+
+def _judges(recipe: Recipe, settings: Round) -> list[tuple[JudgeUse, tuple[Model, ...], Asking]]:
+    """Each rubric with its models and how they are asked."""
+    found = []
+    for use in settings.judge:
+        models = [named for name in use.model if (named := recipe.models.named(name))]
+        drawn = {f.name: getattr(use, f.name) for f in fields(Draw)}
+        seed = use.seed if use.seed is not None or use.k == 1 else recipe.seed
+        found.append((use, tuple(models), replace(JUDGING, **{**drawn, "seed": seed})))
+    return found
 
 
 def student(recipe: Recipe, number: int) -> Model | Key:

@@ -16,6 +16,7 @@ import vlt
 from vlt.engine.model import Model
 from vlt.errors import UsageError, UserError
 from vlt.filters.registry import located
+from vlt.judging.rubric import beside as rubric_beside
 from vlt.plugins import beside, is_path
 from vlt.runs.faults import Fault, faults_of, parse, sentence_of
 from vlt.runs.fields import Decontamination, Evaluation, Prompts, PromptText, Recipe, Source
@@ -29,7 +30,7 @@ __all__ = ["BUNDLED", "Recipe", "find_recipe", "load_recipe"]
 
 BUNDLED = Path(vlt.__file__).parent / "recipes"
 
-SHARED = ("captions", "reasoning", "rollouts", "filters", "sft", "grpo")
+SHARED = ("captions", "reasoning", "rollouts", "judge", "filters", "sft", "grpo")
 """Keys of a round that the top level may set for all of them."""
 
 
@@ -222,6 +223,7 @@ def _with_paths(recipe: Recipe, folder: Path) -> Recipe:
                     for t in r.teacher
                 ],
                 "items": sources(r.items),
+                "judge": [replace(j, rubric=rubric_beside(j.rubric, folder)) for j in r.judge],
                 "filters": located(r.filters, folder),
                 "grpo": [
                     p.model_copy(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Mapping
-from dataclasses import MISSING, is_dataclass
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -22,6 +22,7 @@ from vlt.filters.registry import FILTERS
 from vlt.plugins import entry_points
 from vlt.runs.fields import ARM, Models, ModelUse, Phase, Recipe, Round
 from vlt.runs.keys import Key, is_part, keys_of, opened
+from vlt.train.judge_reward import PREFIX, JudgeReward
 from vlt.train.method import BUILT_IN, find_method
 from vlt.train.rewards import NUMBERS
 from vlt.train.settings import Training
@@ -153,7 +154,7 @@ class _Maker:
                 found["propertyNames"] = {"enum": list(get_args(args[0]))}
             return found
         if is_part(kind):
-            of = f" of {method}" if is_dataclass(kind) and issubclass(kind, Training) else ""
+            of = f" of {method}" if isinstance(kind, type) and issubclass(kind, Training) else ""
             made = self.part(f"{kind.__name__}{of}", lambda: self.mapping(kind, method))
             return _also(made, getattr(kind, "written", None))
         if kind in _PLAIN:
@@ -226,7 +227,10 @@ class _Maker:
         return {
             "type": "object",
             "properties": {"grader": {"type": "string"}, **others, **weights},
-            "patternProperties": {OWN: {"type": "number"}},
+            "patternProperties": {
+                f"^{PREFIX}": self.part("judge reward", lambda: self.mapping(JudgeReward)),
+                f"^(?!{PREFIX}){OWN.removeprefix('^')}": {"type": "number"},
+            },
             "additionalProperties": False,
         }
 
