@@ -52,7 +52,8 @@ def settings_of(training: GrpoTraining) -> dict[str, Any]:
     What the training's own settings say goes before them. Raises UserError, in one sentence, where
     vLLM is asked for by name and cannot be.
     """
-    given, mode = training.settings, training.vllm
+    given: Mapping[str, Any] = training.settings
+    mode: str | None = training.vllm
     if mode is None or given.get("use_vllm") is False:
         return {}
     version = installed()
