@@ -96,8 +96,8 @@ def _rewards() -> str:
 def _rubrics() -> str:
     found = [load_rubric(name) for name in bundled_rubrics()]
     return (
-        "## Rubrics\n\n`vlt judge --rubric NAME`, `judge:` in a recipe, and GRPO's reward `judge:NAME`; a file "
-        "of your own by its path ([Judges](../judging.md)).\n\n"
+        "## Rubrics\n\n`vlt judge --rubric NAME`, `judge:` in a recipe, and GRPO's reward `judge:NAME`; a "
+        "file of your own by its path ([Judges](../judging.md)).\n\n"
         + table(
             ("rubric", "the judge says", "scale", "pass", "sees the image"),
             [
