@@ -18,6 +18,7 @@ def write_small(file: Path, **changes: Any) -> Path:
         absolute = str((BUNDLED / path).resolve())
         tree["models"][role] = {**model, "model": absolute} if isinstance(model, dict) else absolute
     tree["name"] = "small"
+    tree["canary"] = False  # of models that have hardly been trained, a few items tell nothing
     tree["heldout"]["items"] = [_few(source, 16) for source in tree["heldout"]["items"]]
     tree["reasoning"]["k"] = tree["rollouts"]["k"] = 2
     sft = {"max_steps": 2, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1}
@@ -40,6 +41,7 @@ def write_small(file: Path, **changes: Any) -> Path:
     # Round 2 trains on its own items by their pass rates, as a recipe may.
     tree["rounds"][1]["grpo"][0].pop("items")
     tree["rounds"][1]["grpo"][0]["difficulty"] = [0.0, 1.0]
+    del tree["arms"]  # without a teacher there would be no samples to rate
     tree.update(changes)
     file.write_text(yaml.safe_dump(tree))
     return file

@@ -9,18 +9,34 @@ import yaml
 
 from tests.cli import vlt, vlt_json
 from vlt.engine.model import Model
-from vlt.runs.budget import parameters_of, planned, total
+from vlt.runs.budget import Budget, parameters_of, planned, total
 from vlt.runs.loop import plan
 from vlt.runs.recipe import BUNDLED, load_recipe
+from vlt.runs.step import Key, Step
+
+
+def by_key(steps: list[Step], budgets: list[Budget]) -> dict[Key, Budget]:
+    return {step.key: budget for step, budget in zip(steps, budgets, strict=True)}
+
+
+def test_several_trainings_of_a_round_all_count() -> None:
+    recipe = load_recipe("qwen3-vl-8b")
+    steps = plan(recipe)
+    whole = total(steps, planned(recipe.models.base, steps))
+    assert whole.grpo_steps == 200 + 100 and whole.completions == 300 * 512
 
 
 def test_the_miniatures() -> None:
     recipe = load_recipe("miniature")
-    each = planned(recipe.models.base, plan(recipe), {})
-    whole = total(each)
+    steps = plan(recipe)
+    budgets = planned(recipe.models.base, steps)
+    whole, each = total(steps, budgets), by_key(steps, budgets)
     assert whole.grpo_steps == 40 + 50 and whole.completions == 90 * 128
-    # Captions of round 1, samples of both, answers of four models, each as long as may be.
-    written = 1000 * 40 + 2 * 1000 * 4 * 64 + 4 * 1000 * 64
+    # Captions of round 1, samples of both, answers of four models (and the canary's), completions of
+    # GRPO, each as long as may be.
+    assert recipe.canary
+    answers = 4 * (1000 + recipe.canary.items)
+    written = 1000 * 40 + 2 * 1000 * 4 * 64 + answers * 64 + 90 * 128 * 64
     assert whole.sampled_tokens == written
     sft = each[1, "sft-model"]  # one sample an item, in batches of 32, three times
     assert sft.trained_tokens == 3 * 32 * 32 * 64
@@ -41,7 +57,8 @@ def test_sizes_by_name(name: str, billions: float) -> None:
 def test_trl_counts_steps_in_completions() -> None:
     """v1: 5,000 items 15 times, 5 completions each, 640 a step."""
     recipe = load_recipe("openvlthinker-v1")
-    each = planned(recipe.models.base, plan(recipe), {})
+    steps = plan(recipe)
+    each = by_key(steps, planned(recipe.models.base, steps))
     items = 4 * 1125 + 498
     assert each[1, "grpo-model"].grpo_steps == 15 * -(-items * 5 // 640)
     assert each[1, "grpo-model"].completions == each[1, "grpo-model"].grpo_steps * 640

@@ -209,3 +209,17 @@ def test_the_childs_environment_keeps_a_users_files_out() -> None:
     found = environment(2)
     assert found["PYTHONSAFEPATH"] == "1"
     assert found["HF_HUB_DISABLE_TELEMETRY"] == "1"
+
+
+def test_a_model_may_lie_on_one_gpu_by_a_recipe_that_spreads_it() -> None:
+    from vlt.train.methods.sft import METHOD
+
+    assert _launcher(1, ["none"]) == _launcher(1, [])
+    assert METHOD.training(accelerate=["none"]).accelerate == ["none"]
+    for words, said in (
+        (["zero9"], "'zero9' is no way of spreading a model"),
+        ([""], "'' is no way of spreading a model"),
+        (["none", "zero3"], "none stands alone"),
+    ):
+        with pytest.raises(UserError, match=said):
+            METHOD.training(accelerate=words)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,9 +22,6 @@ from vlt.images.pixels import Pixels, fitted
 from vlt.prompts import CannotAsk, Prompt, render
 from vlt.train.turns import Turns, encode, pictures
 from vlt.workspace.store import Dataset
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 FILE = "as-asked.parquet"
 """In the build folder."""
@@ -131,15 +128,23 @@ def _check(turns: Turns, asked: Mapping[str, Any], rows: Sequence[Mapping[str, A
             f"{name} shows the model other pixels than generation does ({', '.join(differ)}): the "
             "images are not those of the row, which is an error of vlt's: report it"
         )
-    _check_processor(turns, text, images)
+    _check_contrast(turns.processor, text, [image.size for image in images])
 
 
-def _check_processor(turns: Turns, text: str, images: Sequence[Image]) -> None:
+def check_processor(processor: Any) -> None:
+    """Raises UserError where a model's processor makes nearly the same of any two pictures."""
+    if sees(processor):
+        asked = [{"type": "image"}, {"type": "text", "text": "What is it?"}]
+        messages = messages_for(processor, [{"role": "user", "content": asked}])
+        _check_contrast(processor, prompt_text(processor, messages), [(224, 224)])
+
+
+def _check_contrast(processor: Any, text: str, sizes: Sequence[tuple[int, int]]) -> None:
     """A black picture and a white one must come out apart, as far as any two can."""
     from PIL import Image
 
     black, white = (
-        encode(turns.processor, [text], [[Image.new("RGB", i.size, colour) for i in images]])
+        encode(processor, [text], [[Image.new("RGB", size, colour) for size in sizes]])
         for colour in ("black", "white")
     )
     apart = max((_apart(value, white.get(name)) for name, value in black.items()), default=0.0)

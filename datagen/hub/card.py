@@ -15,9 +15,11 @@ from vlt import __version__
 from vlt.datagen.hub.card_metadata import card_metadata
 from vlt.datagen.hub.dropped import dropped_path
 from vlt.datagen.hub.markdown import bars, markdown_table, parameter_leaves
+from vlt.filters.signs import GOLD, answer_sources, signs
 from vlt.images.store import ImageStore
 from vlt.plural import plural
 from vlt.workspace.lineage import made_from
+from vlt.workspace.schema import MAJORITY, NO_GOLD
 from vlt.workspace.store import Dataset, Store
 
 COLUMNS = {
@@ -29,6 +31,7 @@ COLUMNS = {
     "answer_type": "choice, yes_no, integer, float, math, list, time or text",
     "images": "the images, in the order of the question",
     "meta": "JSON: what the source said beside this",
+    "answer_source": "null: the answer is a gold; majority: what most samples of a model said; none",
     "caption": "the caption that a text-only model reasoned over",
     "caption_model": "the model that wrote the caption",
     "caption_finish_reason": "how the caption ended: stop",
@@ -43,7 +46,15 @@ COLUMNS = {
     "verdict": "correct, wrong or unjudged; null before verification",
     "verdict_reason": "why",
     "cut": "what a filter took out of the response",
+    "agreement": "share of the item's samples with the majority's answer",
+    "choice_order": "places of the choices in the order in which they were shown, if not their own",
+    "images_shown": "sha256 of what was shown in the images' place",
 }
+NOT_GOLD = {
+    MAJORITY: "with answers that are not golds: what most samples of a model said",
+    NO_GOLD: "without an answer",
+}
+"""Source of an answer -> what is said of such rows."""
 TEMPLATE = Path(__file__).with_name("dataset_card.md.jinja")
 LONG = 400
 """Characters of a parameter that fit into a table; longer texts (prompts) get a block."""
@@ -131,6 +142,7 @@ def _sources(stages: Sequence[Dataset]) -> list[list[str]]:
 
 def _about(dataset: Dataset, ancestors: Sequence[Dataset]) -> str:
     m = dataset.manifest
+    answers = answer_sources(dataset)
     if dataset.kind == "sample":
         models = sorted({_name(a.manifest.parameters) for a in [dataset, *ancestors]} - {""})
         by = f" by {', '.join(models)}" if models else ""
@@ -138,7 +150,13 @@ def _about(dataset: Dataset, ancestors: Sequence[Dataset]) -> str:
     elif dataset.kind == "caption":
         kind = f"{plural(m.rows, 'question')} about images, with captions"
     else:
-        kind = f"{plural(m.rows, 'question')} about images, with gold answers"
+        golds = answers[GOLD] == m.rows
+        kind = f"{plural(m.rows, 'question')} about images" + (
+            ", with gold answers" if golds else ""
+        )
+    told = [f"{answers[name]:,} {words}" for name, words in NOT_GOLD.items() if answers[name]]
+    if told:
+        kind += f" ({'; '.join(told)})"
     return (
         f"{kind}: version {m.ref} of a vlt workspace. Every row "
         "can be traced to its images, prompts, models and checks."
@@ -195,12 +213,15 @@ def _statistics(dataset: Dataset) -> list[tuple[list[str], list[list[str]]]]:
     """Tables: (titles, rows)."""
     names = dataset.schema.names
     tables: list[tuple[list[str], list[list[str]]]] = []
-    for column in ("source", "answer_type", "verdict"):
+    for column in ("source", "answer_type", "answer_source", "verdict"):
         if column in names:
             counts = Counter[str]()
             for batch in dataset.batches([column]):
                 for pair in batch.column(column).value_counts().to_pylist():
                     counts[str(pair["values"])] += pair["counts"]
+            if column == "answer_source" and set(counts) - {"None"}:
+                counts[GOLD] = counts.pop("None", 0)
+                counts = +counts
             if set(counts) - {"None"}:
                 tables.append(([column, "rows", ""], bars(counts)))
     if "completion_tokens" in names:
@@ -211,4 +232,41 @@ def _statistics(dataset: Dataset) -> list[tuple[list[str], list[list[str]]]]:
             cells = [f"{value:,.0f}" for value in values]
             titles = ["response tokens", *(f"{int(100 * q)} %" for q in marks)]
             tables.append((titles, [["", *cells]]))
+    return [*tables, *_signs(dataset)]
+
+
+def _signs(dataset: Dataset) -> list[tuple[list[str], list[list[str]]]]:
+    """Agreement, sufficiency of captions, and what judges said."""
+    found = signs(dataset)
+    tables = []
+    if a := found.get("agreement"):
+        titles = ["items with several samples", "mean agreement", "all samples agree"]
+        tables.append(
+            (titles, [[f"{a['items']:,}", f"{a['mean']:.2f}", f"{a['all_the_same']:.0%}"]])
+        )
+    if s := found.get("sufficiency"):
+        titles = [
+            "captions that were reasoned over",
+            "mean pass rate",
+            "never enough",
+            "always enough",
+        ]
+        cells = [
+            f"{s['captions']:,}",
+            f"{s['mean']:.2f}",
+            f"{s['never']:.0%}",
+            f"{s['always']:.0%}",
+        ]
+        tables.append((titles, [cells]))
+    if judged := found.get("judgements"):
+        rows = [
+            [
+                rubric,
+                f"{of['judged']:,}",
+                f"{of['share_judged']:.0%}",
+                "-" if of["pass"] is None else f"{of['pass']:.0%}",
+            ]
+            for rubric, of in judged.items()
+        ]
+        tables.append((["rubric", "rows judged", "of all rows", "pass"], rows))
     return tables

@@ -91,7 +91,7 @@ def _text(option: Any) -> str:
     shown = getattr(option, "show_default", True)
     if option.required:
         said += " *Required.*"
-    elif shown and default not in (None, False, (), [], "") and not callable(default):
+    elif shown and not callable(default) and (default or default == 0) and default is not False:
         said += f" Default: {code(getattr(default, 'value', default))}."
     environment = getattr(option, "envvar", None)
     return said + (f" Environment: {code(environment)}." if environment else "")

@@ -10,6 +10,7 @@ import typer
 
 from vlt.cli.options import WORKSPACE, Json, Workspace, open_store, parse_settings
 from vlt.cli.output import percent, print_json, print_table
+from vlt.plural import plural
 from vlt.workspace.progress import duration
 
 if TYPE_CHECKING:
@@ -35,36 +36,37 @@ def compare(
     from vlt.runs.arms import ran, side_by_side, variants
 
     wanted = variants(recipe, parse_settings(settings or []), arms=arms or None, seeds=seeds)
+    if arms:  # the first that is named is compared against
+        wanted.sort(key=lambda variant: arms.index(variant.arm))
     print_arms(side_by_side(ran(open_store(workspace), wanted)), as_json)
 
 
 def print_plan(wanted: Sequence[Variant], root: Path, as_json: bool) -> None:
     """What each arm would make, and what of it is there or made by an arm before it."""
     from vlt.runs.budget import planned, spent, total
-    from vlt.runs.preview import preview
+    from vlt.runs.preview import found as versions_of
 
     seen: set[str] = set()
     found: list[dict[str, Any]] = []
     budgets: list[tuple[str, Budget]] = []
     store = open_store(root) if root.is_dir() else None
     for variant in wanted:
-        there = preview(root, variant.recipe, variant.steps)
-        base = variant.recipe.models.base
-        each = planned(base, variant.steps, there, store)
-        budgets.append((f"{variant.label}, planned", total(each)))
-        if there:
-            own = [version for (number, _), version in there.items() if number]
+        steps = variant.steps
+        there = versions_of(root, variant.recipe, steps)
+        each = planned(variant.recipe.models.base, steps, there, store)
+        budgets.append((f"{variant.label}, planned", total(steps, each)))
+        if own := [v for step, v in zip(steps, there, strict=True) if v and step.round]:
             budgets.append((f"{variant.label}, spent", spent(own)))
-        for step in variant.steps:
+        for step, made, budget in zip(steps, there, each, strict=True):
             name = f"{step.dataset}@r{step.round}" if step.round else step.dataset
-            version = there[step.key].ref if step.key in there else None
+            version = made.ref if made else None
             found.append(
                 {
                     "arm": variant.label,
                     "makes": name,
                     "what": step.what,
                     "version": version or ("made before" if name in seen else None),
-                    "planned": each[step.key].as_json() if step.key in each else None,
+                    "planned": budget.as_json(),
                 }
             )
             seen.add(name)
@@ -117,7 +119,7 @@ def print_arms(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
         gain, low, high = (100 * against[name] for name in ("difference", "low", "high"))
         print(
             f"{row['arm']} against {rows[0]['arm']}: {gain:+.1f} points [{low:+.1f}, {high:+.1f}]; "
-            f"{against['solved']:,} items newly solved, {against['lost']:,} lost; "
+            f"{plural(against['solved'], 'item')} newly solved, {against['lost']:,} lost; "
             f"p = {against['p']:.2g} ({against['test']})"
         )
 

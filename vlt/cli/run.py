@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vlt.cli.asking import clear, open_workspace
+from vlt.cli.asking import open_workspace
 from vlt.cli.options import WORKSPACE, Json, Workspace, or_before_command, parse_settings
-from vlt.cli.output import SOME_ROWS_FAILED, describe, percent, print_json, print_table, say
+from vlt.cli.output import SOME_ROWS_FAILED, percent, print_json, print_table, say
 
 if TYPE_CHECKING:
     from vlt.runs.arms import Variant
@@ -157,38 +157,33 @@ def _run_arms(wanted: Sequence[Variant], root: Path, dry_run: bool, as_json: boo
 def _carry_out(
     recipe: Recipe, root: Path, steps: list[Step], arm: str = "", arms: Sequence[str] = ()
 ) -> Run:
+    from vlt.cli.plan_lines import PlanLines
+    from vlt.cli.plan_table import PlanTable, fits
     from vlt.runs.arms import MAIN
     from vlt.runs.loop import carry_out
     from vlt.runs.record import RecordedRun
 
-    workspace = open_workspace(root)
+    shown = PlanTable(steps) if fits() else PlanLines(steps)
+    workspace = open_workspace(root, shown.progress)
     started = time.monotonic()
-    made = 0
-    place = 0
+    made = place = 0
 
     def on_step(step: Step, dataset: Any, existed: bool) -> None:
         nonlocal made, place
-        clear(workspace)
-        head = f"[{place + 1:>2}/{len(steps)}] " + (f"round {step.round} " if step.round else "")
         if dataset is None:
             recorded.begin(*step.key)
-        else:
-            recorded.end(*step.key, dataset.ref, existed)
-        if step.earlier:
-            if dataset is not None:
-                place += 1
-                say(f"{head}{step.name}: {dataset.ref}, taken as it is{_accuracy(dataset)}")
+            shown.begin(step)
             return
-        if dataset is None:
-            say(f"{head}{step.name}: {step.what}")
-            return
+        recorded.end(*step.key, dataset.ref, existed)
+        shown.end(step, dataset, existed)
         place += 1
         made += not existed
-        say(f"        {describe(dataset, existed=existed)}{_accuracy(dataset)}")
 
     plan_of = [(step.round, step.name, step.what, step.settings) for step in steps]
-    told = {"arm": arm or MAIN, "seed": recipe.seed, "arms": arms}
-    with RecordedRun(workspace.root, recipe.name, plan_of, **told) as recorded:
+    recording = RecordedRun(
+        workspace.root, recipe.name, plan_of, arm=arm or MAIN, seed=recipe.seed, arms=arms
+    )
+    with recording as recorded, shown:
         done = carry_out(workspace, recipe, steps, on_step=on_step)
         if done.stopped:
             recorded.stop(done.stopped)
@@ -200,16 +195,6 @@ def _carry_out(
     else:
         say(f"{recipe.name}: nothing to do, all {place} steps are there already")
     return done
-
-
-def _accuracy(dataset: Any) -> str:
-    facts, chosen = (dataset.manifest.facts.get(name) for name in ("accuracy", "chosen"))
-    if chosen:
-        (best,) = (score for score in chosen["of"] if score["step"] == chosen["step"])
-        return (
-            f", step {chosen['step']} of {chosen['of'][-1]['step']}: {percent(best)} (validation)"
-        )
-    return f", accuracy {percent(facts)}" if facts else ""
 
 
 def _print_result(done: Run, as_json: bool) -> None:
@@ -260,10 +245,11 @@ def _print_plan(
     from vlt.cli.arms import print_budgets
     from vlt.cli.options import open_store
     from vlt.runs.budget import planned, spent, total
-    from vlt.runs.preview import preview
+    from vlt.runs.preview import found
 
-    there = preview(root, recipe, steps)
-    budgets = planned(recipe.models.base, steps, there, open_store(root) if there else None)
+    there = found(root, recipe, steps)
+    each = list(zip(steps, there, strict=True))
+    budgets = planned(recipe.models.base, steps, there, open_store(root) if any(there) else None)
     if as_json:
         print_json(
             [
@@ -274,23 +260,23 @@ def _print_plan(
                     "settings": s.settings,
                     "earlier": s.earlier,
                     "made_from": [f"{name}@r{n}" if n else name for n, name in s.stage.inputs],
-                    "version": there[s.key].ref if s.key in there else None,
-                    "planned": budgets[s.key].as_json() if s.key in budgets else None,
+                    "version": version.ref if version else None,
+                    "planned": budget.as_json(),
                 }
-                for s in steps
+                for (s, version), budget in zip(each, budgets, strict=True)
             ]
         )
         return
     print(f"{recipe.name}: {' '.join(recipe.about.split())}")
     number, width = -1, max(len(step.name) for step in steps)
-    for step in steps:
+    for step, made in each:
         if step.round != number:
             number = step.round
             print(f"\n{f'Round {number}' if number else 'Before the rounds'}")
         if step.earlier:
             print(f"  {step.name:<{width}} (taken as it is)")
             continue
-        version = f" [{there[step.key].ref} is there]" if step.key in there else ""
+        version = f" [{made.ref} is there]" if made else ""
         print(f"  {step.name:<{width}} {step.what}{version}")
         for line in textwrap.wrap(step.settings, 100):
             print(f"  {'':<{width + 2}} {line}")
@@ -301,9 +287,9 @@ def _print_plan(
             f"points{significant}, on the held-out items."
         )
     print()
-    own = [version for (number, _), version in there.items() if number]
-    print_budgets([("planned", total(budgets)), *([("spent", spent(own))] if own else [])])
-    to_make = sum(step.key not in there for step in steps)
+    own = [made for step, made in each if made and step.round]
+    print_budgets([("planned", total(steps, budgets)), *([("spent", spent(own))] if own else [])])
+    to_make = sum(made is None for made in there)
     print(
         f"\n{len(steps) - to_make} of {len(steps)} steps are there already. Nothing was done: without "
         f"--dry-run the other {to_make} are made, and a run that is stopped goes on where it was."

@@ -16,7 +16,7 @@ from vlt.datagen.benchmarks import Benchmark, benchmark_of
 from vlt.datagen.rollouts import make_rollouts
 from vlt.datagen.shown import images_of
 from vlt.engine.model import Model
-from vlt.errors import UsageError
+from vlt.errors import UsageError, UserError
 from vlt.evaluation.interval import Score, wilson
 from vlt.evaluation.judge import FAILED, LLMJudge
 from vlt.evaluation.summary import READS, in_format, summary
@@ -64,6 +64,13 @@ def make_evaluation(
     version and whether it was there already.
     """
     check_grader(grader, judge)
+    if items.manifest.rows and not any(
+        batch.column("answer").null_count < len(batch) for batch in items.batches(["answer"])
+    ):
+        raise UserError(
+            f"{items.ref} has no gold answer to grade by; evaluate on items that have, or label these: "
+            "`vlt gen rollouts`, then `vlt label`"
+        )
     answers, _ = make_rollouts(workspace, items, model, asking, name=f"{name}-answers", round=round)
     return make_verdicts(
         workspace,

@@ -23,7 +23,7 @@ from vlt.evaluation.interval import wilson
 from vlt.runs.budget import Budget, planned, spent, total
 from vlt.runs.fields import Recipe
 from vlt.runs.loop import plan
-from vlt.runs.preview import preview
+from vlt.runs.preview import found as versions_of
 from vlt.runs.recipe import load_recipe
 from vlt.runs.record import arms_of, runs
 from vlt.runs.step import Key, Step
@@ -101,30 +101,35 @@ class Ran:
 
     arm: str
     seed: int
-    made: Mapping[Key, Dataset]
+    made: Sequence[tuple[Key, Dataset]]
+    """Steps and their versions, in order; a round may have several trainings of a name."""
+    end: Key | None
+    """The step that evaluates the model that stands at the end."""
     planned: Budget | None = None
+
+    def version(self, key: Key | None) -> Dataset | None:
+        """What a step made; None as long as that is not there."""
+        return next((version for made, version in reversed(self.made) if made == key), None)
 
     @property
     def last(self) -> Dataset | None:
-        """The evaluation of the model that stands at the end; None as long as that is not there."""
-        return self.made.get(self.end) if self.end else None
-
-    end: Key | None = None
-    """The step that makes it."""
+        """The evaluation of the model that stands at the end."""
+        return self.version(self.end)
 
     @property
     def own(self) -> list[Dataset]:
         """The versions of its rounds; what comes before them is every arm's alike."""
-        return [version for (number, _), version in self.made.items() if number]
+        return [version for (number, _), version in self.made if number]
 
 
 def ran(store: Store, wanted: Sequence[Variant]) -> list[Ran]:
     """What of the variants is there, and what each was planned to take."""
     found = []
     for v in wanted:
-        there = preview(store.root, v.recipe, v.steps)
-        budget = total(planned(v.recipe.models.base, v.steps, there, store))
-        found.append(Ran(v.arm, v.seed, there, budget, end_of([s.key for s in v.steps])))
+        there = versions_of(store.root, v.recipe, v.steps)
+        budget = total(v.steps, planned(v.recipe.models.base, v.steps, there, store))
+        made = [(s.key, version) for s, version in zip(v.steps, there, strict=True) if version]
+        found.append(Ran(v.arm, v.seed, made, end_of([s.key for s in v.steps]), budget))
     return found
 
 
@@ -137,9 +142,9 @@ def recorded(store: Store, recipe: str) -> list[Ran]:
     made = []
     for arm in arms:
         for run in (run for run in found if run.arm == arm):
-            there = {(s.round, s.step): store.open(s.version) for s in run.steps if s.version}
+            there = [((s.round, s.step), store.open(s.version)) for s in run.steps if s.version]
             end = end_of([(s.round, s.step) for s in run.steps])
-            made.append(Ran(arm, run.seed or 0, there, None, end))
+            made.append(Ran(arm, run.seed or 0, there, end))
     return made
 
 
@@ -212,7 +217,7 @@ def _image(of_arm: Sequence[Ran]) -> dict[str, Any] | None:
     other: dict[str, float] = {}
     for place, run in enumerate(of_arm):
         end = run.end
-        canary = run.made.get((end[0], end[1].replace("eval-", "canary-", 1))) if end else None
+        canary = run.version((end[0], end[1].replace("eval-", "canary-", 1))) if end else None
         if not canary or not run.last:
             continue
         asked, rates = pass_rates(canary), pass_rates(run.last)

@@ -101,6 +101,8 @@ class Look:
             name=step.dataset,
             round=step.of_round,
         )
+        if not existed:
+            _check_processor(run.model(self.model))
         found = image_worth(run.workspace, run[self.evaluation], made)
         seen = [low for pair in self.before if (low := self._seen(run, pair)) is not None]
         who = f"round {step.round}'s {self.who}" if step.round else self.who
@@ -122,3 +124,12 @@ class Look:
             return None
         found = image_worth(run.workspace, own, other)
         return found.low if found.p <= self.canary.level else None
+
+
+def _check_processor(model: Model) -> None:
+    """Of a model that is loaded into this process anyway: a server's own cannot be seen from here."""
+    if model.kind == "local":
+        from vlt.engine.loading import load_processor
+        from vlt.train.row_check import check_processor
+
+        check_processor(load_processor(model.model, model.revision))

@@ -30,26 +30,36 @@ class MakesNothing(Workspace):
 
 
 def preview(root: Path, recipe: Recipe, steps: Sequence[Step]) -> dict[Key, Dataset]:
-    """The steps whose versions are there already.
+    """The steps whose versions are there already: see `found`; of several trainings the last."""
+    versions = zip(steps, found(root, recipe, steps), strict=True)
+    return {step.key: version for step, version in versions if version}
+
+
+def found(root: Path, recipe: Recipe, steps: Sequence[Step]) -> list[Dataset | None]:
+    """[steps] the version of each that is there already.
 
     No model is asked, nothing is written, and a source that is not on this machine is looked for only
     where the workspace holds a version of its name.
     """
-    found: dict[Key, Dataset] = {}
+    made: dict[Key, Dataset] = {}
+    versions: list[Dataset | None] = []
     if not root.is_dir():
-        return found
+        return [None] * len(steps)
     with MakesNothing(root) as workspace:
-        run = Run(workspace, recipe, found)
+        run = Run(workspace, recipe, made)
         for step in steps:
             if step.earlier:
                 version = newest(workspace, steps, step)
-            elif all(key in found for key in step.stage.inputs):
+            elif all(key in made for key in step.stage.inputs):
                 version = _there(run, step)
             else:
                 version = None
+            versions.append(version)
             if version:
-                found[step.key] = version
-    return found
+                made[step.key] = version
+            else:
+                made.pop(step.key, None)  # an earlier training of this name is not what comes next
+    return versions
 
 
 def _there(run: Run, step: Step) -> Dataset | None:

@@ -27,7 +27,10 @@ from vlt.workspace.store import Dataset
 MEMORY = "160MB"
 SECONDS = 30.0
 """The longest a query may take."""
-FACETS = ("source", "answer_type", "verdict", "finish_reason", "model", "filter")
+FACETS = (
+    *("source", "answer_type", "answer_source", "verdict", "finish_reason"),
+    *("model", "filter"),
+)
 MANY = 12
 """A column of more values than this is not offered as a choice."""
 TEXTS = ("id", "question", "answer", "caption", "response", "predicted", "meta", "reason")
@@ -55,6 +58,9 @@ class Rows:
         self.dataset = dataset
         self.files = [str(file) for file in (dataset.dropped if dropped else dataset).files]
         schema = dropped_schema(dataset.schema) if dropped else dataset.schema
+        if self.files:  # a release before did not write all of them yet
+            there = set(pq.read_schema(self.files[0]).names)
+            schema = pa.schema([f for f in schema if f.name in there])
         self.columns = list(schema.names)
         self.judged = bool(self.files) and COLUMN in pq.read_schema(self.files[0]).names
         """Whether the files have the column of judgements: those of earlier releases have not."""
