@@ -8,8 +8,8 @@ DEMO   ?= vlt-demo
 JOBS   ?= 2
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: demo test docs docs-serve browser test-vllm test-models test-newest test-fast lint format install clean help
-.PHONY: bench-loop bench-gen bench-grade bench-hedging bench-filters bench-train bench-import bench-push bench-view pictures
+.PHONY: demo test docs docs-serve browser test-vllm test-vllm-full test-models test-newest test-fast lint format install clean help
+.PHONY: bench-loop bench-gen bench-grade bench-hedging bench-filters bench-train bench-gpu bench-import bench-push bench-view pictures bench-label
 
 help:           ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,6 +35,10 @@ test-vllm: install      ## generation with a real vLLM on the CPU; builds its en
 	$(BIN)/python -m tests.real_vllm.environment
 	$(BIN)/python -m pytest tests/real_vllm
 
+test-vllm-full: install ## the recipe for one GPU with a real vLLM, killed in every step of two rounds; most of an hour
+	$(BIN)/python -m tests.real_vllm.environment
+	VLT_EVERY_STEP=1 $(BIN)/python -m pytest tests/real_vllm/test_single_gpu.py
+
 test-newest: install    ## the loop with the newest libraries, without constraints.txt; builds an environment a week
 	$(BIN)/python -m tests.newest
 
@@ -57,6 +61,9 @@ format: install ## let ruff mend what it can
 bench-loop: install     ## the miniature with three seeds: accuracy per round with 95 % intervals
 	$(BIN)/python -m benchmarks.loop
 
+bench-label: install    ## majority answers in the golds' place: how many are right, and SFT on them
+	$(BIN)/python -m benchmarks.label
+
 bench-gen: install      ## what generation costs; CURATOR=DIR, a venv with bespokelabs-curator, beside it
 	$(BIN)/python -m benchmarks.gen $(if $(CURATOR),--curator $(CURATOR))
 
@@ -71,6 +78,9 @@ bench-filters: install  ## filters, dedup and near dedup; ROWS=1000000 for a mil
 
 bench-train: install    ## vlt train beside TRL by hand: what we add to a step and to the start
 	$(BIN)/python -m benchmarks.train
+
+bench-gpu: install      ## one GPU's figures in eight minutes: trainings, generation, memory, the loop
+	$(BIN)/python -m benchmarks.gpu_check
 
 bench-import: install   ## importing images beside copying and hashing the files
 	$(BIN)/python -m benchmarks.import

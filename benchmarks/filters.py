@@ -4,6 +4,7 @@
     python -m benchmarks.filters --rows 1000000     # the sizes that the targets speak of
     python -m benchmarks.filters --memory 100MB --only spill
     python -m benchmarks.filters --only chain,near
+    python -m benchmarks.filters --rows 300000 --only parallel    # one process beside all cores
 
 Every job is a process of its own; CPU seconds (user + system, of all its threads, starting up and
 importing included) and peak memory are the kernel's. Corpora are made once and kept in --folder.
@@ -32,6 +33,8 @@ import pyarrow.parquet as pq
 
 from benchmarks.corpus import score
 from benchmarks.filter_corpora import prepare
+from benchmarks.parallel import beside_one
+from vlt.cores import processes
 from vlt.workspace.store import Store
 
 MEMORY = os.environ.get("VLT_BENCH_MEMORY", "500MB")
@@ -68,6 +71,14 @@ def chain(*filters: Any) -> Callable[[Path], Facts]:
     return run
 
 
+def statistics(folder: Path) -> Facts:
+    """What `vlt stats` counts."""
+    from vlt.filters.stats import dataset_stats
+
+    dataset_stats(Store(folder / "workspace").open("samples"))
+    return {}
+
+
 def spilling(folder: Path) -> Facts:
     """Exact dedup of all samples by question and response in DuckDB, which must spill to disk.
 
@@ -76,7 +87,7 @@ def spilling(folder: Path) -> Facts:
     from vlt.filters.duckdb_scratch import Scratch
 
     files = Store(folder / "workspace").open("samples").files
-    scratch = Scratch(folder / "scratch", MEMORY, os.cpu_count() or 1)
+    scratch = Scratch(folder / "scratch", MEMORY, processes())
     with scratch.connect() as connection, Spilled(scratch.folder) as spilled:
         distinct = connection.execute(
             "select count(*) from (select question, response from read_parquet(?) group by all)",
@@ -127,7 +138,7 @@ def dedup(kind: str, *, near: bool, columns: list[str] | None) -> Callable[[Path
         from vlt.filters.duplicates.file import dedup_file
 
         kept = folder / f"kept-{kind}.parquet"
-        scratch = Scratch(folder / "scratch", MEMORY, os.cpu_count() or 1)
+        scratch = Scratch(folder / "scratch", MEMORY, processes())
         file = folder / kind / "corpus.parquet"
         dedup_file(file, kept, ["text"], scratch, near=near, columns=columns)
         return {"score": lambda: score(kept, folder / kind)}
@@ -209,10 +220,20 @@ JOBS: dict[str, Job] = {
 }
 
 
+PARALLEL = {
+    "verify": chain("verify"),
+    "words, reflection, select": chain(*WORDS_REFLECTION_SELECT),
+    "repetition, near dedup": chain("repetition", "near_dedup"),
+    "near: ids": dedup("text", near=True, columns=["id"]),
+    "stats": statistics,
+}
+"""What is run in one process, and in as many as there are cores."""
+
+
 def carry_out(name: str, folder: Path) -> None:
     """Run one job and print what it cost and found, as JSON."""
     started = time.monotonic()
-    facts = JOBS[name].run(folder)
+    facts = (JOBS[name].run if name in JOBS else PARALLEL[name])(folder)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     cost = {
@@ -270,6 +291,8 @@ def main() -> None:
         )
         if result["facts"]:
             print(f"    {json.dumps(result['facts'])}", flush=True)
+    if not given.only or "parallel" in given.only:
+        beside_one("benchmarks.filters", list(PARALLEL), ["--folder", str(folder)])
 
 
 if __name__ == "__main__":

@@ -25,11 +25,14 @@ class Cost:
     """The sum of each process's own peak (VmHWM): at least what they had in use at once."""
 
 
-def run_measured(command: Sequence[str], environment: Mapping[str, str]) -> Cost:
-    """Run a command to its end; exits with its status where that is not 0."""
+def run_measured(
+    command: Sequence[str], environment: Mapping[str, str], *, quiet: bool = False
+) -> Cost:
+    """Run a command to its end; exits with its status where that is not 0. A `quiet` one prints nothing."""
     started = time.perf_counter()
     before = os.times()
-    process = subprocess.Popen(command, env={**os.environ, **environment})
+    stdout = subprocess.DEVNULL if quiet else None
+    process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=stdout)
     peaks: dict[int, int] = {}
     while process.poll() is None:
         for pid in _with_children(process.pid):

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,22 +52,35 @@ BY_HAND = """
 import json, sys, time
 import torch
 from datasets import Dataset
-settings, model, file, folder, kind = json.loads(sys.argv[1])
+settings, model, file, folder, kind, freeze, lora = json.loads(sys.argv[1])
 cpu = dict(use_cpu=True, bf16=False, gradient_checkpointing=False)
 place = {} if torch.cuda.is_available() else cpu
 same = dict(report_to="none", logging_steps=1, save_steps=0.1, save_total_limit=2, disable_tqdm=True)
 rows = Dataset.from_parquet(file, cache_dir=folder + "/cache")
+more = {}
+if lora:
+    from peft import LoraConfig
+    lora = {"target_modules": "all-linear", **lora}
+    more["peft_config"] = LoraConfig(task_type="CAUSAL_LM", **lora)
+if freeze:
+    from transformers import AutoModelForImageTextToText
+    args = settings.get("model_init_kwargs", {})
+    model = AutoModelForImageTextToText.from_pretrained(model, **args)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = "visual" not in name or "merger" in name
 if kind == "sft":
     from trl import SFTConfig, SFTTrainer
     args = SFTConfig(folder, max_length=None, **place, **same, **settings)
     rows = rows.select_columns(["prompt", "completion", "images"])
-    trainer = SFTTrainer(model=model, args=args, train_dataset=rows)
+    trainer = SFTTrainer(model=model, args=args, train_dataset=rows, **more)
 else:
     from trl import GRPOConfig, GRPOTrainer
     from vlt.train.rewards import rewards
     args = GRPOConfig(folder, **place, **same, **settings)
     functions = rewards({"accuracy": 1.0}).functions
-    trainer = GRPOTrainer(model=model, reward_funcs=functions, args=args, train_dataset=rows)
+    trainer = GRPOTrainer(
+        model=model, reward_funcs=functions, args=args, train_dataset=rows, **more
+    )
 started, cpu = time.monotonic(), time.process_time()
 trainer.train()
 seconds, cpu = time.monotonic() - started, time.process_time() - cpu
@@ -86,9 +99,18 @@ print("RESULT", json.dumps({
 Result = dict[str, Any]
 
 
-def by_hand(kind: str, settings: dict[str, Any], model: str, file: Path, folder: Path) -> Result:
-    """A training as a TRL user's own script does it."""
-    words = json.dumps([settings, model, str(file), str(folder), kind])
+def by_hand(
+    kind: str,
+    settings: dict[str, Any],
+    model: str,
+    file: Path,
+    folder: Path,
+    *,
+    freeze: Sequence[str] = (),
+    lora: dict[str, Any] | None = None,
+) -> Result:
+    """A training as a TRL user's own script does it; `freeze`, if anything: the vision tower."""
+    words = json.dumps([settings, model, str(file), str(folder), kind, list(freeze), lora])
     done = subprocess.run(
         [sys.executable, "-c", BY_HAND, words],
         stdout=subprocess.PIPE,
@@ -100,10 +122,12 @@ def by_hand(kind: str, settings: dict[str, Any], model: str, file: Path, folder:
     return found
 
 
-def by_vlt(kind: str, settings: dict[str, Any], model: str, data: Dataset, store: Store) -> Result:
+def by_vlt(
+    kind: str, settings: dict[str, Any], model: str, data: Dataset, store: Store, **more: Any
+) -> Result:
     """The same through vlt; what it measured stands in the checkpoint's facts and metrics."""
     name = f"bench-{time.monotonic_ns()}"
-    made, _ = trained(kind, store, data, model, settings=settings, name=name)
+    made, _ = trained(kind, store, data, model, settings=settings, name=name, **more)
     facts = made.manifest.facts
     metrics = pq.read_table(made.path / "metrics.parquet").to_pylist()
     return {

@@ -10,6 +10,9 @@ What it may say of a row: True keeps it; False, a reason, or a pair (what the le
 from row to row) drops it; a dict keeps it with these columns replaced. Of a batch: a list or an array
 that says so of each of its rows. Parameters beside the first are settings.
 
+Rows are judged in several processes where there are many (see vlt.process_pool), so a function that keeps
+something from row to row must be marked `@vlt.filter(stateful=True)`.
+
 A row at which it raises is not kept, and counts as failed with the error as its reason; where it says
 something else than the above, the run ends with a sentence.
 """
@@ -17,10 +20,11 @@ something else than the above, the run ends with a sentence.
 from __future__ import annotations
 
 import inspect
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -41,8 +45,6 @@ WANTED = "return True to keep a row, False or a reason to drop it, or a dict of 
 class Own:
     """Judges each row by a function that vlt does not know; see `own_filter`."""
 
-    threads: ClassVar[bool] = False
-
     name: str = field(default="", init=False)
     columns: tuple[str, ...] = field(default=(), init=False)
     """Those that the function was marked to read; empty: all."""
@@ -54,6 +56,12 @@ class Own:
     def identity(self) -> dict[str, Any]:
         """The settings, and the digest of the source."""
         return {**self.given, **self.plugin.identity}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process; a function that must see all rows in their order does not go there."""
+        if (mark := mark_of(self.plugin.object)) and mark.stateful:
+            raise pickle.PicklingError(f"{self.name} is stateful")
+        return dict(self.__dict__)
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
         """Row by row; a batch at which the function raises is given to it row by row."""

@@ -4,6 +4,9 @@ A *row filter* judges each row by itself, a batch at a time. A *whole filter* mu
 once (the shortest response of an item, duplicates): it boils each batch down to a narrow view, and
 decides over the view of everything.
 
+Where there are many rows, `judge` and `view` run in several processes, each with a pickled copy of the
+filter: what is found in a `Once` goes with it.
+
 What else a filter may have, both shapes alike:
 
     of_items: ClassVar[bool] = True     it judges items, so that one it takes out is no item to train on
@@ -69,12 +72,8 @@ class RowFilter(Protocol):
     def columns(self) -> tuple[str, ...]:
         """The columns that it reads."""
 
-    @property
-    def threads(self) -> bool:
-        """Whether `judge` may run in a thread beside others (not where it has processes of its own)."""
-
     def judge(self, rows: pa.RecordBatch) -> Judgement:
-        """Never needs another batch."""
+        """Never needs another batch, and may run in another process than those before."""
         ...
 
 
@@ -138,6 +137,14 @@ class Once(Generic[Found]):
             if not self._found:
                 self._found.append(self._find())
         return self._found[0]
+
+    def __reduce__(self) -> Any:
+        """It goes to another process as what was found, which is not looked for there again."""
+        return _as_found, (self(),)
+
+
+def _as_found(found: Found) -> Once[Found]:
+    return Once(lambda: found)
 
 
 def _unprepared() -> Any:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from vlt.filters.pass_rate import READS, of_batches, with_caption, with_dropped
 from vlt.filters.rules.agreement import VIEW, Agreement, shares_of
+from vlt.workspace.judgements import COLUMN, FAIL, PASS, combined, judgements_in, rubrics_of
 from vlt.workspace.store import Dataset
 
 GOLD = "gold"
@@ -95,28 +96,22 @@ def sufficiency(samples: Dataset) -> dict[str, Any] | None:
 
 
 def judgements(dataset: Dataset) -> dict[str, dict[str, Any]] | None:
-    """rubric -> rows with a judgement by it, the share of all rows, and the share of them that pass.
-
-    A row passes by a rubric where most of its judgements do; unjudged ones count for none.
-    """
-    if "judgements" not in dataset.schema.names or not dataset.manifest.rows:
+    """rubric -> rows that could be judged by it, their share of all rows, and the share of them that pass."""
+    if COLUMN not in dataset.schema.names or not dataset.manifest.rows:
         return None
-    judged: Counter[str] = Counter()
-    passed: Counter[str] = Counter()
-    for batch in dataset.batches(["judgements"]):
-        for of_row in batch.column("judgements").to_pylist():
-            votes: dict[str, list[bool]] = {}
-            for each in of_row or ():
-                if each["verdict"] in ("pass", "fail"):
-                    votes.setdefault(each["rubric"], []).append(each["verdict"] == "pass")
-            for rubric, ballots in votes.items():
-                judged[rubric] += 1
-                passed[rubric] += 2 * sum(ballots) > len(ballots)
-    return {
-        rubric: {
-            "judged": count,
-            "share_judged": round(count / dataset.manifest.rows, 4),
-            "pass": round(passed[rubric] / count, 4),
+    verdicts: dict[str, Counter[str]] = {}
+    for batch in dataset.batches([COLUMN]):
+        of_rows = judgements_in(batch)
+        for rubric in rubrics_of(of_rows):
+            said = (combined(of_row, rubric) for of_row in of_rows)
+            counts = verdicts.setdefault(rubric, Counter())
+            counts.update(judged.verdict for judged in said if judged)
+    found = {}
+    for rubric, counts in verdicts.items():
+        judged = counts[PASS] + counts[FAIL]
+        found[rubric] = {
+            "judged": judged,
+            "share_judged": round(judged / dataset.manifest.rows, 4),
+            "pass": round(counts[PASS] / judged, 4) if judged else None,
         }
-        for rubric, count in judged.most_common()
-    }
+    return found

@@ -17,6 +17,8 @@ from vlt.filters.pass_rate import of_batches, with_dropped
 from vlt.filters.rules.reflection import KEYWORDS, count_keywords
 from vlt.filters.signs import signs
 from vlt.filters.text import Ints, count_words, reasoning
+from vlt.process_pool import shared_out
+from vlt.workspace.pieces import PIECE, RowsPiece, pieces
 from vlt.workspace.store import Dataset
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -62,6 +64,34 @@ class _Counts:
         self.reflections.update(keywords)
         self.reflecting += int(some.sum())
 
+    def join(self, later: _Counts) -> None:
+        """Take in the counts of the rows that come next."""
+        for title, values in later.values.items():
+            self.values.setdefault(title, Counter()).update(values)
+        for mine, theirs in (
+            (self.sources, later.sources),
+            (self.tokens, later.tokens),
+            (self.reflections, later.reflections),
+        ):
+            mine.update(theirs)
+        self.words += later.words
+        self.ids += later.ids
+        self.keys += later.keys
+        self.images |= later.images
+        self.reflecting += later.reflecting
+
+
+@dataclass(frozen=True)
+class _Count:
+    """The job of a pool: counts of a piece's rows."""
+
+    columns: list[str]
+
+    def __call__(self, piece: RowsPiece) -> _Counts:
+        counts = _Counts()
+        counts.add(piece.read(self.columns))
+        return counts
+
 
 def dataset_stats(dataset: Dataset) -> dict[str, Any]:
     """A JSON object; what the kind of rows does not have is left out.
@@ -70,8 +100,9 @@ def dataset_stats(dataset: Dataset) -> dict[str, Any]:
     """
     counts = _Counts()
     names = [name for name in READ if name in dataset.schema.names]
-    for batch in dataset.batches(names):
-        counts.add(batch)
+    given = pieces(dataset, PIECE)
+    for counted in shared_out(_Count(names), given, len(given)):
+        counts.join(counted)
     rows = dataset.manifest.rows
     ids = pa.chunked_array(counts.ids, pa.string())
     found: dict[str, Any] = {

@@ -17,6 +17,7 @@ from vlt.datagen.rollouts import make_rollouts
 from vlt.evaluation.evaluate import make_evaluation
 from vlt.filters.apply import make_filtered
 from vlt.grade.shuffled import predicted_back
+from vlt.judging.rubric import slots_of
 from vlt.prompts import Prompt, question_text, render
 from vlt.workspace.store import Dataset
 from vlt.workspace.workspace import Workspace
@@ -105,6 +106,8 @@ def test_the_gold_goes_with_its_choice(gold: str | None, as_shown: str | None) -
     assert shown(row)["choices"] == ["Oslo", "Paris", "Rome", "Bern"]
     assert shown(row)["answer"] == as_shown
     assert "(B) Paris" in question_text({"question": "?", **row})
+    slots = slots_of({"question": "?", **row, "predicted": "C", "response": "(A) it is"})
+    assert slots["choices"].splitlines()[0] == "(A) Oslo" and slots["predicted"] == "A"
 
 
 @pytest.mark.parametrize(

@@ -155,9 +155,9 @@ def test_the_order_of_filters_that_only_drop_does_not_matter(
 @quick
 @given(rows_of, st.lists(st.sampled_from(STEADY), min_size=1, max_size=5).map(meant))
 def test_batches_and_threads_do_not_matter(rows: list[dict[str, Any]], chain: list[Any]) -> None:
-    whole = run(rows, chain, threads=1)
+    whole = run(rows, chain, processes=1)
     with mock.patch.object(make, "BATCH", 3):
-        parts = run(rows, chain, threads=4)
+        parts = run(rows, chain, processes=4)
     assert parts.table().equals(whole.table())
     assert sorted(map(str, parts.dropped.table().to_pylist())) == sorted(
         map(str, whole.dropped.table().to_pylist())

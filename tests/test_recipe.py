@@ -104,19 +104,27 @@ def test_bundled_recipes_load_and_have_a_plan(file: Path) -> None:
     recipe = load_recipe(file.stem)
     assert recipe.name == file.stem
     steps = plan(recipe)
-    for number in range(1, len(recipe.rounds) + 1):
+    for number, settings in enumerate(recipe.rounds, 1):
         names = [step.name for step in steps if step.round == number]
-        for needed in (
-            "items",
-            "samples",
-            "sft",
-            "sft-model",
-            "eval-sft",
-            "grpo-model",
-            "eval-grpo",
-        ):
-            assert needed in names
-        assert ("captions" in names) == (recipe.rounds[number - 1].teacher[0].model == "reasoner")
+        needed = ["items"]
+        needed += ["samples", "sft"] if settings.teacher else []
+        needed += ["sft-model", "eval-sft"] if settings.sft else []
+        needed += ["grpo-model", "eval-grpo"] if settings.grpo else []
+        assert set(needed) <= set(names)
+        reads = [teacher.model for teacher in settings.teacher] == ["reasoner"]
+        assert ("captions" in names) == reads
+    assert any(settings.grpo for settings in recipe.rounds)
+    assert "sft-only" in recipe.arms
+
+
+@pytest.mark.parametrize("file", sorted(BUNDLED.glob("*.yaml")), ids=lambda f: f.stem)
+def test_bundled_recipes_are_whole_and_so_are_their_arms(file: Path) -> None:
+    """As `vlt run NAME --arms --dry-run` checks them, on a machine without servers or the Hub."""
+    from vlt.runs.arms import variants
+
+    found = variants(file.stem, to_run=True)
+    assert [variant.arm for variant in found] == ["loop", *load_recipe(file.stem).arms]
+    assert all(variant.steps for variant in found)
 
 
 def steps_of(recipe: str, number: int, changes: dict[str, object] | None = None) -> list[str]:

@@ -17,9 +17,10 @@ from tests.rows import dataset, item, sample
 from vlt.errors import UsageError, UserError
 from vlt.filters.apply import make_filtered
 from vlt.workspace.manifest import Ledger, Stage, key_sum
+from vlt.workspace.row_files import ROW_GROUP
 from vlt.workspace.schema import ITEM, KINDS
 from vlt.workspace.store import FORMAT, Store
-from vlt.workspace.writer import ROW_GROUP, Writer
+from vlt.workspace.writer import Writer
 
 
 def items(n: int) -> list[dict[str, object]]:
@@ -148,7 +149,8 @@ WRITE_AND_WAIT = """
 import sys, time
 from vlt.workspace.store import Store
 from vlt.workspace.manifest import Stage
-from vlt.workspace.writer import ROW_GROUP, Writer
+from vlt.workspace.row_files import ROW_GROUP
+from vlt.workspace.writer import Writer
 with Writer(Store(sys.argv[1]), Stage("test", {}), "out", "item"):
     print("writing", flush=True)
     time.sleep(60)

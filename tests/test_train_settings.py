@@ -197,9 +197,9 @@ def test_how_processes_are_started(monkeypatch: pytest.MonkeyPatch) -> None:
     assert words[-2:] == ["--num_processes", "4"]
     own = _launcher(1, ["--config_file", "nodes.yaml"])
     assert own == ["-m", "accelerate.commands.launch", "--config_file", "nodes.yaml"]
-    monkeypatch.setattr(launch, "_has_gpu", lambda: True)
+    monkeypatch.setattr(launch, "has_gpu", lambda: True)
     assert "--multi_gpu" in _launcher(2, ())
-    monkeypatch.setattr(launch, "_has_gpu", lambda: False)
+    monkeypatch.setattr(launch, "has_gpu", lambda: False)
     assert _launcher(2, ())[1] == "torch.distributed.run"
     with pytest.raises(UserError, match="needs DeepSpeed"):
         _launcher(8, ["zero3"])
@@ -209,3 +209,17 @@ def test_the_childs_environment_keeps_a_users_files_out() -> None:
     found = environment(2)
     assert found["PYTHONSAFEPATH"] == "1"
     assert found["HF_HUB_DISABLE_TELEMETRY"] == "1"
+
+
+def test_a_model_may_lie_on_one_gpu_by_a_recipe_that_spreads_it() -> None:
+    from vlt.train.methods.sft import METHOD
+
+    assert _launcher(1, ["none"]) == _launcher(1, [])
+    assert METHOD.training(accelerate=["none"]).accelerate == ["none"]
+    for words, said in (
+        (["zero9"], "'zero9' is no way of spreading a model"),
+        ([""], "'' is no way of spreading a model"),
+        (["none", "zero3"], "none stands alone"),
+    ):
+        with pytest.raises(UserError, match=said):
+            METHOD.training(accelerate=words)

@@ -22,6 +22,7 @@ from vlt.engine.chat import opened_thought
 from vlt.engine.loading import keep_video_settings
 from vlt.engine.mended import mended
 from vlt.errors import UserError
+from vlt.shared_disk import flock
 from vlt.train.callbacks import put_aside, write_metrics, write_progress
 from vlt.train.method import Method, find_method
 from vlt.train.processor import keep_range, load_reader, load_rows
@@ -161,7 +162,7 @@ def _end_with_parent() -> None:
 def _alone(folder: Path) -> Iterator[None]:
     """Wait until a killed run's child, which may still be ending, has let go of the folder."""
     with open(folder / ".running", "a") as opened:
-        fcntl.flock(opened, fcntl.LOCK_SH if "RANK" in os.environ else fcntl.LOCK_EX)
+        flock(opened, fcntl.LOCK_SH if "RANK" in os.environ else fcntl.LOCK_EX)
         yield
 
 

@@ -8,9 +8,9 @@ is set in memory, and a difference of one image token crashes the run.
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -20,11 +20,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlt.images.pixels import Pixels, fitted
+from vlt.process_pool import shared_out
 from vlt.prompts import CannotAsk, Prompt, render
-from vlt.threads import map_in_order
 from vlt.train.hints import TRACE
 from vlt.train.method import Method, Row
 from vlt.workspace.files import replaced
+from vlt.workspace.progress import report_progress
 from vlt.workspace.store import Dataset
 
 LoadImage = Callable[[str], bytes]
@@ -47,6 +48,10 @@ class Exported:
     """Whether any row has one."""
 
 
+def _nothing(row: Row) -> None:
+    """Refuses no row."""
+
+
 def write_trl(
     dataset: Dataset,
     to: Path,
@@ -56,7 +61,7 @@ def write_trl(
     load_image: LoadImage,
     pixels: Pixels | None = None,
     rows: pa.Table | None = None,
-    refused: Callable[[Row], str | None] = lambda _: None,
+    refused: Callable[[Row], str | None] = _nothing,
 ) -> Exported:
     """Write the file `to` of a dataset's rows as the method takes them.
 
@@ -71,23 +76,72 @@ def write_trl(
         columns = columns.append(rows.schema.field(TRACE))
     arrow = _arrow_schema(columns, shape)
     to.parent.mkdir(parents=True, exist_ok=True)
-    threads = max(2, os.cpu_count() or 2)
-
-    def example_of(row: Row) -> Row | str:
-        return refused(row) or _example(row, method, prompt, load_image, pixels, shape)
-
+    job = _Examples(method.example, prompt, load_image, pixels, refused, shape, arrow)
+    total = dataset.manifest.rows if rows is None else rows.num_rows
+    groups = -(-total // ROWS_A_GROUP)
     with (
         replaced(to) as part,
         pq.ParquetWriter(part, arrow, compression="zstd", compression_level=1) as writer,
+        closing(shared_out(job, _groups(_rows(dataset, rows)), groups)) as made,
     ):
-        examples = map_in_order(example_of, _rows(dataset, rows), threads)
-        while group := list(islice(examples, ROWS_A_GROUP)):
-            exported.rows_in += len(group)
-            exported.failed.update(reason for reason in group if isinstance(reason, str))
-            good = [example for example in group if not isinstance(example, str)]
-            writer.write_table(pa.Table.from_pylist(good, arrow))
-            exported.rows += len(good)
+        for good, reasons in made:
+            writer.write_table(good)
+            exported.rows += good.num_rows
+            exported.rows_in += good.num_rows + len(reasons)
+            exported.failed.update(reasons)
+            report_progress(exported.rows_in, total)
     return exported
+
+
+@dataclass(frozen=True)
+class _Examples:
+    """The job of a pool: rows as TRL reads them, and why others cannot be used."""
+
+    own: Callable[[Row], Row | str]
+    """See Method.example."""
+    prompt: Prompt
+    load_image: LoadImage
+    pixels: Pixels | None
+    refused: Callable[[Row], str | None]
+    shape: _Shape
+    schema: pa.Schema
+
+    def __call__(self, rows: list[Row]) -> tuple[pa.Table, list[str]]:
+        made = [self.refused(row) or self._example(row) for row in rows]
+        good = [example for example in made if not isinstance(example, str)]
+        reasons = [reason for reason in made if isinstance(reason, str)]
+        return pa.Table.from_pylist(good, self.schema), reasons
+
+    def _example(self, row: Row) -> Row | str:
+        if row.get("images_shown") is not None:
+            return "answered with other images than its own"
+        own, shape = self.own(row), self.shape
+        if isinstance(own, str):
+            return own
+        said = {name: _messages(value, shape) for name, value in own.items() if _is_messages(value)}
+        try:
+            asked = {"prompt": _messages(render(self.prompt, row, images=True), shape)}
+        except CannotAsk as error:
+            return str(error)
+        example: Row = {**row, **own, **asked, **said}
+        if shape.images:
+            try:
+                example["images"] = [
+                    {"bytes": fitted(self.load_image(sha), self.pixels), "path": None}
+                    for sha in row["images"]
+                ]
+            except (
+                OSError,
+                ValueError,
+                SyntaxError,
+            ):  # all that Pillow raises for bytes it cannot read
+                return "broken image"
+        return example
+
+
+def _groups(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    while group := list(islice(rows, ROWS_A_GROUP)):
+        yield group
 
 
 def _rows(dataset: Dataset, rows: pa.Table | None) -> Iterator[Row]:
@@ -127,40 +181,6 @@ def _leading(messages: Sequence[Mapping[str, Any]]) -> str | None:
         return content
     texts = [block for block in content if block["type"] == "text"]
     return texts[0]["text"] if len(texts) == 1 and content[-1] is texts[0] else None
-
-
-def _example(
-    row: Row,
-    method: Method,
-    prompt: Prompt,
-    load_image: LoadImage,
-    pixels: Pixels | None,
-    shape: _Shape,
-) -> Row | str:
-    """One row as TRL reads it, or the reason why it cannot be used."""
-    if row.get("images_shown") is not None:
-        return "answered with other images than its own"
-    own = method.example(row)
-    if isinstance(own, str):
-        return own
-    said = {name: _messages(value, shape) for name, value in own.items() if _is_messages(value)}
-    try:
-        asked = {"prompt": _messages(render(prompt, row, images=True), shape)}
-    except CannotAsk as error:
-        return str(error)
-    example: Row = {**row, **own, **asked, **said}
-    if shape.images:
-        try:
-            example["images"] = [
-                {"bytes": fitted(load_image(sha), pixels), "path": None} for sha in row["images"]
-            ]
-        except (
-            OSError,
-            ValueError,
-            SyntaxError,
-        ):  # all that Pillow raises for bytes it cannot read
-            return "broken image"
-    return example
 
 
 def _messages(messages: Sequence[Mapping[str, Any]], shape: _Shape) -> list[Row]:

@@ -48,17 +48,17 @@ def order_of(row: Mapping[str, Any], seed: int | None, sample: int) -> list[int]
 
 
 def shown(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The row with its choices, and a gold that is a letter, as the model was shown them."""
+    """The row as the model was shown it: its choices, and letters of them as answer and predicted."""
     order = row.get("choice_order")
     if not order:
         return row
     places = {place: at for at, place in enumerate(order)}
-    return {
-        **row,
-        "choices": choices_shown(row),
-        "answer": _relettered(row.get("answer"), row["choices"], places),
-        "choice_order": None,
+    letters = {
+        name: _relettered(row[name], row["choices"], places)
+        for name in ("answer", "predicted")
+        if name in row
     }
+    return {**row, "choices": choices_shown(row), **letters, "choice_order": None}
 
 
 def choices_shown(row: Mapping[str, Any]) -> list[str]:
@@ -94,5 +94,7 @@ def _letters(gold: str) -> list[str]:
 def _relettered(gold: str | None, choices: Sequence[str], places: Mapping[int, int]) -> str | None:
     if gold is None or any(choice.casefold() == gold.casefold() for choice in choices):
         return gold
-    letters = sorted(ascii_uppercase[places[ascii_uppercase.index(x)]] for x in _letters(gold))
-    return ", ".join(letters)
+    found = [ascii_uppercase.index(letter) for letter in _letters(gold)]
+    if not found or max(found) >= len(choices):
+        return gold
+    return ", ".join(sorted(ascii_uppercase[places[place]] for place in found))

@@ -19,6 +19,7 @@ import select
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
@@ -125,9 +126,11 @@ class WorkerProcess:
 def serve(answer: Callable[[bytes], bytes], prepare: Callable[[], object] | None = None) -> None:
     """The process's side: answer each question until the pipe closes, as it does when the parent dies.
 
-    `prepare` is called before it says that it is ready: for imports, and limits on memory. What a
-    library prints goes to standard error and cannot get between the frames.
+    It ends then even in the middle of an answer, which may be long, or a loop without end in a function
+    of the user's. `prepare` is called before it says that it is ready: for imports, and limits on
+    memory. What a library prints goes to standard error and cannot get between the frames.
     """
+    threading.Thread(target=_end_with_parent, args=(os.dup(0),), daemon=True).start()
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     questions = os.fdopen(os.dup(0), "rb")
@@ -140,6 +143,14 @@ def serve(answer: Callable[[bytes], bytes], prepare: Callable[[], object] | None
             _write(answers, answer(questions.read(size)))
     except BrokenPipeError:
         return
+
+
+def _end_with_parent(pipe: int) -> None:
+    """Wait until nobody can write to the pipe any more, and end the process."""
+    poll = select.poll()
+    poll.register(pipe, 0)  # POLLHUP is always told
+    poll.poll()
+    os._exit(0)
 
 
 def _write(answers: Any, content: bytes) -> None:

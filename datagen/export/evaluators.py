@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import base64
 import csv
+import io
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import yaml
 
-from vlt.datagen.export.files import image_cell, plain_rows, write_parquet_rows
+from vlt.datagen.export.cells import image_cell
+from vlt.datagen.export.files import plain_rows, write_parquet_rows
 from vlt.errors import UsageError
 from vlt.images.store import ImageStore
+from vlt.process_pool import shared_out
 from vlt.prompts import LETTERS, PLACEHOLDER, question_text
-from vlt.workspace.features import embedded
 from vlt.workspace.files import replaced, write_text
 from vlt.workspace.store import Dataset
 
+ROWS_AT_ONCE = 200
 LMMS = pa.schema(
     [
         ("id", pa.string()),
@@ -83,11 +89,16 @@ def write_vlmevalkit(dataset: Dataset, images: ImageStore, folder: Path) -> list
         letters = LETTERS[:most] if choices else ""
         with replaced(file) as part, open(part, "w", encoding="utf-8", newline="") as out:
             columns = ["index", "image", "image_path", "question", *letters, "answer", "category"]
-            writer = csv.DictWriter(out, [*columns, "id"], delimiter="\t", lineterminator="\n")
-            writer.writeheader()
-            for index, row in enumerate(_items(dataset)):
-                if bool(row["choices"]) == choices:
-                    writer.writerow({"index": index, **_asked(row, images, dataset.ref)})
+            job = _Questions(images, (*columns, "id"), dataset.ref)
+            job.writer(out).writeheader()
+            rows = (
+                (index, row)
+                for index, row in enumerate(_items(dataset))
+                if bool(row["choices"]) == choices
+            )
+            total = dataset.manifest.rows // ROWS_AT_ONCE
+            with closing(shared_out(job, _grouped(rows), total)) as made:
+                out.writelines(made)
         files.append(file)
     return files
 
@@ -96,7 +107,7 @@ def write_lmms_eval(dataset: Dataset, images: ImageStore, folder: Path) -> list[
     """Write a task of lmms-eval: <name>.yaml, utils.py and the items in data/test.parquet."""
     (folder / "data").mkdir(parents=True, exist_ok=True)
     name, data = dataset.manifest.name, folder / "data" / "test.parquet"
-    write_parquet_rows(data, _documents(dataset, images), embedded(LMMS))
+    write_parquet_rows(data, _documents(dataset), LMMS, images, dataset.manifest.rows)
     task = {
         "task": name,
         "dataset_path": "parquet",
@@ -118,6 +129,31 @@ def write_lmms_eval(dataset: Dataset, images: ImageStore, folder: Path) -> list[
     write_text(_TASK.format(name=name, folder=folder) + text, file)
     write_text(UTILS, folder / "utils.py")
     return [file, folder / "utils.py", data]
+
+
+@dataclass(frozen=True)
+class _Questions:
+    """The job of a pool: numbered items as lines of a TSV."""
+
+    images: ImageStore
+    columns: tuple[str, ...]
+    ref: str
+
+    def writer(self, out: Any) -> Any:
+        """Writes rows to a file."""
+        return csv.DictWriter(out, self.columns, delimiter="\t", lineterminator="\n")
+
+    def __call__(self, rows: list[tuple[int, dict[str, Any]]]) -> str:
+        out = io.StringIO(newline="")
+        writer = self.writer(out)
+        for index, row in rows:
+            writer.writerow({"index": index, **_asked(row, self.images, self.ref)})
+        return out.getvalue()
+
+
+def _grouped(rows: Iterator[Any]) -> Iterator[list[Any]]:
+    while group := list(islice(rows, ROWS_AT_ONCE)):
+        yield group
 
 
 def _items(dataset: Dataset) -> Iterator[dict[str, Any]]:
@@ -152,13 +188,12 @@ def _asked(row: dict[str, Any], images: ImageStore, ref: str) -> dict[str, Any]:
     }
 
 
-def _documents(dataset: Dataset, images: ImageStore) -> Iterator[dict[str, Any]]:
+def _documents(dataset: Dataset) -> Iterator[dict[str, Any]]:
     for row in _items(dataset):
         yield {
             **row,
             "question": question_text(row).replace(PLACEHOLDER, "").strip(),
             "answer": _letter(row),
-            "images": [image_cell(images, sha256) for sha256 in row["images"]],
         }
 
 

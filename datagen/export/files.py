@@ -9,25 +9,32 @@ a push that broke off finds again what it has sent.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vlt.datagen.export.cells import image_file
+from vlt.datagen.export.work import any_row, embedded_groups, lines_of
 from vlt.errors import UsageError
-from vlt.images.decode import flattened
 from vlt.images.store import ImageStore
-from vlt.workspace.features import IMAGES, embedded
+from vlt.workspace.features import embedded
 from vlt.workspace.files import replaced
+from vlt.workspace.pieces import alone
+from vlt.workspace.progress import report_progress
 from vlt.workspace.store import Dataset
 
 SHARD_BYTES = 400 << 20
 GROUP_ROWS, GROUP_BYTES = 200, 32 << 20
 """Of a row group: the Hub's viewer reads whole ones, and they decide how much memory is used."""
 BATCH = 2_000
+TOLD = 64
+"""Rows from one report of the progress to the next."""
 
 
 @dataclass(frozen=True)
@@ -84,60 +91,19 @@ def parquet_shards(
     for stale in folder.glob(f"{split}-?????-of-?????.parquet"):
         if not stale.stem.endswith(f"-of-{len(shards):05d}"):
             stale.unlink()  # of an earlier, longer or shorter one: a reader would mix them
-    groups = _row_groups(dataset, images, [shard.rows for shard in shards], changed)
+    schema = embedded(dataset.schema)
+    cut = _row_groups(dataset, images, [shard.rows for shard in shards])
+    total = max(1, dataset.manifest.rows // GROUP_ROWS)
+    groups = embedded_groups(cut, total, images, schema, changed)
     for shard in shards:
         file = folder / f"{split}-{shard.number:05d}-of-{len(shards):05d}.parquet"
-        with replaced(file) as part, _parquet_writer(part, embedded(dataset.schema)) as writer:
+        with replaced(file) as part, _parquet_writer(part, schema) as writer:
             written = 0
             while written < shard.rows:
                 group = next(groups)
                 writer.write_table(group, row_group_size=group.num_rows)
                 written += group.num_rows
         yield file
-
-
-def embed(
-    rows: pa.RecordBatch, images: ImageStore, schema: pa.Schema, changed: set[str] | None = None
-) -> pa.Table:
-    """The rows in `schema` (see `embedded`): hashes replaced by the images' bytes."""
-    pictures = [
-        [image_cell(images, sha256, changed) for sha256 in hashes]
-        for hashes in rows.column("images").to_pylist()
-    ]
-    columns = [
-        pa.array(pictures, IMAGES) if f.name == "images" else rows.column(f.name) for f in schema
-    ]
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
-def image_cell(images: ImageStore, sha256: str, changed: set[str] | None = None) -> dict[str, Any]:
-    """{"bytes": ..., "path": <sha256>.<ending>}; a transparent picture is on white (see `flattened`), and
-    its name joins `changed`."""
-    stored = images.read(sha256)
-    shown = flattened(stored)
-    if shown is stored:
-        return {"bytes": stored, "path": image_name(images, sha256)}
-    if changed is not None:
-        changed.add(sha256)
-    return {"bytes": shown, "path": f"{sha256}.png"}
-
-
-def image_name(images: ImageStore, sha256: str) -> str:
-    """A file's name for the image as the store has it."""
-    return f"{sha256}.{images.info(sha256).format.lower().replace('jpeg', 'jpg')}"
-
-
-def image_file(images: ImageStore, sha256: str, folder: Path) -> str:
-    """Write the image under `folder`/images, unless it is there, and return its path in `folder`."""
-    for name in (image_name(images, sha256), f"{sha256}.png"):
-        if (folder / "images" / name).exists():
-            return f"images/{name}"
-    cell = image_cell(images, sha256)
-    path = folder / "images" / cell["path"]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replaced(path) as part:
-        part.write_bytes(cell["bytes"])
-    return f"images/{path.name}"
 
 
 def write_jsonl(dataset: Dataset, images: ImageStore, folder: Path) -> Path:
@@ -149,44 +115,70 @@ def write_jsonl(dataset: Dataset, images: ImageStore, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "metadata.jsonl"
     with replaced(file) as part, open(part, "w", encoding="utf-8") as out:
-        for row in plain_rows(dataset):
-            names = [image_file(images, sha256, folder) for sha256 in row.pop("images")]
-            # `file_names` would do as well, but for a row without a picture, which datasets takes amiss.
-            out.write(json.dumps({"images_file_names": names, **row}, ensure_ascii=False) + "\n")
+        out.writelines(lines_of(dataset, _Line(images, folder), any_row, Counter()))
     return file
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A row as a line of metadata.jsonl, with its images beside."""
+
+    images: ImageStore
+    folder: Path
+
+    def __call__(self, row: dict[str, Any]) -> str:
+        names = [image_file(self.images, sha256, self.folder) for sha256 in row.pop("images")]
+        # `file_names` would do as well, but for a row without a picture, which datasets takes amiss.
+        return json.dumps({"images_file_names": names, **row}, ensure_ascii=False) + "\n"
 
 
 def plain_rows(dataset: Dataset, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
     """The rows as Python values, in order."""
+    place = 0
     for batch in dataset.batches(columns=columns, size=BATCH):
-        yield from batch.to_pylist()
+        for row in batch.to_pylist():
+            yield row
+            place += 1
+            if place % TOLD == 0:
+                report_progress(place, dataset.manifest.rows)
 
 
 def write_parquet_rows(
-    file: Path, rows: Iterator[Mapping[str, Any]], schema: pa.Schema, group: int = GROUP_ROWS
-) -> int:
-    """Write Python rows as one Parquet file in groups of `group`; returns how many there were."""
-    count = 0
-    with replaced(file) as part, _parquet_writer(part, schema) as writer:
-        held: list[Mapping[str, Any]] = []
-        for row in rows:
-            held.append(row)
-            count += 1
-            if len(held) == group:
-                writer.write_table(pa.Table.from_pylist(held, schema))
-                held = []
-        if held or not count:
-            writer.write_table(pa.Table.from_pylist(held, schema))
-    return count
+    file: Path,
+    rows: Iterator[Mapping[str, Any]],
+    schema: pa.Schema,
+    images: ImageStore,
+    most: int,
+) -> None:
+    """Write Python rows, at most so many, as one Parquet file.
+
+    `schema` is of the rows, whose `images` are hashes; in the file they are the images themselves.
+    """
+    whole = embedded(schema)
+    with replaced(file) as part, _parquet_writer(part, whole) as writer:
+        written = 0
+        for table in embedded_groups(
+            _batched(rows, schema, GROUP_ROWS), most // GROUP_ROWS, images, whole
+        ):
+            writer.write_table(table)
+            written += table.num_rows
+        if not written:
+            writer.write_table(whole.empty_table())
+
+
+def _batched(
+    rows: Iterator[Mapping[str, Any]], schema: pa.Schema, size: int
+) -> Iterator[pa.RecordBatch]:
+    while held := list(islice(rows, size)):
+        yield pa.RecordBatch.from_pylist(held, schema)
 
 
 def _row_groups(
-    dataset: Dataset, images: ImageStore, shards: list[int], changed: set[str] | None
-) -> Iterator[pa.Table]:
-    """The rows with their images, in groups that never reach over the end of a shard."""
-    schema = embedded(dataset.schema)
+    dataset: Dataset, images: ImageStore, shards: list[int]
+) -> Iterator[pa.RecordBatch]:
+    """The rows in groups that never reach over the end of a shard."""
     ends = iter(shards)
-    left = next(ends)
+    left, before = next(ends), 0
     for batch in dataset.batches(size=BATCH):
         weights = [
             sum(images.info(sha256).bytes for sha256 in hashes)
@@ -197,8 +189,10 @@ def _row_groups(
             if not left:
                 left = next(ends)
             rows = _fitting(weights[start : start + min(GROUP_ROWS, left)])
-            yield embed(batch.slice(start, rows), images, schema, changed)
+            yield alone(batch.slice(start, rows))
             start, left = start + rows, left - rows
+            report_progress(before + start, dataset.manifest.rows)
+        before += batch.num_rows
 
 
 def _fitting(weights: list[int]) -> int:

@@ -8,15 +8,15 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
-from vlt.datagen.export.files import image_cell, image_file, plain_rows, write_parquet_rows
+from vlt.datagen.export.cells import image_file
+from vlt.datagen.export.files import plain_rows, write_parquet_rows
+from vlt.datagen.export.work import Row, lines_of
 from vlt.errors import UsageError
 from vlt.images.store import ImageStore
 from vlt.prompts import PLACEHOLDER, Prompt, image_token, plain_messages, question_text
-from vlt.workspace.features import embedded
 from vlt.workspace.files import replaced, write_json
 from vlt.workspace.store import Dataset
 
@@ -31,7 +31,6 @@ EASYR1 = pa.schema(
 )
 READ_AS_MEDIA = re.compile(r"<(video|audio|ref-object|bbox|cot-process)>")
 """Words that LLaMA-Factory or ms-swift take for a place where something is to be put in."""
-Row = dict[str, Any]
 
 
 @dataclass
@@ -58,11 +57,12 @@ def write_sharegpt(dataset: Dataset, images: ImageStore, folder: Path, prompt: P
     name = dataset.manifest.name
     file = folder / f"{name}.json"
     written = Written([file])
+    conversation = _Conversation(images, folder, prompt)
     with replaced(file) as part, open(part, "w", encoding="utf-8") as out:
         out.write("[")
         before = "\n"
-        for row in _usable(dataset, written):
-            out.write(before + json.dumps(_conversation(row, images, folder, prompt)))
+        for line in lines_of(dataset, conversation, _no_response, written.left_out):
+            out.write(before + line)
             before = ",\n"
         out.write("\n]\n")
     info = {
@@ -92,12 +92,11 @@ def write_swift(dataset: Dataset, images: ImageStore, folder: Path, prompt: Prom
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "train.jsonl"
     written = Written([file])
+    unusable = _no_response if dataset.kind == "sample" else _no_gold
+    conversation = _Conversation(images, folder, prompt, swift=True)
     with replaced(file) as part, open(part, "w", encoding="utf-8") as out:
-        for row in _usable(dataset, written):
-            made = _conversation(row, images, folder, prompt)
-            if dataset.kind != "sample":
-                made["solution"] = row["answer"]
-            out.write(json.dumps(made, ensure_ascii=False) + "\n")
+        for line in lines_of(dataset, conversation, unusable, written.left_out):
+            out.write(line + "\n")
     return written
 
 
@@ -110,40 +109,53 @@ def write_easyr1(dataset: Dataset, images: ImageStore, folder: Path) -> Written:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "train.parquet"
     written = Written([file])
-    write_parquet_rows(file, _problems(dataset, images, written), embedded(EASYR1))
+    rows = _problems(dataset, written)
+    write_parquet_rows(file, rows, EASYR1, images, dataset.manifest.rows)
     return written
 
 
-def _usable(dataset: Dataset, written: Written) -> Iterator[Row]:
-    """The rows that a trainer can take; the others are counted."""
-    needed, missing = (
-        ("response", "no response") if dataset.kind == "sample" else ("answer", "no gold answer")
-    )
-    for row in plain_rows(dataset):
-        if row.get("images_shown") is not None:
-            written.left_out["answered with other images than its own"] += 1
-        elif reason := (None if row[needed] else missing) or image_token(row):
-            written.left_out[reason] += 1
-        else:
-            yield row
+def _no_response(row: Row) -> str | None:
+    """Why a trainer cannot take a sample."""
+    if row.get("images_shown") is not None:
+        return "answered with other images than its own"
+    return image_token(row) if row["response"] else "no response"
 
 
-def _conversation(row: Row, images: ImageStore, folder: Path, prompt: Prompt) -> Row:
-    *before, last = (
-        {**message, "content": _words_only(message["content"])}
-        for message in plain_messages(prompt, row)
-    )
-    if not any(PLACEHOLDER in message["content"] for message in before):
-        last = {**last, "content": with_placeholders(last["content"], len(row["images"]))}
-    messages = [*before, last]
-    if "response" in row:
-        # A placeholder in what the model wrote would ask for an image that is not there.
-        said = _words_only(row["response"]).replace(PLACEHOLDER, "")
-        messages.append({"role": "assistant", "content": said})
-    return {
-        "messages": messages,
-        "images": [image_file(images, sha256, folder) for sha256 in row["images"]],
-    }
+def _no_gold(row: Row) -> str | None:
+    """Why a trainer cannot take an item."""
+    return image_token(row) if row["answer"] else "no gold answer"
+
+
+@dataclass(frozen=True)
+class _Conversation:
+    """A row as a line of JSON: messages, and the paths of its images, which are written."""
+
+    images: ImageStore
+    folder: Path
+    prompt: Prompt
+    swift: bool = False
+    """With letters as they are, and an item's gold as `solution`."""
+
+    def __call__(self, row: Row) -> str:
+        made = self._conversation(row)
+        if self.swift and "response" not in row:
+            made["solution"] = row["answer"]
+        return json.dumps(made, ensure_ascii=not self.swift)
+
+    def _conversation(self, row: Row) -> Row:
+        *before, last = (
+            {**message, "content": _words_only(message["content"])}
+            for message in plain_messages(self.prompt, row)
+        )
+        if not any(PLACEHOLDER in message["content"] for message in before):
+            last = {**last, "content": with_placeholders(last["content"], len(row["images"]))}
+        messages = [*before, last]
+        if "response" in row:
+            # A placeholder in what the model wrote would ask for an image that is not there.
+            said = _words_only(row["response"]).replace(PLACEHOLDER, "")
+            messages.append({"role": "assistant", "content": said})
+        paths = [image_file(self.images, sha256, self.folder) for sha256 in row["images"]]
+        return {"messages": messages, "images": paths}
 
 
 def _words_only(text: str) -> str:
@@ -151,7 +163,7 @@ def _words_only(text: str) -> str:
     return READ_AS_MEDIA.sub(r"< \1 >", text)
 
 
-def _problems(dataset: Dataset, images: ImageStore, written: Written) -> Iterator[Row]:
+def _problems(dataset: Dataset, written: Written) -> Iterator[Row]:
     seen: set[str] = set()
     for row in plain_rows(dataset):
         if row["id"] in seen:
@@ -165,7 +177,7 @@ def _problems(dataset: Dataset, images: ImageStore, written: Written) -> Iterato
                 question_text({**row, "choice_order": None}), len(row["images"])
             ),
             "answer": row["answer"],
-            "images": [image_cell(images, sha256) for sha256 in row["images"]],
+            "images": row["images"],
             "id": row["id"],
             "source": row["source"],
         }

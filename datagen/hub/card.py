@@ -260,7 +260,12 @@ def _signs(dataset: Dataset) -> list[tuple[list[str], list[list[str]]]]:
         tables.append((titles, [cells]))
     if judged := found.get("judgements"):
         rows = [
-            [rubric, f"{of['judged']:,}", f"{of['share_judged']:.0%}", f"{of['pass']:.0%}"]
+            [
+                rubric,
+                f"{of['judged']:,}",
+                f"{of['share_judged']:.0%}",
+                "-" if of["pass"] is None else f"{of['pass']:.0%}",
+            ]
             for rubric, of in judged.items()
         ]
         tables.append((["rubric", "rows judged", "of all rows", "pass"], rows))

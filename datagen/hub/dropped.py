@@ -16,7 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vlt.datagen.export.files import BATCH, SHARD_BYTES, image_name
+from vlt.datagen.export.cells import image_name
+from vlt.datagen.export.files import BATCH, SHARD_BYTES
 from vlt.errors import UserError
 from vlt.images.store import ImageStore
 from vlt.workspace.features import IMAGE

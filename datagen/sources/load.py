@@ -14,7 +14,7 @@ from vlt.datagen.sources.images_of import ImageRef
 from vlt.datagen.sources.paths import ImageFile
 from vlt.datagen.sources.record import BadRow, Record, Row, Unreadable
 from vlt.images.inspect import MAX_BYTES
-from vlt.images.pool import CORES, ImagePool
+from vlt.images.pool import ImagePool, most_processes
 from vlt.images.store import BadImage, ImageStore, Inspected
 from vlt.threads import map_in_order
 
@@ -22,8 +22,8 @@ BATCH_ROWS, BATCH_BYTES = 32, 4 << 20
 """Rows whose images are inspected together; what is told to another process costs time by the message."""
 URL_BYTES = 1 << 20
 """What an image is taken for that has not been fetched yet."""
-AHEAD = 4 * CORES
-"""Batches in the making; with BATCH_BYTES they decide how much memory is used."""
+AHEAD = 4
+"""Batches in the making for each process; with BATCH_BYTES they decide how much memory is used."""
 
 Read = tuple[int, Row | Unreadable, Record | BadRow]
 """(place in the source, the row, what was read of it)"""
@@ -46,7 +46,13 @@ def with_images(
             loaded = _load([refs for _, refs in batch], images, pool, private)
             return [(row, found) for (row, _), found in zip(batch, loaded, strict=True)]
 
-        made = map_in_order(load, _batches(rows), CORES + 1, ahead=AHEAD, name="images")
+        made = map_in_order(
+            load,
+            _batches(rows),
+            most_processes() + 1,
+            ahead=AHEAD * most_processes(),
+            name="images",
+        )
         batches = stack.enter_context(closing(made))  # its threads end before the pool does
         for batch in batches:
             yield from batch

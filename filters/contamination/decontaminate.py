@@ -55,7 +55,6 @@ class Decontaminate:
 
     name: ClassVar[str] = "decontaminate"
     columns: ClassVar[tuple[str, ...]] = ("id", "question", "choices", "images")
-    threads: ClassVar[bool] = True
     of_items: ClassVar[bool] = True
 
     against: Annotated[tuple[str, ...] | str, Option("--decontaminate", metavar="DATASET,...")] = ()

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from vlt.cores import processes
 from vlt.filters.duplicates.hashing import Hashes, mixed
 from vlt.filters.duplicates.minhash import SHORT, Sketches
 from vlt.filters.text import Ints
+from vlt.threads import map_in_order
 
 PAIRS_AT_ONCE = 5_000
 MARGIN = 0.05
@@ -43,18 +45,23 @@ def candidates(bands: np.ndarray[Any, np.dtype[np.uint32]], keys: Hashes) -> tup
     the bucket's first row, and with the one before it."""
     rows = np.arange(len(bands), dtype=np.uint64)
     low = np.uint64(0xFFFFFFFF)
-    pairs = [np.zeros(0, np.uint64)]
-    for band in bands.T:
+
+    def of_band(band: np.ndarray[Any, np.dtype[np.uint32]]) -> list[Hashes]:
         bucket = mixed(band.astype(np.uint64) + keys) & ~low
         order = np.sort(bucket | rows)
         bucket, row = order >> np.uint64(32), order & low
         same = np.flatnonzero(bucket[1:] == bucket[:-1]) + 1
         if not len(same):
-            continue
+            return []
         starts = np.flatnonzero(np.concatenate([[True], bucket[1:] != bucket[:-1]]))
         head = row[starts[np.searchsorted(starts, same, side="right") - 1]]
-        pairs.append((head << np.uint64(32)) | row[same])
-        pairs.append((row[same - 1] << np.uint64(32)) | row[same])
+        pairs = (head << np.uint64(32)) | row[same]
+        return [pairs, (row[same - 1] << np.uint64(32)) | row[same]]
+
+    pairs = [np.zeros(0, np.uint64)]
+    # Long sorts and sums, for which numpy lets go of Python's lock.
+    for found in map_in_order(of_band, bands.T, processes(), ahead=processes()):
+        pairs += found
     every = np.unique(np.concatenate(pairs))
     first, second = (every >> np.uint64(32)).astype(np.int64), (every & low).astype(np.int64)
     agree = keys[first] == keys[second]

@@ -31,8 +31,10 @@ from vlt.filters.duplicates.minhash import common_grams
 from vlt.filters.duplicates.near_dedup import NearDedup
 from vlt.filters.protocol import Once, with_found
 from vlt.filters.text import Ints
-from vlt.threads import map_in_order
+from vlt.process_pool import ProcessPool
 from vlt.workspace.files import replaced
+from vlt.workspace.pieces import alone
+from vlt.workspace.progress import report_progress
 
 NONE = pa.schema([("id", pa.int64()), ("kept", pa.int64())])
 
@@ -82,7 +84,8 @@ def dedup_file(
     rows = opened.metadata.num_rows
     gone = NONE.empty_table()
     if rows and near:
-        gone = _near(file, on, NearDedup(threshold=threshold, keep=keep, answers=False), scratch)
+        filter = NearDedup(threshold=threshold, keep=keep, answers=False)
+        gone = _near(file, on, filter, scratch, rows)
     elif rows:
         gone = _exact(file, on, Dedup(keep=keep), scratch)
     places = gone["id"].to_numpy()
@@ -115,21 +118,28 @@ def _exact(file: Path, on: Sequence[str], filter: Dedup, scratch: Scratch) -> pa
     return _numbered(view, filter.duplicates(view, scratch))
 
 
-def _near(file: Path, on: Sequence[str], filter: NearDedup, scratch: Scratch) -> pa.Table:
+def _near(
+    file: Path, on: Sequence[str], filter: NearDedup, scratch: Scratch, rows: int
+) -> pa.Table:
     """As _exact, by n-grams: each row is an item of its text, without images and gold."""
     common = Once(lambda: common_grams(sampled_texts(file, on)))
     ready = with_found(filter, common=common, pictures=Once(lambda: None))
-    view = pa.Table.from_batches(list(map_in_order(ready.view, _items(file, on), scratch.threads)))
+    scratch.folder.mkdir(parents=True, exist_ok=True)
+    pieces = -(-rows // BATCH)
+    with ProcessPool(_Views(ready), scratch.folder, scratch.threads) as pool:
+        views = [alone(view) for view in pool.map(_numbered_texts(file, on), pieces)]
+    view = pa.Table.from_batches(views)
     return _numbered(view, ready.duplicates(view, scratch))
 
 
-def _numbered(view: pa.Table, gone: pa.Table) -> pa.Table:
-    return pa.table([view["id"].take(gone["place"]), gone["kept"]], schema=NONE)
+@dataclass(frozen=True)
+class _Views:
+    """The job of a pool: the filter's view of texts, from the row of this number on."""
 
+    filter: NearDedup
 
-def _items(file: Path, on: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    start = 0
-    for texts in texts_of(file, on):
+    def __call__(self, piece: tuple[int, pa.Array]) -> pa.RecordBatch:
+        start, texts = piece
         n = len(texts)
         nothing = pa.nulls(n, pa.list_(pa.string()))
         columns = {
@@ -140,8 +150,20 @@ def _items(file: Path, on: Sequence[str]) -> Iterator[pa.RecordBatch]:
             "response": texts,
             "verdict": pa.nulls(n, pa.string()),
         }
-        yield pa.RecordBatch.from_pydict(columns)
-        start += n
+        return self.filter.view(pa.RecordBatch.from_pydict(columns))
+
+
+def _numbered(view: pa.Table, gone: pa.Table) -> pa.Table:
+    return pa.table([view["id"].take(gone["place"]), gone["kept"]], schema=NONE)
+
+
+def _numbered_texts(file: Path, on: Sequence[str]) -> Iterator[tuple[int, pa.Array]]:
+    """(number of the first row, texts) of batches of rows."""
+    start = 0
+    for texts in texts_of(file, on):
+        yield start, texts
+        start += len(texts)
+        report_progress(start, unit="rows looked at")
 
 
 def _lengths(file: Path, on: Sequence[str]) -> Ints:
@@ -166,4 +188,5 @@ def _copy(opened: pq.ParquetFile, to: Path, stays: Mask, columns: Sequence[str] 
         for batch in opened.iter_batches(10 * BATCH, columns=schema.names):
             mask = stays[at : at + batch.num_rows]
             at += batch.num_rows
+            report_progress(at, len(stays), "rows written")
             writer.write_batch(batch.select(schema.names).filter(pa.array(mask)))

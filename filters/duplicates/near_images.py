@@ -17,7 +17,6 @@ joined from the most alike on, and two that hold pictures plainly apart (PLAIN) 
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import combinations
@@ -27,6 +26,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
+from vlt.cores import processes
 from vlt.filters.duplicates.clusters import Floats, Mask
 from vlt.filters.text import Ints
 from vlt.images.decode import on_white
@@ -186,7 +186,7 @@ def _coarsely(images: ImageStore, names: Sequence[str], first: Ints, second: Int
 
     if not names:
         return np.zeros(0, bool)
-    pixels = np.stack(list(map_in_order(small, names, os.cpu_count() or 1)))
+    pixels = np.stack(list(map_in_order(small, names, processes())))
     infos = [images.info(name) for name in names]
     shapes = np.array([info.width / info.height for info in infos])
     keep: Mask = np.abs(shapes[first] - shapes[second]) <= SHAPE * shapes[first]

@@ -22,7 +22,6 @@ class FinishReason:
 
     name: ClassVar[str] = "finish_reason"
     columns: ClassVar[tuple[str, ...]] = ("finish_reason",)
-    threads: ClassVar[bool] = True
 
     reason: str = "stop"
     """Keep samples that ended so: stop, length, ... [stop]; `any` keeps all."""

@@ -24,7 +24,6 @@ class Flagged:
 
     name: ClassVar[str] = "flagged"
     columns: ClassVar[tuple[str, ...]] = ("id",)
-    threads: ClassVar[bool] = True
     of_items: ClassVar[bool] = True
     option: ClassVar[str] = "--drop-flagged"
 

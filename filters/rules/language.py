@@ -28,7 +28,6 @@ class Language:
 
     name: ClassVar[str] = "language"
     columns: ClassVar[tuple[str, ...]] = ("response", "question", "choices", "answer")
-    threads: ClassVar[bool] = True
 
     share: float = 0.01
     """Largest share of such letters among the characters."""

@@ -44,7 +44,6 @@ class Leakage:
 
     name: ClassVar[str] = "leakage"
     columns: ClassVar[tuple[str, ...]] = ("response", "reasoning", "question")
-    threads: ClassVar[bool] = True
 
     action: Annotated[str, Option("--leakage", metavar="drop|rewrite")] = "drop"
     """Drop responses that speak of the caption, or rewrite them ("the image shows")."""

@@ -30,7 +30,6 @@ class MaxTokens:
 
     name: ClassVar[str] = "max_tokens"
     columns: ClassVar[tuple[str, ...]] = READS
-    threads: ClassVar[bool] = False
 
     tokens: Annotated[int, Option("--max-tokens", metavar="N")]
     """Most tokens of prompt, images and response, by --model."""
@@ -63,7 +62,7 @@ class MaxTokens:
 
     def prepared(self, workspace: Workspace, parents: Sequence[Dataset]) -> MaxTokens:  # noqa: ARG002
         """With the model's processor, loaded when the first row comes."""
-        return with_found(self, counter=Once(lambda: Counter(self, workspace)))
+        return with_found(self, counter=Once(lambda: Counter(self, workspace.images_folder)))
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
         """The reason says how many they are."""
@@ -80,7 +79,7 @@ class Counter:
     What images add hangs on their sizes only, and is asked of the processor once for each.
     """
 
-    def __init__(self, filter: MaxTokens, workspace: Workspace):
+    def __init__(self, filter: MaxTokens, images: Path):
         from vlt.engine.chat import sees, tokenizer_of
         from vlt.engine.loading import load_processor
         from vlt.engine.size_rule import set_range
@@ -96,8 +95,13 @@ class Counter:
             set_range(self._processor, Pixels(0, filter.max_pixels))
         self._tokenizer = tokenizer_of(self._processor)
         self._prompt = Prompt(filter.prompt)
-        self._images = ImageStore(workspace.images_folder, read_only=True)
+        self._given = filter, images
+        self._images = ImageStore(images, read_only=True)
         self._added: dict[tuple[tuple[int, int], ...], int] = {}
+
+    def __reduce__(self) -> Any:
+        """In another process it is made anew: a processor holds what does not go there."""
+        return Counter, self._given
 
     def count(self, rows: list[dict[str, Any]]) -> np.ndarray[Any, np.dtype[np.int64]]:
         """[n] tokens of prompt, images and response."""

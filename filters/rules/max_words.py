@@ -20,7 +20,6 @@ class MaxWords:
 
     name: ClassVar[str] = "max_words"
     columns: ClassVar[tuple[str, ...]] = ("reasoning", "response")
-    threads: ClassVar[bool] = True
 
     words: Annotated[int, Option("--max-words", metavar="N")] = 500
     """Longest reasoning, in words (paper: 500)."""

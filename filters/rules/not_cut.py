@@ -44,7 +44,6 @@ class NotCut:
 
     name: ClassVar[str] = "not_cut"
     columns: ClassVar[tuple[str, ...]] = ("finish_reason",)
-    threads: ClassVar[bool] = True
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
         """Keeps all but `length`."""

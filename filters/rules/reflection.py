@@ -74,7 +74,6 @@ class TruncateReflections:
 
     name: ClassVar[str] = "truncate_reflections"
     columns: ClassVar[tuple[str, ...]] = ("response", "reasoning", "cut", "verdict", *READS)
-    threads: ClassVar[bool] = False
 
     keywords: tuple[str, ...] = KEYWORDS
     """Texts that begin a second thought; the first of them is where it is cut."""

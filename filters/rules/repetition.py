@@ -28,7 +28,6 @@ class Repetition:
 
     name: ClassVar[str] = "repetition"
     columns: ClassVar[tuple[str, ...]] = ("response",)
-    threads: ClassVar[bool] = True
 
     share: float = 0.3
     """Largest share of the n-grams that may have stood in the response before."""

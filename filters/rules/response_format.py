@@ -24,7 +24,6 @@ class Format:
 
     name: ClassVar[str] = "format"
     columns: ClassVar[tuple[str, ...]] = ("response",)
-    threads: ClassVar[bool] = True
 
     answer: str = "tag"
     """tag, or boxed: \\boxed{...} somewhere behind the reasoning."""
@@ -57,7 +56,6 @@ class Disagreement:
         "choices",
         "answer_type",
     )
-    threads: ClassVar[bool] = False
 
     end: int = 400
     """Characters at the end of the reasoning in which its answer is looked for."""

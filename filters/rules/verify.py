@@ -83,7 +83,6 @@ class Grade:
 
     name: ClassVar[str] = "grade"
     columns: ClassVar[tuple[str, ...]] = READS
-    threads: ClassVar[bool] = False
 
     grader: Annotated[Grader, Option("--grader", metavar="G")] = "vlt"
     """vlt [this], paper (upstream's rule), math-verify, or your own: file.py:name."""
@@ -106,7 +105,6 @@ class Correct:
 
     name: ClassVar[str] = "correct"
     columns: ClassVar[tuple[str, ...]] = ("verdict", "verdict_reason")
-    threads: ClassVar[bool] = True
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
         """By the column verdict."""
@@ -119,7 +117,6 @@ class Verify:
 
     name: ClassVar[str] = "verify"
     columns: ClassVar[tuple[str, ...]] = READS
-    threads: ClassVar[bool] = False
 
     grader: Annotated[Grader, Option("--grader", metavar="G")] = "vlt"
     """vlt [this], paper (upstream's rule), math-verify, or your own: file.py:name."""

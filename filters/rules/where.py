@@ -23,7 +23,6 @@ class Where:
 
     name: ClassVar[str] = "where"
     columns: ClassVar[tuple[str, ...]] = ("id",)
-    threads: ClassVar[bool] = True
 
     condition: Annotated[str, Option("--where", metavar="SQL")]
     """Keep rows that meet a condition on their columns, e.g. "completion_tokens < 2000"."""

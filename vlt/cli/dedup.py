@@ -10,8 +10,16 @@ import typer
 
 from vlt.cli.filter import ledger, print_ledger
 from vlt.cli.lazy import CHOSEN, lazily
-from vlt.cli.options import WORKSPACE, Json, Workspace, complete_datasets, open_store
+from vlt.cli.options import (
+    WORKSPACE,
+    Json,
+    Processes,
+    Workspace,
+    complete_datasets,
+    open_store,
+)
 from vlt.cli.output import describe, exit_code, print_json, print_table
+from vlt.cli.progress import watching
 from vlt.errors import UsageError
 from vlt.plural import plural
 
@@ -73,6 +81,7 @@ def dedup(
         typer.Option(metavar="FILE", help="A file: id, kept id and cluster of the dropped rows."),
     ] = None,
     memory: Memory = "1GB",
+    processes: Processes = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -125,6 +134,7 @@ def decontaminate(
         ),
     ] = None,
     memory: Memory = "1GB",
+    processes: Processes = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -185,9 +195,10 @@ def _made(
     from vlt.filters.apply import make_filtered
 
     parent = store.open(data)
-    return make_filtered(
-        store, parent, chain=chain, name=name or parent.manifest.name, memory=memory
-    )
+    with watching("filter"):
+        return make_filtered(
+            store, parent, chain=chain, name=name or parent.manifest.name, memory=memory
+        )
 
 
 def _dedup_file(
@@ -201,19 +212,19 @@ def _dedup_file(
     memory: str,
     as_json: bool,
 ) -> None:
-    import os
     import tempfile
     from dataclasses import asdict
 
+    from vlt.cores import processes
     from vlt.filters.duckdb_scratch import Scratch
     from vlt.filters.duplicates.file import dedup_file
 
-    with tempfile.TemporaryDirectory(prefix="vlt-") as folder:
+    with tempfile.TemporaryDirectory(prefix="vlt-") as folder, watching("dedup"):
         done = dedup_file(
             file,
             to,
             on,
-            Scratch(Path(folder), memory, os.cpu_count() or 1),
+            Scratch(Path(folder), memory, processes()),
             near=near,
             **given,
             columns=columns,

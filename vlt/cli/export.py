@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from vlt.cli.derived import by_source, prompt_of
-from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Workspace, open_store
+from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Processes, Workspace, open_store
 from vlt.cli.output import SOME_ROWS_FAILED, print_json, say
+from vlt.cli.progress import watching
 from vlt.train.method import BUILT_IN
 
 FORMATS = "parquet jsonl easyr1 vlmevalkit lmms-eval trl sharegpt swift"
@@ -40,6 +41,7 @@ def export_(
         str | None, typer.Option(help="System text of TRL's rows, sharegpt and swift.")
     ] = None,
     others: Annotated[list[str] | None, by_source()] = None,
+    processes: Processes = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -51,7 +53,8 @@ def export_(
     version = opened.open(dataset)
     given = prompt is not None or system is not None or others
     asked = prompt_of(ROLLOUT, prompt, system, others) if given else None
-    written = export(opened, version, to, format, asked)
+    with watching("export"):
+        written = export(opened, version, to, format, asked)
     left_out = dict(written.left_out)
     if as_json:
         print_json(

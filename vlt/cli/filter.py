@@ -10,8 +10,9 @@ import typer
 
 from vlt.cli.asking import open_workspace
 from vlt.cli.lazy import CHOSEN, ORDER, Ordered, lazily
-from vlt.cli.options import WORKSPACE, Json, Workspace, complete_datasets
+from vlt.cli.options import WORKSPACE, Json, Processes, Workspace, complete_datasets
 from vlt.cli.output import describe, exit_code, print_json, print_table, say
+from vlt.cli.progress import watching
 from vlt.errors import UsageError
 from vlt.user_files import read_text
 
@@ -67,6 +68,7 @@ def filter_(
         ),
     ] = None,
     memory: Annotated[str, typer.Option(help="DuckDB's memory; it spills beyond.")] = "1GB",
+    processes: Processes = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -88,7 +90,7 @@ def filter_(
     filters += _pass_rates_first(given)
     if not filters:
         raise UsageError("no filter was named; write e.g. --verify --truncate-reflections --dedup")
-    with open_workspace(workspace) as opened:
+    with open_workspace(workspace) as opened, watching("filter"):
         parents = _parents(opened, samples)
         own_name = "sft" if parents[0].kind == "sample" else parents[0].manifest.name
         dataset, existed = make_filtered(

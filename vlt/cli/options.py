@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vlt.cores import VARIABLE
 from vlt.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,6 +100,26 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 As = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Name of the new dataset.")]
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Take only the first N rows.", show_default=False)
+]
+
+
+def _allow(value: int | None) -> int | None:
+    """The option is the variable, for this process and those that it starts."""
+    if value is not None:
+        os.environ[VARIABLE] = str(value)
+    return value
+
+
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        "--processes",
+        metavar="N",
+        min=1,
+        callback=_allow,
+        help=f"Most processes that work at it. [{VARIABLE}, else the cores that it may use]",
+        show_default=False,
+    ),
 ]
 
 

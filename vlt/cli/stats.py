@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Workspace, open_store
+from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Processes, Workspace, open_store
 from vlt.cli.output import print_json, print_table, say
 from vlt.errors import UsageError
 
@@ -33,6 +33,7 @@ def stats(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.svg", help="Lengths and pass rates as a figure.")
     ] = None,
+    processes: Processes = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:

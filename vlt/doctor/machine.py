@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vlt.doctor.finding import Finding, broken, ok, warning
+from vlt.shared_disk import MOUNTS, file_system, is_shared
 
 GIB = 1 << 30
 ROOM = 20 * GIB
@@ -26,19 +27,6 @@ OLDEST = (3, 11)
 GPU_FILES = ("/dev/nvidia[0-9]*", "/dev/kfd", "/dev/dxg")
 """Of NVIDIA's driver, of AMD's, and of Windows below WSL."""
 CHILD_SECONDS = 60
-SHARED = ("nfs", "nfs4", "lustre", "gpfs", "cifs", "smb3", "smbfs", "beegfs", "ceph", "glusterfs")
-"""File systems that several hosts share: SQLite's WAL is safe there from one host at a time."""
-SHARED_FUSE = (
-    "sshfs",
-    "juicefs",
-    "gcsfuse",
-    "s3fs",
-    "glusterfs",
-    "ceph",
-    "mountpoint-s3",
-    "goofys",
-)
-
 ASK_TORCH = """
 import json
 try:
@@ -112,9 +100,7 @@ def gpu(devices: Sequence[str] | None = None) -> Iterator[Finding]:
         yield broken("GPU", says, do)
 
 
-def disk(
-    workspace: Path, free: int | None = None, mounts: Path = Path("/proc/self/mounts")
-) -> Iterator[Finding]:
+def disk(workspace: Path, free: int | None = None, mounts: Path = MOUNTS) -> Iterator[Finding]:
     """Room and file system where the workspace is or would be; nothing is made there."""
     there = _nearest(workspace)
     if not there.is_dir():
@@ -124,7 +110,7 @@ def disk(
         do = "name another workspace with -w, or mend its permissions (looking works all the same)"
         yield broken("workspace", f"{str(there)!r} cannot be written", do)
     free = shutil.disk_usage(there).free if free is None else free
-    kind = _file_system(there, mounts)
+    kind = file_system(there, mounts)
     on = f" ({kind})" if kind else ""
     says = f"{_gib(free)} free in {str(there)!r}{on}"
     if free < FULL or not _can_hold_files(there):
@@ -134,11 +120,11 @@ def disk(
         yield warning("disk", says, do)
     else:
         yield ok("disk", says)
-    if kind and _is_shared(kind):
+    if kind and is_shared(kind):
         yield warning(
             "file system",
-            f"{kind} is shared by hosts, and the journal (SQLite's WAL) is safe from one host at a time",
-            "write to a workspace from one machine at a time, or keep it on a local disk",
+            f"{kind} is shared by hosts, so one process at a time has the journal",
+            "set VLT_JOURNAL to a file on a local disk where several are to ask models at once",
         )
 
 
@@ -187,28 +173,6 @@ def _nearest(path: Path) -> Path:
     while not path.exists() and path != path.parent:
         path = path.parent
     return path
-
-
-def _file_system(path: Path, mounts: Path) -> str | None:
-    """The kind of the file system that the path lies on, where the system tells."""
-    try:
-        lines = mounts.read_text().splitlines()
-    except OSError:
-        return None
-    real = path.resolve()
-    best, kind = -1, None
-    for line in lines:
-        _, at, found, *_ = line.split()
-        at = at.encode().decode("unicode_escape")  # a blank is written \040
-        if real.is_relative_to(at) and len(at) >= best:  # of two at one place the later is seen
-            best, kind = len(at), found
-    return kind
-
-
-def _is_shared(kind: str) -> bool:
-    return kind in SHARED or (
-        kind.startswith("fuse.") and kind.removeprefix("fuse.") in SHARED_FUSE
-    )
 
 
 def _can_hold_files(path: Path) -> bool:

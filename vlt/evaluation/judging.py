@@ -81,7 +81,7 @@ class Judging:
 
     def columns(self, rows: Dataset) -> list[str]:
         """The columns that a request is made of."""
-        wanted = [*OF_ROWS, *(["images"] if self.image else [])]
+        wanted = [*OF_ROWS, "choice_order", *(["images"] if self.image else [])]
         return [name for name in wanted if name in rows.schema.names]
 
     def messages(self, ask: Ask, row: dict[str, Any]) -> Sequence[Message] | str:

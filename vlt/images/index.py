@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vlt.errors import UserError
 from vlt.images.inspect import ImageInfo
+from vlt.shared_disk import shared_by_hosts
 
 _TABLES = """
 PRAGMA journal_mode = WAL;
@@ -34,15 +35,23 @@ class Place:
     info: ImageInfo
 
 
+class IndexTaken(Exception):
+    """Another process has the table, on a disk that hosts share."""
+
+
 class Index:
     """The table; several processes may hold it open, and threads may share one."""
 
     def __init__(self, file: Path):
         self._file = file
         self._lock = threading.Lock()
+        self._alone = shared_by_hosts(file.parent) is not None
+        """One process at a time has the table: WAL's memory is not shared between hosts."""
         try:
             self._db = self._connect(file)
         except sqlite3.DatabaseError as error:
+            if self._alone and "locked" in str(error):
+                raise IndexTaken(str(file)) from error
             if isinstance(error, sqlite3.OperationalError):  # locked, no room, no permission
                 raise UserError(
                     f"{str(file)!r} cannot be opened ({error}); see that its folder can be written"
@@ -107,13 +116,17 @@ class Index:
         with self._lock:
             self._db.close()
 
-    @staticmethod
-    def _connect(file: Path) -> sqlite3.Connection:
-        db = sqlite3.connect(file, timeout=60, check_same_thread=False, isolation_level=None)
-        deadline = time.monotonic() + 60
+    def _connect(self, file: Path) -> sqlite3.Connection:
+        seconds = 0 if self._alone else 60
+        db = sqlite3.connect(file, timeout=seconds, check_same_thread=False, isolation_level=None)
+        deadline = time.monotonic() + seconds
         while True:
             try:
+                if self._alone:  # before the first look at the file
+                    db.execute("PRAGMA locking_mode = EXCLUSIVE")
                 db.executescript(_TABLES)
+                if self._alone:
+                    db.executescript("BEGIN EXCLUSIVE; COMMIT")  # the lock stays
                 db.execute("SELECT count(*) FROM packs").fetchone()
                 return db
             except sqlite3.DatabaseError as error:

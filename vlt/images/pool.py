@@ -15,6 +15,7 @@ import queue
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
+from vlt.cores import processes
 from vlt.images.inspect import BadImage, Inspected, inspect_image
 from vlt.images.worker import Found, Told
 from vlt.threads import map_in_order
@@ -24,15 +25,22 @@ ALONE = 256
 """So many images are inspected here before the first process is started, which costs as much as they."""
 SHARED_BYTES = 8 << 20
 """Memory that a process shares with us; images in it need not go through the pipe."""
+MOST = 8
+"""Processes; more would wait for the disk and for who takes the images."""
 PART = 32
 """Images that a process gets at once."""
-CORES = max(2, min(8, os.cpu_count() or 2))
+
+
+def most_processes() -> int:
+    """Inspecting processes, by the setting (vlt.cores)."""
+    return min(MOST, processes())
 
 
 class ImagePool(AbstractContextManager["ImagePool"]):
     """Up to `processes` inspecting processes, started when there is enough to do."""
 
-    def __init__(self, processes: int = CORES):
+    def __init__(self, processes: int | None = None):
+        processes = most_processes() if processes is None else processes
         self._free: queue.LifoQueue[_Process | None] = queue.LifoQueue()
         for _ in range(processes):
             self._free.put(None)

@@ -15,19 +15,23 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pickle
 import threading
 import time
 import uuid
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlt.errors import UserError
-from vlt.images.index import Index, Place, ReadOnlyIndex
+from vlt.images.index import Index, IndexTaken, Place, ReadOnlyIndex
 from vlt.images.inspect import BadImage, ImageInfo, Inspected, inspect_image
+from vlt.shared_disk import flock
 
 __all__ = ["BadImage", "ImageInfo", "ImageStore", "Inspected", "inspect_image"]
 
@@ -65,13 +69,22 @@ class ImageStore(AbstractContextManager["ImageStore"]):
         else:
             self.root.mkdir(parents=True, exist_ok=True)
             self._remove_abandoned()
-            self._index = Index(self.root / "index.sqlite")
+            try:
+                self._index = Index(self.root / "index.sqlite")
+            except IndexTaken:  # what it holds can be read, and what it lacks is in the packs
+                self._index = ReadOnlyIndex(self.root / "index.sqlite")
         self._sync()
         self._pack: _Pack | None = None
         self._files: dict[str, int] = {}
         self._files_lock = threading.Lock()
         self._sync_lock = threading.Lock()
         self._flush_lock = threading.Lock()
+
+    def __reduce__(self) -> Any:
+        """In another process it is one that only reads; who adds stays where it is."""
+        if not self.read_only:
+            raise pickle.PicklingError("a store that is added to stays in its process")
+        return partial(ImageStore, read_only=True), (self.root,)
 
     def add(self, data: bytes) -> str:
         """Keep an image and return its sha256; one that is there already is not kept twice.
@@ -192,7 +205,7 @@ class ImageStore(AbstractContextManager["ImageStore"]):
         for part in self.root.glob(".pack-*"):
             try:
                 with open(part, "rb") as opened:
-                    fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     if time.time() - part.stat().st_mtime > ABANDONED_AFTER:
                         part.unlink()
             except (BlockingIOError, FileNotFoundError):
@@ -211,7 +224,7 @@ class _Pack:
         self._part = root / f".pack-{uuid.uuid4().hex}"
         # Held until the pack is complete: its lock says that the writer lives.
         self._file = open(self._part, "ab")  # noqa: SIM115
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        flock(self._file, fcntl.LOCK_EX)
         self._writer = pq.ParquetWriter(
             self._part,
             PACK,

@@ -24,6 +24,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from vlt.choice_order import shown
 from vlt.errors import UsageError
 from vlt.prompts import LETTERS, PLACEHOLDER, question_text
 
@@ -139,7 +140,11 @@ def structured(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def slots_of(row: Mapping[str, Any]) -> dict[str, str]:
-    """What a row puts into the slots; images stand beside the text, so their placeholders go."""
+    """What a row puts into the slots; images stand beside the text, so their placeholders go.
+
+    Choices and letters are those that the model was shown, which its response speaks of.
+    """
+    row = shown(row)
     found = {name: str(row.get(name) or "") for name in OF_ROWS}
     pairs = zip(LETTERS, row.get("choices") or [], strict=False)
     found["choices"] = "\n".join(f"({letter}) {choice}" for letter, choice in pairs)

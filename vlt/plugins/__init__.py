@@ -34,7 +34,8 @@ from typing import TYPE_CHECKING, Any
 
 from vlt.errors import UsageError
 from vlt.plugins.marks import filter, mark_of, reward
-from vlt.plugins.source import function_digest, source_digest
+from vlt.plugins.source import UNIQUE, function_digest, source_digest, unique_name
+from vlt.plugins.travel import travels
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -46,16 +47,16 @@ __all__ = [
     "entry_points",
     "filter",
     "is_path",
+    "load_file",
     "mark_of",
     "of_function",
     "resolve",
     "reward",
+    "travels",
 ]
 
 PATH = re.compile(r"(?P<place>.+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_][\w.]*)")
 """file.py:name or package.module:name"""
-UNIQUE = "vlt_plugin_"
-"""Begins the names under which files are loaded."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def resolve(
     left, wanted = parsed["place"], parsed["name"]
     folder = folder or Path.cwd()
     if left.endswith(".py"):
-        module, digest = _load_file((folder / Path(left).expanduser()).resolve(), name)
+        module, digest = load_file((folder / Path(left).expanduser()).resolve(), name)
         identity = {"plugin": wanted, "sha256": digest}
     else:
         module = _load_module(left, name, folder)
@@ -198,16 +199,18 @@ def _plugin(found: Any, name: str, identity: Mapping[str, str], source: str) -> 
     return Plugin((mark and mark.name) or name.rpartition(".")[2], found, identity, source)
 
 
-def _load_file(file: Path, name: str) -> tuple[ModuleType, str]:
-    """The module of a file, and the digest of what was loaded; loaded again where that changed."""
+def load_file(file: Path, name: str) -> tuple[ModuleType, str]:
+    """The module of a file, and the digest of what was loaded; loaded again where that changed.
+
+    Raises UsageError, which calls it `name`, where it cannot be loaded.
+    """
     try:
         content = file.read_bytes()
     except OSError as error:
         why = "does not exist" if isinstance(error, FileNotFoundError) else str(error.strerror)
         raise UsageError(f"{name!r}: the file {str(file)!r} {why}; name a Python file") from None
     digest = source_digest(file, content)
-    place = hashlib.sha256(f"{file}\0{digest}".encode()).hexdigest()[:16]
-    unique = f"{UNIQUE}{file.stem}_{place}"
+    unique = unique_name(file, digest)
     if unique in sys.modules:
         return sys.modules[unique], digest
     spec = importlib.util.spec_from_file_location(unique, file)

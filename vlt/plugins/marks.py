@@ -20,6 +20,7 @@ class Mark:
     name: str | None = None
     columns: tuple[str, ...] | None = None
     batch: bool = False
+    stateful: bool = False
 
 
 def filter(
@@ -28,6 +29,7 @@ def filter(
     name: str | None = None,
     columns: tuple[str, ...] | list[str] | None = None,
     batch: bool = False,
+    stateful: bool = False,
 ) -> Any:
     """Mark a function as a filter; it behaves as before. With or without arguments.
 
@@ -35,8 +37,11 @@ def filter(
         name: In ledgers, instead of the function's own.
         columns: The only columns that it reads; all by default, which is slower.
         batch: It takes a `pyarrow.RecordBatch` of rows and not one row.
+        stateful: It keeps something from row to row (a count, what it has seen), so all rows go to it
+            in their order and in one process.
     """
-    return _marked(function, Mark("filter", name, None if columns is None else (*columns,), batch))
+    read = None if columns is None else (*columns,)
+    return _marked(function, Mark("filter", name, read, batch, stateful))
 
 
 def reward(

@@ -12,6 +12,15 @@ from typing import Any
 
 from vlt.errors import UsageError
 
+UNIQUE = "vlt_plugin_"
+"""Begins the names under which files of the user's are loaded as modules."""
+
+
+def unique_name(file: Path, digest: str) -> str:
+    """The name under which a file of this digest is loaded as a module."""
+    place = hashlib.sha256(f"{file}\0{digest}".encode()).hexdigest()[:16]
+    return f"{UNIQUE}{file.stem}_{place}"
+
 
 def source_digest(file: Path, content: bytes) -> str:
     """sha256 of a file's content, and of the files beside it that it imports, if there are any."""

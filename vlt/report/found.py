@@ -261,8 +261,9 @@ def _evaluations(store: Store, versions: list[Dataset]) -> list[Evaluation]:
     names: dict[str, str] = {}
     for version in versions:
         manifest = version.manifest
-        if manifest.stage != "eval" or manifest.name.startswith(CHOOSING):
-            continue
+        aside = manifest.name.startswith(CHOOSING) or "images" in manifest.parameters
+        if manifest.stage != "eval" or aside:
+            continue  # without the items' own images: see vlt.report.trust
         answers = next(iter(_parents(store, version)), None)
         if answers is None or not answers.manifest.parents:
             continue

@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Any
 
 from vlt import __version__
-from vlt.report import figures, numbers, shown
+from vlt.report import figures, numbers, shown, trust
 from vlt.report.charts import STYLE, Figure
 from vlt.report.examples import examples
 from vlt.report.found import Found, Round, trained_by
@@ -58,6 +58,7 @@ def _contents(found: Found) -> dict[str, Any]:
         ),
     ]
     costs = numbers.costs(found)
+    depends = trust.dependence(found)
     return {
         "name": found.store.root.resolve().name,
         "made": numbers.now(),
@@ -66,6 +67,9 @@ def _contents(found: Found) -> dict[str, Any]:
         "evaluations": found.evaluations,
         "accuracy": figures.accuracy(found.evaluations),
         "changes": numbers.changes(found),
+        "depends": depends,
+        "dependence": trust.dependence_figure(depends),
+        "signs": trust.signs_of(found),
         "funnels": [
             (each, steps, figures.funnel(each, steps), _trained_on(each)) for each, steps in funnels
         ],

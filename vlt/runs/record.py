@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from vlt.shared_disk import flock
 from vlt.workspace.files import write_json
 from vlt.workspace.progress import is_locked, lock_of, sentence
 
@@ -114,7 +115,7 @@ class RecordedRun(AbstractContextManager["RecordedRun"]):
         self._file = self.folder / f"{self.record.id}.json"
         # Held to the end: its lock says that the run lives.
         self._lock = open(lock_of(self._file), "a")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        flock(self._lock, fcntl.LOCK_EX)
         self._write()
         return self
 

@@ -18,6 +18,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from vlt.shared_disk import flock
+
 NAME_CHARACTERS = 60
 """Of the file's name that the part's name begins with: file systems allow 255 bytes."""
 
@@ -64,7 +66,7 @@ def _own_part(file: Path) -> tuple[Path, FileIO]:
         part = file.with_name(f".{file.name[:NAME_CHARACTERS]}{ending}")
         held = FileIO(part, "ab")
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             held.close()
             continue

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlt.errors import UserError
+from vlt.shared_disk import flock
 from vlt.workspace.files import replaced
 
 FLAGS = pa.schema(
@@ -102,7 +103,7 @@ class Flags:
                 "the workspace must be one that can be written"
             ) from error
         with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            flock(lock, fcntl.LOCK_EX)
             yield
 
     def _write(self, rows: list[dict[str, object]]) -> None:

@@ -1,8 +1,9 @@
 """The journal: every completion that has arrived, so that no answer is paid for twice.
 
-One SQLite file in WAL mode, shared by all processes that work in a workspace. A completion is
-committed when `put` returns (about 30 microseconds), so a killed process loses none that had
-arrived; only a power cut can lose the last moments (synchronous=NORMAL), and it cannot corrupt.
+One SQLite file in WAL mode, shared by all processes that work in a workspace. On a disk that hosts share
+(see vlt.shared_disk) one process at a time has it, for hosts do not share the memory that WAL needs then.
+A completion is committed when `put` returns (about 30 microseconds), so a killed process loses none that
+had arrived; only a power cut can lose the last moments (synchronous=NORMAL), and it cannot corrupt.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from vlt.errors import UserError
 from vlt.request import Completion
+from vlt.shared_disk import shared_by_hosts
 
 FORMAT = 1
 """`PRAGMA user_version` of the file; a journal of a newer vlt is refused."""
@@ -55,9 +57,17 @@ class Journal:
     def __init__(self, path: Path | str):
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._shared = shared_by_hosts(self.path.parent)
         try:
-            self._db = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+            wait = 0 if self._shared else BUSY_SECONDS
+            self._db = sqlite3.connect(self.path, timeout=wait, isolation_level=None)
+            if self._shared:
+                # Before the first look at the file: WAL needs no memory then that processes share.
+                self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._prepare()
+            if self._shared:
+                self._db.execute("BEGIN EXCLUSIVE")
+                self._db.execute("COMMIT")  # the lock stays
         except sqlite3.Error as error:
             raise self._unusable(error) from error
 
@@ -179,6 +189,12 @@ class Journal:
                 raise self._unusable(error) from error
 
     def _unusable(self, error: sqlite3.Error) -> UserError:
+        if self._shared and "locked" in str(error):
+            return UserError(
+                f"journal {str(self.path)!r} is on a disk that hosts share ({self._shared}) and in use by "
+                "another vlt, here or on another host; wait for it, or set VLT_JOURNAL to a file on a "
+                "local disk"
+            )
         advice = {
             "SQLITE_FULL": "make room on the disk and run the same command again",
             "SQLITE_NOTADB": "it is not a journal; move it away",

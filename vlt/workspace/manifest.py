@@ -55,8 +55,12 @@ class Ledger:
 
     def expect(self, keys: pa.RecordBatch | pa.Table) -> None:
         """Rows that came in; only the key columns are read."""
-        self.rows_in += keys.num_rows
-        self._sum += key_sum(keys)
+        self.expect_sum(keys.num_rows, key_sum(keys))
+
+    def expect_sum(self, rows: int, keys: int) -> None:
+        """So many rows that came in, by the `key_sum` of their keys."""
+        self.rows_in += rows
+        self._sum += keys
 
     def settle(self, keys: pa.RecordBatch | pa.Table) -> None:
         """Rows that went out, whichever way (the caller counts which)."""

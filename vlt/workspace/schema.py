@@ -51,10 +51,7 @@ ITEM = pa.schema(
         ("answer_type", _string),  # one of ANSWER_TYPES
         ("images", _strings),  # sha256, hexadecimal, in the order of the question
         ("meta", _string),  # a JSON object: what the source said beside this
-        (
-            "answer_source",
-            _string,
-        ),  # one of ANSWER_SOURCES; null: the answer is a gold of the source's
+        ("answer_source", _string),  # one of ANSWER_SOURCES; null: the answer is a gold
     ]
 )
 _CAPTIONED = [

@@ -19,6 +19,7 @@ import json
 import os
 import re
 import shutil
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlt.errors import UsageError, UserError
+from vlt.shared_disk import flock
 from vlt.workspace.files import write_json
 from vlt.workspace.manifest import Manifest, Stage
 from vlt.workspace.schema import KINDS
@@ -70,13 +72,7 @@ class ParquetRows(ABC):
         A column that a release before did not write yet is null.
         """
         for file in self.files:
-            # With pre_buffer, the default, the whole file's bytes would stay in memory.
-            with pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20) as opened:
-                there = set(opened.schema_arrow.names)
-                lacks = [f for f in self.schema if f.name not in there]
-                lacks = [f for f in lacks if columns is None or f.name in columns]
-                for batch in opened.iter_batches(batch_size=size, columns=columns):
-                    yield _with_nulls(batch, lacks, self.schema) if lacks else batch
+            yield from read_batches(file, self.schema, columns, size)
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows at once; for data that fit into memory."""
@@ -104,6 +100,23 @@ class ParquetRows(ABC):
         """The rows one by one, as dicts; images are lists of sha256."""
         for batch in self.batches(columns):
             yield from batch.to_pylist()
+
+
+def read_batches(
+    file: Path,
+    schema: pa.Schema,
+    columns: Sequence[str] | None,
+    size: int,
+    groups: Sequence[int] | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """The rows of one Parquet file in batches of at most `size`; of these row groups, or of all."""
+    # With pre_buffer, the default, the whole file's bytes would stay in memory.
+    with pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20) as opened:
+        there = set(opened.schema_arrow.names)
+        lacks = [f for f in schema if f.name not in there]
+        lacks = [f for f in lacks if columns is None or f.name in columns]
+        for batch in opened.iter_batches(batch_size=size, row_groups=groups, columns=columns):
+            yield _with_nulls(batch, lacks, schema) if lacks else batch
 
 
 def _with_nulls(
@@ -231,8 +244,8 @@ class Store:
 
     @property
     def journal_file(self) -> Path:
-        """The file of the journal."""
-        return self.root / "journal.sqlite"
+        """The file of the journal: VLT_JOURNAL, else one in the workspace."""
+        return Path(os.environ.get("VLT_JOURNAL") or self.root / "journal.sqlite")
 
     def folder(self, kind: str) -> Path:
         """Where versions of this kind lie."""
@@ -357,7 +370,7 @@ class Store:
         self._write_format()
         with open(file, "a+") as opened:
             try:
-                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 opened.seek(0)
                 raise UserError(
@@ -365,7 +378,7 @@ class Store:
                     "wait for it, or write under another name"
                 ) from None
             opened.truncate(0)
-            opened.write(f"{os.getpid()}\n")
+            opened.write(f"{os.getpid()} on {socket.gethostname()}\n")
             opened.flush()
             yield
 

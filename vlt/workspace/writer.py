@@ -12,7 +12,6 @@ If the body raises, nothing of the version stays.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 from collections import Counter
@@ -21,32 +20,22 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from vlt import __version__
 from vlt.errors import UserError
-from vlt.workspace.manifest import Ledger, Manifest, Parent, Stage
+from vlt.workspace.manifest import Ledger, Manifest, Parent, Stage, key_sum
 from vlt.workspace.progress import report_progress, tracked
 from vlt.workspace.reason import Reason, count_kinds, text_of
-from vlt.workspace.schema import ADDED, KEYS, KINDS, dropped
+from vlt.workspace.row_files import RowFiles
+from vlt.workspace.schema import KEYS, KINDS, dropped
 from vlt.workspace.store import PROVENANCE, ROWS, Dataset, Store, fresh_folder
 
 FAILED = "failed"
 """In the column `filter` of a dropped row that no filter took out: the stage could not make it."""
-ROWS_A_FILE = 500_000
-REPEATED = (
-    "source answer answer_type choices.list.element images.list.element caption_model predicted "
-    "caption_finish_reason finish_reason model verdict verdict_reason filter reason"
-).split()
-"""Columns that get a dictionary; of long texts it would only be a second copy in memory."""
-ROW_GROUP = 1_000
-"""Small enough that a writer of long responses holds some megabytes of them, not a hundred."""
 
 
 class Writer(AbstractContextManager["Writer"]):
@@ -86,16 +75,21 @@ class Writer(AbstractContextManager["Writer"]):
             self.folder = fresh_folder(self.store.folder(self.kind) / self.name / ".building")
             opened.callback(shutil.rmtree, self.folder, ignore_errors=True)
             self.provenance = fresh_folder(self.folder / PROVENANCE)
-            self._kept = _Files(fresh_folder(self.folder / ROWS), "part", schema)
-            opened.callback(self._kept.close)
-            self._dropped = _Files(self.provenance, "dropped", dropped(schema))
-            opened.callback(self._dropped.close)
+            rows = fresh_folder(self.folder / ROWS)
+            self._kept = RowFiles(rows, "part", schema, digested=True)
+            opened.callback(self._kept.abandon)
+            self._dropped = RowFiles(self.provenance, "dropped", dropped(schema), digested=False)
+            opened.callback(self._dropped.abandon)
             self._opened = opened.pop_all()
         return self
 
     def expect(self, rows: pa.RecordBatch | pa.Table) -> None:
         """Rows that came in: their key columns (see schema.KEYS), as the new version will hold them."""
-        self.ledger.expect(self._keys(rows))
+        self.expect_sum(rows.num_rows, key_sum(self._keys(rows)))
+
+    def expect_sum(self, rows: int, keys: int) -> None:
+        """So many rows that came in, by the `key_sum` of their key columns."""
+        self.ledger.expect_sum(rows, keys)
         # Where models are asked the answers are counted (vlt.datagen.generate).
         if not self.stage.name.startswith(("gen ", "judge")):
             report_progress(self.ledger.rows_in)
@@ -147,7 +141,7 @@ class Writer(AbstractContextManager["Writer"]):
             parameters=dict(self.stage.parameters),
             parents=parents,
             identity=self.stage.identity([p.digest for p in parents]),
-            digest=self._kept.digest.hexdigest(),
+            digest=self._kept.digest(),
             created=now(),
             round=self.round,
             rows_in=self.ledger.rows_in,
@@ -199,80 +193,6 @@ class Writer(AbstractContextManager["Writer"]):
 
     def _keys(self, rows: pa.RecordBatch | pa.Table) -> pa.RecordBatch | pa.Table:
         return rows.select(list(KEYS[self.kind]))
-
-
-class _Files:
-    """Parquet files `<stem>-00000.parquet`, ... and the digest of all rows written to them."""
-
-    def __init__(self, folder: Path, stem: str, schema: pa.Schema):
-        self.folder, self.stem, self.schema = folder, stem, schema
-        self.digest = hashlib.sha256(str([n for n in schema.names if n not in ADDED]).encode())
-        self._writer: pq.ParquetWriter | None = None
-        self._held: list[pa.Table] = []
-        self._held_rows = self._file_rows = self._number = 0
-
-    def write(self, rows: pa.Table) -> None:
-        if rows.num_rows:
-            self._held.append(rows)
-            self._held_rows += rows.num_rows
-        if self._held_rows >= ROW_GROUP:
-            table = pa.concat_tables(self._held)
-            whole = table.num_rows - table.num_rows % ROW_GROUP
-            self._write_groups(table.slice(0, whole))
-            self._held, self._held_rows = [table.slice(whole)], table.num_rows - whole
-
-    def close(self) -> None:
-        if self._held_rows or (self._number == 0 and self.stem == "part"):
-            held = pa.concat_tables(self._held) if self._held else self.schema.empty_table()
-            self._held, self._held_rows = [], 0
-            self._write_groups(held)
-        if self._writer:
-            self._writer.close()
-            self._writer = None
-
-    def _write_groups(self, rows: pa.Table) -> None:
-        rows = rows.combine_chunks()
-        for start in range(0, max(1, rows.num_rows), ROW_GROUP):
-            group = rows.slice(start, ROW_GROUP)
-            _digest_rows(self.digest, group)
-            if self._writer is None or self._file_rows >= ROWS_A_FILE:
-                self._open_next()
-            assert self._writer is not None
-            self._writer.write_table(group, row_group_size=ROW_GROUP)
-            self._file_rows += group.num_rows
-
-    def _open_next(self) -> None:
-        if self._writer:
-            self._writer.close()
-        file = self.folder / f"{self.stem}-{self._number:05d}.parquet"
-        self._writer = pq.ParquetWriter(
-            file,
-            self.schema,
-            use_dictionary=list(REPEATED),  # ignores those that this schema lacks
-            compression="zstd",
-            compression_level=1,
-        )
-        self._number, self._file_rows = self._number + 1, 0
-
-
-def _digest_rows(digest: Any, group: pa.Table) -> None:
-    """Feed a row group's values into the digest, apart from how Parquet or Arrow lay them out."""
-    empty = [n for n in ADDED if n in group.schema.names and _holds_nothing(group.column(n))]
-    group = group.drop_columns(empty)
-    # A slice drags its neighbours' bytes along in its buffers; rows that are taken stand alone.
-    alone = group.take(pa.array(range(group.num_rows), pa.int64())).combine_chunks()
-    for batch in alone.to_batches():
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, batch.schema) as stream:
-            stream.write_batch(batch)
-        digest.update(sink.getvalue())
-
-
-def _holds_nothing(column: pa.ChunkedArray) -> bool:
-    """All null, or lists without an element."""
-    if column.null_count == len(column):
-        return True
-    return pa.types.is_list(column.type) and not pc.max(pc.list_value_length(column)).as_py()
 
 
 def _conform(rows: pa.RecordBatch | pa.Table, schema: pa.Schema) -> pa.Table:

@@ -1,0 +1,95 @@
+"""Exports as jobs of a pool (see vlt.process_pool): what is done to some rows, in any process."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from vlt.datagen.export.cells import image_cell
+from vlt.images.store import ImageStore
+from vlt.process_pool import shared_out
+from vlt.workspace.features import IMAGES
+from vlt.workspace.pieces import RowsPiece, pieces
+from vlt.workspace.store import Dataset
+
+Row = dict[str, Any]
+ROWS = 1_000
+"""Of which the lines of a text file are written at once."""
+
+
+@dataclass(frozen=True)
+class Embed:
+    """Rows with hashes of images -> the rows with the images' bytes, and those that went out as others."""
+
+    images: ImageStore
+    schema: pa.Schema
+
+    def __call__(self, rows: pa.RecordBatch) -> tuple[pa.Table, set[str]]:
+        """In `schema` (see `embedded`)."""
+        changed: set[str] = set()
+        pictures = [
+            [image_cell(self.images, sha256, changed) for sha256 in hashes]
+            for hashes in rows.column("images").to_pylist()
+        ]
+        columns = [
+            pa.array(pictures, IMAGES) if f.name == "images" else rows.column(f.name)
+            for f in self.schema
+        ]
+        return pa.Table.from_arrays(columns, schema=self.schema), changed
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Rows -> the lines that they become in a text file, and why others become none."""
+
+    line: Callable[[Row], str]
+    unusable: Callable[[Row], str | None]
+
+    def __call__(self, piece: RowsPiece | Sequence[Row]) -> tuple[list[str], Counter[str]]:
+        rows = piece.read().to_pylist() if isinstance(piece, RowsPiece) else piece
+        lines: list[str] = []
+        left_out: Counter[str] = Counter()
+        for row in rows:
+            if reason := self.unusable(row):
+                left_out[reason] += 1
+            else:
+                lines.append(self.line(row))
+        return lines, left_out
+
+
+def lines_of(
+    dataset: Dataset,
+    line: Callable[[Row], str],
+    unusable: Callable[[Row], str | None],
+    left_out: Counter[str],
+) -> Iterator[str]:
+    """The lines of a version's rows, in their order; `left_out` counts why rows have none."""
+    given = pieces(dataset, ROWS)
+    with closing(shared_out(Lines(line, unusable), given, len(given))) as made:
+        for lines, reasons in made:
+            left_out.update(reasons)
+            yield from lines
+
+
+def embedded_groups(
+    groups: Iterable[pa.RecordBatch],
+    total: int,
+    images: ImageStore,
+    schema: pa.Schema,
+    changed: set[str] | None = None,
+) -> Iterator[pa.Table]:
+    """Row groups with their images in them; see `Embed`."""
+    with closing(shared_out(Embed(images, schema), groups, total)) as made:
+        for table, others in made:
+            if changed is not None:
+                changed.update(others)
+            yield table
+
+
+def any_row(row: Row) -> None:
+    """Every row can be used."""

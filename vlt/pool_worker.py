@@ -1,0 +1,43 @@
+"""A process of a pool: `python -m vlt.pool_worker JOB FOLDER`, pieces and results over a pipe.
+
+See vlt.process_pool. The job is loaded with the first piece, so that what goes wrong then (a file of the
+user's own that has changed) is told like everything else that a job raises.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from vlt.process_pool import packed_answer, portable
+from vlt.worker_process import serve
+
+
+def main() -> None:
+    """Answer until the pipe closes."""
+    job_file, folder = (Path(argument) for argument in sys.argv[1:])
+    numbers = count()
+
+    @cache
+    def job() -> Any:
+        with open(job_file, "rb") as opened:
+            return pickle.load(opened)
+
+    def answer(question: bytes) -> bytes:
+        file = folder / f"answer-{os.getpid()}-{next(numbers)}"
+        try:
+            return packed_answer(False, job()(pickle.loads(question)), file)
+        except Exception as error:
+            error.add_note(f"in process {os.getpid()} of the pool")
+            return packed_answer(True, portable(error), file)
+
+    serve(answer)
+
+
+if __name__ == "__main__":
+    main()

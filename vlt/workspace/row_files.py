@@ -1,0 +1,133 @@
+"""The Parquet files of a version's rows: row groups of one size, encoded and hashed in their order."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from vlt.cores import processes
+from vlt.threads import InTurn
+from vlt.workspace.schema import ADDED
+
+ROWS_A_FILE = 500_000
+REPEATED = (
+    "source answer answer_type choices.list.element images.list.element caption_model predicted "
+    "caption_finish_reason finish_reason model verdict verdict_reason filter reason"
+).split()
+"""Columns that get a dictionary; of long texts it would only be a second copy in memory."""
+ROW_GROUP = 1_000
+"""Small enough that a writer of long responses holds some megabytes of them, not a hundred."""
+GROUPS_AHEAD = 4
+"""Row groups that wait to be encoded or hashed."""
+
+
+class RowFiles:
+    """Parquet files `<stem>-00000.parquet`, ... and, where wanted, the digest of all rows in them.
+
+    Where more than one core may be used, rows are encoded in a thread of their own and hashed in
+    another, a few row groups behind whoever writes: both are Arrow's and hashlib's work, which hold no
+    lock of Python's.
+    """
+
+    def __init__(self, folder: Path, stem: str, schema: pa.Schema, *, digested: bool):
+        self.folder, self.stem, self.schema = folder, stem, schema
+        self._digest = _fresh_digest(schema) if digested else None
+        ahead = GROUPS_AHEAD if processes() > 1 else 0
+        self._encoding, self._hashing = InTurn(ahead, "encode"), InTurn(ahead, "digest")
+        self._writer: pq.ParquetWriter | None = None
+        self._held: list[pa.Table] = []
+        self._held_rows = self._file_rows = self._number = 0
+        self._empty = True
+
+    def write(self, rows: pa.Table) -> None:
+        """Rows that come next."""
+        if rows.num_rows:
+            self._held.append(rows)
+            self._held_rows += rows.num_rows
+        if self._held_rows >= ROW_GROUP:
+            table = pa.concat_tables(self._held)
+            whole = table.num_rows - table.num_rows % ROW_GROUP
+            self._write_groups(table.slice(0, whole))
+            self._held, self._held_rows = [table.slice(whole)], table.num_rows - whole
+
+    def close(self) -> None:
+        """Write what is held, and wait until all is written."""
+        if self._held_rows or (self._empty and self.stem == "part"):
+            held = pa.concat_tables(self._held) if self._held else self.schema.empty_table()
+            self._held, self._held_rows = [], 0
+            self._write_groups(held)
+        self._encoding.finish()
+        self._hashing.finish()
+        self._close_file()
+
+    def digest(self) -> str:
+        """Of all rows, once the files are closed."""
+        assert self._digest is not None, "it was to be taken"
+        return self._digest.hexdigest()
+
+    def abandon(self) -> None:
+        """End without writing what is held; harmless after `close`."""
+        self._encoding.stop()
+        self._hashing.stop()
+        self._close_file()
+
+    def _write_groups(self, rows: pa.Table) -> None:
+        rows, self._empty = rows.combine_chunks(), False
+        for start in range(0, max(1, rows.num_rows), ROW_GROUP):
+            group = rows.slice(start, ROW_GROUP)
+            if self._digest:
+                self._hashing.do(_digest_rows, self._digest, group)
+            self._encoding.do(self._encode, group)
+
+    def _encode(self, group: pa.Table) -> None:
+        if self._writer is None or self._file_rows >= ROWS_A_FILE:
+            self._open_next()
+        assert self._writer is not None
+        self._writer.write_table(group, row_group_size=ROW_GROUP)
+        self._file_rows += group.num_rows
+
+    def _open_next(self) -> None:
+        self._close_file()
+        file = self.folder / f"{self.stem}-{self._number:05d}.parquet"
+        self._writer = pq.ParquetWriter(
+            file,
+            self.schema,
+            use_dictionary=list(REPEATED),  # ignores those that this schema lacks
+            compression="zstd",
+            compression_level=1,
+        )
+        self._number, self._file_rows = self._number + 1, 0
+
+    def _close_file(self) -> None:
+        if self._writer:
+            self._writer.close()
+            self._writer = None
+
+
+def _fresh_digest(schema: pa.Schema) -> Any:
+    return hashlib.sha256(str([n for n in schema.names if n not in ADDED]).encode())
+
+
+def _digest_rows(digest: Any, group: pa.Table) -> None:
+    """Feed a row group's values into the digest, apart from how Parquet or Arrow lay them out."""
+    empty = [n for n in ADDED if n in group.schema.names and _holds_nothing(group.column(n))]
+    group = group.drop_columns(empty)
+    # A slice drags its neighbours' bytes along in its buffers; rows that are taken stand alone.
+    alone = group.take(pa.array(range(group.num_rows), pa.int64())).combine_chunks()
+    for batch in alone.to_batches():
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as stream:
+            stream.write_batch(batch)
+        digest.update(sink.getvalue())
+
+
+def _holds_nothing(column: pa.ChunkedArray) -> bool:
+    """All null, or lists without an element."""
+    if column.null_count == len(column):
+        return True
+    return pa.types.is_list(column.type) and not pc.max(pc.list_value_length(column)).as_py()
