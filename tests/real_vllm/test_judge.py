@@ -1,4 +1,4 @@
-"""A real vLLM judges with guided JSON: a tiny model that cannot write JSON is held to it."""
+"""A real vLLM judges with guided JSON: a tiny model that writes none is held to it. `make test-vllm`."""
 
 from __future__ import annotations
 
