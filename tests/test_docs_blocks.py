@@ -32,7 +32,11 @@ GOLDS = {"How many dots": "7", "Which animal": "B", "How many lines": "2"}
 
 
 def says(_model: str, text: str) -> str:
-    """A teacher who answers the questions of the pages; a captioner sees no question."""
+    """A teacher who answers the questions of the pages; a captioner sees no question, a judge a form."""
+    if '"better": "first"' in text:
+        return '{"reason": "It says more.", "better": "same"}'
+    if '{"reason": "...", "score": ...}' in text:
+        return '{"reason": "It holds.", "score": 5}'
     answer = next((gold for start, gold in GOLDS.items() if start in text), None)
     if answer is None:
         return "A white picture with seven black dots in two rows."

@@ -18,6 +18,7 @@ from vlt.datagen.sources.known import KNOWN
 from vlt.filters.registry import FILTERS
 from vlt.grade.graders import GRADERS
 from vlt.grade.verdict import Options
+from vlt.judging.rubric import bundled_rubrics
 from vlt.runs.recipe import BUNDLED
 from vlt.train.method import BUILT_IN, find_method
 from vlt.train.rewards import NUMBERS
@@ -105,7 +106,8 @@ def test_every_filter_and_setting(name: str, name_page: str) -> None:
 
 def test_every_other_name(name_page: str) -> None:
     for title, wanted in {
-        "Rewards": [*NUMBERS, "grader"],
+        "Rewards": [*NUMBERS, "grader", "judge:RUBRIC"],
+        "Rubrics": bundled_rubrics(),
         "Graders": [*GRADERS, *(f.name for f in fields(Options))],
         "Training methods": BUILT_IN,
         "Sources": [*(known.name for known in KNOWN), "miniature"],

@@ -19,7 +19,7 @@ from typing import Any
 from vlt.cores import usable_cores
 from vlt.errors import UserError
 from vlt.train.settings import NAMED, NOT_SPREAD
-from vlt.workspace.progress import report_progress
+from vlt.workspace.progress import begin_part, report_progress
 
 Progress = Callable[[str], None]
 """Told the state of the training, one line at a time; the newest replaces the one before."""
@@ -140,6 +140,9 @@ def _watch(
     seen, started = 0, time.monotonic()
     first: tuple[int, float] | None = None
     """The first step that is told, and when: the model is loaded by then."""
+    newest: dict[str, Any] = {}
+    """What was told last of each thing: a step in between two logs has no loss."""
+    begin_part("steps")
     progress(f"{what}: starting")
     while True:
         try:
@@ -153,7 +156,8 @@ def _watch(
         lines = [line for line in fresh.split(b"\n")[:-1] if line]
         seen += fresh.rfind(b"\n") + 1
         if lines:
-            newest = json.loads(lines[-1])
+            for line in lines:
+                newest |= json.loads(line)
             step, now = newest["step"], time.monotonic()
             first = first or (step, now)
             speed = (step - first[0]) / (now - first[1]) if step > first[0] else 0

@@ -52,12 +52,12 @@ def settings_of(training: GrpoTraining) -> dict[str, Any]:
     What the training's own settings say goes before them. Raises UserError, in one sentence, where
     vLLM is asked for by name and cannot be.
     """
-    given, asked = training.settings, training.vllm
-    if asked is None or given.get("use_vllm") is False:
+    given: Mapping[str, Any] = training.settings
+    mode: str | None = training.vllm
+    if mode is None or given.get("use_vllm") is False:
         return {}
     version = installed()
-    mode: str = asked
-    if asked == "auto":
+    if mode == "auto":
         if version is None or not launch.has_gpu():
             return {}
         mode = _mode(given, training.accelerate)

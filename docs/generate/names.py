@@ -18,6 +18,7 @@ from vlt.fields import documented, texts
 from vlt.filters.registry import FILTERS
 from vlt.grade.graders import GRADERS
 from vlt.grade.verdict import Options
+from vlt.judging.rubric import bundled_rubrics, load_rubric
 from vlt.runs.recipe import BUNDLED
 from vlt.train.method import BUILT_IN, find_method
 from vlt.train.rewards import NUMBERS
@@ -31,7 +32,17 @@ GRADER_TEXTS = {
 
 def page() -> str:
     """The whole reference."""
-    parts = (_filters, _rewards, _graders, _methods, _sources, _benchmarks, _formats, _prompts)
+    parts = (
+        _filters,
+        _rubrics,
+        _rewards,
+        _graders,
+        _methods,
+        _sources,
+        _benchmarks,
+        _formats,
+        _prompts,
+    )
     intro = (
         "Each of these names works on the command line, in recipes and in Python alike; a function of "
         "your own takes the same places ([Extending](../extending.md)).\n\n"
@@ -74,9 +85,32 @@ def _filters() -> str:
 def _rewards() -> str:
     rows = [(code(name), prose(said)) for name, said in NUMBERS.items()]
     rows.append((code("grader"), "the grader that decides for `accuracy`, by its name"))
+    judge = "a model that judges each completion: see [Judges](../judging.md#use)"
+    rows.append((code("judge:RUBRIC"), judge))
     return (
         "## Rewards\n\n`vlt train grpo --reward NAME=WEIGHT`, or `reward:` in a recipe.\n\n"
         + table(("reward", ""), rows)
+    )
+
+
+def _rubrics() -> str:
+    found = [load_rubric(name) for name in bundled_rubrics()]
+    return (
+        "## Rubrics\n\n`vlt judge --rubric NAME`, `judge:` in a recipe, and GRPO's reward `judge:NAME`; a "
+        "file of your own by its path ([Judges](../judging.md)).\n\n"
+        + table(
+            ("rubric", "the judge says", "scale", "pass", "sees the image"),
+            [
+                (
+                    code(r.name),
+                    prose(r.about),
+                    f"{r.low:g} to {r.high:g}",
+                    f"{r.passes:g}",
+                    "yes" if r.image else "no",
+                )
+                for r in found
+            ],
+        )
     )
 
 

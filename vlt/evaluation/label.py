@@ -106,7 +106,7 @@ def make_labels(
             writer.drop(_table([row for row, _ in gone]), LABEL, [reason for _, reason in gone])
         writer.facts["calibration"] = calibration(known, labelling.majority)
         if not writer.ledger.kept:
-            counts = writer.ledger.dropped.get(LABEL, {})
+            counts: dict[str, int] = writer.ledger.dropped.get(LABEL, {})
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
             raise UserError(
                 f"no item of {', '.join(p.ref for p in parents)} is labelled ({reasons or 'no samples'}); "

@@ -39,9 +39,9 @@ class Key:
 
 def keys_of(cls: Any) -> Iterator[Key]:
     """The keys of a part of a recipe: the fields of its class."""
-    if is_dataclass(cls):
+    if isinstance(cls, type) and is_dataclass(cls):
         for f in documented(cls):
-            if not (issubclass(cls, Training) and f.name in NOT_HERE):  # type: ignore[arg-type]
+            if not (issubclass(cls, Training) and f.name in NOT_HERE):
                 yield Key(f.name, f.type, f.doc, f.default, f.bounds, f.written)
         return
     docs = texts(cls)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Mapping
-from dataclasses import MISSING, is_dataclass
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -154,7 +154,7 @@ class _Maker:
                 found["propertyNames"] = {"enum": list(get_args(args[0]))}
             return found
         if is_part(kind):
-            of = f" of {method}" if is_dataclass(kind) and issubclass(kind, Training) else ""
+            of = f" of {method}" if isinstance(kind, type) and issubclass(kind, Training) else ""
             made = self.part(f"{kind.__name__}{of}", lambda: self.mapping(kind, method))
             return _also(made, getattr(kind, "written", None))
         if kind in _PLAIN:

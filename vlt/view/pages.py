@@ -18,11 +18,12 @@ from vlt.view.paths import steps
 from vlt.view.rows import Place, Rows
 from vlt.view.state import PAGE, State, number
 from vlt.workspace.flags import Flags
+from vlt.workspace.judgements import Judged, combined, rubrics_of
 from vlt.workspace.store import Dataset, Store
 
 SHORT = (
     *("id", "source", "question", "answer", "images", "sample", "predicted", "verdict", "model"),
-    *("filter", "reason"),
+    *("filter", "reason", "judgements"),
 )
 """The columns that a card shows."""
 COUNTED = 100_000
@@ -74,6 +75,7 @@ class Pages:
                 "mark": marked.get((row["id"], row.get("sample"), row.get("model")))
                 or marked.get((row["id"], None, None)),
                 "address": self._address(dataset, place, state, PAGE * (state.page - 1) + i),
+                "judged": _judged(row),
             }
             for i, (row, place) in enumerate(zip(found, places, strict=True))
         ]
@@ -132,6 +134,8 @@ class Pages:
             here="?" + urlencode({k: v for k, v in values.items() if k != "mark"}),
             at=at,
             meta=_pretty(chosen.get("meta")),
+            judged=_judged(chosen),
+            judgements=chosen.get("judgements") or [],
         )
 
     def path(self, ref: str, row_id: str) -> str:
@@ -189,7 +193,13 @@ class Pages:
     def _sample(self, row: dict[str, Any]) -> dict[str, Any]:
         thought, said = text.parts(row["response"])
         thought = thought if thought is not None else row.get("reasoning")
-        return {**row, "thought": thought, "said": said, "long": len(row["response"] or "")}
+        return {
+            **row,
+            "judged": _judged(row),
+            "thought": thought,
+            "said": said,
+            "long": len(row["response"] or ""),
+        }
 
     def _beside(
         self, dataset: Dataset, rows: Rows, state: State, row: dict[str, Any], at: int | None
@@ -238,6 +248,13 @@ class Pages:
         return self._templates.get_template(template).render(
             token=self._token.value, workspace=root, **values
         )
+
+
+def _judged(row: Mapping[str, Any]) -> dict[str, Judged]:
+    """What the judges of a row come to, by rubric."""
+    judgements = row.get("judgements") or []
+    found = {rubric: combined(judgements, rubric) for rubric in rubrics_of([judgements])}
+    return {rubric: judged for rubric, judged in found.items() if judged}
 
 
 def _pretty(meta: str | None) -> list[tuple[str, str]]:

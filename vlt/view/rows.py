@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlt.errors import UsageError, UserError
-from vlt.view.state import NONE, State
+from vlt.view.state import JUDGED, NONE, State
+from vlt.workspace.judgements import COLUMN, verdict_sql
 from vlt.workspace.schema import dropped as dropped_schema
 from vlt.workspace.store import Dataset
 
@@ -61,6 +62,8 @@ class Rows:
             there = set(pq.read_schema(self.files[0]).names)
             schema = pa.schema([f for f in schema if f.name in there])
         self.columns = list(schema.names)
+        self.judged = bool(self.files) and COLUMN in pq.read_schema(self.files[0]).names
+        """Whether the files have the column of judgements: those of earlier releases have not."""
         self.scalars = [f.name for f in schema if not pa.types.is_list(f.type)]
         counts = [*dataset.manifest.dropped.values(), dataset.manifest.failed]
         self.all = sum(sum(c.values()) for c in counts) if dropped else dataset.manifest.rows
@@ -156,7 +159,18 @@ class Rows:
                 values = counts.order("n desc").limit(MANY + 1).fetchall()
                 if 1 < len(values) <= MANY:
                     found[column] = [(NONE if v is None else v, n) for v, n in values]
+            for rubric in self._rubrics(rows):
+                counts = rows.aggregate(f"{verdict_sql(rubric)} as said, count(*) as n", "said")
+                values = counts.order("n desc").fetchall()
+                found[JUDGED + rubric] = [(NONE if v is None else v, n) for v, n in values]
         return found
+
+    def _rubrics(self, rows: Any) -> list[str]:
+        """The rubrics that rows were judged by, at most MANY."""
+        if not self.judged:
+            return []
+        every = rows.project(f"unnest({COLUMN}).rubric as rubric").distinct().order("rubric")
+        return [rubric for (rubric,) in every.limit(MANY).fetchall()]
 
     def read(self, places: Sequence[Place], columns: Sequence[str]) -> list[dict[str, Any]]:
         """The rows themselves, in the order of the places."""
@@ -165,7 +179,10 @@ class Rows:
             wanted = sorted({place.row for place in places if place.file == file})
             with self._reading():
                 for row, values in _read(file, wanted, list(columns)):
-                    found[file, row] = values
+                    found[file, row] = {
+                        **dict.fromkeys(columns),
+                        **values,
+                    }  # as earlier releases wrote
         return [found[place.file, place.row] for place in places]
 
     def position(self, place: Place) -> int:
@@ -228,13 +245,19 @@ class Rows:
             finally:
                 alarm.cancel()
 
+    def _seen(self, column: str) -> str:
+        """The SQL of a column, or of what judges said by a rubric."""
+        if not column.startswith(JUDGED):
+            return _name(column)
+        rubric = column.removeprefix(JUDGED).replace("\0", "")
+        return f"({verdict_sql(rubric)})" if self.judged else "null"
+
     def _conditions(self, state: State) -> list[str]:
-        conditions = [
-            f"{_name(column)} is null"
-            if value == NONE
-            else f"cast({_name(column)} as varchar) = {_text(value)}"
-            for column, value in state.equal
-        ]
+        conditions = []
+        for column, value in state.equal:
+            seen = self._seen(column)
+            equal = f"cast({seen} as varchar) = {_text(value)}"
+            conditions.append(f"{seen} is null" if value == NONE else equal)
         if state.q:
             texts = [c for c in TEXTS if c in self.columns]
             wanted = _text(state.q.lower())
