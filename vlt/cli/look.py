@@ -199,7 +199,7 @@ def _quoted(text: str) -> str:
 def _indented(value: Any, room: int | None) -> str:
     """A value beside its name; in a terminal of so much room folded, and a very long text cut."""
     if isinstance(value, list):
-        value = " | ".join(str(part) for part in value)
+        value = " | ".join(map(_element, value))
     text = plain(str(value))
     if room is None:
         return text.replace("\n", "\n" + " " * INDENT)
@@ -211,6 +211,14 @@ def _indented(value: Any, room: int | None) -> str:
     if len(text) > LETTERS:
         lines.append(f"... ({len(text):,} characters; --json shows all of them)")
     return ("\n" + " " * INDENT).join(lines)
+
+
+def _element(part: Any) -> str:
+    """One of a list; a judgement in words: grounded by big: pass, 5 (all of it holds)"""
+    if not isinstance(part, dict) or "rubric" not in part:
+        return str(part)
+    score = "" if part["score"] is None else f", {part['score']:g}"
+    return f"{part['rubric']} by {part['model']}: {part['verdict']}{score} ({part['reason']})"
 
 
 def _columns() -> int:
