@@ -18,7 +18,7 @@ def write_small(file: Path, **changes: Any) -> Path:
         absolute = str((BUNDLED / path).resolve())
         tree["models"][role] = {**model, "model": absolute} if isinstance(model, dict) else absolute
     tree["name"] = "small"
-    del tree["arms"]  # grpo-only has no samples, and round 2 below goes by their pass rates
+    tree.pop("arms", None)  # round 2 takes other pass rates here, which not every arm has
     tree["canary"] = False  # of models that have hardly been trained, a few items tell nothing
     tree["heldout"]["items"] = [_few(source, 16) for source in tree["heldout"]["items"]]
     tree["reasoning"]["k"] = tree["rollouts"]["k"] = 2
@@ -42,6 +42,7 @@ def write_small(file: Path, **changes: Any) -> Path:
     # Round 2 trains on its own items by their pass rates, as a recipe may.
     tree["rounds"][1]["grpo"][0].pop("items")
     tree["rounds"][1]["grpo"][0]["difficulty"] = [0.0, 1.0]
+    del tree["arms"]  # without a teacher there would be no samples to rate
     tree.update(changes)
     file.write_text(yaml.safe_dump(tree))
     return file
