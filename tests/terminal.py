@@ -9,18 +9,38 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
-def on_terminal(
-    columns: int, *arguments: object, stdout_to_file: bool = False, typed: str = ""
-) -> str:
-    """All that `python ARGUMENTS` writes to a terminal (and to a file, for stdout, behind it).
+class Read:
+    """What the program has written since the last look; `terminal` is our end of it."""
 
-    `typed` is what its user types, all at once; the terminal shows that, too.
-    """
+    def __init__(self, terminal: int):
+        self.terminal = terminal
+
+    def __call__(self, until: str | None = None) -> str:
+        """All that comes until this text has, or until nobody has the other end open any more."""
+        written = b""
+        while until is None or until.encode() not in written:
+            try:
+                piece = os.read(self.terminal, 1 << 16)
+            except OSError:  # Linux: nobody has the other end open any more
+                break
+            if not piece:
+                break
+            written += piece
+        return written.decode().replace("\r\n", "\n")
+
+
+@contextmanager
+def opened(
+    columns: int, *arguments: object, stdout_to_file: bool = False
+) -> Iterator[tuple[subprocess.Popen[bytes], Read]]:
+    """`python ARGUMENTS` on a terminal of 24 lines; it is killed at the end, if it lives."""
     ours, its = os.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
+    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")}
     process = subprocess.Popen(
         [sys.executable, *map(str, arguments)],
         stdin=its,
@@ -29,20 +49,32 @@ def on_terminal(
         env={**environment, "TERM": "xterm-256color", "PYTHONSAFEPATH": "1"},
     )
     os.close(its)
-    os.write(ours, typed.encode())
-    written = b""
-    while True:
-        try:
-            piece = os.read(ours, 1 << 16)
-        except OSError:  # Linux: nobody has the other end open any more
-            break
-        if not piece:
-            break
-        written += piece
-    os.close(ours)
-    beside = process.stdout.read() if process.stdout else b""
-    assert process.wait(60) == 0, written.decode()
-    return (written + beside).decode().replace("\r\n", "\n")
+    try:
+        yield process, Read(ours)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        os.close(ours)
+
+
+def on_terminal(
+    columns: int,
+    *arguments: object,
+    stdout_to_file: bool = False,
+    typed: str = "",
+    code: int = 0,
+) -> str:
+    """All that `python ARGUMENTS` writes to a terminal (and to a file, for stdout, behind it).
+
+    `typed` is what its user types, all at once; the terminal shows that, too.
+    """
+    with opened(columns, *arguments, stdout_to_file=stdout_to_file) as (process, read):
+        os.write(read.terminal, typed.encode())
+        written = read()
+        beside = process.stdout.read().decode() if process.stdout else ""
+        assert process.wait(60) == code, written
+    return written + beside
 
 
 def without_colours(text: str) -> str:

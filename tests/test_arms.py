@@ -113,6 +113,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.timeout(1800)  # a minute of CPU; what else runs on the machine takes its part
 def test_arms_of_a_finished_run(home: Path) -> None:
     """What is there is not made or asked again; a killed `--arms` run goes on."""
     file, at = home / "recipe.yaml", ("-w", home / "workspace")

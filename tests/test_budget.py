@@ -32,8 +32,11 @@ def test_the_miniatures() -> None:
     budgets = planned(recipe.models.base, steps)
     whole, each = total(steps, budgets), by_key(steps, budgets)
     assert whole.grpo_steps == 40 + 50 and whole.completions == 90 * 128
-    # Captions of round 1, samples of both, answers of four models, each as long as may be.
-    written = 1000 * 40 + 2 * 1000 * 4 * 64 + 4 * 1000 * 64
+    # Captions of round 1, samples of both, answers of four models (and the canary's), completions of
+    # GRPO, each as long as may be.
+    assert recipe.canary
+    answers = 4 * (1000 + recipe.canary.items)
+    written = 1000 * 40 + 2 * 1000 * 4 * 64 + answers * 64 + 90 * 128 * 64
     assert whole.sampled_tokens == written
     sft = each[1, "sft-model"]  # one sample an item, in batches of 32, three times
     assert sft.trained_tokens == 3 * 32 * 32 * 64

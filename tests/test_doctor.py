@@ -240,7 +240,7 @@ def test_servers_that_answer_oddly(monkeypatch: pytest.MonkeyPatch) -> None:
     threading.Thread(target=odd.serve_forever, daemon=True).start()
     at = f"http://127.0.0.1:{odd.server_port}"
     try:
-        monkeypatch.setattr("vlt.doctor.asked.get.__defaults__", (None, 0.5))
+        monkeypatch.setattr("vlt.doctor.servers.SECONDS", 0.5)
         assert "no answer within 0.5 s" in only(server(f"{at}/slow/v1")).says
         assert only(server(f"{at}/503/v1")).state == "warning"
         assert "wants a key" in only(server(f"{at}/401/v1")).says

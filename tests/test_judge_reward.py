@@ -64,7 +64,7 @@ def test_what_cannot_be_judged_is_left_out_and_counted(workspace: Path) -> None:
         assert [reason[:20] for reason in reasons] == [
             "HTTP 413: as the tes",
             "the judge's reply is",
-            "the row holds nothin",
+            "the row has no respo",
         ]
 
 

@@ -366,7 +366,7 @@ def test_captions_and_images(workspace: Path) -> None:
         assert reasons == [
             "the row has no image to judge by",
             "as it is",
-            "the row holds nothing to judge",
+            "the row has no caption",
         ]
         assert [images for _, _, images in server.asked] == [1]
         blind, _ = make_judged(
@@ -378,6 +378,15 @@ def test_captions_and_images(workspace: Path) -> None:
             UsageError, match=r"captions@v1 holds captions, and rubric 'sound' judges samples"
         ):
             make_judged(store, store.open("captions"), judge_at(server), "sound")
+
+
+def test_rows_of_which_none_can_be_judged_make_no_version(workspace: Path) -> None:
+    with Judges("right") as server, Workspace(workspace) as store:
+        with pytest.raises(
+            UserError, match=r"not one of 2 rows can be judged: the row has no caption"
+        ):
+            make_judged(store, marked(store, [5, 5]), judge_at(server), "caption")
+        assert not server.asked and not store.versions("judged")
 
 
 def test_killed_and_run_again_asks_for_nothing_twice(workspace: Path) -> None:

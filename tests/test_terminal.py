@@ -12,7 +12,9 @@ import pytest
 from tests.cli import vlt
 from tests.rows import dataset, item
 from tests.terminal import on_terminal, without_colours
+from vlt.workspace.manifest import Stage
 from vlt.workspace.store import Store
+from vlt.workspace.writer import Writer
 
 TABLE = """
 from vlt.cli.output import print_table
@@ -108,3 +110,73 @@ def test_progress_elsewhere_is_plain_lines(tmp_path: Path) -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout == "False\n"
+
+
+WATCHED = """
+import sys, time
+from pathlib import Path
+from vlt.cli.progress import watching
+from vlt.workspace.progress import report_progress
+
+with watching("filter"):
+    for done in range(1, 41):
+        report_progress(done, 80)
+        time.sleep(0.03)
+print("a result")
+"""
+BAR = """
+import sys, time
+from pathlib import Path
+import vlt
+from vlt.workspace.progress import report_progress, tracked
+
+workspace = vlt.Workspace(sys.argv[1])
+with tracked(workspace.root, "x", "sample", "filter"):
+    for done in range(1, 21):
+        report_progress(done, 40)
+        time.sleep(0.03)
+    if workspace.progress:
+        workspace.progress("20/40 samples")
+print("a result")
+"""
+
+
+def test_a_stage_that_says_no_lines_is_shown_how_far_it_is() -> None:
+    shown = without_colours(on_terminal(120, "-c", WATCHED))
+    assert re.search(r"filter: 3\d/80 rows, [\d.]+/s, 1 s left", shown)
+    assert "━" in shown
+    assert shown.endswith("a result\n")
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("a result\n", "")
+
+
+def test_in_python_a_bar_shows_stages_with_and_without_lines(tmp_path: Path) -> None:
+    """tqdm chooses the notebook's bar by itself where it runs in one."""
+    shown = without_colours(on_terminal(120, "-c", BAR, tmp_path))
+    assert re.search(r"filter: \d+/40 rows, [\d.]+/s, \d s left", shown)
+    assert re.search(r"50 % \S+ +20/40 samples", shown)
+    assert shown.rstrip().endswith("a result")
+    command = [sys.executable, "-c", BAR, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("a result\n", "")
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_a_lineage_fits_the_terminal_and_nothing_is_cut(columns: int, workspace: Path) -> None:
+    store = Store(workspace)
+    parent = dataset(store, "items", "item", [item()])
+    digest = "0123456789abcdef" * 4
+    chain = [{"filter": "verify", "grader": "vlt"}, {"filter": "select", "seed": None}]
+    settings = {f"a_setting_{n}": n / 10 for n in range(12)}
+    parameters = {"chain": chain, "model": {"digest": digest}, "settings": settings}
+    with Writer(store, Stage("filter", parameters), "sft", "item", [parent]):
+        pass
+    shown = without_colours(on_terminal(columns, "-m", "vlt", "log", "sft", "-w", workspace))
+    assert max(map(len, shown.splitlines())) <= columns
+    assert "..." not in shown
+    text = " ".join(shown.replace("│", " ").split())
+    assert "chain: verify (grader vlt), select model: digest 0123456789ab settings:" in text
+    assert "a_setting_10 1.0, a_setting_11 1.1 └─ items@v1" in text
+    assert "{'filter': 'verify', 'grader': 'vlt'}" in vlt("log", "sft", "-w", workspace)

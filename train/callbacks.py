@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
+
+STEP_SECONDS = 0.5
 
 
 def write_metrics(history: list[dict[str, Any]], file: Path) -> None:
@@ -26,14 +29,27 @@ def write_metrics(history: list[dict[str, Any]], file: Path) -> None:
 
 
 def write_progress(file: Path) -> Any:
-    """A callback that writes each log as one line of JSON."""
+    """A callback that writes how far the training is, a line of JSON each: where it starts, each log,
+    and in between the steps, at most one line every STEP_SECONDS."""
     from transformers import TrainerCallback
 
     class WriteProgress(TrainerCallback):  # type: ignore[misc]
+        written = 0.0
+
+        def on_train_begin(self, _args: Any, state: Any, _control: Any, **_more: Any) -> None:
+            self.write(state, {})
+
+        def on_step_end(self, _args: Any, state: Any, _control: Any, **_more: Any) -> None:
+            if time.monotonic() - self.written >= STEP_SECONDS:
+                self.write(state, {})
+
         def on_log(self, _args: Any, state: Any, _control: Any, **more: Any) -> None:
-            logs = more.get("logs")
+            self.write(state, more.get("logs") or {})
+
+        def write(self, state: Any, logs: dict[str, Any]) -> None:
             if state.is_world_process_zero:
-                line = {"step": state.global_step, "total": state.max_steps, **(logs or {})}
+                self.written = time.monotonic()
+                line = {"step": state.global_step, "total": state.max_steps, **logs}
                 with open(file, "a") as opened:
                     opened.write(json.dumps(line, default=str) + "\n")
 

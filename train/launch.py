@@ -19,7 +19,7 @@ from typing import Any
 from vlt.cores import usable_cores
 from vlt.errors import UserError
 from vlt.train.settings import NAMED, NOT_SPREAD
-from vlt.workspace.progress import report_progress
+from vlt.workspace.progress import begin_part, report_progress
 
 Progress = Callable[[str], None]
 """Told the state of the training, one line at a time; the newest replaces the one before."""
@@ -99,7 +99,7 @@ def _launcher(processes: int, accelerate: Sequence[str]) -> list[str]:
         accelerate = ()
     if not accelerate and processes == 1:
         return []
-    if not accelerate and not _has_gpu():
+    if not accelerate and not has_gpu():
         # Without GPUs accelerate's launcher needs MPI for this; torchrun is what it calls with them.
         return ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     words = ["-m", "accelerate.commands.launch"]
@@ -128,8 +128,8 @@ def _named(name: str) -> str:
     return str(file)
 
 
-def _has_gpu() -> bool:
-    """Without importing torch, which the child does anyway."""
+def has_gpu() -> bool:
+    """Whether this machine has a GPU: without importing torch, which the child does anyway."""
     return any(os.path.exists(f"/dev/{device}") for device in ("nvidia0", "kfd"))
 
 
@@ -140,6 +140,9 @@ def _watch(
     seen, started = 0, time.monotonic()
     first: tuple[int, float] | None = None
     """The first step that is told, and when: the model is loaded by then."""
+    newest: dict[str, Any] = {}
+    """What was told last of each thing: a step in between two logs has no loss."""
+    begin_part("steps")
     progress(f"{what}: starting")
     while True:
         try:
@@ -153,7 +156,8 @@ def _watch(
         lines = [line for line in fresh.split(b"\n")[:-1] if line]
         seen += fresh.rfind(b"\n") + 1
         if lines:
-            newest = json.loads(lines[-1])
+            for line in lines:
+                newest |= json.loads(line)
             step, now = newest["step"], time.monotonic()
             first = first or (step, now)
             speed = (step - first[0]) / (now - first[1]) if step > first[0] else 0

@@ -25,6 +25,7 @@ from vlt.prompts import CannotAsk, Prompt, render
 from vlt.train.hints import TRACE
 from vlt.train.method import Method, Row
 from vlt.workspace.files import replaced
+from vlt.workspace.progress import report_progress
 from vlt.workspace.store import Dataset
 
 LoadImage = Callable[[str], bytes]
@@ -76,17 +77,19 @@ def write_trl(
     arrow = _arrow_schema(columns, shape)
     to.parent.mkdir(parents=True, exist_ok=True)
     job = _Examples(method.example, prompt, load_image, pixels, refused, shape, arrow)
-    total = -(-(dataset.manifest.rows if rows is None else rows.num_rows) // ROWS_A_GROUP)
+    total = dataset.manifest.rows if rows is None else rows.num_rows
+    groups = -(-total // ROWS_A_GROUP)
     with (
         replaced(to) as part,
         pq.ParquetWriter(part, arrow, compression="zstd", compression_level=1) as writer,
-        closing(shared_out(job, _groups(_rows(dataset, rows)), total)) as made,
+        closing(shared_out(job, _groups(_rows(dataset, rows)), groups)) as made,
     ):
         for good, reasons in made:
             writer.write_table(good)
             exported.rows += good.num_rows
             exported.rows_in += good.num_rows + len(reasons)
             exported.failed.update(reasons)
+            report_progress(exported.rows_in, total)
     return exported
 
 

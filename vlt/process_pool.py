@@ -42,10 +42,16 @@ Piece = TypeVar("Piece")
 Made = TypeVar("Made")
 WORTH = 4.0
 """Seconds of work that are left for each process that is started: starting it costs about 0.7."""
-ONE_THREAD = dict.fromkeys(
-    (VARIABLE, "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
-)
-"""Of a process beside this one: the cores are shared out already."""
+ENVIRONMENT = {
+    **dict.fromkeys(
+        (VARIABLE, "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
+        "1",  # the cores are shared out already
+    ),
+    # Milliseconds after which Arrow gives back what it has freed. Between two pieces it would, and to
+    # get it again costs as much as a tenth of the work.
+    "MIMALLOC_PURGE_DELAY": "10000",
+}
+"""Of a process beside this one."""
 
 
 class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Piece, Made]):
@@ -145,7 +151,7 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
             if self._idle:
                 return self._idle.pop()
             arguments = (str(self._packed), str(self._folder))
-            worker = WorkerProcess("vlt.pool_worker", *arguments, environment=ONE_THREAD)
+            worker = WorkerProcess("vlt.pool_worker", *arguments, environment=ENVIRONMENT)
             self._all.append(worker)
             return worker
 

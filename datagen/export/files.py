@@ -26,12 +26,15 @@ from vlt.images.store import ImageStore
 from vlt.workspace.features import embedded
 from vlt.workspace.files import replaced
 from vlt.workspace.pieces import alone
+from vlt.workspace.progress import report_progress
 from vlt.workspace.store import Dataset
 
 SHARD_BYTES = 400 << 20
 GROUP_ROWS, GROUP_BYTES = 200, 32 << 20
 """Of a row group: the Hub's viewer reads whole ones, and they decide how much memory is used."""
 BATCH = 2_000
+TOLD = 64
+"""Rows from one report of the progress to the next."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +134,13 @@ class _Line:
 
 def plain_rows(dataset: Dataset, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
     """The rows as Python values, in order."""
+    place = 0
     for batch in dataset.batches(columns=columns, size=BATCH):
-        yield from batch.to_pylist()
+        for row in batch.to_pylist():
+            yield row
+            place += 1
+            if place % TOLD == 0:
+                report_progress(place, dataset.manifest.rows)
 
 
 def write_parquet_rows(
@@ -170,7 +178,7 @@ def _row_groups(
 ) -> Iterator[pa.RecordBatch]:
     """The rows in groups that never reach over the end of a shard."""
     ends = iter(shards)
-    left = next(ends)
+    left, before = next(ends), 0
     for batch in dataset.batches(size=BATCH):
         weights = [
             sum(images.info(sha256).bytes for sha256 in hashes)
@@ -183,6 +191,8 @@ def _row_groups(
             rows = _fitting(weights[start : start + min(GROUP_ROWS, left)])
             yield alone(batch.slice(start, rows))
             start, left = start + rows, left - rows
+            report_progress(before + start, dataset.manifest.rows)
+        before += batch.num_rows
 
 
 def _fitting(weights: list[int]) -> int:

@@ -37,6 +37,8 @@ class FileSource:
         self.folder: Folders | None = folder
         self.where = f"{str(self.files[0])!r}"
         self.description: dict[str, Any] = {}
+        self.counted: int | None = None
+        """Rows, where they are known: from the files' footers, or once `identity` has seen all."""
         missing = missing_parts(self.files)
         self.notes = [f"{self.where}: {missing}"] if missing else []
         if len(self.files) > 1:
@@ -98,10 +100,13 @@ class FileSource:
         if column is None or ending_of(self.files[0]) == ".tar":
             return
         if ending_of(self.files[0]) == ".parquet":
+            self.counted = sum(open_parquet(file).metadata.num_rows for file in self.files)
             schema = open_parquet(self.files[0]).schema_arrow
             if column in schema.names and not _may_be_paths(schema.field(column).type):
                 return
+        counted = 0
         for row in rows:
+            counted += 1
             if isinstance(row, Unreadable):
                 continue
             try:
@@ -109,6 +114,7 @@ class FileSource:
             except BadRow:
                 continue
             yield from (image for image in found if isinstance(image, ImageFile))
+        self.counted = counted
 
 
 class ItemFiles(FileSource):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,10 +18,13 @@ from vlt.datagen.sources.own import Numbered
 from vlt.datagen.sources.record import BadRow, Record, Row, Unreadable, raw_text
 from vlt.images.store import ImageStore, Inspected
 from vlt.plural import plural
+from vlt.workspace.progress import report_progress
 from vlt.workspace.schema import KINDS
 from vlt.workspace.writer import Writer
 
 BATCH = 1_000
+TOLD = 0.1
+"""Seconds from one report of the progress to the next."""
 ELSEWHERE = "where image paths begin, if not in the file's folder, says --image-root FOLDER"
 HINTS = {
     "image path leads out of the folder": ELSEWHERE,
@@ -40,10 +44,13 @@ class Intake:
         images: ImageStore,
         counted: Counted,
         progress: Callable[[str], None],
+        total: int | None = None,
     ):
+        """`total` is how many rows will come, where that is known."""
         self.source, self.writer, self.images, self.progress = source, writer, images, progress
         self.kind, self.counted = what.row_kind, counted
         self.images_required = what.images == "required"
+        self.total, self.taken, self._told = total, 0, 0.0
         self.converted = self.without_image = self.bare_letters = self.without_gold = 0
         self.first_reason = ""
         self._schema = KINDS[self.kind]
@@ -58,6 +65,9 @@ class Intake:
         self, place: int, row: Row | Unreadable, record: Record | BadRow, loaded: list[Loaded]
     ) -> None:
         """One row of the source."""
+        self.taken += 1
+        if time.monotonic() - self._told >= TOLD:
+            self._tell()
         try:
             rows = self._rows(record, loaded)
         except BadRow as error:
@@ -86,9 +96,15 @@ class Intake:
         if self._failed:
             self.writer.fail(self._table(self._failed), self._reasons)
         self._kept, self._twice, self._failed, self._reasons = [], [], [], []
+        self._tell()
+
+    def _tell(self) -> None:
+        self._told = time.monotonic()
+        report_progress(self.taken, self.total)
         counts = self.writer.ledger
-        failed = counts.failed.total()
-        self.progress(plural(counts.kept, self.kind) + (f", {failed:,} failed" if failed else ""))
+        failed = counts.failed.total() + len(self._failed)
+        kept = plural(counts.kept + len(self._kept), self.kind)
+        self.progress(kept + (f", {failed:,} failed" if failed else ""))
 
     def notes(self, columns: Mapping[str, str]) -> list[str]:
         """What the user should know of the rows that were kept."""

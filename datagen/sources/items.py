@@ -17,7 +17,7 @@ from vlt.datagen.sources.columns import choose_columns
 from vlt.datagen.sources.formats.documents import forget_documents
 from vlt.datagen.sources.gold import Counted
 from vlt.datagen.sources.intake import Intake
-from vlt.datagen.sources.layouts import laid_out, like_images
+from vlt.datagen.sources.layouts import Conversations, LaidOut, laid_out, like_images
 from vlt.datagen.sources.load import with_images
 from vlt.datagen.sources.locate import Source, open_source
 from vlt.datagen.sources.own import MORE, NEEDS
@@ -69,7 +69,9 @@ def make_items(
         places = selected_places(opened, columns, what, counted)
     with Writer(store, stage, name, kind, round=round, libraries=["pillow", "datasets"]) as writer:
         with nullcontext(images) if images else ImageStore(store.images_folder) as held:
-            intake = Intake(opened.name, what, writer, held, counted, progress)
+            wanted = what.limit if places is None else len(places)
+            total = _counted_rows(opened, kind, wanted)
+            intake = Intake(opened.name, what, writer, held, counted, progress, total)
             records = read_records(
                 opened, columns, places, what.limit, MORE[kind], unlabelled=what.unlabelled
             )
@@ -129,6 +131,15 @@ def _parameters(what: Import, opened: Source, columns: Mapping[str, str]) -> dic
         **({"unlabelled": True} if what.unlabelled else {}),
         **({"images": what.images} if what.images != "optional" else {}),
     }
+
+
+def _counted_rows(source: Any, kind: str, wanted: int | None) -> int | None:
+    """How many rows will come, at most `wanted`, where that is known and each makes one."""
+    if kind == "sample" or isinstance(source, Conversations):
+        return None
+    origin = source.origin if isinstance(source, LaidOut) else source
+    there: int | None = getattr(origin, "counted", None)
+    return wanted if there is None else there if wanted is None else min(there, wanted)
 
 
 def read_records(

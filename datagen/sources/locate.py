@@ -11,6 +11,7 @@ from vlt.datagen.sources.files import open_path, open_pattern
 from vlt.datagen.sources.formats import ENDINGS
 from vlt.datagen.sources.function import FunctionSource
 from vlt.datagen.sources.paths import Folders
+from vlt.datagen.sources.remote import is_remote, open_remote
 from vlt.datagen.sources.row import Row, Unreadable
 from vlt.errors import UsageError, UserError
 from vlt.plugins import entry_points, is_path, resolve
@@ -72,6 +73,10 @@ def open_source(
         raise UsageError(
             f"source {source!r} takes no settings; only sources with a name do (see `vlt sources`)"
         )
+    if is_remote(source):
+        if revision:
+            raise UsageError(f"{source!r} is not on the Hub; leave out --revision")
+        return open_remote(source, split, folder, config)
     if path.exists():
         if revision:
             raise UsageError(f"{source!r} is here and not on the Hub; leave out --revision")
@@ -88,7 +93,7 @@ def open_source(
 def check_source(source: str, settings: Mapping[str, Any]) -> None:
     """See that `open_source` would find it, without reading or fetching anything.
 
-    A Hub id is taken at its word. Raises UserError or UsageError.
+    A Hub id and what lies in a bucket are taken at their word. Raises UserError or UsageError.
     """
     from vlt.datagen.sources.named import NAMED
 
@@ -104,7 +109,8 @@ def check_source(source: str, settings: Mapping[str, Any]) -> None:
             f"source {source!r} takes no settings; only sources with a name do (see `vlt sources`)"
         )
     elif not (
-        path.exists()
+        is_remote(source)
+        or path.exists()
         or any(sign in source for sign in "*?[")
         or (HUB_ID.fullmatch(source) and path.suffix.lower() not in ENDINGS)
     ):

@@ -34,6 +34,7 @@ from vlt.filters.text import Ints
 from vlt.process_pool import ProcessPool
 from vlt.workspace.files import replaced
 from vlt.workspace.pieces import alone
+from vlt.workspace.progress import report_progress
 
 NONE = pa.schema([("id", pa.int64()), ("kept", pa.int64())])
 
@@ -162,6 +163,7 @@ def _numbered_texts(file: Path, on: Sequence[str]) -> Iterator[tuple[int, pa.Arr
     for texts in texts_of(file, on):
         yield start, texts
         start += len(texts)
+        report_progress(start, unit="rows looked at")
 
 
 def _lengths(file: Path, on: Sequence[str]) -> Ints:
@@ -186,4 +188,5 @@ def _copy(opened: pq.ParquetFile, to: Path, stays: Mask, columns: Sequence[str] 
         for batch in opened.iter_batches(10 * BATCH, columns=schema.names):
             mask = stays[at : at + batch.num_rows]
             at += batch.num_rows
+            report_progress(at, len(stays), "rows written")
             writer.write_batch(batch.select(schema.names).filter(pa.array(mask)))

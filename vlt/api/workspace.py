@@ -7,7 +7,7 @@ whether Python or the command line asks. Mistakes raise `vlt.UserError` with one
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -324,10 +324,9 @@ def _asking(defaults: Asking, given: dict[str, Any]) -> Asking:
 
 
 def _progress() -> Tell | None:
-    """A line that is written over, in a notebook or on a terminal; None for a script."""
+    """A bar, in a notebook or on a terminal; None for a script."""
     if "ipykernel" not in sys.modules and not sys.stderr.isatty():
         return None
-    from tqdm.auto import tqdm
+    from vlt.api.bar import shown
 
-    show: Callable[[str], None] = tqdm(bar_format="{desc}", leave=False).set_description_str
-    return show
+    return shown()

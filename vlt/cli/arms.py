@@ -10,6 +10,7 @@ import typer
 
 from vlt.cli.options import WORKSPACE, Json, Workspace, open_store, parse_settings
 from vlt.cli.output import percent, print_json, print_table
+from vlt.plural import plural
 from vlt.workspace.progress import duration
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def compare(
     from vlt.runs.arms import ran, side_by_side, variants
 
     wanted = variants(recipe, parse_settings(settings or []), arms=arms or None, seeds=seeds)
+    if arms:  # the first that is named is compared against
+        wanted.sort(key=lambda variant: arms.index(variant.arm))
     print_arms(side_by_side(ran(open_store(workspace), wanted)), as_json)
 
 
@@ -116,7 +119,7 @@ def print_arms(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
         gain, low, high = (100 * against[name] for name in ("difference", "low", "high"))
         print(
             f"{row['arm']} against {rows[0]['arm']}: {gain:+.1f} points [{low:+.1f}, {high:+.1f}]; "
-            f"{against['solved']:,} items newly solved, {against['lost']:,} lost; "
+            f"{plural(against['solved'], 'item')} newly solved, {against['lost']:,} lost; "
             f"p = {against['p']:.2g} ({against['test']})"
         )
 

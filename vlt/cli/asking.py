@@ -33,14 +33,14 @@ Make = Callable[["Workspace", "Dataset", "Model", "Asking"], "tuple[Dataset, boo
 """What makes the version: (it, whether it was there already)."""
 
 
-def open_workspace(root: Path) -> Workspace:
+def open_workspace(root: Path, progress: Progress | None = None) -> Workspace:
     """The workspace of a command that asks models: it tells its progress, and SIGTERM ends it well."""
     lean_arrow()
     from vlt.engine.interrupt import end_on_sigterm
     from vlt.workspace.workspace import Workspace
 
     end_on_sigterm()
-    progress = Progress()
+    progress = progress or Progress()
 
     def notice(sentence: str) -> None:
         progress.done()  # it stays, above the line that is written over

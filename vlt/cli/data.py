@@ -20,8 +20,8 @@ SourceArgument = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="A file (JSONL, JSON, CSV, Parquet, Arrow, WebDataset), a pattern, a folder, a Hub id "
-        "(user/name), or a name of `vlt sources`.",
+        help="A file (JSONL, JSON, CSV, Parquet, Arrow, WebDataset), a pattern, a folder, any of these at "
+        "s3://, gs:// or hf://, a Hub id (user/name), or a name of `vlt sources`.",
     ),
 ]
 

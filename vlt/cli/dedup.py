@@ -19,6 +19,7 @@ from vlt.cli.options import (
     open_store,
 )
 from vlt.cli.output import describe, exit_code, print_json, print_table
+from vlt.cli.progress import watching
 from vlt.errors import UsageError
 from vlt.plural import plural
 
@@ -77,7 +78,7 @@ def dedup(
     ] = None,
     dropped: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A file: id, kept id and cluster of rows taken out."),
+        typer.Option(metavar="FILE", help="A file: id, kept id and cluster of the dropped rows."),
     ] = None,
     memory: Memory = "1GB",
     processes: Processes = None,  # noqa: ARG001
@@ -137,7 +138,7 @@ def decontaminate(
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Take out what benchmarks ask, by words and by image; prints pairs for a person to judge."""
+    """Drop what benchmarks ask, by words and by image; prints the pairs for a person to judge."""
     from vlt.datagen.benchmarks import check_prepared
     from vlt.filters.duplicates.pairs import pairs_of, write_pairs
 
@@ -194,9 +195,10 @@ def _made(
     from vlt.filters.apply import make_filtered
 
     parent = store.open(data)
-    return make_filtered(
-        store, parent, chain=chain, name=name or parent.manifest.name, memory=memory
-    )
+    with watching("filter"):
+        return make_filtered(
+            store, parent, chain=chain, name=name or parent.manifest.name, memory=memory
+        )
 
 
 def _dedup_file(
@@ -217,7 +219,7 @@ def _dedup_file(
     from vlt.filters.duckdb_scratch import Scratch
     from vlt.filters.duplicates.file import dedup_file
 
-    with tempfile.TemporaryDirectory(prefix="vlt-") as folder:
+    with tempfile.TemporaryDirectory(prefix="vlt-") as folder, watching("dedup"):
         done = dedup_file(
             file,
             to,

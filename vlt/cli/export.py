@@ -10,6 +10,7 @@ import typer
 from vlt.cli.derived import by_source, prompt_of
 from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Processes, Workspace, open_store
 from vlt.cli.output import SOME_ROWS_FAILED, print_json, say
+from vlt.cli.progress import watching
 from vlt.train.method import BUILT_IN
 
 FORMATS = "parquet jsonl easyr1 vlmevalkit lmms-eval trl sharegpt swift"
@@ -52,7 +53,8 @@ def export_(
     version = opened.open(dataset)
     given = prompt is not None or system is not None or others
     asked = prompt_of(ROLLOUT, prompt, system, others) if given else None
-    written = export(opened, version, to, format, asked)
+    with watching("export"):
+        written = export(opened, version, to, format, asked)
     left_out = dict(written.left_out)
     if as_json:
         print_json(

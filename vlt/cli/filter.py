@@ -12,6 +12,7 @@ from vlt.cli.asking import open_workspace
 from vlt.cli.lazy import CHOSEN, ORDER, Ordered, lazily
 from vlt.cli.options import WORKSPACE, Json, Processes, Workspace, complete_datasets
 from vlt.cli.output import describe, exit_code, print_json, print_table, say
+from vlt.cli.progress import watching
 from vlt.errors import UsageError
 from vlt.user_files import read_text
 
@@ -71,7 +72,7 @@ def filter_(
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Keep what is worth training on; every row taken out is kept aside with its reason.
+    """Keep what is worth training on; every dropped row is kept beside it, with the reason.
 
     The filters run in the order of their options, after those of --chain. With --verify and
     --difficulty, pass rates are counted before the wrong responses go.
@@ -89,7 +90,7 @@ def filter_(
     filters += _pass_rates_first(given)
     if not filters:
         raise UsageError("no filter was named; write e.g. --verify --truncate-reflections --dedup")
-    with open_workspace(workspace) as opened:
+    with open_workspace(workspace) as opened, watching("filter"):
         parents = _parents(opened, samples)
         own_name = "sft" if parents[0].kind == "sample" else parents[0].manifest.name
         dataset, existed = make_filtered(
@@ -122,7 +123,7 @@ def ledger(manifest: Manifest) -> dict[str, Any]:
 
 
 def print_ledger(manifest: Manifest) -> None:
-    """Rows in, taken out by filter and reason, rewritten, kept; then the same by source."""
+    """Rows in, dropped by filter and reason, rewritten, kept; then the same by source."""
     lines: list[dict[str, Any]] = [{"filter": "rows in", "reason": "", "rows": manifest.rows_in}]
     for name in _in_order(manifest):
         for reason, rows in sorted(manifest.dropped.get(name, {}).items(), key=lambda p: -p[1]):

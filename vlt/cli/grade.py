@@ -16,6 +16,7 @@ import typer
 
 from vlt.cli.options import WORKSPACE, Json, Limit, Workspace, open_store, parse_settings
 from vlt.cli.output import print_json, print_table, say
+from vlt.cli.progress import watching
 from vlt.errors import UsageError
 from vlt.plural import plural
 from vlt.user_files import read_text
@@ -62,6 +63,7 @@ def grade(
     """Count verdicts, and show where two graders disagree."""
     from vlt.grade import grade_many
     from vlt.grade.graders import find_grader
+    from vlt.workspace.progress import report_progress
 
     names = list(dict.fromkeys(grader or ["vlt"]))
     for name in names:
@@ -71,15 +73,17 @@ def grade(
     graded: dict[str, list[Grade]] = {}
     for name in names:
         say(f"{name}: {plural(len(rows), 'row')}")
-        graded[name] = grade_many(
-            [row["response"] or "" for row in rows],
-            [row["answer"] or "" for row in rows],
-            questions=[row["question"] for row in rows],
-            choices=[row["choices"] for row in rows],
-            answer_types=[row["answer_type"] for row in rows],
-            grader=name,
-            options=options,
-        )
+        with watching(f"grade by {name}"):
+            graded[name] = grade_many(
+                [row["response"] or "" for row in rows],
+                [row["answer"] or "" for row in rows],
+                questions=[row["question"] for row in rows],
+                choices=[row["choices"] for row in rows],
+                answer_types=[row["answer_type"] for row in rows],
+                grader=name,
+                options=options,
+                told=lambda done: report_progress(done, len(rows)),
+            )
     counts = {name: _counts(grades) for name, grades in graded.items()}
     differing = _disagreements(rows, graded)
     if as_json:

@@ -30,7 +30,7 @@ Data = Annotated[
 ]
 
 
-@derived(leave_out=("kind", "seed"), start=Start, what=Import(source=""))
+@derived(leave_out=("kind", "seed", "unlabelled"), start=Start, what=Import(source=""))
 def init(
     data: Data = None,
     *,

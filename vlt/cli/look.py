@@ -15,7 +15,6 @@ import typer
 from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Workspace, open_store
 from vlt.cli.output import plain, print_json, print_table, say
 from vlt.errors import UsageError
-from vlt.plural import plural
 
 INDENT = 19
 """Where the values of `vlt show` begin."""
@@ -51,7 +50,7 @@ def show(
         str | None, typer.Option(metavar="SQL", help="Only rows for which this condition holds.")
     ] = None,
     dropped: Annotated[
-        bool, typer.Option("--dropped", help="The rows that were taken out, with their reason.")
+        bool, typer.Option("--dropped", help="The dropped rows, with their reasons.")
     ] = False,
     row_id: Annotated[
         str | None,
@@ -162,16 +161,9 @@ def log(
                 for parent in a.dataset.manifest.parents:
                     print(f"  {_node(parent.ref)} --> {_node(a.dataset.ref)}")
     else:
-        depths = [a.depth for a in versions]
-        for place, a in enumerate(versions):
-            branch, under = _branches(depths, place)
-            who = f"  [{plain('; '.join(arms[a.dataset.ref]))}]" if a.dataset.ref in arms else ""
-            print(branch + _line(a.dataset) + who + ("  (see above)" if a.again else ""))
-            if not a.again:
-                for name, value in a.dataset.manifest.parameters.items():
-                    if value not in ("", None):
-                        text = plain(" ".join(f"{name}: {value}".split()))
-                        print(f"{under}  {_cut(text, max(40, _columns() - len(under) - 2))}")
+        from vlt.cli.tree import print_tree
+
+        print_tree(versions, arms)
 
 
 def _arms(root: Path) -> dict[str, list[str]]:
@@ -190,34 +182,10 @@ def _arms(root: Path) -> dict[str, list[str]]:
     return found
 
 
-def _branches(depths: list[int], place: int) -> tuple[str, str]:
-    """What stands before a version in the tree, and before the lines below it."""
-    depth, rest = depths[place], depths[place + 1 :]
-
-    def goes_on(level: int) -> bool:
-        """Whether another version of this level comes before one nearer to the root."""
-        return next((d == level for d in rest if d <= level), False)
-
-    before = "".join("│  " if goes_on(level) else "   " for level in range(1, depth))
-    knot = ("├─ " if goes_on(depth) else "└─ ") if depth else ""
-    side = ("│  " if goes_on(depth) else "   ") if depth else ""
-    return before + knot, before + side + ("│" if rest[:1] == [depth + 1] else " ")
-
-
 def _facts(version: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
     return {"ref": version.ref, "path": str(version.path), **asdict(version.manifest)}
-
-
-def _line(version: Any) -> str:
-    m = version.manifest
-    rows = "" if m.kind == "checkpoint" else f", {plural(m.rows, m.kind)} of {m.rows_in:,}"
-    return f"{version.ref}  ({plain(m.stage)}{rows}; digest {m.digest[:12]}; {m.created[:19]})"
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _node(ref: str) -> str:
@@ -231,7 +199,7 @@ def _quoted(text: str) -> str:
 def _indented(value: Any, room: int | None) -> str:
     """A value beside its name; in a terminal of so much room folded, and a very long text cut."""
     if isinstance(value, list):
-        value = " | ".join(str(part) for part in value)
+        value = " | ".join(map(_element, value))
     text = plain(str(value))
     if room is None:
         return text.replace("\n", "\n" + " " * INDENT)
@@ -243,6 +211,14 @@ def _indented(value: Any, room: int | None) -> str:
     if len(text) > LETTERS:
         lines.append(f"... ({len(text):,} characters; --json shows all of them)")
     return ("\n" + " " * INDENT).join(lines)
+
+
+def _element(part: Any) -> str:
+    """One of a list; a judgement in words: grounded by big: pass, 5 (all of it holds)"""
+    if not isinstance(part, dict) or "rubric" not in part:
+        return str(part)
+    score = "" if part["score"] is None else f", {part['score']:g}"
+    return f"{part['rubric']} by {part['model']}: {part['verdict']}{score} ({part['reason']})"
 
 
 def _columns() -> int:

@@ -7,11 +7,16 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Shown
 
+    from vlt.workspace.progress import StageProgress
+
+SOON, OFTEN = 0.5, 0.1
+"""Seconds that a stage may take without being shown, and between two looks at it."""
 BAR, BAR_FROM = 20, 100
 """Columns of the bar, and of a terminal that has room for one."""
 
@@ -38,6 +43,25 @@ class Progress:
             with contextlib.suppress(BrokenPipeError):
                 print(f"        {line}", file=sys.stderr, flush=True)
 
+    @contextlib.contextmanager
+    def watching(self, stage: str) -> Iterator[None]:
+        """Show on a terminal how far a stage is that says no lines itself; elsewhere nothing."""
+        from vlt.workspace.progress import listening
+
+        looked = time.monotonic() + SOON - OFTEN
+
+        def hear(progress: StageProgress | None) -> None:
+            nonlocal looked
+            if progress and self.terminal and time.monotonic() - looked >= OFTEN:
+                looked = time.monotonic()
+                self._show(progress.line)
+
+        with listening(stage, hear):
+            try:
+                yield
+            finally:
+                self.done()
+
     def done(self) -> None:
         """Clear the line, so that the next words start at its beginning."""
         if self._shown:
@@ -60,6 +84,11 @@ class Progress:
             completed=stage.done if stage else 0,
             total=stage.total if stage else None,
         )
+
+
+def watching(stage: str) -> contextlib.AbstractContextManager[None]:
+    """Show on a terminal how far the body is, which tells it by `report_progress`."""
+    return Progress().watching(stage)
 
 
 def _start() -> Shown:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vlt.cli.asking import clear, open_workspace
+from vlt.cli.asking import open_workspace
 from vlt.cli.options import WORKSPACE, Json, Workspace, or_before_command, parse_settings
-from vlt.cli.output import SOME_ROWS_FAILED, describe, percent, print_json, print_table, say
+from vlt.cli.output import SOME_ROWS_FAILED, percent, print_json, print_table, say
 
 if TYPE_CHECKING:
     from vlt.runs.arms import Variant
@@ -157,38 +157,33 @@ def _run_arms(wanted: Sequence[Variant], root: Path, dry_run: bool, as_json: boo
 def _carry_out(
     recipe: Recipe, root: Path, steps: list[Step], arm: str = "", arms: Sequence[str] = ()
 ) -> Run:
+    from vlt.cli.plan_lines import PlanLines
+    from vlt.cli.plan_table import PlanTable, fits
     from vlt.runs.arms import MAIN
     from vlt.runs.loop import carry_out
     from vlt.runs.record import RecordedRun
 
-    workspace = open_workspace(root)
+    shown = PlanTable(steps) if fits() else PlanLines(steps)
+    workspace = open_workspace(root, shown.progress)
     started = time.monotonic()
-    made = 0
-    place = 0
+    made = place = 0
 
     def on_step(step: Step, dataset: Any, existed: bool) -> None:
         nonlocal made, place
-        clear(workspace)
-        head = f"[{place + 1:>2}/{len(steps)}] " + (f"round {step.round} " if step.round else "")
         if dataset is None:
             recorded.begin(*step.key)
-        else:
-            recorded.end(*step.key, dataset.ref, existed)
-        if step.earlier:
-            if dataset is not None:
-                place += 1
-                say(f"{head}{step.name}: {dataset.ref}, taken as it is{_accuracy(dataset)}")
+            shown.begin(step)
             return
-        if dataset is None:
-            say(f"{head}{step.name}: {step.what}")
-            return
+        recorded.end(*step.key, dataset.ref, existed)
+        shown.end(step, dataset, existed)
         place += 1
         made += not existed
-        say(f"        {describe(dataset, existed=existed)}{_accuracy(dataset)}")
 
     plan_of = [(step.round, step.name, step.what, step.settings) for step in steps]
-    told: dict[str, Any] = {"arm": arm or MAIN, "seed": recipe.seed, "arms": arms}
-    with RecordedRun(workspace.root, recipe.name, plan_of, **told) as recorded:
+    recording = RecordedRun(
+        workspace.root, recipe.name, plan_of, arm=arm or MAIN, seed=recipe.seed, arms=arms
+    )
+    with recording as recorded, shown:
         done = carry_out(workspace, recipe, steps, on_step=on_step)
         if done.stopped:
             recorded.stop(done.stopped)
@@ -200,16 +195,6 @@ def _carry_out(
     else:
         say(f"{recipe.name}: nothing to do, all {place} steps are there already")
     return done
-
-
-def _accuracy(dataset: Any) -> str:
-    facts, chosen = (dataset.manifest.facts.get(name) for name in ("accuracy", "chosen"))
-    if chosen:
-        (best,) = (score for score in chosen["of"] if score["step"] == chosen["step"])
-        return (
-            f", step {chosen['step']} of {chosen['of'][-1]['step']}: {percent(best)} (validation)"
-        )
-    return f", accuracy {percent(facts)}" if facts else ""
 
 
 def _print_result(done: Run, as_json: bool) -> None:

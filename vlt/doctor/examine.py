@@ -27,7 +27,7 @@ def examine(
     Nothing is written, no model is asked, and each check that waits for others (servers, the Hub, a
     process) waits beside them.
     """
-    wants = needs(recipe) if recipe else Needs()
+    wants = needs(recipe, workspace) if recipe else Needs()
     urls = dict(wants.servers)
     for url in model.urls if model else []:
         asked = urls.setdefault(url, [])

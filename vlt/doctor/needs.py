@@ -34,9 +34,10 @@ class Needs:
     findings: list[Finding] = field(default_factory=list)
 
 
-def needs(recipe: str) -> Needs:
+def needs(recipe: str, workspace: Path) -> Needs:
     """What the recipe (a file, or a bundled one's name) needs; its faults are a finding."""
     from vlt.runs.loop import plan
+    from vlt.runs.ready import unready
     from vlt.runs.recipe import load_recipe
 
     found = Needs()
@@ -51,6 +52,11 @@ def needs(recipe: str) -> Needs:
         f"{loaded.name}: {plural(len(loaded.rounds), 'round')}, {plural(len(steps), 'step')}, valid"
     )
     found.findings.append(ok("recipe", says))
+    found.findings += [
+        broken("recipe", says, "or start elsewhere with --from")
+        for path, says in unready(loaded, steps, workspace)
+        if path[:1] != ("models",)  # of servers the other checks have more to say
+    ]
     used = list(_used(loaded, steps))
     for name in loaded.models.names:
         model = loaded.models.named(name)

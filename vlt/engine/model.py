@@ -150,6 +150,8 @@ class Model:
         if kind == "local":  # its processor does the sizing
             from vlt.engine.local import LocalEngine
 
+            if workspace.progress:
+                workspace.progress(f"loading {self.model}")
             return LocalEngine(self.model, load_image=workspace.images.read, revision=self.revision)
         load_image = sizing(workspace.images.read, own=self._own_range())
         if kind == "vllm":

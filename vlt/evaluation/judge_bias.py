@@ -25,7 +25,7 @@ from vlt.evaluation.compare import RESAMPLES
 from vlt.evaluation.interval import wilson
 from vlt.evaluation.judging_settings import JUDGING
 from vlt.images.pixels import sized
-from vlt.judging.ask import Judge, messages_for, shown_of, with_system
+from vlt.judging.ask import NO_IMAGE, Judge, messages_for, shown_of, with_system
 from vlt.judging.reply import NoReply, object_of, said
 from vlt.judging.rubric import Rubric, code_of, slots_of, structured
 from vlt.request import Completion, Message
@@ -191,7 +191,7 @@ def _both(
     judge: Judge, rubric: Rubric, first: dict[str, Any], second: dict[str, Any], image: bool
 ) -> list[Message] | str:
     if image and not first["images"]:
-        return "the row has no image to judge by"
+        return NO_IMAGE
     # One code for both orders: it must not tell them apart.
     codes = sorted([code_of(first), code_of(second)])
     text = PAIR.format(

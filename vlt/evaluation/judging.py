@@ -21,7 +21,7 @@ from vlt.datagen.generate import Ask
 from vlt.engine.model import Model
 from vlt.errors import UsageError, UserError
 from vlt.evaluation.judging_settings import JUDGING
-from vlt.judging.ask import NO_IMAGE, NOTHING, messages_for, shown_of
+from vlt.judging.ask import LACKS, messages_for, shown_of
 from vlt.judging.reply import said
 from vlt.judging.rubric import OF_ROWS, Rubric, load_rubric
 from vlt.plural import plural
@@ -199,6 +199,8 @@ class Tally:
     """Of rows."""
     failed: Counter[str] = field(default_factory=Counter)
     """Reasons of requests that were not answered."""
+    lacking: Counter[str] = field(default_factory=Counter)
+    """Reasons of rows that could not be asked about."""
     answered: int = 0
     scores: float = 0.0
     scored: int = 0
@@ -216,11 +218,17 @@ class Tally:
         for of_judge in answers:
             flat = [answer for of_row in of_judge for answer in of_row]
             self.answered += sum(not isinstance(answer, str) for answer in flat)
-            reasons = [a for a in flat if isinstance(a, str) and a not in (NOTHING, NO_IMAGE)]
-            self.failed.update(reasons)
+            self.failed.update(a for a in flat if isinstance(a, str) and not a.startswith(LACKS))
+            self.lacking.update(a for a in flat if isinstance(a, str) and a.startswith(LACKS))
 
     def check(self, models: Sequence[Model]) -> None:
-        """Raises UserError where requests were sent and not one was answered."""
+        """Raises UserError where there are rows and not one was judged: that would be no version."""
+        if self.lacking and not self.failed and not self.answered:
+            raise UserError(
+                f"not one of {plural(self.verdicts.total(), 'row')} can be judged: "
+                f"{self.lacking.most_common(1)[0][0]}; name rows that have what the rubric shows, or "
+                "another rubric"
+            )
         if self.failed and not self.answered:
             names = ", ".join(repr(model.model) for model in models)
             raise UserError(

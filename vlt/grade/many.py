@@ -6,7 +6,7 @@ process that holds torch, threads or a GPU. A verdict is the same in whichever p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -34,12 +34,14 @@ def grade_many(
     grader: Grader = "vlt",
     options: Options = STRICT,
     workers: int | None = None,
+    told: Callable[[int], None] = lambda _: None,
 ) -> list[Grade]:
     """`grade` for every row of equally long columns, in order.
 
     `grader` is vlt, paper (upstream's rule, see `vlt/grade/paper.py`), math-verify (to compare with) or
     one's own (see `vlt/grade/graders.py`), which grades in this process. `workers` is how many processes
-    may be used; None means the setting (vlt.cores), and 1 or few rows mean this process alone.
+    may be used; None means the setting (vlt.cores), and 1 or few rows mean this process alone. `told`
+    hears now and then how many rows are graded.
     """
     columns: list[Sequence[Any] | None] = [responses, answers, questions, choices, answer_types]
     for name, column in zip(
@@ -61,10 +63,20 @@ def grade_many(
     ]
     count = workers if workers is not None else processes()
     if count <= 1 or len(rows) < (PARALLEL_FROM if workers is None else 2 * count):
-        return _grade_rows(rows, grader, options)
+        return list(_counted(rows, lambda some: _grade_rows(some, grader, options), told))
     size = max(1, min(CHUNK, -(-len(rows) // (2 * count))))
     chunks = [rows[i : i + size] for i in range(0, len(rows), size)]
-    return _in_processes(chunks, grader, options, min(count, len(chunks)))
+    return _in_processes(chunks, grader, options, min(count, len(chunks)), told)
+
+
+def _counted(
+    rows: Sequence[Sequence[Any]],
+    graded: Callable[[Sequence[Sequence[Any]]], list[Grade]],
+    told: Callable[[int], None],
+) -> Iterator[Grade]:
+    for start in range(0, len(rows), CHUNK):
+        yield from graded(rows[start : start + CHUNK])
+        told(min(len(rows), start + CHUNK))
 
 
 def _grade_rows(rows: Sequence[Sequence[Any]], grader: str, options: Options) -> list[Grade]:
@@ -96,7 +108,11 @@ def grader_named(name: str) -> Callable[..., Grade]:
 
 
 def _in_processes(
-    chunks: list[list[tuple[Any, ...]]], grader: str, options: Options, count: int
+    chunks: list[list[tuple[Any, ...]]],
+    grader: str,
+    options: Options,
+    count: int,
+    told: Callable[[int], None],
 ) -> list[Grade]:
     """Chunks on `count` processes; a chunk whose process dies is graded here."""
     from concurrent.futures import ThreadPoolExecutor
@@ -119,7 +135,11 @@ def _in_processes(
 
     try:
         with ThreadPoolExecutor(count) as threads:
-            return [row for graded in threads.map(one, chunks) for row in graded]
+            found: list[Grade] = []
+            for graded in threads.map(one, chunks):
+                found += graded
+                told(len(found))
+            return found
     finally:
         for worker in idle:
             worker.kill()

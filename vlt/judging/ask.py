@@ -15,20 +15,22 @@ from vlt.request import Completion, Message, Request, Sampling, key_maker
 from vlt.workspace.workspace import Workspace
 
 KEYS_AT_A_TIME = 256
-NOTHING, NO_IMAGE = "the row holds nothing to judge", "the row has no image to judge by"
-"""Why a row cannot be asked about."""
+LACKS = "the row has no "
+"""Begins the reason why a row cannot be asked about."""
+NO_IMAGE = f"{LACKS}image to judge by"
 
 
 def messages_for(
     rubric: Rubric, row: Mapping[str, Any], *, image: bool, size: Pixels | None = None
 ) -> list[Message] | str:
     """What a judge is asked of a row, or why it cannot be; with `image` it sees the row's images."""
-    text = rubric.filled(row)
-    if text is None:
-        return NOTHING
+    if lacks := rubric.lacks(row):
+        return f"{LACKS}{lacks}"
     if image and not row.get("images"):
         return NO_IMAGE
-    return with_system(rubric, text, list(sized(dict(row), size)["images"]) if image else [])
+    return with_system(
+        rubric, rubric.filled(row), list(sized(dict(row), size)["images"]) if image else []
+    )
 
 
 def with_system(rubric: Rubric, text: str, images: list[str]) -> list[Message]:

@@ -115,11 +115,14 @@ class Rubric:
         """pass or fail"""
         return "pass" if score >= self.passes else "fail"
 
-    def filled(self, row: Mapping[str, Any]) -> str | None:
-        """The user text for a row; None where what is to be judged is empty or not there."""
+    def lacks(self, row: Mapping[str, Any]) -> str | None:
+        """The slot that is to be judged and that a row leaves empty; None where it fills them all."""
         slots = slots_of(row)
-        if any(not slots[name].strip() for name in self.written):
-            return None
+        return next((name for name in self.written if not slots[name]), None)
+
+    def filled(self, row: Mapping[str, Any]) -> str:
+        """The user text for a row."""
+        slots = slots_of(row)
         slots[CODE] = code_of(row)
         return _SLOT.sub(lambda m: slots.get(m[1], m[0]), self.text)
 

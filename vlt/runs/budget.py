@@ -14,12 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from math import ceil, prod
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from vlt.datagen.sources.known import KNOWN
 from vlt.engine.model import Model
+from vlt.runs.canary import CanaryItems, Look
 from vlt.runs.judged import Judgements
 from vlt.runs.stages import (
     Captions,
@@ -50,7 +52,7 @@ class Budget:
     completions: float | None = 0
     """That GRPO samples."""
     sampled_tokens: float | None = 0
-    """That engines write: captions, samples and answers."""
+    """That models write: captions, samples, answers, and GRPO's completions."""
     trained_tokens: float | None = 0
     """That go through a model in training."""
     training_flops: float | None = 0
@@ -97,12 +99,14 @@ def spent(versions: Sequence[Dataset]) -> Budget:
     found = Budget()
     for version in {v.ref: v for v in versions}.values():
         m = version.manifest
-        trained = _tokens(version.path) if version.kind == "checkpoint" else 0
+        trained = max(_metric(version.path, "num_tokens"), default=0)
         grpo = m.stage == "train grpo"
+        completions = _completions(version.path) if grpo else 0
+        lengths = _metric(version.path, "completions/mean_length") if grpo else []
         found += Budget(
             grpo_steps=m.facts.get("steps", 0) if grpo else 0,
-            completions=_completions(version.path) if grpo else 0,
-            sampled_tokens=m.completion_tokens,
+            completions=completions,
+            sampled_tokens=m.completion_tokens + completions * (mean(lengths) if lengths else 0),
             trained_tokens=trained,
             training_flops=FLOPS_A_TOKEN * m.facts.get("parameters", 0) * trained,
             seconds=m.seconds,
@@ -151,8 +155,11 @@ class _Plan:
         if isinstance(stage, KeepApart):
             rows = self.rows.get(stage.items)
             return rows, rows, Budget()
-        if isinstance(stage, Captions | Reasoning | Rollouts | Evaluate):
-            asked = stage.captions if isinstance(stage, Reasoning) else stage.items
+        if isinstance(stage, CanaryItems):
+            known = self.rows.get(stage.items)
+            return (None if known is None else min(known, stage.sample)), None, Budget()
+        if isinstance(stage, Captions | Reasoning | Rollouts | Evaluate | Look):
+            asked = stage.inputs[0]  # the rows
             items = self.rows.get(asked)
             samples = _times(items, stage.asking.k)
             tokens = _times(samples, stage.asking.max_tokens)
@@ -177,7 +184,7 @@ class _Plan:
         """As long as it took; else as long as others of its kind, by the row or by the step."""
         if version:
             return version.manifest.seconds
-        if isinstance(step.stage, Import | Mix | KeepApart | Filter):
+        if isinstance(step.stage, Import | Mix | KeepApart | Filter | CanaryItems):
             return 0.0  # little beside what models take
         alike = [v.manifest for v in self.known if v.manifest.name.partition(".")[0] == step.name]
         for m in reversed(alike):
@@ -226,7 +233,7 @@ def _training(stage: Train, rows: float | None, length: int | None, size: float 
     if not grpo:
         return Budget(trained_tokens=tokens, training_flops=flops)
     drawn = None if seen is None else seen / (get.get("num_iterations") or 1)
-    return Budget(steps, drawn, 0, tokens, flops)
+    return Budget(steps, drawn, _times(drawn, get["max_completion_length"]), tokens, flops)
 
 
 def _settings(stage: Train) -> dict[str, Any]:
@@ -266,13 +273,12 @@ def _times(value: float | None, by: float | None) -> float | None:
     return None if value is None or by is None else value * by
 
 
-def _tokens(checkpoint: Path) -> float:
-    """Tokens that went through the model in training, as TRL counts them (num_tokens)."""
+def _metric(checkpoint: Path, name: str) -> list[float]:
+    """A metric at each logged step; num_tokens are those that went through the model by then."""
     file = checkpoint / "metrics.parquet"
     if not file.is_file():
-        return 0
-    rows = pq.read_table(file, filters=[("name", "=", "num_tokens")]).to_pylist()
-    return max((row["value"] for row in rows), default=0)
+        return []
+    return [row["value"] for row in pq.read_table(file, filters=[("name", "=", name)]).to_pylist()]
 
 
 def _completions(checkpoint: Path) -> int:

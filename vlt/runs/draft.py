@@ -17,7 +17,14 @@ from vlt.datagen.import_settings import Import
 from vlt.datagen.sources.look import Looked
 from vlt.errors import UsageError, UserError
 from vlt.images.pixels import Pixels
-from vlt.runs.parts import parts_of, remarked, with_value, without_lines
+from vlt.runs.parts import (
+    parts_of,
+    remarked,
+    scalar_at,
+    with_scalar,
+    with_value,
+    without_lines,
+)
 from vlt.runs.recipe import BUNDLED, find_recipe, load_recipe
 from vlt.runs.start import LIKE, STUDENT, Start
 from vlt.runs.written import as_written, flow, relative, scalar
@@ -73,22 +80,17 @@ def of_bundled(name: str, start: Start, file: Path) -> Draft:
         )
     if start.base_url:
         raise UsageError("--base-url goes with DATA; in a copy of a recipe, change its base_url")
-    text = with_value(text, "name", scalar(file.stem))
-    parts = parts_of(text)
-    models = parts["models"]
+    text = with_scalar(text, ("name",), scalar(file.stem))
+    was = scalar_at(text, ("models", "base", "model"))
     if start.student != STUDENT:
-        was = re.search(r"base:\s*\n?\s*(?:\{)?model: ([^\s,}]+)", models)
-        assert was, "every recipe names its base"
-        models = models.replace(was[1], scalar(start.student))
+        for role in ("base", "captioner"):
+            if scalar_at(text, ("models", role, "model")) == was:
+                text = with_scalar(text, ("models", role, "model"), scalar(start.student))
     if start.teacher:
-        if "\n  reasoner:" not in models:
-            raise UsageError(f"recipe {name!r} has no reasoner to replace; leave out --teacher")
-        models = re.sub(
-            r"(reasoner:\s*\n?\s*(?:\{)?model: )[^\s,}]+( *#.*)?",
-            lambda m: m[1] + scalar(start.teacher or ""),
-            models,
-        )
-    return Draft(text.replace(parts["models"], models), file)
+        if scalar_at(text, ("models", "reasoner", "model")) is None:
+            raise UsageError(f"recipe {name!r} has no reasoner; leave out --teacher")
+        text = with_scalar(text, ("models", "reasoner", "model"), scalar(start.teacher))
+    return Draft(text, file)
 
 
 def copied() -> list[str]:
@@ -111,6 +113,8 @@ def of_data(looked: Looked, what: Import, start: Start, file: Path) -> Draft:
     ]
     if not start.data_only:
         parts.append(_held_out(looked, source, like))
+        if looked.rows >= FEW and not looked.no_image:
+            parts.append(like.get("canary", ""))
     parts.append(_kept_out(start))
     parts += [like["captions"]] if start.teacher_sees == "caption" else []
     parts.append(

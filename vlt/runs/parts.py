@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+import yaml
 
 COLUMN = 54
 """Where comments begin, where lines leave room."""
@@ -44,6 +47,28 @@ def with_value(part: str, key: str, value: str, why: str = "") -> str:
     )
     assert times, f"the recipe has no {key}"
     return found
+
+
+def scalar_at(text: str, path: Sequence[str]) -> str | None:
+    """The value under these keys, where it is a single one."""
+    node = _node(text, path)
+    return node.value if node else None
+
+
+def with_scalar(text: str, path: Sequence[str], value: str) -> str:
+    """The text with another value under these keys; an alias changes what it stands for."""
+    node = _node(text, path)
+    assert node, f"the recipe has no {'.'.join(path)}"
+    return text[: node.start_mark.index] + value + text[node.end_mark.index :]
+
+
+def _node(text: str, path: Sequence[str]) -> yaml.ScalarNode | None:
+    node = yaml.compose(text, yaml.SafeLoader)
+    for key in path:
+        if not isinstance(node, yaml.MappingNode):
+            return None
+        node = next((value for name, value in node.value if name.value == key), None)
+    return node if isinstance(node, yaml.ScalarNode) else None
 
 
 def remarked(line: str, why: str) -> str:

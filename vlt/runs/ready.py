@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from vlt.engine.model import Model
 from vlt.engine.reachable import trouble
 from vlt.runs.fields import IN_WORKSPACE, Recipe
 from vlt.runs.preview import preview
@@ -45,9 +44,9 @@ def unreachable(recipe: Recipe, names: Sequence[str]) -> Iterator[Found]:
 
 def _asked(recipe: Recipe, steps: Sequence[Step]) -> list[str]:
     """The names of the models that these steps ask."""
-    models = [
-        model for step in steps if isinstance(model := getattr(step.stage, "model", 0), Model)
-    ]
+    models: list[Any] = [getattr(step.stage, "model", None) for step in steps]
+    for step in steps:  # of judges there may be several
+        models += getattr(step.stage, "models", ())
     return [name for name in recipe.models.names if recipe.models.named(name) in models]
 
 

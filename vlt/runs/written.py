@@ -10,6 +10,7 @@ import yaml
 
 from vlt.datagen.import_settings import Import
 from vlt.datagen.sources.locate import HUB_ID
+from vlt.datagen.sources.remote import is_remote
 from vlt.plugins import is_path
 
 ABOVE = 2
@@ -39,6 +40,8 @@ def as_written(what: Import, folder: Path) -> dict[str, Any]:
 
 def _path(source: str, folder: Path) -> str:
     """A path as the recipe's folder sees it; names and Hub ids as they are."""
+    if is_remote(source):
+        return source
     if is_path(source):
         file, colon, name = source.rpartition(":")
         return f"{relative(file, folder)}{colon}{name}"

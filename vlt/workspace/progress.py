@@ -14,7 +14,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -51,6 +51,13 @@ class StageProgress:
     """It was told to end, and nothing failed."""
 
     @property
+    def line(self) -> str:
+        """filter: 12,000/50,000 rows, 3,100/s"""
+        total = f"/{self.total:,}" if self.total is not None else ""
+        rate = f", {self.rate:,.3g}/s" if self.rate else ""
+        return f"{self.stage}: {self.done:,}{total} {self.unit}{rate}"
+
+    @property
     def left(self) -> float | None:
         """Seconds, where the rate tells them."""
         if self.total is None or not self.rate:
@@ -70,16 +77,21 @@ class SeenProgress:
 @dataclass
 class _Tracked:
     progress: StageProgress
-    file: Path
+    file: Path | None
+    """None where no other process is to see it."""
     written: float = 0.0
 
     def write(self) -> None:
         self.written = time.time()
-        write_json(asdict(self.progress), self.file)
+        if self.file:
+            write_json(asdict(self.progress), self.file)
 
 
+Listener = Callable[[StageProgress | None], None]
+"""Told how far the stage of this process is whenever it tells; None when it has ended."""
 _tracked: list[_Tracked] = []
 """Of this process, the innermost last: a process carries out one stage at a time."""
+_listeners: list[Listener] = []
 
 
 @contextmanager
@@ -111,7 +123,34 @@ def tracked(
         else:
             file.unlink(missing_ok=True)
         finally:
-            _tracked.pop()
+            _ended()
+
+
+@contextmanager
+def listening(stage: str, listener: Listener) -> Iterator[None]:
+    """Let `listener` hear of the stages of this process while the body lasts.
+
+    What tells how far it is and writes no version goes by the name `stage`.
+    """
+    now = time.time()
+    _tracked.append(_Tracked(StageProgress("", stage, os.getpid(), now, now), None))
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _ended()
+        _listeners.remove(listener)
+
+
+def listen(listener: Listener) -> None:
+    """Let `listener` hear of all stages of this process, from now on."""
+    _listeners.append(listener)
+
+
+def _ended() -> None:
+    _tracked.pop()
+    for listener in _listeners:
+        listener(None)
 
 
 def report_progress(
@@ -131,6 +170,15 @@ def report_progress(
     progress.rate = round(speed, 4) or None
     if now - this.written >= SECONDS:
         this.write()
+    for listener in _listeners:
+        listener(progress)
+
+
+def begin_part(unit: str) -> None:
+    """Another part of the stage begins, of which nothing is known yet."""
+    if _tracked:
+        _tracked[-1].progress.total = None
+        report_progress(0, None, unit, 0)
 
 
 def current_progress() -> StageProgress | None:

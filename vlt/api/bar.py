@@ -1,0 +1,61 @@
+"""How far a stage is, as a bar in a notebook or on a terminal: tqdm's, which knows where it is shown."""
+
+from __future__ import annotations
+
+import functools
+import time
+from typing import Any
+
+from vlt.workspace.progress import StageProgress, duration, listen
+
+OFTEN = 0.2
+"""Seconds from one drawing to the next."""
+OPEN = "{desc}"
+FULL = "{percentage:3.0f} % {bar:20} {desc}"
+
+
+@functools.cache
+def shown() -> Bar:
+    """The one of this process: a process carries out one stage at a time."""
+    bar = Bar()
+    listen(bar.hear)
+    return bar
+
+
+class Bar:
+    """Told a line by a stage, or how far it is; the line wins. It goes away when the stage has ended."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._line = ""
+        self._drawn = 0.0
+
+    def __call__(self, line: str) -> None:
+        """The newest line of a stage."""
+        from vlt.workspace.progress import current_progress
+
+        self._line = line
+        self._draw(current_progress(), line)
+
+    def hear(self, progress: StageProgress | None) -> None:
+        """How far the stage is; None: it has ended."""
+        if progress is None:
+            self._line = ""
+            if self._bar is not None:
+                self._bar.close()
+                self._bar = None
+        elif not self._line and time.monotonic() - self._drawn >= OFTEN:
+            self._draw(progress, progress.line)
+
+    def _draw(self, progress: StageProgress | None, line: str) -> None:
+        from tqdm.auto import tqdm
+
+        self._drawn = time.monotonic()
+        if self._bar is None:
+            self._bar = tqdm(bar_format=OPEN, leave=False)
+        if progress and progress.left is not None and not line.endswith(" left"):
+            line = f"{line}, {duration(progress.left)} left"
+        total = progress.total if progress else None
+        self._bar.total, self._bar.n = total, min(progress.done, total) if progress and total else 0
+        self._bar.bar_format = FULL if total else OPEN
+        self._bar.set_description_str(line)
