@@ -42,7 +42,7 @@ def write_small(file: Path, **changes: Any) -> Path:
     # Round 2 trains on its own items by their pass rates, as a recipe may.
     tree["rounds"][1]["grpo"][0].pop("items")
     tree["rounds"][1]["grpo"][0]["difficulty"] = [0.0, 1.0]
-    del tree["arms"]  # without a teacher there would be no samples to rate
+    tree.pop("arms", None)  # without a teacher there would be no samples to rate
     tree.update(changes)
     file.write_text(yaml.safe_dump(tree))
     return file
