@@ -65,7 +65,7 @@ def settings_of(training: GrpoTraining) -> dict[str, Any]:
     found: dict[str, Any] = {"use_vllm": True, "vllm_mode": mode}
     if mode == "colocate":
         found["vllm_enable_sleep_mode"] = True
-        if training.max_prompt_tokens:
+        if training.max_prompt_tokens and not training.hints:  # which make a prompt longer
             completion = given.get("max_completion_length") or _trl("max_completion_length")
             found["vllm_max_model_length"] = training.max_prompt_tokens + int(completion)
     return {name: value for name, value in found.items() if name not in given}
