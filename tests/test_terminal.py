@@ -143,7 +143,7 @@ print("a result")
 
 def test_a_stage_that_says_no_lines_is_shown_how_far_it_is() -> None:
     shown = without_colours(on_terminal(120, "-c", WATCHED))
-    assert re.search(r"filter: 3\d/80 rows, [\d.]+/s, 1 s left", shown)
+    assert re.search(r"filter: \d+/80 rows, [\d.]+/s, \d s left", shown)
     assert "━" in shown
     assert shown.endswith("a result\n")
     done = subprocess.run(

@@ -209,7 +209,8 @@ class Workspace(core.Workspace):
         Every row says so in `answer_source`; `.manifest.facts["calibration"]` holds how many of such
         answers are right at each threshold, where golds are known.
         """
-        from vlt.evaluation.label import Labelling, make_labels
+        from vlt.evaluation.label import make_labels
+        from vlt.evaluation.labelling import Labelling
 
         several = [samples] if isinstance(samples, Dataset | str) else samples
         found = [self._data(d) for d in several]
