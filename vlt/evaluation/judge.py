@@ -22,8 +22,9 @@ from typing import Any
 from vlt.engine.model import Model
 from vlt.errors import UserError
 from vlt.grade import split_reasoning
+from vlt.judging.ask import Judge
 from vlt.prompts import PLACEHOLDER, question_text
-from vlt.request import Completion, Message, Request, Sampling, key_maker
+from vlt.request import Completion, Message, Sampling, key_maker
 from vlt.workspace.workspace import Workspace
 
 PROMPT = """\
@@ -54,7 +55,6 @@ SAMPLING = Sampling(temperature=0.0, max_tokens=2048)
 MOST = 2_000
 """Characters of an answer, from its end, and of the other texts from their start, that are shown."""
 _DECORATION = " \t*_`#>."
-KEYS_AT_A_TIME = 256
 
 
 @dataclass
@@ -97,34 +97,18 @@ class LLMJudge:
 
     def _replies(self, asked: Mapping[bytes, Sequence[Message]]) -> dict[bytes, Completion | str]:
         """What the judge said to each request, from the journal or the engine."""
-        found: dict[bytes, Completion | str] = {}
-        keys = list(asked)
-        for start in range(0, len(keys), KEYS_AT_A_TIME):
-            found.update(
-                (c.key, c)
-                for c in self.workspace.journal.read(keys[start : start + KEYS_AT_A_TIME])
-            )
-        missing = [key for key in keys if key not in found]
-        if not missing:
-            return found
-        requests = (Request(key, asked[key], (0,), self.sampling) for key in missing)
-        engine = self.model.open(self.workspace)
+        asking = Judge(self.workspace, self.model, self.sampling, tell=self.workspace.progress)
         try:
-            for result in engine.complete(requests):
-                if isinstance(result, Completion):
-                    self.workspace.journal.put(result)
-                    found[result.key] = result
-                else:
-                    found[result.key] = result.reason
-                self.asked += 1
-                if self.workspace.progress:
-                    self.workspace.progress(f"judge: {self.asked:,} of {len(missing):,}")
+            replies = asking.replies(list(asked.values()))
         finally:
-            engine.close()
-        if all(isinstance(found[key], str) for key in missing):
+            asking.close()
+        self.asked += asking.asked
+        found = dict(zip(asked, replies, strict=True))
+        failed = [reply for reply in replies if isinstance(reply, str)]
+        if failed and len(failed) == asking.asked:
             raise UserError(
-                f"the judge {self.model.model!r} answered none of {len(missing):,} requests "
-                f"({found[missing[0]]}); see that its server serves it, and run the command again"
+                f"the judge {self.model.model!r} answered none of {len(failed):,} requests "
+                f"({failed[0]}); see that its server serves it, and run the command again"
             )
         return found
 
