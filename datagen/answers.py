@@ -65,6 +65,8 @@ class Answers:
         self.failures: dict[tuple[bytes, int], str] = {}
         """Why there is none, where it did not arrive."""
         self._starts_inside: bool | None = None
+        self.whole = self.inside = 0
+        """Of the answers given so far that came to their end: all, and those that only close a thought."""
         self._first: np.ndarray | None = None
 
     def keys_of(self, start: int, rows: int) -> list[bytes]:
@@ -114,7 +116,10 @@ class Answers:
         if completion is None:
             return self.failures[key, sample]
         text = completion.response
-        if starts_inside(text) or self._cut(completion):
+        inside = starts_inside(text)
+        if completion.finish_reason != "length":
+            self.whole, self.inside = self.whole + 1, self.inside + inside
+        if inside or self._cut(completion):
             completion = replace(completion, response=with_opening_tag(text, opened=True))
         return (self.check(completion) if self.check else None) or completion
 

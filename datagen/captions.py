@@ -79,6 +79,7 @@ def make_captions(
             failures.add(writer, reasons)
             spent += tokens
         failures.check(writer)
+        writer.facts |= ask.facts
         writer.count_tokens(spent.read, spent.written, ask.cost(spent))
     return writer.dataset, False
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from vlt.datagen.answers import Answer, Check, Tokens
+from vlt.datagen.answers import Answer, Answers, Check, Tokens
 from vlt.datagen.asking import Asking
 from vlt.datagen.estimate import Planned
 from vlt.datagen.one_pass import Messages, OnePass
@@ -22,6 +22,7 @@ from vlt.engine.budget import Price
 from vlt.engine.model import Model
 from vlt.prompts import CannotAsk
 from vlt.request import Message
+from vlt.thinking import OPEN
 from vlt.workspace.manifest import Stage
 from vlt.workspace.store import Dataset
 from vlt.workspace.workspace import Workspace
@@ -40,6 +41,8 @@ class Ask:
     """What the model is, apart from where it lies."""
     price: Price | None = field(init=False)
     """What the tokens cost; only told, in the progress and the manifest."""
+    facts: dict[str, Any] = field(init=False, default_factory=dict)
+    """Of the model, for the manifest: `prompt_opens`, known when its answers have been read."""
 
     def __post_init__(self) -> None:
         name = self.workspace.resolve_model(self.model.model)
@@ -104,6 +107,16 @@ class Ask:
             run.close()
         for start, batch in batches(run.groups):
             yield batch, *run.answers.of(start, batch.num_rows)
+        self.facts["prompt_opens"] = self._opened(run.answers)
+
+    def _opened(self, answers: Answers) -> str | None:
+        """What the prompt opens a thought with: by the template where it was rendered here, else by
+        the answers that a server gave."""
+        if self.model.kind != "local":
+            return OPEN if 2 * answers.inside > answers.whole else None
+        from vlt.engine.loading import opens_thought
+
+        return opens_thought(self.model.model, self.model.revision) or None
 
 
 def _or_why_not(messages: Messages) -> Messages:

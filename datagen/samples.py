@@ -67,7 +67,7 @@ def make_samples(
             cut += sum(isinstance(a, Completion) and a.finish_reason == "length" for a in flat)
             spent += tokens
         failures.check(writer)
-        writer.facts["cut"] = cut
+        writer.facts |= {**ask.facts, "cut": cut}
         writer.count_tokens(spent.read, spent.written, ask.cost(spent))
     return writer.dataset, False
 

@@ -1,7 +1,8 @@
 """Stands in for the program `vllm` to inject deaths: `vllm serve MODEL --port P ...`.
 
 FAKE_VLLM_DIES="40 80" lets it die at the 40th request, then, started again, at the 80th. It writes
-its arguments and its number of starts into the folder FAKE_VLLM_STATE.
+its arguments and its number of starts into the folder FAKE_VLLM_STATE. FAKE_VLLM_SHARES=4096 lets it
+leave so many bytes of shared memory behind, as vLLM does.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import os
 import sys
 import time
+from multiprocessing import resource_tracker, shared_memory
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -46,6 +48,10 @@ def main() -> None:
     if os.environ.get("FAKE_VLLM_REFUSES"):
         sys.exit("ValueError: no such model")
     time.sleep(0.3)
+    if size := int(os.environ.get("FAKE_VLLM_SHARES", "0")):
+        segment = shared_memory.SharedMemory(create=True, size=size)
+        resource_tracker.unregister(segment._name, "shared_memory")  # type: ignore[attr-defined]
+        (state / f"segment-{starts}").write_text(segment.name)
     deaths = os.environ.get("FAKE_VLLM_DIES", "").split()
     dies_at = int(deaths[starts]) if starts < len(deaths) else None
     server = Mortal({"latency_ms": 5.0, "model": arguments.model}, dies_at)

@@ -18,6 +18,7 @@ def write_small(file: Path, **changes: Any) -> Path:
         absolute = str((BUNDLED / path).resolve())
         tree["models"][role] = {**model, "model": absolute} if isinstance(model, dict) else absolute
     tree["name"] = "small"
+    del tree["arms"]  # grpo-only has no samples, and round 2 below goes by their pass rates
     tree["canary"] = False  # of models that have hardly been trained, a few items tell nothing
     tree["heldout"]["items"] = [_few(source, 16) for source in tree["heldout"]["items"]]
     tree["reasoning"]["k"] = tree["rollouts"]["k"] = 2

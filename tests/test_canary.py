@@ -145,6 +145,8 @@ def test_the_steps_of_a_recipe(tmp_path: Path) -> None:
         (1, "canary-grpo"),
         (2, "canary-sft"),
     ]
+    with pytest.raises(UsageError, match="captions take no shuffle_choices"):
+        load_recipe(str(file), {"captions": {"shuffle_choices": True}})
     with pytest.raises(UsageError, match="canary goes by held-out items"):
         load_recipe(str(file), {"canary": True, "heldout": None})
 

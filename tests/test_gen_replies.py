@@ -104,6 +104,10 @@ def test_one_that_was_cut_inside_is_told_by_the_others(
     assert last["response"] == ("<think>I look and" if inside else "I look and")
     assert last["reasoning"] == ("I look and" if inside else "")
     assert last["finish_reason"] == "length"
+    opened = store.open("samples").manifest.facts["prompt_opens"]
+    assert opened == ("<think>" if inside else None)
+    log = vlt("log", "samples", "-w", store.root)
+    assert ("the model's prompt opens the thought: <think>" in log) == inside
     kept = vlt_json("filter", "--verify", "-w", store.root)["kept"]
     assert kept == 3
 

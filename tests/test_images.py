@@ -46,7 +46,7 @@ def test_images_come_back_byte_for_byte(tmp_path: Path) -> None:
 
 
 def test_many_row_groups_and_packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vlt.images.store.GROUP_IMAGES", 7)
+    monkeypatch.setattr("vlt.images.pack.GROUP_IMAGES", 7)
     monkeypatch.setattr("vlt.images.store.PACK_BYTES", 40_000)
     images = [encoded(picture(i, (20 + i, 30))) for i in range(60)]
     with ImageStore(tmp_path) as store:

@@ -44,6 +44,13 @@ def published(name: str) -> Any:
         "gemma3": lambda: hf.Gemma3ImageProcessor(size={"height": 896, "width": 896}),
         "siglip": hf.SiglipImageProcessor,
         "gemma4": hf.Gemma4ImageProcessor,
+        "lfm2_vl": hf.Lfm2VlImageProcessor,
+        "llama4": hf.Llama4ImageProcessor,
+        "mllama": hf.MllamaImageProcessor,
+        "molmo2": hf.Molmo2ImageProcessor,
+        "phi4": hf.Phi4MultimodalImageProcessor,
+        "perception_lm": hf.PerceptionLMImageProcessor,
+        "clip": hf.CLIPImageProcessor,
     }
     return SimpleNamespace(image_processor=made[name]())
 
@@ -62,7 +69,14 @@ def published(name: str) -> Any:
         ("llava_onevision", "grid", 1),
         ("gemma3", "fixed", 1),
         ("siglip", "fixed", 1),
-        ("gemma4", "unknown", 1),
+        ("gemma4", "tokens", 1),
+        ("lfm2_vl", "tokens", 1),
+        ("llama4", "unknown", 1),
+        ("mllama", "unknown", 1),
+        ("molmo2", "unknown", 1),
+        ("phi4", "unknown", 1),
+        ("perception_lm", "unknown", 1),
+        ("clip", "fixed", 1),
     ],
 )
 def test_rules_of_published_processors(name: str, kind: str, factor: int) -> None:
@@ -124,7 +138,17 @@ def test_without_a_minimum_the_processors_own_stands() -> None:
         ("internvl", Pixels(300000, 401407), "no whole number of .* tiles of 448 x 448"),
         ("gemma3", Pixels(0, 262144), "in 802816 pixels, whatever its size"),
         ("llava_next", Pixels(0, 262144), "belong to the model"),
-        ("gemma4", Pixels(0, 262144), "no range of pixels that we know"),
+        (
+            "gemma4",
+            Pixels(0, 262144),
+            r"by its number of tokens \(max_soft_tokens 280\), not of pix",
+        ),
+        (
+            "lfm2_vl",
+            Pixels(0, 262144),
+            r"\(min_image_tokens 64, max_image_tokens 256\), not of pix",
+        ),
+        ("llama4", Pixels(0, 262144), "no range of pixels that we know"),
     ],
 )
 def test_what_cannot_be_honoured_is_one_sentence(name: str, pixels: Pixels, why: str) -> None:

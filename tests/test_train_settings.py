@@ -197,9 +197,9 @@ def test_how_processes_are_started(monkeypatch: pytest.MonkeyPatch) -> None:
     assert words[-2:] == ["--num_processes", "4"]
     own = _launcher(1, ["--config_file", "nodes.yaml"])
     assert own == ["-m", "accelerate.commands.launch", "--config_file", "nodes.yaml"]
-    monkeypatch.setattr(launch, "_has_gpu", lambda: True)
+    monkeypatch.setattr(launch, "has_gpu", lambda: True)
     assert "--multi_gpu" in _launcher(2, ())
-    monkeypatch.setattr(launch, "_has_gpu", lambda: False)
+    monkeypatch.setattr(launch, "has_gpu", lambda: False)
     assert _launcher(2, ())[1] == "torch.distributed.run"
     with pytest.raises(UserError, match="needs DeepSpeed"):
         _launcher(8, ["zero3"])

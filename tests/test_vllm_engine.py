@@ -145,6 +145,24 @@ def test_no_server_is_left_behind(command: list[str], state: Path, number: signa
     assert within(10, lambda: gone(starts(state)[0][0]))
 
 
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="Linux alone has it there")
+def test_what_it_leaves_in_shared_memory_is_removed(
+    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_VLLM_SHARES", "4096")
+    monkeypatch.setenv("FAKE_VLLM_DIES", "30")
+    opened = engine(tmp_path)
+    first = Path("/dev/shm") / (state / "segment-0").read_text()
+    assert first.exists()
+    assert len(list(opened.complete(requests(100)))) == 100
+    assert len(starts(state)) == 2
+    assert not first.exists()
+    second = Path("/dev/shm") / (state / "segment-1").read_text()
+    assert second.exists()
+    opened.close()
+    assert not second.exists()
+
+
 def test_wrong_usage(command: list[str]) -> None:
     words = vlt_error(*command, "--base-url", "http://localhost:1/v1", code=2)
     assert "--engine vllm asks no server that is there already" in words

@@ -19,6 +19,8 @@ from vlt.train.hints import TRACE, Fade, first_part
 from vlt.train.turns import Turns, encode, is_per_token, pictures
 
 OTHER = ("input_ids", "attention_mask")
+NEVER = -100.0
+"""vLLM's least bias of a token."""
 
 
 def left_out(rewards: Any, functions: Sequence[Any]) -> Any:
@@ -41,15 +43,14 @@ class RowsGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         self._rows: list[dict[str, Any]] = []
         """The rows of the batch at hand: their prompts' texts, the thought that these have begun (""
         for none), their hints and their images."""
-        _, never, self._strip = token_sets(self.model, self._tokenizer)
-        if turns.never and not self.use_vllm:  # a drawn image token would have no image
-            suppressed = sorted({*never, *turns.never, *(self._suppressed() or [])})
+        ends, never, self._strip = token_sets(self.model, self._tokenizer)
+        given = dict(self.args.generation_kwargs or {})
+        suppressed = sorted({*never, *turns.never, *(given.pop("suppress_tokens", None) or [])})
+        if self.use_vllm:
+            self.vllm_generation.generation_kwargs = _for_vllm(given, ends, suppressed)
+        elif suppressed:  # a drawn image token would have no image
             self.generation_config.suppress_tokens = suppressed
             self.generation_kwargs["suppress_tokens"] = suppressed
-
-    def _suppressed(self) -> list[int] | None:
-        found: list[int] | None = (self.args.generation_kwargs or {}).get("suppress_tokens")
-        return found
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         self._rows = rows = [self._asked(row) for row in inputs]
@@ -99,6 +100,11 @@ class RowsGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
     ) -> Any:
         if self.use_vllm and any(row["images"] for row in self._rows):
             images = [row["images"] or None for row in self._rows]
+            if self.vllm_mode == "colocate":
+                # vLLM itself puts an image's tokens in the place of the one that stands for it. It
+                # would do so once more in a prompt that holds them (TRL 1.16, its issue 6294).
+                texts = [row["text"] for row in self._rows]
+                prompt_ids = self._tokenizer(texts, add_special_tokens=False)["input_ids"]
         return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *rest, **more)
 
     def _calculate_rewards(
@@ -187,3 +193,13 @@ class RowsGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         kept = [token for token in ids if token not in self._strip]
         text: str = self._tokenizer.decode(kept, skip_special_tokens=False)
         return text
+
+
+def _for_vllm(given: dict[str, Any], ends: list[int], suppressed: list[int]) -> dict[str, Any]:
+    """vLLM's sampling parameters, so that it ends and draws where transformers does.
+
+    vLLM knows no suppress_tokens; its bias of -100 leaves a token a share of e^-100.
+    """
+    bias = {**dict.fromkeys(suppressed, NEVER), **(given.get("logit_bias") or {})}
+    stops = sorted({*ends, *(given.get("stop_token_ids") or [])})
+    return {**given, "stop_token_ids": stops, **({"logit_bias": bias} if bias else {})}

@@ -99,7 +99,7 @@ def _launcher(processes: int, accelerate: Sequence[str]) -> list[str]:
         accelerate = ()
     if not accelerate and processes == 1:
         return []
-    if not accelerate and not _has_gpu():
+    if not accelerate and not has_gpu():
         # Without GPUs accelerate's launcher needs MPI for this; torchrun is what it calls with them.
         return ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     words = ["-m", "accelerate.commands.launch"]
@@ -128,8 +128,8 @@ def _named(name: str) -> str:
     return str(file)
 
 
-def _has_gpu() -> bool:
-    """Without importing torch, which the child does anyway."""
+def has_gpu() -> bool:
+    """Whether this machine has a GPU: without importing torch, which the child does anyway."""
     return any(os.path.exists(f"/dev/{device}") for device in ("nvidia0", "kfd"))
 
 

@@ -59,6 +59,10 @@ class Method:
     """The versions that its settings name, beside the rows: parents of the checkpoint."""
     taken_out: Callable[[Store, Dataset], list[Dataset]] = lambda *_: []
     """The versions whose dropped rows it reads as well."""
+    execution: Callable[[Any], Mapping[str, Any]] = lambda _: {}
+    """Fields of TRL's for how and where it runs, of its own settings; never part of an identity."""
+    cost: Callable[[Any, int | None], str] = lambda *_: ""
+    """What is worth knowing before it starts, in a sentence; told the number of rows, if known."""
     always: Mapping[str, Any] = field(default_factory=dict)
     """Settings that we change from TRL's default because of what they do to a VLM's rows."""
     without_images: Mapping[str, str] = field(default_factory=dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -145,7 +146,12 @@ class _Plan:
     def sized(self) -> bool:
         """Whether images are resized in the export: vLLM inside TRL sees no range set in memory, and
         a difference of one image token ends the run."""
-        return bool(self.training.settings.get("use_vllm"))
+        return bool({**self.execution, **self.training.settings}.get("use_vllm"))
+
+    @cached_property
+    def execution(self) -> Mapping[str, Any]:
+        """Fields of TRL's that say how and where it runs; raises UserError for what cannot be."""
+        return self.method.execution(self.training)
 
     def parameters(self) -> dict[str, Any]:
         """All that decides the weights beside the rows; raises UserError for what cannot be."""
@@ -189,13 +195,13 @@ class _Plan:
     def export(self, folder: Path) -> Exported:
         """The rows as TRL reads them, in the build folder; a killed run's export is used again."""
         file, note = folder / "rows.parquet", folder / "rows.json"
-        if not (asked := folder / row_check.FILE).exists():
-            row_check.write_asked(self.data, asked, **self._shown())
+        asked = folder / row_check.FILE
         if file.exists() and note.exists():
             found = json.loads(note.read_text())
-            return Exported(
-                file, found["rows_in"], found["rows"], Counter(found["failed"]), found["images"]
-            )
+            if found.pop("sized", self.sized) == self.sized and asked.exists():
+                failed = Counter(found.pop("failed"))
+                return Exported(file, failed=failed, **found)
+        row_check.write_asked(self.data, asked, **self._shown())
         exported = write_trl(self.data, file, self.method, **self._shown())
         if not exported.rows:
             why = f": {exported.failed.most_common(1)[0][0]}" if exported.failed else ""
@@ -209,6 +215,7 @@ class _Plan:
                     "rows": exported.rows,
                     "failed": exported.failed,
                     "images": exported.images,
+                    "sized": self.sized,
                 }
             )
         )
@@ -217,7 +224,9 @@ class _Plan:
     def job(self, folder: Path, exported: Exported, name: str) -> dict[str, Any]:
         """What the child is told: see vlt.train.child.Job."""
         training, chooser = self.training, self.training.choose
-        given = resolve(self.method, training.settings, images=exported.images)
+        given = resolve(
+            self.method, {**self.execution, **training.settings}, images=exported.images
+        )
         return {
             "method": self.method.reference or self.method.name,
             "model": self.model.model,

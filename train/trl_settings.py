@@ -43,6 +43,9 @@ NOT_IDENTITY = {
     "vllm_server_timeout",
     "vllm_group_port",
     "vllm_gpu_memory_utilization",
+    "vllm_enable_sleep_mode",
+    "vllm_max_model_length",
+    "vllm_tensor_parallel_size",
     "ddp_timeout",
 }
 """Fields that say where, how fast and how loudly a run goes, not what comes out of it."""

@@ -113,8 +113,9 @@ def qwen_vl(version: str) -> Built:
 
     tokenizer = qwen_tokenizer(t.shipped("qwen2_5_vl"))
     images = hf.Qwen2VLImageProcessor(size={"shortest_edge": 3136, "longest_edge": 12845056})
-    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]}
-    words = text(tokenizer, rope_parameters=rope)
+    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [4, 6, 6]}
+    # Heads of 32: vLLM's kernels for CPUs (tests/real_vllm) know none that are smaller.
+    words = text(tokenizer, num_attention_heads=2, num_key_value_heads=1, rope_parameters=rope)
     if version == "2":
         looks = qwen_tower(embed_dim=32, hidden_size=64, mlp_ratio=2, patch_size=14)
         del looks["intermediate_size"], looks["out_hidden_size"]
@@ -147,8 +148,8 @@ def qwen3_vl(template: str, kind: str = "3") -> Built:
     looks = qwen_tower(patch_size=16, num_position_embeddings=256)
     rope: dict[str, Any] = {"rope_type": "default", "rope_theta": 1e6, "mrope_interleaved": True}
     if kind == "3":
-        rope |= {"mrope_section": [4, 2, 2]}
-        words = text(tokenizer, head_dim=16, rope_parameters=rope)
+        rope |= {"mrope_section": [8, 4, 4]}
+        words = text(tokenizer, head_dim=32, rope_parameters=rope)  # see qwen_vl
         looks |= {"deepstack_visual_indexes": [0, 1]}
         config = hf.Qwen3VLConfig(text_config=words, vision_config=looks, **qwen_ids(tokenizer))
         return finished(hf.Qwen3VLForConditionalGeneration(config), processor)

@@ -6,11 +6,11 @@ vlt train grpo --data items --model sft-model --set num_generations=8
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from annotated_types import Ge, Gt, Le
 
-from vlt.errors import UserError
+from vlt.errors import UsageError, UserError
 from vlt.fields import Option
 from vlt.train.method import Method, Row
 from vlt.train.settings import Training
@@ -25,6 +25,8 @@ MAX_SHARE = 0.9
 """Of a thought: the rest of it, and the answer, are the policy's to write."""
 VERDICTS, MISSED = "verdicts", "reward-errors"
 """In the build folder: what the rewards have said, and where they raised."""
+Ways = Literal["auto", "colocate", "server"]
+"""Of asking vLLM: see vlt.train.vllm."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,9 @@ class GrpoTraining(Training):
         None
     )
     """Only items whose pass rate lies in this band, ends included."""
+    vllm: Ways | None = None
+    """Let vLLM write the completions: colocate on the GPUs that train, server beside them, auto: the one
+    that fits where vLLM is in this environment. [transformers writes them]"""
     hints: str | None = None
     """Samples whose verified traces give hints: items that no sample solves (pass rate 0) are asked
     with the first part of a trace in front of the response."""
@@ -50,6 +55,8 @@ class GrpoTraining(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.vllm not in (None, *get_args(Ways)):
+            raise UsageError(f"vllm: {self.vllm!r} is not one of {', '.join(get_args(Ways))}")
         if self.difficulty:
             from vlt.filters.pass_rate import Band
 
@@ -174,6 +181,20 @@ def trainer(given: Given) -> Any:
     )
 
 
+def execution(settings: GrpoTraining) -> dict[str, Any]:
+    """TRL's fields for who generates."""
+    from vlt.train.vllm import settings_of
+
+    return settings_of(settings)
+
+
+def cost(settings: GrpoTraining, rows: int | None = None) -> str:
+    """What there is to generate, and who does."""
+    from vlt.train import vllm
+
+    return vllm.cost(settings, rows)
+
+
 def finish(job: Job, steps: int) -> dict[str, Any]:
     """What was sampled, and how it was judged, stands beside the model."""
     import pyarrow.parquet as pq
@@ -206,6 +227,8 @@ METHOD = Method(
     reads=reads,
     example=example,
     trainer=trainer,
+    execution=execution,
+    cost=cost,
     finish=finish,
     processor={"truncation_side": "left", "padding_side": "left"},
     paper={

@@ -78,7 +78,7 @@ def dedup(
     ] = None,
     dropped: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A file: id, kept id and cluster of rows taken out."),
+        typer.Option(metavar="FILE", help="A file: id, kept id and cluster of the dropped rows."),
     ] = None,
     memory: Memory = "1GB",
     processes: Processes = None,  # noqa: ARG001
@@ -138,7 +138,7 @@ def decontaminate(
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Take out what benchmarks ask, by words and by image; prints pairs for a person to judge."""
+    """Drop what benchmarks ask, by words and by image; prints the pairs for a person to judge."""
     from vlt.datagen.benchmarks import check_prepared
     from vlt.filters.duplicates.pairs import pairs_of, write_pairs
 

@@ -72,7 +72,7 @@ def filter_(
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Keep what is worth training on; every row taken out is kept aside with its reason.
+    """Keep what is worth training on; every dropped row is kept beside it, with the reason.
 
     The filters run in the order of their options, after those of --chain. With --verify and
     --difficulty, pass rates are counted before the wrong responses go.
@@ -123,7 +123,7 @@ def ledger(manifest: Manifest) -> dict[str, Any]:
 
 
 def print_ledger(manifest: Manifest) -> None:
-    """Rows in, taken out by filter and reason, rewritten, kept; then the same by source."""
+    """Rows in, dropped by filter and reason, rewritten, kept; then the same by source."""
     lines: list[dict[str, Any]] = [{"filter": "rows in", "reason": "", "rows": manifest.rows_in}]
     for name in _in_order(manifest):
         for reason, rows in sorted(manifest.dropped.get(name, {}).items(), key=lambda p: -p[1]):

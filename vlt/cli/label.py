@@ -10,7 +10,7 @@ import typer
 from vlt.cli.derived import derived
 from vlt.cli.options import WORKSPACE, As, Json, Workspace, complete_datasets, open_store
 from vlt.cli.output import describe, percent, print_json, print_table, say
-from vlt.evaluation.label import Labelling
+from vlt.evaluation.labelling import Labelling
 from vlt.plural import plural
 
 

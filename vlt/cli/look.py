@@ -50,7 +50,7 @@ def show(
         str | None, typer.Option(metavar="SQL", help="Only rows for which this condition holds.")
     ] = None,
     dropped: Annotated[
-        bool, typer.Option("--dropped", help="The rows that were taken out, with their reason.")
+        bool, typer.Option("--dropped", help="The dropped rows, with their reasons.")
     ] = False,
     row_id: Annotated[
         str | None,

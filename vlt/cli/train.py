@@ -153,6 +153,8 @@ def _train(
     with Workspace(root, progress) as workspace:
         rows = workspace.open(data) if data else workspace.newest(method.takes[0], method.made_by)
         model = Model(start[0], revision=start[1])
+        if cost := method.cost(training, None if rows.kind == "sample" else rows.manifest.rows):
+            say(cost)
         try:
             return train(workspace, method, rows, model, training, name=name)
         finally:

@@ -47,6 +47,8 @@ def print_tree(versions: Sequence[Ancestor], arms: Mapping[str, Sequence[str]]) 
             room = max(NARROW, columns - len(under) - 2)
             for line in _folded(name, value, room) if terminal else [_cut(name, value, room)]:
                 print(f"{under}  {line}")
+        if opened := a.dataset.manifest.facts.get("prompt_opens"):
+            print(f"{under}  the model's prompt opens the thought: {plain(opened.strip())}")
 
 
 def _branches(depths: list[int], place: int) -> tuple[str, str]:

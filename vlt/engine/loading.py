@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from vlt.engine import torchvision
-from vlt.engine.chat import end_tokens, placeholders, sees
+from vlt.engine.chat import (
+    end_tokens,
+    messages_for,
+    opened_thought,
+    placeholders,
+    prompt_text,
+    sees,
+)
 from vlt.engine.mended import mended
 from vlt.errors import UserError
 from vlt.request import Sampling
@@ -64,6 +71,14 @@ def _why_not(model: str, error: Exception) -> str:
         f"model {model!r} cannot be loaded: {first}; give a directory saved by save_pretrained "
         "or a model's name"
     )
+
+
+def opens_thought(model: str, revision: str | None = None) -> str:
+    """What the model's prompts end with where its chat template opens the thought, else ""."""
+    quiet()
+    processor = load_processor(model, revision)
+    asked = messages_for(processor, [{"role": "user", "content": "q"}])
+    return opened_thought(prompt_text(processor, asked))
 
 
 def quiet() -> None:

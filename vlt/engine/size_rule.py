@@ -2,10 +2,10 @@
 
 Processors name their limits alike and mean different things by them: an area (Qwen2-VL and its kin;
 GLM-4.xV counts two frames an image), the longer side (Pixtral; SmolVLM and Idefics3 cut it into
-tiles), a number of tiles (InternVL), a grid that belongs to the model (LLaVA-NeXT, LLaVA-OneVision),
-or nothing at all (Gemma 3). A range of pixels is set in the processor's own terms, and the processor
-does the resizing, so that generation, training and the checkpoint show the same pictures. What
-cannot be honoured is refused.
+tiles), a number of tiles (InternVL), a number of tokens (Gemma 4, LFM2-VL), a grid that belongs to
+the model (LLaVA-NeXT, LLaVA-OneVision), or nothing at all (Gemma 3). A range of pixels is set in the
+processor's own terms, and the processor does the resizing, so that generation, training and the
+checkpoint show the same pictures. What cannot be honoured is refused.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import copy
 import inspect
 import math
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from vlt.errors import UserError
 from vlt.images.pixels import FACTOR, Pixels
 
 LOOK_SECONDS = 5.0
+_TOKENS = re.compile(r"(min|max)_\w*tokens")
+_PARTS = re.compile(r"max_\w*(patches|tiles|crops)|tile_size|dynamic_hd|max_image_size")
+"""Fields of processors that show an image in several parts beside the size that they name."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class SizeRule:
     """How a processor sizes an image; areas are in pixels of one image, width x height."""
 
     kind: str
-    """area, side, tiles, grid, fixed or unknown."""
+    """area, side, tiles, tokens, grid, fixed or unknown."""
     processor: str
     """The class of the image processor."""
     factor: int = 1
@@ -42,6 +46,8 @@ class SizeRule:
     min: int = 0
     max: int = 0
     """The processor's own range, as far as it has one."""
+    counts: str = ""
+    """Of one that counts tokens: its fields with their values."""
 
     def take(self, pixels: Pixels) -> Pixels:
         """The range as this processor can honour it: its own minimum and factor where none is given.
@@ -82,6 +88,12 @@ class SizeRule:
                 f"pixels {pixels}: {self.processor} shows every image in {self.max} pixels, whatever "
                 "its size; leave the range out"
             )
+        if self.kind == "tokens":
+            raise UserError(
+                f"pixels {pixels}: {self.processor} sizes an image by its number of tokens "
+                f"({self.counts}), not of pixels; leave the range out, or change that number in the "
+                "model's files"
+            )
         why = (
             "chooses among resolutions that belong to the model"
             if self.kind == "grid"
@@ -117,6 +129,8 @@ def rule_of(processor: Any) -> SizeRule:
     name, size = type(images).__name__, _size(images)
     if getattr(images, "image_grid_pinpoints", None):
         return SizeRule("grid", name)
+    if counts := [f"{k} {v}" for k, v in vars(images).items() if v and _TOKENS.fullmatch(k)]:
+        return SizeRule("tokens", name, counts=", ".join(counts))
     patch = _number(getattr(images, "patch_size", None))
     if {"shortest_edge", "longest_edge"} <= size.keys() and patch:
         smart = getattr(sys.modules[type(images).__module__], "smart_resize", None)
@@ -145,7 +159,7 @@ def rule_of(processor: Any) -> SizeRule:
                 min=images.min_patches * area,
                 max=images.max_patches * area,
             )
-        if patch is None or not getattr(images, "do_image_splitting", False):
+        if not _parted(images):
             return SizeRule("fixed", name, min=area, max=area)
     return SizeRule("unknown", name)
 
@@ -260,6 +274,15 @@ def _tiles(processor: Any, images: Any) -> bool:
         return True
     known = getattr(getattr(processor, "valid_processor_kwargs", None), "_defaults", {})
     return bool(known.get("images_kwargs", {}).get("crop_to_patches"))
+
+
+def _parted(images: Any) -> bool:
+    """Whether the size that it names is that of a part of an image, and not of the whole."""
+    if hasattr(images, "crop_to_patches"):
+        return False  # it says so itself: see _tiles
+    if getattr(images, "do_image_splitting", False):
+        return True
+    return any(v for k, v in vars(images).items() if _PARTS.fullmatch(k))
 
 
 def _size(images: Any, name: str = "size") -> dict[str, int]:

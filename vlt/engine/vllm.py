@@ -25,6 +25,7 @@ from pathlib import Path
 from vlt.engine import LoadImage
 from vlt.engine.openai import TIMEOUT_SECONDS, OpenAIEngine
 from vlt.engine.rate_limiter import RateLimiter
+from vlt.engine.shared_memory import remove, segments
 from vlt.errors import UserError
 from vlt.request import Completion, Failure, Request
 
@@ -69,6 +70,7 @@ class VLLMEngine:
         self._command += shlex.split(arguments)
         self._stopping = threading.Event()
         self._deaths = 0
+        self._shared: set[Path] = set()
         self._child = self._start()
         try:
             self._wait_until_it_answers()
@@ -134,6 +136,7 @@ class VLLMEngine:
                     f"vllm serve did not answer within {self._start_seconds:g} s; see {self.log}"
                 )
             time.sleep(_CHECK_SECONDS)
+        self._shared |= segments(self._child.pid)
 
     def _watch(self) -> None:
         """In a thread: start the server again, on the same port, as often as it may die."""
@@ -158,8 +161,9 @@ class VLLMEngine:
             )
 
     def _stop(self) -> None:
-        """End the whole process group: SIGTERM, then after a while SIGKILL."""
+        """End the whole process group: SIGTERM, then after a while SIGKILL; and what it leaves."""
         group = self._child.pid
+        self._shared |= segments(group)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -167,6 +171,8 @@ class VLLMEngine:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
         self._child.wait()
+        remove(self._shared)
+        self._shared.clear()
 
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()

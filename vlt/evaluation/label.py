@@ -11,13 +11,12 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import chain
-from typing import Annotated, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from annotated_types import Ge, Gt, Le
 
 from vlt.datagen.shown import images_of
 from vlt.datagen.sources.check import sound_type
@@ -25,7 +24,7 @@ from vlt.datagen.sources.gold import gold
 from vlt.datagen.sources.row import BadRow
 from vlt.errors import UsageError, UserError
 from vlt.evaluation.interval import wilson
-from vlt.fields import Option, check
+from vlt.evaluation.labelling import Labelling
 from vlt.grade import grade
 from vlt.grade.agreement import Majority, majority
 from vlt.workspace.lineage import fair_samples
@@ -42,21 +41,6 @@ LABEL = "label"
 CLOSE = 1e-9
 
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Labelling:
-    """Which items are labelled."""
-
-    majority: Annotated[float, Gt(0), Le(1), Option(metavar="SHARE")] = 0.75
-    """Label items of whose samples at least this share gives the same answer."""
-    min_samples: Annotated[int, Ge(2)] = 8
-    """Leave out items with fewer samples."""
-    only_unlabelled: bool = False
-    """Leave out items that have a gold answer, which then only tell how good labels are."""
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 def make_labels(

@@ -181,9 +181,13 @@ def _files(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], object]]]:
             yield ("models", name, "pixels"), model.sized
     base = recipe.models.base
     for number, settings in enumerate(recipe.rounds):
-        for path, _, train in _trainings(settings, ("rounds", number)):
+        for path, method, train in _trainings(settings, ("rounds", number)):
+            yield path, lambda m=method, t=train: m.execution(t)  # type: ignore[misc]
             if train.pixels:
-                yield (*path, "pixels"), lambda t=train: _can_be_shown(t, base)  # type: ignore[misc]
+                yield (
+                    (*path, "pixels"),
+                    lambda m=method, t=train: _can_be_shown(m, t, base),  # type: ignore[misc]
+                )
     for place, named in enumerate(recipe.decontaminate.against if recipe.decontaminate else []):
         if named.source not in ("heldout", "validation"):
             where = ("decontaminate", "against", place)
@@ -212,13 +216,17 @@ def _is_there(source: Source) -> None:
         check_source(source.source, source.settings)
 
 
-def _can_be_shown(train: Training, base: Model) -> None:
+def _can_be_shown(method: Method, train: Training, base: Model) -> None:
     """Every student has the base model's processor, so it is asked whether it can keep the range."""
     from vlt.engine.size_rule import resolved
     from vlt.images.pixels import Pixels
 
     pixels = Pixels(**(check_pixels(train.pixels) or {}))
-    served = bool(train.settings.get("use_vllm"))
+    try:
+        execution = method.execution(train)
+    except UserError:  # a fault of its own
+        return
+    served = bool({**execution, **train.settings}.get("use_vllm"))
     resolved(pixels, base.model, base.revision, served=served)
 
 

@@ -27,6 +27,9 @@ def misfits(recipe: Recipe) -> Iterator[Misfit]:
     if recipe.stop and not recipe.heldout:
         yield ("stop",), "stop goes by held-out items; add heldout: {items: ...}"
     for number, settings in enumerate(recipe.rounds, 1):
+        if settings.captions.shuffle_choices:
+            path = ("rounds", number - 1, "captions", "shuffle_choices")
+            yield path, "captions take no shuffle_choices; they are written once for an item"
         yield from _of_teachers(recipe, number, settings)
         yield from _of_judges(recipe, number, settings)
         yield from _of_trainings(recipe, number, settings)

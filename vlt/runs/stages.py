@@ -329,8 +329,9 @@ class Train(_Stage):
 
     @property
     def settings(self) -> str:
-        """What is frozen, the reward, TRL's fields."""
-        return of_train(self.training)
+        """What is frozen, the reward, TRL's fields; and what it costs, where the method knows."""
+        cost = self.method.cost(self.training, None)
+        return of_train(self.training) + (f"; {cost}" if cost else "")
 
     def carry_out(self, run: Run, step: Step) -> Made:
         """By vlt.train.training; SFT starts from the base in every round (paper, section 4.4)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,8 @@ class RowFiles:
         """End without writing what is held; harmless after `close`."""
         self._encoding.stop()
         self._hashing.stop()
-        self._close_file()
+        with suppress(OSError):  # the disk may be why it ends, and that is what must be told
+            self._close_file()
 
     def _write_groups(self, rows: pa.Table) -> None:
         rows, self._empty = rows.combine_chunks(), False

@@ -1,0 +1,188 @@
+"""vLLM inside GRPO: where it runs, with which of TRL's settings, and what generation costs without it.
+
+TRL asks vLLM for the completions of a training in one of two ways: colocate, on the GPUs that train,
+one engine a process, or server, a `vllm serve` beside it. The memory share (0.3 of a GPU) and the
+importance-sampling correction (a sequence whose probability under vLLM and under the trained model
+differs by more than a factor of 3 is left out) are TRL's own defaults; sleep mode, which TRL advises
+where memory is short, is on in colocate. Who generates is like an engine: it says how fast the same
+completions come, and is part of no checkpoint's identity.
+
+For server, TRL wants it started so (docs of TRL: vLLM integration):
+
+    VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --weight-transfer-config '{"backend": "nccl"}' \
+        --logprobs-mode processed_logprobs --max-logprobs -1 --enable-scale-out
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlt.errors import UserError
+from vlt.train import launch
+
+if TYPE_CHECKING:
+    from vlt.train.methods.grpo import GrpoTraining
+
+EXTRA = "pip install 'vlt-loop[vllm]'"
+SERVED_AT = ("vllm_server_base_url", "vllm_server_host")
+_SERVE = (
+    'VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --weight-transfer-config \'{"backend": "nccl"}\' '
+    "--logprobs-mode processed_logprobs --max-logprobs -1 --enable-scale-out"
+)
+
+
+def installed() -> str | None:
+    """The version of the vLLM in this environment, or None; it is not imported."""
+    if importlib.util.find_spec("vllm") is None:
+        return None
+    try:
+        return importlib.metadata.version("vllm")
+    except importlib.metadata.PackageNotFoundError:  # on the path, and not installed by pip
+        return "of an unknown version"
+
+
+def settings_of(training: GrpoTraining) -> dict[str, Any]:
+    """TRL's fields for what the training's `vllm` says; {} where transformers generates.
+
+    What the training's own settings say goes before them. Raises UserError, in one sentence, where
+    vLLM is asked for by name and cannot be.
+    """
+    given: Mapping[str, Any] = training.settings
+    mode: str | None = training.vllm
+    if mode is None or given.get("use_vllm") is False:
+        return {}
+    version = installed()
+    if mode == "auto":
+        if version is None or not launch.has_gpu():
+            return {}
+        mode = _mode(given, training.accelerate)
+    _check(mode, version, given)
+    found: dict[str, Any] = {"use_vllm": True, "vllm_mode": mode}
+    if mode == "colocate":
+        found["vllm_enable_sleep_mode"] = True
+        if training.max_prompt_tokens and not training.hints:  # which make a prompt longer
+            completion = given.get("max_completion_length") or _trl("max_completion_length")
+            found["vllm_max_model_length"] = training.max_prompt_tokens + int(completion)
+    return {name: value for name, value in found.items() if name not in given}
+
+
+def _mode(given: Mapping[str, Any], accelerate: Sequence[str]) -> str:
+    """colocate on one node; server where one is named, or the training is of several nodes."""
+    named = any(given.get(name) for name in SERVED_AT)
+    return (
+        "server"
+        if named or _machines(accelerate) > 1
+        else str(given.get("vllm_mode") or "colocate")
+    )
+
+
+def _machines(accelerate: Sequence[str]) -> int:
+    """How many machines accelerate's launcher is told of."""
+    import yaml
+
+    words = [word for argument in accelerate for word in argument.split("=")]
+    found = 1
+    for name, value in pairwise(words):
+        if name == "--num_machines" and value.isdigit():
+            return int(value)
+        if name == "--config_file" and Path(value).is_file():
+            read = yaml.safe_load(Path(value).read_text())
+            found = int(read.get("num_machines") or 1) if isinstance(read, dict) else 1
+    return found
+
+
+def _check(mode: str, version: str | None, given: Mapping[str, Any]) -> None:
+    if version is None:
+        raise UserError(
+            f"vllm {mode}: there is no vLLM in this environment; {EXTRA}, or leave it out to generate "
+            "with transformers"
+        )
+    wanted = supported()
+    if wanted and version[0].isdigit() and not wanted.contains(version.partition("+")[0]):
+        trl = importlib.metadata.version("trl")
+        raise UserError(
+            f"vllm {mode}: vLLM {version} is installed and TRL {trl} takes {wanted}; {EXTRA}, or leave "
+            "it out to generate with transformers"
+        )
+    if mode == "server" and not any(given.get(name) for name in SERVED_AT):
+        raise UserError(
+            f"vllm server: nothing says where the server is; start it ({_SERVE}) and give "
+            "vllm_server_base_url, e.g. --set vllm_server_base_url=http://127.0.0.1:8000"
+        )
+
+
+def supported() -> Any:
+    """The versions of vLLM that the installed TRL takes, by its own metadata; None where it says none."""
+    from packaging.requirements import Requirement
+
+    for line in importlib.metadata.requires("trl") or []:
+        wanted = Requirement(line)
+        if wanted.name == "vllm":
+            return wanted.specifier
+    return None
+
+
+def cost(training: GrpoTraining, rows: int | None = None) -> str:
+    """Who generates in a training, and how much, in a sentence for people; `rows` where they are known."""
+    given = {**settings_of(training), **training.settings}
+    how_many, exact = _completions(training, rows)
+    most = int(given.get("max_completion_length") or _trl("max_completion_length"))
+    amount = f"{how_many} of at most {most:,} tokens"
+    if exact is not None:
+        amount += f" ({exact * most:,} tokens at most)"
+    if given.get("use_vllm"):
+        return f"generation by vLLM ({given.get('vllm_mode') or 'colocate'}): {amount}"
+    why, advice = "", f"; {EXTRA} lets vLLM write them"
+    if training.settings.get("use_vllm") is False or training.vllm is None:
+        advice = "; vllm: auto (--vllm auto) lets vLLM write them where it is installed"
+    elif installed() is None:
+        why = ", as there is no vLLM here"
+    else:
+        why, advice = ", as there is no GPU here", ""
+    batch = _per_process(given, training.processes)
+    return (
+        f"generation by transformers{why}: {amount}, {batch:,} at a time and token by "
+        f"token, which is usually most of the time that GRPO takes{advice}"
+    )
+
+
+def _completions(training: GrpoTraining, rows: int | None) -> tuple[str, int | None]:
+    """(how many completions a training draws, in words; the number where it is known)."""
+    given = training.settings
+    group = int(given.get("num_generations") or _trl("num_generations"))
+    steps = int(given.get("max_steps") or 0)
+    if steps > 0:
+        accumulation = int(given.get("gradient_accumulation_steps") or 1)
+        number = steps * accumulation * _per_device(given) * training.processes
+        number //= int(given.get("num_iterations") or 1)
+        return f"{number:,} completions", number
+    epochs = float(given.get("num_train_epochs") or _trl("num_train_epochs"))
+    if rows is None:
+        return f"{epochs * group:g} completions of each item", None
+    number = int(rows * group * epochs)
+    return f"{number:,} completions", number
+
+
+def _per_process(given: Mapping[str, Any], processes: int) -> int:
+    """Completions that one process draws at once."""
+    if whole := given.get("generation_batch_size"):
+        return int(whole) // processes
+    steps = int(given.get("steps_per_generation") or given.get("gradient_accumulation_steps") or 1)
+    return _per_device(given) * steps
+
+
+def _per_device(given: Mapping[str, Any]) -> int:
+    return int(given.get("per_device_train_batch_size") or _trl("per_device_train_batch_size"))
+
+
+def _trl(name: str) -> Any:
+    """TRL's default of a field of GRPOConfig."""
+    from vlt.train.methods.grpo import METHOD
+    from vlt.train.trl_fields import fields
+
+    return fields(METHOD.config)[name].default
