@@ -44,7 +44,7 @@ def bias() -> str:
     tokenizer = AutoTokenizer.from_pretrained(str(MINIATURE / "vlm"))
     blank = [i for i in range(len(tokenizer)) if tokenizer.decode([i]).isspace()]
     quote = tokenizer.convert_tokens_to_ids('"')
-    return json.dumps({**{str(i): -100 for i in blank}, str(quote): 8})
+    return json.dumps({**{str(i): -100 for i in blank}, str(quote): 10})
 
 
 def test_judged_by_a_real_server_with_guided_json(
@@ -59,7 +59,7 @@ def test_judged_by_a_real_server_with_guided_json(
     vlt("gen", "rollouts", "items", "-k", 1, "--max-tokens", 48, *reached, *where)
     before = judge.answered()
     command = ["judge", "samples", "--rubric", rubric, "--max-tokens", 200, *reached, *where]
-    command += ["--extra", f"logit_bias={bias()}"]
+    command += ["--temperature", 1, "--extra", f"logit_bias={bias()}"]
     told = vlt_json(*command)
     assert told["judgements"] == told["rows"] == rows and told["failed"] == 0
     assert judge.answered() - before == rows
@@ -69,11 +69,14 @@ def test_judged_by_a_real_server_with_guided_json(
         for judgement in row["judgements"]
     ]
     scored = [judgement for judgement in found if judgement["verdict"] != "unjudged"]
-    assert scored, found
-    # What was not cut is a judgement: the server held the reply to its form.
+    assert len(scored) > rows / 2, found
     assert all(1 <= judgement["score"] <= 5 for judgement in scored)
-    cut = [judgement for judgement in found if "cut at the limit" in judgement["reason"]]
-    assert len(scored) + len(cut) == rows
+    # The server held every reply to its form: what is unjudged was cut, or gave an empty reason.
+    others = {judgement["reason"] for judgement in found if judgement["verdict"] == "unjudged"}
+    assert others <= {
+        "the judge's reply was cut at the limit of its tokens",
+        "the judge's reply gives no reason",
+    }
     assert "already there" in vlt(*command)
     # Without the form the same model writes no JSON, and nothing passes.
     free = vlt_json(*command, "--extra", "response_format=null", "--as", "free")

@@ -16,7 +16,7 @@ from typing import Any
 
 from vlt.judging.rubric import Rubric
 from vlt.request import Completion
-from vlt.thinking import after_thought
+from vlt.thinking import CLOSE, OPEN, after_thought
 from vlt.workspace.judgements import UNJUDGED
 
 REASON_CHARACTERS = 1_000
@@ -62,6 +62,10 @@ def object_of(
     if not whole:
         raise NoReply("the judge's reply is empty")
     found, text = _parsed(whole), whole
+    if found is None and whole.startswith(OPEN) and CLOSE in whole:
+        # A reason that speaks of </think> passes for the end of a thought whose beginning is restored.
+        text = whole.removeprefix(OPEN)
+        found = _parsed(text)
     if found is None:
         text = after_thought(whole)
         if fenced := _FENCE.fullmatch(text):
