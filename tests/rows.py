@@ -23,6 +23,7 @@ def item(question: str = "How many?", answer: str = "2", **fields: Any) -> dict[
         "answer_type": "integer",
         "images": [],
         "meta": "{}",
+        "answer_source": None,
         **fields,
     }
     row["id"] = item_id(

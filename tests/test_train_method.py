@@ -87,6 +87,7 @@ def test_one_of_ones_own_in_a_recipe(own: Path) -> None:
     from vlt.runs.loop import plan
 
     tree = yaml.safe_load((BUNDLED / "miniature.yaml").read_text())
+    tree["canary"] = False
     tree["./gentle.py:GENTLE"] = [{"train": {"steps": 3, "freeze": ["vision_tower"]}}]
     (own.parent / "own.yaml").write_text(yaml.safe_dump(tree))
     recipe = load_recipe(str(own.parent / "own.yaml"))

@@ -57,17 +57,16 @@ def stopped(workspace: Path, method: str, model: Path) -> str:
 
 def plant(monkeypatch: pytest.MonkeyPatch, fault: Any) -> None:
     """A fault in the export: a function of a row's images and those of the row before it."""
-    honest, before = trl_rows._example, [None]
+    honest, before = trl_rows._Examples._example, [None]
 
-    def planted(*arguments: Any) -> Any:
-        made = honest(*arguments)
+    def planted(self: Any, row: Any) -> Any:
+        made = honest(self, row)
         own = made["images"]
         made["images"] = fault(own, before[0] or own)
         before[0] = own
         return made
 
-    monkeypatch.setattr(trl_rows, "_example", planted)
-    monkeypatch.setattr(trl_rows, "map_in_order", lambda function, rows, _: map(function, rows))
+    monkeypatch.setattr(trl_rows._Examples, "_example", planted)
 
 
 @pytest.mark.parametrize("method", ["sft", "grpo"])

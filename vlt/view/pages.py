@@ -99,8 +99,9 @@ class Pages:
         """One item: what was asked, every response to it, its marks, and the rows beside it."""
         dataset = self._open(ref)
         kept, gone = self._rows(dataset), self._rows(dataset, dropped=True)
+        lacking = dict.fromkeys(dataset.schema.names)  # of a release that did not write all of them
         found = [
-            {**values, "dropped": rows is gone}
+            {**lacking, **values, "dropped": rows is gone}
             for rows in (kept, gone)
             for values in rows.read(rows.of(row_id), rows.columns)
         ]

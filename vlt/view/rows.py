@@ -59,16 +59,22 @@ class Rows:
         self.files = [str(file) for file in (dataset.dropped if dropped else dataset).files]
         schema = dropped_schema(dataset.schema) if dropped else dataset.schema
         if self.files:  # a release before did not write all of them yet
-            there = set(pq.read_schema(self.files[0]).names)
+            there = set(self._written())
             schema = pa.schema([f for f in schema if f.name in there])
         self.columns = list(schema.names)
-        self.judged = bool(self.files) and COLUMN in pq.read_schema(self.files[0]).names
+        self.judged = bool(self.files) and COLUMN in self.columns
         """Whether the files have the column of judgements: those of earlier releases have not."""
         self.scalars = [f.name for f in schema if not pa.types.is_list(f.type)]
         counts = [*dataset.manifest.dropped.values(), dataset.manifest.failed]
         self.all = sum(sum(c.values()) for c in counts) if dropped else dataset.manifest.rows
         self._held: dict[State, list[Place]] = {}
         self._counts: dict[State, int] = {}
+
+    def _written(self) -> list[str]:
+        try:
+            return list(pq.read_schema(self.files[0]).names)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise UserError(f"{self.dataset.ref} cannot be read: {error}") from error
 
     def count(self, state: State) -> int:
         """How many rows the state leaves."""

@@ -17,6 +17,8 @@ NONE = "(none)"
 """In a filter by column: where the column is null."""
 JUDGED = "judged by "
 """Begins the name of what judges said by a rubric, which rows are filtered by as by a column."""
+READ = frozenset({"caption", "response"})
+"""Columns that judges read."""
 RUBRIC = 100
 """Characters of the longest rubric's name."""
 
@@ -42,7 +44,10 @@ class State:
         equal = {k[3:]: v for k, v in values.items() if k.startswith("is.") and v}
         sort = values.get("sort", "")
         for column in [*equal, *([sort] if sort else [])]:
-            by_judges = column in equal and column.startswith(JUDGED) and "judgements" in columns
+            # Rows of a kind that judges read, also where a release before theirs wrote them.
+            by_judges = (
+                column in equal and column.startswith(JUDGED) and not READ.isdisjoint(columns)
+            )
             if column not in columns and not (by_judges and len(column) <= RUBRIC):
                 raise UsageError(f"there is no column {column!r}; there are {', '.join(columns)}")
         where = values.get("where", "").strip()
