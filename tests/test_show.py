@@ -160,7 +160,7 @@ def test_a_preview_is_the_picture_in_few_cells(width: int, height: int) -> None:
 
 
 def test_the_log_is_a_tree(workspace: Path) -> None:
-    from vlt.cli.look import _branches
+    from vlt.cli.tree import _branches
 
     #  0 ─┬─ 1 ─── 2
     #     └─ 3

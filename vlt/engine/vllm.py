@@ -69,6 +69,7 @@ class VLLMEngine:
         self._command += ["--revision", revision] if revision else []
         self._command += shlex.split(arguments)
         self._stopping = threading.Event()
+        self._stopped = threading.Event()
         self._deaths = 0
         self._shared: set[Path] = set()
         self._child = self._start()
@@ -104,6 +105,7 @@ class VLLMEngine:
         self._stopping.set()
         self._engine.close()
         self._stop()
+        self._stopped.set()
         self._watcher.join()
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -151,6 +153,8 @@ class VLLMEngine:
             self._child = self._start()
             if self._stopping.is_set():
                 self._stop()
+        # A server that this thread has started would be killed with it (see _die_with_parent).
+        self._stopped.wait()
 
     def _check(self) -> None:
         """Raises UserError where the server is dead for good."""
