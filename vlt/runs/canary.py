@@ -11,13 +11,13 @@ from vlt.errors import UserError
 from vlt.evaluation.canary import Canary, judged
 from vlt.evaluation.evaluate import make_evaluation
 from vlt.evaluation.image_worth import WORDS, image_worth
-from vlt.runs.step import Key, Made, Run, Step
+from vlt.runs.step import Key, Made, OneLine, Run, Step
 
 ITEMS: Key = (0, "canary")
 
 
 @dataclass(frozen=True)
-class CanaryItems:
+class CanaryItems(OneLine):
     """The held-out items that are asked again."""
 
     items: Key
@@ -34,16 +34,6 @@ class CanaryItems:
         """200 held-out items, to see whether models look"""
         return f"{self.sample:,} held-out items, to see whether models look at their images"
 
-    @property
-    def settings(self) -> str:
-        """None beside."""
-        return ""
-
-    @property
-    def says(self) -> str | None:
-        """It is made once for all rounds."""
-        return None
-
     def carry_out(self, run: Run, step: Step) -> Made:
         """All of them, where there are no more."""
         made_of = run[self.items]
@@ -53,7 +43,7 @@ class CanaryItems:
 
 
 @dataclass(frozen=True)
-class Look:
+class Look(OneLine):
     """A model asked with other images than its items' own, against its ordinary evaluation."""
 
     model: Model | Key
@@ -85,11 +75,6 @@ class Look:
     def settings(self) -> str:
         """The test."""
         return f"one-sided paired test, level {self.canary.level:g}" if self.stops else ""
-
-    @property
-    def says(self) -> str | None:
-        """It hangs on its inputs."""
-        return None
 
     def carry_out(self, run: Run, step: Step) -> Made:
         """Raises UserError where the model does not look and the recipe stops by it."""

@@ -10,11 +10,11 @@ from vlt.engine.model import Model
 from vlt.evaluation.judging import make_judged
 from vlt.runs.describe import of_draw
 from vlt.runs.judge_use import JudgeUse
-from vlt.runs.step import Key, Made, Run, Step
+from vlt.runs.step import Key, Made, OneLine, Run, Step
 
 
 @dataclass(frozen=True)
-class Judgements:
+class Judgements(OneLine):
     """The samples with judgements by a rubric."""
 
     samples: Key
@@ -33,16 +33,6 @@ class Judgements:
         judges = " and ".join(model.model for model in self.models)
         sees = {None: "", True: " with the image", False: " without the image"}[self.use.image]
         return f"{self.use.name}, by {judges}{sees}: {of_draw(self.asking)}"
-
-    @property
-    def settings(self) -> str:
-        """None beside."""
-        return ""
-
-    @property
-    def says(self) -> str | None:
-        """It hangs on its inputs."""
-        return None
 
     def carry_out(self, run: Run, step: Step) -> Made:
         """By vlt.evaluation.judging."""

@@ -22,7 +22,7 @@ from vlt.evaluation.evaluate import make_evaluation
 from vlt.filters.apply import make_filtered
 from vlt.runs.describe import of_draw, of_filter, of_kept_out, of_source, of_train
 from vlt.runs.fields import IN_WORKSPACE, Decontamination, Source
-from vlt.runs.step import Key, Made, Run, Step
+from vlt.runs.step import Key, Made, OneLine, Run, Step
 from vlt.train.method import Method
 from vlt.train.methods.grpo import GrpoTraining
 from vlt.train.selection import Chooser
@@ -31,22 +31,7 @@ from vlt.train.training import train
 
 
 @dataclass(frozen=True)
-class _Stage:
-    """What the records have in common: most say all in one line, and depend on what they are made of."""
-
-    @property
-    def settings(self) -> str:
-        """The settings in full, for the plan."""
-        return ""
-
-    @property
-    def says(self) -> str | None:
-        """All that decides the version, where the recipe alone does."""
-        return None
-
-
-@dataclass(frozen=True)
-class Import(_Stage):
+class Import(OneLine):
     """Items of one source."""
 
     source: Source
@@ -94,7 +79,7 @@ class Import(_Stage):
 
 
 @dataclass(frozen=True)
-class Mix(_Stage):
+class Mix(OneLine):
     """The items of several sources together."""
 
     inputs: tuple[Key, ...]
@@ -118,7 +103,7 @@ class Mix(_Stage):
 
 
 @dataclass(frozen=True)
-class KeepApart(_Stage):
+class KeepApart(OneLine):
     """Items without those that others hold as well."""
 
     items: Key
@@ -164,7 +149,7 @@ class KeepApart(_Stage):
 
 
 @dataclass(frozen=True)
-class Captions(_Stage):
+class Captions(OneLine):
     """Captions of items, by a VLM."""
 
     items: Key
@@ -190,7 +175,7 @@ class Captions(_Stage):
 
 
 @dataclass(frozen=True)
-class Reasoning(_Stage):
+class Reasoning(OneLine):
     """Samples of captions, by a model that reads only text."""
 
     captions: Key
@@ -216,7 +201,7 @@ class Reasoning(_Stage):
 
 
 @dataclass(frozen=True)
-class Rollouts(_Stage):
+class Rollouts(OneLine):
     """Samples of items, by a model that sees their images."""
 
     items: Key
@@ -246,7 +231,7 @@ class Rollouts(_Stage):
 
 
 @dataclass(frozen=True)
-class Filter(_Stage):
+class Filter(OneLine):
     """What a chain of filters leaves of samples."""
 
     samples: tuple[Key, ...]
@@ -274,7 +259,7 @@ class Filter(_Stage):
 
 
 @dataclass(frozen=True)
-class Evaluate(_Stage):
+class Evaluate(OneLine):
     """A model's accuracy on held-out items."""
 
     items: Key
@@ -302,7 +287,7 @@ class Evaluate(_Stage):
 
 
 @dataclass(frozen=True)
-class Train(_Stage):
+class Train(OneLine):
     """A training by any method, from the base or from the model of another step."""
 
     method: Method

@@ -46,6 +46,20 @@ class StepStage(Protocol):
         ...
 
 
+class OneLine:
+    """What most stages share: they say all in one line, and depend on what they are made of."""
+
+    @property
+    def settings(self) -> str:
+        """None beside."""
+        return ""
+
+    @property
+    def says(self) -> str | None:
+        """Nothing: its inputs decide, too."""
+        return None
+
+
 @dataclass(frozen=True)
 class Step:
     """One step of the plan."""
