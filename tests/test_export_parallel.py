@@ -58,3 +58,29 @@ def test_the_same_files(
         assert (len(asked) > 2) == (processes > 1)
     assert found[0] == found[1]
     assert found[0][0]
+
+
+def test_the_rows_of_a_training(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever trains opens the images to write as well, and those cannot go to other processes."""
+    from tests.tiny import PROMPT, tiny_vlm
+    from vlt.train import training
+    from vlt.train.method import find_method
+
+    class Exported(Exception):
+        """The training is not what this is about."""
+
+    def stop(*_: object, **__: object) -> None:
+        raise Exported
+
+    monkeypatch.setattr(training, "launch", stop)
+    monkeypatch.setattr("vlt.process_pool.WORTH", 1e-9)
+    monkeypatch.setattr("vlt.train.trl_rows.ROWS_A_GROUP", 10)
+    monkeypatch.setenv("VLT_PROCESSES", "3")
+    asked = count_questions(monkeypatch)
+    given = find_method("sft").training(prompt=PROMPT)
+    model, samples = str(tiny_vlm(tmp_path / "model")), workspace.open("samples")
+    with pytest.raises(Exported):
+        training.train(workspace, "sft", samples, model, given, name="trained")
+    assert len(asked) > 2

@@ -15,6 +15,7 @@ import pyarrow as pa
 from vlt.engine.model import Model
 from vlt.errors import UserError
 from vlt.images.pixels import Pixels
+from vlt.images.store import ImageStore
 from vlt.prompts import Prompt
 from vlt.train import row_check
 from vlt.train.checkpoint import Built, make_checkpoint
@@ -178,11 +179,11 @@ class _Plan:
             found["choose"] = chooser.parameters()
         return found
 
-    def _shown(self) -> dict[str, Any]:
-        """How rows become prompts with images."""
+    def shown(self, images: ImageStore) -> dict[str, Any]:
+        """How rows become prompts with images; those of a read-only store go to other processes."""
         return {
             "prompt": self.prompt,
-            "load_image": self.workspace.images.read,
+            "load_image": images.read,
             "pixels": self.pixels if self.sized else None,
             "rows": self.rows,
         }
@@ -201,8 +202,11 @@ class _Plan:
             if found.pop("sized", self.sized) == self.sized and asked.exists():
                 failed = Counter(found.pop("failed"))
                 return Exported(file, failed=failed, **found)
-        row_check.write_asked(self.data, asked, **self._shown())
-        exported = write_trl(self.data, file, self.method, **self._shown())
+        self.workspace.images.flush()
+        with ImageStore(self.workspace.images_folder, read_only=True) as images:
+            shown = self.shown(images)
+            row_check.write_asked(self.data, asked, **shown)
+            exported = write_trl(self.data, file, self.method, **shown)
         if not exported.rows:
             why = f": {exported.failed.most_common(1)[0][0]}" if exported.failed else ""
             raise UserError(
