@@ -35,9 +35,7 @@ def ask(store: Store, server: Judges, texts: list[str], **settings: Any) -> tupl
     items = dataset(store, "items", "item", [it := item()])
     given = {"model": "j", "base_url": server.url, **settings}
     missed = Missed()
-    made = judge_reward(
-        "judge:sound", JudgeReward.of("judge:sound", given), store.root, items.ref, missed
-    )
+    made = judge_reward(JudgeReward.of("judge:sound", given), store.root, items.ref, missed)
     columns = {name: [it[name]] * len(texts) for name in COLUMNS}
     return made([[{"role": "assistant", "content": text}] for text in texts], **columns), missed
 
@@ -96,6 +94,11 @@ def test_where_it_is_asked_is_no_part_of_what_is_trained(tmp_path: Path) -> None
     file = tmp_path / "mine.yaml"
     file.write_text("scale: [1, 5]\npass: 4\nprompt: '{response}'\n")
     assert list(check_reward({f"judge:{file}": one})) == ["judge:mine"]
+    (tmp_path / "other").mkdir()
+    twin = tmp_path / "other" / "mine.yaml"
+    twin.write_text(file.read_text().replace("4", "5"))
+    with pytest.raises(UserError, match="two are called 'judge:mine'"):
+        check_reward({f"judge:{file}": one, f"judge:{twin}": one})
     with pytest.raises(UserError, match="shows the caption, which a completion has none of"):
         check_reward({"judge:caption": one})
 

@@ -19,6 +19,7 @@ from annotated_types import Ge, Gt
 from vlt.engine.model import Model
 from vlt.errors import UserError
 from vlt.fields import check
+from vlt.filters.pass_rate import with_dropped
 from vlt.filters.settings import built
 from vlt.grade import extract, split_reasoning
 from vlt.judging.ask import Judge, messages_for, shown_of
@@ -62,6 +63,11 @@ class JudgeReward:
     """Of one reply."""
 
     rubric: Rubric = field(init=False)
+
+    @property
+    def name(self) -> str:
+        """Of the reward: judge:RUBRIC, also where a file is the rubric."""
+        return f"{PREFIX}{self.rubric.name}"
 
     def __post_init__(self) -> None:
         check(self)
@@ -140,7 +146,7 @@ def is_judge(name: str) -> bool:
 
 
 def judge_reward(
-    name: str, settings: JudgeReward, root: Path, data: str, missed: Missed
+    settings: JudgeReward, root: Path, data: str, missed: Missed
 ) -> Callable[..., list[float | None]]:
     """The reward with TRL's signature, in a training of the version `data` of the workspace at `root`.
 
@@ -171,22 +177,21 @@ def judge_reward(
             reply: Completion | str = each if isinstance(each, str) else next(replies)
             found = said(reply, rubric, shown_of(rubric, row))
             if found.verdict == UNJUDGED:
-                missed.count(step, name, found.reason)
+                missed.count(step, settings.name, found.reason)
             values.append(settings.value(found))
         return values
 
-    reward.__name__ = name
+    reward.__name__ = settings.name
     reward.leaves_out = True  # type: ignore[attr-defined]
     return reward
 
 
 def images_of(workspace: Workspace, data: str) -> dict[str, list[str]]:
     """Item id -> its images (sha256), of all rows that a version has, kept or not."""
-    version, columns = workspace.open(data), ["id", "images"]
+    columns = ["id", "images"]
     found: dict[str, list[str]] = {}
-    for rows in (version, version.dropped):
-        for batch in rows.batches(columns):
-            found.update(zip(*(batch.column(n).to_pylist() for n in columns), strict=True))
+    for batch in with_dropped(workspace.open(data), columns):
+        found.update(zip(*(batch.column(n).to_pylist() for n in columns), strict=True))
     return found
 
 

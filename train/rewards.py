@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from vlt.errors import UserError
 from vlt.response_format import in_format, is_answer_bare
 from vlt.segment import words
-from vlt.train.judge_reward import PREFIX, JudgeReward, is_judge, judge_reward
+from vlt.train.judge_reward import JudgeReward, is_judge, judge_reward
 from vlt.train.own_rewards import Missed, is_own, kept_to_its_word, load
 
 if TYPE_CHECKING:
@@ -69,7 +69,11 @@ def check_reward(given: Mapping[str, Any] | None) -> dict[str, Any]:
             continue
         if is_judge(name):
             judge = JudgeReward.of(name, value)
-            identity[f"{PREFIX}{judge.rubric.name}"] = judge.identity()
+            if judge.name in identity:
+                raise UserError(
+                    f"reward: two are called {judge.name!r}; rename the rubric of {name!r}"
+                )
+            identity[judge.name] = judge.identity()
             continue
         if name not in NUMBERS and not is_own(name):
             raise UserError(
@@ -136,8 +140,7 @@ def rewards(
     for name in filter(is_judge, settings):
         judge = JudgeReward.of(name, settings[name])
         assert job and job.workspace and job.version, "a training says where its journal is"
-        short = f"{PREFIX}{judge.rubric.name}"
-        made[name] = judge_reward(short, judge, Path(job.workspace), job.version, missed)
+        made[name] = judge_reward(judge, Path(job.workspace), job.version, missed)
     weights = {name: weight for name, weight in _weights(settings).items() if weight}
     used = [name for name in made if name in weights]
     return Rewards([made[name] for name in used], [weights[name] for name in used])
