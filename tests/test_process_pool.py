@@ -134,7 +134,9 @@ def test_an_error_is_raised_in_its_place(job: Fails, said: str, tmp_path: Path) 
         for n in pool.map(range(40), 40):
             seen.append(n)
     assert seen == list(range(17))
-    assert said.endswith(str(raised.value))
+    assert str(raised.value) and said.endswith(str(raised.value))
+    (note,) = raised.value.__notes__
+    assert "of the pool:\n" in note and "in __call__" in note  # where in the worker
     if job.kind is UserError:
         assert isinstance(raised.value, UserError)
         assert raised.value.exit_code == 3

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import sys
+import traceback
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -33,7 +34,8 @@ def main() -> None:
         try:
             return packed_answer(False, job()(pickle.loads(question)), file)
         except Exception as error:
-            error.add_note(f"in process {os.getpid()} of the pool")
+            # A traceback does not travel.
+            error.add_note(f"in process {os.getpid()} of the pool:\n{traceback.format_exc()}")
             return packed_answer(True, portable(error), file)
 
     serve(answer)

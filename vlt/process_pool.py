@@ -20,7 +20,6 @@ that dies is replaced and asked once more. None outlives the `with` block, nor t
 
 from __future__ import annotations
 
-import io
 import mmap
 import pickle
 import tempfile
@@ -130,8 +129,7 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
             worker = self._worker()
             try:
                 answer = worker.ask(question)
-            except WorkerGone:
-                worker.process.wait()
+            except WorkerGone:  # ended, and waited for
                 if self._closed:
                     raise
                 ended = worker.process.returncode
@@ -249,7 +247,12 @@ def packed_answer(failed: bool, made: Any, file: Path) -> bytes:
 def portable(error: Exception) -> Exception:
     """The error as it can go to another process: as it is, or by its name and words."""
     try:
-        pickle.load(io.BytesIO(pickle.dumps(error)))
-    except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
+        pickle.loads(pickle.dumps(error))
+    except (
+        Exception
+    ):  # whatever its class raises when it is made again: an __init__ of more arguments
+        plain = RuntimeError(f"{type(error).__name__}: {error}")
+        for note in getattr(error, "__notes__", ()):
+            plain.add_note(note)
+        return plain
     return error
