@@ -90,6 +90,11 @@ def test_what_only_looks_like_it_is_shuffled(choices: list[str]) -> None:
     assert order_of(row, 0, 0)
 
 
+def test_as_many_choices_as_there_are_letters() -> None:
+    row = {"question": "?", "images": [], "choices": [f"choice {i}" for i in range(26)]}
+    assert sorted(order_of({**row, "answer": "Z"}, 0, 0) or []) == list(range(26))
+
+
 @pytest.mark.parametrize(
     ("gold", "as_shown"),
     [

@@ -84,7 +84,7 @@ def _found(gold: str | None, choices: Sequence[str]) -> bool:
     if sum(choice.casefold() == gold.casefold() for choice in choices) == 1:
         return True
     letters = _letters(gold)
-    return bool(letters) and max(letters) < ascii_uppercase[len(choices)]
+    return bool(letters) and ascii_uppercase.index(max(letters)) < len(choices)
 
 
 def _letters(gold: str) -> list[str]:
