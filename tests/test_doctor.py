@@ -170,6 +170,7 @@ def test_vllm_missing_broken_other_and_right(tmp_path: Path) -> None:
     here = f"#!{sys.executable}\n"
     without = only(vllm(program(tmp_path / "without", here), needed=True))
     assert without.says.endswith("its Python has no vllm")
+    assert "No closing quotation" in only(vllm("vllm 'oh", needed=True)).says
     for version, state in ((TESTED, "ok"), ("0.11.2", "warning")):
         plant(tmp_path / version, "vllm", version)
         # As pip writes a script whose interpreter's path is long.
@@ -273,6 +274,12 @@ def test_a_recipe_with_faults_and_one_that_lacks_something(home: Path) -> None:
     assert "http://127.0.0.1:9/v1 does not answer" in says["server"]
     assert "64 GPUs" in says["recipe"]
     assert by_name(doctor(recipe, code=1), "Hub")[0]["state"] == "broken"  # there is what to fetch
+    tree["models"]["judges"] = {"model": "j", "base_url": "http://127.0.0.1:7/v1"}
+    tree["judge"] = {"rubric": "sound", "model": "judges"}
+    recipe.write_text(yaml.safe_dump(tree))
+    asked = {f["says"] for f in by_name(doctor(recipe, code=1), "server")}
+    assert sum("http://127.0.0.1:7/v1 does not answer" in says for says in asked) == 1
+    del tree["judge"]
     tree["filters"] = ["verfy"]
     recipe.write_text(yaml.safe_dump(tree))
     (faulty,) = by_name(doctor(recipe, code=1), "recipe")

