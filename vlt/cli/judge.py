@@ -117,12 +117,9 @@ def judge(
             return
         if dry_run:
             asking = replace(asking, probe=probe)
-            _plan(opened, dataset, judges, found, asking, image, as_json)
+            _plan(opened, dataset, judges, found, asking, image, name, as_json)
             return
-        _judge(opened, dataset, judges, found, asking, image, name or NAME, as_json)
-
-
-NAME = "judged"
+        _judge(opened, dataset, judges, found, asking, image, name, as_json)
 
 
 def newest(store: Opened, rubric: Rubric, judges: list[Model]) -> Dataset:
@@ -163,11 +160,12 @@ def _judge(
     rubric: Rubric,
     asking: Asking,
     image: bool | None,
-    name: str,
+    name: str | None,
     as_json: bool,
 ) -> None:
-    from vlt.evaluation.judging import make_judged
+    from vlt.evaluation.judging import NAME, make_judged
 
+    name = name or NAME
     try:
         made, existed = make_judged(workspace, rows, judges, rubric, asking, image=image, name=name)
     finally:
@@ -208,16 +206,17 @@ def _plan(
     rubric: Rubric,
     asking: Asking,
     image: bool | None,
+    name: str | None,
     as_json: bool,
 ) -> None:
     """Of each judge by itself: prices and servers differ."""
     from vlt.datagen.estimate import Planned
-    from vlt.evaluation.judging import make_judged
+    from vlt.evaluation.judging import NAME, make_judged
 
-    plans = {}
+    plans, name = {}, name or NAME
     for model in judges:
         try:
-            made, _ = make_judged(workspace, rows, model, rubric, asking, image=image, name=NAME)
+            made, _ = make_judged(workspace, rows, model, rubric, asking, image=image, name=name)
         except Planned as planned:
             price = asking.price(model)
             plans[model.model] = planned.plan.summary(price)
