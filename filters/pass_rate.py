@@ -102,8 +102,10 @@ def of_batches(batches: Iterable[pa.RecordBatch]) -> pa.Table:
     return rates_of(pa.Table.from_batches([counted(batch) for batch in batches], COUNTED))
 
 
-def pass_rates(samples: Dataset) -> pa.Table:
+def pass_rates(samples: Dataset, *, captions: bool = False) -> pa.Table:
     """The pass rates (see `rates_of`) of a dataset of graded samples, those taken out included.
+
+    With `captions` the `id` stands for a caption of an item: see `by_caption`.
 
     Raises UserError where nothing has been graded.
     """
@@ -111,7 +113,10 @@ def pass_rates(samples: Dataset) -> pa.Table:
         raise UsageError(
             f"{samples.ref} holds {samples.kind}s; pass rates are counted over samples"
         )
-    rates = of_batches(with_dropped(samples, READS))
+    if captions:
+        rates = of_batches(map(by_caption, with_dropped(samples, [*READS, "caption"])))
+    else:
+        rates = of_batches(with_dropped(samples, READS))
     if not rates.num_rows and samples.manifest.rows:
         raise UserError(
             f"{samples.ref} has no verdicts; write them with `vlt filter {samples.ref} --verify`"
@@ -132,15 +137,13 @@ def fair_rates(
             f"{whose}: {samples.ref} was sampled with --until-correct, which biases pass rates; sample "
             "without it"
         )
-    if not captions:
-        rates = pass_rates(samples)
-    else:
-        pass_rates(samples)  # that there are verdicts
-        rates = of_batches(
-            batch.set_column(batch.schema.get_field_index("id"), "id", with_caption(batch))
-            for batch in with_dropped(samples, [*READS, "caption"])
-        )
+    rates = pass_rates(samples, captions=captions)
     return dict(zip(rates["id"].to_pylist(), rates["pass_rate"].to_pylist(), strict=True))
+
+
+def by_caption(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows with what stands for one caption of one item (see `with_caption`) in the place of the id."""
+    return rows.set_column(rows.schema.get_field_index("id"), "id", with_caption(rows))
 
 
 def with_caption(rows: pa.RecordBatch) -> pa.Array:

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vlt.filters.pass_rate import READS, of_batches, with_caption, with_dropped
+from vlt.filters.pass_rate import READS, by_caption, of_batches, with_dropped
 from vlt.filters.rules.agreement import VIEW, Agreement, shares_of
 from vlt.workspace.judgements import COLUMN, FAIL, PASS, combined, judgements_in, rubrics_of
 from vlt.workspace.store import Dataset
@@ -80,9 +80,7 @@ def sufficiency(samples: Dataset) -> dict[str, Any] | None:
     def read() -> Iterable[pa.RecordBatch]:
         for batch in with_dropped(samples, [*READS, "caption"]):
             rows = batch.filter(pc.is_valid(batch.column("caption")))
-            graded = rows.filter(pc.is_valid(rows.column("verdict")))
-            at = graded.schema.get_field_index("id")
-            yield graded.set_column(at, "id", with_caption(graded))
+            yield by_caption(rows.filter(pc.is_valid(rows.column("verdict"))))
 
     rates = of_batches(read())["pass_rate"].to_pylist()
     if not rates:

@@ -201,7 +201,6 @@ class Ends:
 
     name: ClassVar[str] = "ends_with"
     columns: ClassVar[tuple[str, ...]] = ("response",)
-    threads: ClassVar[bool] = True
 
     letters: str = "y"
 

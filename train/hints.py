@@ -8,13 +8,13 @@ rewards judge what the policy itself wrote, and its share falls while the traini
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
 
 import pyarrow as pa
 
 from vlt.errors import UserError
+from vlt.filters.pass_rate import with_dropped
 from vlt.train.methods.grpo import MAX_SHARE
 from vlt.workspace.store import Dataset
 
@@ -84,7 +84,8 @@ def with_traces(items: pa.Table, samples: Dataset) -> pa.Table:
     }
     verified = False
     traces: dict[str, str] = {}
-    for row in _verdicts(samples):
+    rows = with_dropped(samples, ["id", "response", "verdict"])
+    for row in chain.from_iterable(batch.to_pylist() for batch in rows):
         verified = verified or row["verdict"] is not None
         response, row_id = row["response"], row["id"]
         if (
@@ -103,10 +104,3 @@ def with_traces(items: pa.Table, samples: Dataset) -> pa.Table:
         )
     found = pa.array([traces.get(row_id) for row_id in items["id"].to_pylist()], pa.string())
     return items.append_column(TRACE, found)
-
-
-def _verdicts(samples: Dataset) -> Iterator[dict[str, Any]]:
-    columns = ["id", "response", "verdict"]
-    for rows in (samples, samples.dropped):
-        for batch in rows.batches(columns):
-            yield from batch.to_pylist()

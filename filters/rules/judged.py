@@ -34,7 +34,6 @@ class JudgedBy:
 
     name: ClassVar[str] = "judged"
     columns: ClassVar[tuple[str, ...]] = (COLUMN,)
-    threads: ClassVar[bool] = True
 
     rubric: Annotated[str, Option("--judged", metavar="RUBRIC")]
     """Take out what judges did not pass by this rubric (`vlt judge`)."""

@@ -29,7 +29,6 @@ class NeedsImage:
 
     name: ClassVar[str] = "needs_image"
     columns: ClassVar[tuple[str, ...]] = ("id", "images")
-    threads: ClassVar[bool] = True
     of_items: ClassVar[bool] = True
 
     samples: Annotated[str, Option("--needs-image", metavar="SAMPLES")]

@@ -27,7 +27,6 @@ class Sufficient:
 
     name: ClassVar[str] = "sufficient"
     columns: ClassVar[tuple[str, ...]] = ("id", "caption")
-    threads: ClassVar[bool] = True
     of_items: ClassVar[bool] = True
 
     samples: Annotated[str, Option("--sufficient", metavar="SAMPLES")]

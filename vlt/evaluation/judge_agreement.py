@@ -132,23 +132,25 @@ def kappa(first: Sequence[str], second: Sequence[str]) -> float | None:
 
     That is where there are no rows, or both raters give one and the same label to all.
     """
+    (found,) = _kappas(_confusion(first, second)[None])
+    return None if np.isnan(found) else float(found)
+
+
+def _confusion(first: Sequence[str], second: Sequence[str]) -> np.ndarray:
+    """[n, n] how often the first rater gave the row's label and the second the column's."""
     labels = sorted({*first, *second})
     table = np.zeros((len(labels), len(labels)))
     for a, b in zip(first, second, strict=True):
         table[labels.index(a), labels.index(b)] += 1
-    (found,) = _kappas(table[None])
-    return None if np.isnan(found) else float(found)
+    return table
 
 
 def kappa_interval(
     first: Sequence[str], second: Sequence[str]
 ) -> tuple[float | None, float | None]:
     """The 95 % interval of kappa by a bootstrap over rows; None where too few draws define one."""
-    labels = sorted({*first, *second})
-    n = len(labels)
-    table = np.zeros(n * n)
-    for a, b in zip(first, second, strict=True):
-        table[labels.index(a) * n + labels.index(b)] += 1
+    table = _confusion(first, second).ravel()
+    n = len({*first, *second})
     if n < 2:
         return None, None
     rows = int(table.sum())

@@ -21,7 +21,7 @@ import numpy as np
 from vlt.datagen.asking import Asking
 from vlt.engine.model import Model
 from vlt.errors import UsageError, UserError
-from vlt.evaluation.compare import RESAMPLES
+from vlt.evaluation.compare import bootstrap
 from vlt.evaluation.interval import wilson
 from vlt.evaluation.judging_settings import JUDGING
 from vlt.images.pixels import sized
@@ -229,7 +229,5 @@ def mean_of(values: Sequence[float]) -> dict[str, float | None]:
     """The mean with its 95 % interval, a bootstrap over rows with a seed; None without rows."""
     if not values:
         return {"value": None, "low": None, "high": None}
-    known, counts = np.unique(np.array(values), return_counts=True)
-    drawn = np.random.default_rng(0).multinomial(len(values), counts / len(values), size=RESAMPLES)
-    low, high = np.percentile(drawn @ known / len(values), [2.5, 97.5])
-    return {"value": float(np.mean(values)), "low": float(low), "high": float(high)}
+    low, high = bootstrap(np.array(values))
+    return {"value": float(np.mean(values)), "low": low, "high": high}

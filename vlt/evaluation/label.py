@@ -25,8 +25,7 @@ from vlt.datagen.sources.row import BadRow
 from vlt.errors import UsageError, UserError
 from vlt.evaluation.interval import wilson
 from vlt.evaluation.labelling import Labelling
-from vlt.grade import grade
-from vlt.grade.agreement import Majority, majority
+from vlt.grade.agreement import majority, same_answer
 from vlt.workspace.lineage import fair_samples
 from vlt.workspace.manifest import Stage
 from vlt.workspace.reason import Reason
@@ -110,7 +109,7 @@ def _labelled(
         return row, Reason("too few samples", f"{len(said)} of {labelling.min_samples}")
     found = majority([{**row, "predicted": one} for one in said])
     if found and row["answer"] is not None and row["answer_source"] is None:
-        known.append((found.share, _right(found, row)))
+        known.append((found.share, same_answer(found.answer, row["answer"], row)))
         if labelling.only_unlabelled:
             return row, Reason("has a gold answer")
     if not found or found.share < labelling.majority - CLOSE:
@@ -133,17 +132,6 @@ def _labelled(
         "answer_source": MAJORITY,
         "meta": json.dumps(meta, ensure_ascii=True),
     }, None
-
-
-def _right(found: Majority, row: Row) -> bool:
-    verdict = grade(
-        f"<answer>{found.answer}</answer>",
-        row["answer"],
-        question=row["question"],
-        choices=row["choices"] or None,
-        answer_type=row["answer_type"],
-    ).verdict
-    return verdict == "correct"
 
 
 def calibration(known: Sequence[tuple[float, bool]], asked: float) -> list[dict[str, Any]]:

@@ -45,7 +45,7 @@ def majority(rows: Sequence[Row]) -> Majority | None:
     written = Counter(row["predicted"].strip() for row in rows if (row["predicted"] or "").strip())
     groups: dict[str, int] = {}
     for answer, count in written.most_common():
-        same = next((other for other in groups if _same(answer, other, rows[0])), answer)
+        same = next((other for other in groups if same_answer(answer, other, rows[0])), answer)
         groups[same] = groups.get(same, 0) + count
     if not groups:
         return None
@@ -61,7 +61,8 @@ def agreement(rows: Sequence[Row]) -> float | None:
     return found.share if found else 0.0
 
 
-def _same(answer: str, gold: str, row: Row) -> bool:
+def same_answer(answer: str, gold: str, row: Row) -> bool:
+    """Whether an answer to the row's question (COLUMNS) would be right were `gold` the gold."""
     verdict = grade(
         f"<answer>{answer}</answer>",
         gold,

@@ -59,22 +59,15 @@ class Rows:
         self.files = [str(file) for file in (dataset.dropped if dropped else dataset).files]
         schema = dropped_schema(dataset.schema) if dropped else dataset.schema
         if self.files:  # a release before did not write all of them yet
-            there = set(self._written())
+            with self._reading():
+                there = set(pq.read_schema(self.files[0]).names)
             schema = pa.schema([f for f in schema if f.name in there])
         self.columns = list(schema.names)
-        self.judged = bool(self.files) and COLUMN in self.columns
-        """Whether the files have the column of judgements: those of earlier releases have not."""
         self.scalars = [f.name for f in schema if not pa.types.is_list(f.type)]
         counts = [*dataset.manifest.dropped.values(), dataset.manifest.failed]
         self.all = sum(sum(c.values()) for c in counts) if dropped else dataset.manifest.rows
         self._held: dict[State, list[Place]] = {}
         self._counts: dict[State, int] = {}
-
-    def _written(self) -> list[str]:
-        try:
-            return list(pq.read_schema(self.files[0]).names)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise UserError(f"{self.dataset.ref} cannot be read: {error}") from error
 
     def count(self, state: State) -> int:
         """How many rows the state leaves."""
@@ -173,7 +166,7 @@ class Rows:
 
     def _rubrics(self, rows: Any) -> list[str]:
         """The rubrics that rows were judged by, at most MANY."""
-        if not self.judged:
+        if COLUMN not in self.columns:
             return []
         every = rows.project(f"unnest({COLUMN}).rubric as rubric").distinct().order("rubric")
         return [rubric for (rubric,) in every.limit(MANY).fetchall()]
@@ -185,10 +178,7 @@ class Rows:
             wanted = sorted({place.row for place in places if place.file == file})
             with self._reading():
                 for row, values in _read(file, wanted, list(columns)):
-                    found[file, row] = {
-                        **dict.fromkeys(columns),
-                        **values,
-                    }  # as earlier releases wrote
+                    found[file, row] = values
         return [found[place.file, place.row] for place in places]
 
     def position(self, place: Place) -> int:
@@ -256,7 +246,7 @@ class Rows:
         if not column.startswith(JUDGED):
             return _name(column)
         rubric = column.removeprefix(JUDGED).replace("\0", "")
-        return f"({verdict_sql(rubric)})" if self.judged else "null"
+        return f"({verdict_sql(rubric)})" if COLUMN in self.columns else "null"
 
     def _conditions(self, state: State) -> list[str]:
         conditions = []
