@@ -120,6 +120,17 @@ def test_a_folder_and_a_pattern(bucket: str, tmp_path: Path) -> None:
     assert some.table()["answer"].to_pylist() == [str(10 * p + n) for p in (0, 1) for n in range(4)]
 
 
+def test_what_is_taken_away_there_is_no_longer_imported(bucket: str, tmp_path: Path) -> None:
+    for place, source in (("folder", ""), ("pattern", "/*.jsonl")):
+        for part in (1, 2):
+            put(f"{bucket}/{place}/shard-{part}.jsonl", lines(asked(part)))
+        assert imported(tmp_path, f"{bucket}/{place}{source}").manifest.rows == 2
+        files, path = fsspec.url_to_fs(f"{bucket}/{place}/shard-2.jsonl")
+        files.rm(path)
+        left = imported(tmp_path, f"{bucket}/{place}{source}")
+        assert left.table()["answer"].to_pylist() == ["1"]
+
+
 def test_what_has_not_changed_is_not_copied_again(bucket: str, tmp_path: Path) -> None:
     def copies() -> dict[str, int]:
         return {f.name: f.stat().st_ino for f in (tmp_path / "cache").rglob("part-*")}

@@ -16,6 +16,7 @@ import json
 import os
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def open_remote(
     if there.pattern:
         names = there.matched()
         there.copy(names)
+        there.forget(Path(file) for file in glob(str(there.here / there.pattern), recursive=True))
         found = open_pattern(str(there.here / there.pattern), split, folder)
         assert found is not None, "its files were just copied"
     elif there.is_file:
@@ -56,6 +58,7 @@ def open_remote(
         found = open_path(there.here / there.name, split, folder, config)
     else:
         there.copy(there.below())
+        there.forget(there.here.rglob("*"))
         return _named(open_path(there.here, split, folder, config), source)
     if folder is None:
         there.copy(_image_paths(found), missing=False)
@@ -98,6 +101,8 @@ class _There:
         # The last name is the source's own, where rows do not say it.
         self.here = cache / "vlt" / "remote" / mark / (posixpath.basename(self.root) or protocol)
         self.known_file = self.here.parent / "copied.json"
+        self.copied: set[str] = set()
+        """Files that lie there, by their paths from the root, whose copies are as new as they are."""
 
     def below(self) -> list[str]:
         """All files of the folder, by their paths from it; raises UserError where there are none."""
@@ -112,6 +117,13 @@ class _There:
         names = [self._relative(name) for name, f in found.items() if f["type"] == "file"]
         return self._some([name for name in names if not _is_hidden(name)])
 
+    def forget(self, held: Iterable[Path]) -> None:
+        """Take away the copies of what does not lie there any more; `held` are those that are looked at."""
+        for file in held:
+            name = file.relative_to(self.here).as_posix()
+            if file.is_file() and not _is_hidden(name) and name not in self.copied:
+                file.unlink()
+
     def copy(self, names: Iterable[str], *, missing: bool = True) -> None:
         """Copy those of the files that have changed since; `missing` ones are an error, or left out."""
         known = _read(self.known_file)
@@ -123,6 +135,7 @@ class _There:
             except FileNotFoundError:
                 if missing:
                     raise
+                (self.here / name).unlink(missing_ok=True)
                 return None
             told = json.dumps({k: str(info[k]) for k in TELLING if info.get(k) is not None})
             local = self.here / name
@@ -136,6 +149,7 @@ class _There:
             for done in map_in_order(one, names, AT_ONCE, name="copy"):
                 if done:
                     known[done[0]] = done[1]
+                    self.copied.add(done[0])
         except Exception as error:
             raise self._trouble(error) from error
         finally:
