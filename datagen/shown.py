@@ -11,7 +11,6 @@ import hashlib
 import io
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -49,7 +48,8 @@ class Shown:
         others = self._by_count[len(own)]
         digest = hashlib.blake2b(id.encode(), digest_size=8).digest()
         start = int.from_bytes(digest) % len(others)
-        for other in chain(others[start:], others[:start]):
+        for place in range(start, start + len(others)):
+            other = others[place % len(others)]
             if not any(self._same(a, b) for a in own for b in other):
                 return list(other)
         return NO_OTHER
