@@ -93,7 +93,7 @@ class Answers:
         answers: list[list[Answer]] = []
         spent = Tokens()
         for place in range(rows):
-            parts = self._parts(start + place)
+            parts = self.parted(range(self.wanted[start + place]))
             of_row: list[Answer] = []
             for prompt, wanted in enumerate(parts, place * self.prompts):
                 key = keys[prompt]
@@ -104,12 +104,11 @@ class Answers:
             answers.append(of_row)
         return answers, spent
 
-    def _parts(self, row: int) -> list[range]:
-        """The wanted samples of a row, of each of its prompts."""
-        wanted = self.wanted[row]
+    def parted(self, samples: range) -> list[range]:
+        """The wanted samples of a row as those of each of its prompts."""
         if self.prompts == 1:
-            return [range(wanted)]
-        return [range(sample, sample + 1) for sample in range(wanted)]
+            return [samples]
+        return [range(sample, sample + (sample in samples)) for sample in range(self.prompts)]
 
     def _answer(self, key: bytes, sample: int, found: dict[int, Completion]) -> Answer:
         completion = found.get(sample)

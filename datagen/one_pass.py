@@ -105,20 +105,14 @@ class OnePass:
 
     def parted(self, wanted: Sequence[range]) -> list[range]:
         """The wanted samples of rows as those of their prompts."""
-        if self.prompts == 1:
-            return [*wanted]
-        return [
-            range(sample, sample + (sample in of_row))
-            for of_row in wanted
-            for sample in range(self.prompts)
-        ]
+        return [part for of_row in wanted for part in self.answers.parted(of_row)]
 
     def lacks(self, group: Group) -> bool:
         """Whether a wanted sample of a group's rows is not in the journal."""
         for _, batch in batches([group], self.reads):
             keys, asked = self.keyed(batch)
             there = self.answers.there(keys, good=self.again)
-            wanted = self.parted([range(self.k)] * group.rows)[: len(keys)]
+            wanted = self.parted([range(self.k)] * len(batch))
             for key, content, samples in zip(keys, asked, wanted, strict=True):
                 have = there.get(key, set())
                 if not isinstance(content, str) and any(s not in have for s in samples):
