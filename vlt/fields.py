@@ -68,6 +68,11 @@ class Documented:
     written: Written = Written()
 
     @property
+    def required(self) -> bool:
+        """Whether a recipe must say it."""
+        return self.default is MISSING and not self.written.optional
+
+    @property
     def plain(self) -> Any:
         """The type without its `| None`; another union as it is."""
         if get_origin(self.type) in (Union, types.UnionType):

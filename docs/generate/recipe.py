@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import types
-from collections.abc import Iterator, Mapping
-from dataclasses import is_dataclass
-from typing import Annotated, Any, Union, get_args, get_origin
-
-from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
+from collections.abc import Iterator
+from dataclasses import MISSING, is_dataclass
+from typing import Annotated, Any, get_args, get_origin
 
 from docs.generate.markdown import NOTE, code, prose, table, type_name
 from docs.generate.names import default_of
-from vlt.fields import documented, texts
+from vlt.fields import Documented
 from vlt.runs.fields import Recipe
+from vlt.runs.keys import is_part, keys_of
 from vlt.train.method import BUILT_IN, find_method
 from vlt.train.settings import Training
 
@@ -43,7 +40,7 @@ def parts(root: Any = Recipe) -> list[Any]:
         kind = waiting.pop(0)
         if kind not in found:
             found.append(kind)
-            waiting += [c for hint in _hints(kind).values() for c in _classes(hint)]
+            waiting += [c for key in keys_of(kind) for c in _classes(key.type)]
     trainings = [find_method(name).training for name in BUILT_IN]
     return [*found, *(kind for kind in dict.fromkeys(trainings) if kind not in found)]
 
@@ -57,31 +54,22 @@ def inherited(kind: Any) -> Any | None:
 
 def keys(kind: Any) -> Iterator[tuple[str, str, str, str]]:
     """(key, type, default, text) of each key of a part."""
-    if is_dataclass(kind):
-        for f in documented(kind):
-            if f.name != "own" and not (kind.__name__ == "Asking" and f.name == "probe"):
-                yield f.name, _type(f.type), default_of(f), prose(f.doc)
-        return
-    said = texts(kind)
-    for name, field in kind.model_fields.items():
-        if name == "phases":
+    for key in keys_of(kind):
+        if key.name == "phases":
             for method in sorted(set(BUILT_IN) - {"sft", "grpo"}):
                 about = (
                     find_method(method).about + " A list of `{train: ...}`, between SFT and GRPO."
                 )
                 yield method, "list of trainings", "", about
             continue
-        default = field.default
-        if field.is_required():
-            shown = "*required*"
-        elif field.default_factory or default in (None, [], {}, "") or default is PydanticUndefined:
-            shown = ""
-        elif isinstance(default, bool | int | float | str):
-            shown = code(str(default).lower() if isinstance(default, bool) else default)
-        else:
-            shown = "its defaults"
-        hint = field.annotation
-        yield name, _type(hint), shown, prose(said.get(name, ""))
+        yield key.name, _type(key.type), _default(key), prose(key.doc)
+
+
+def _default(key: Documented) -> str:
+    """What holds where a recipe does not say the key."""
+    if key.default is MISSING and not key.required:
+        return ""
+    return "its defaults" if is_part(type(key.default)) else default_of(key)
 
 
 def _intro(kind: Any) -> str:
@@ -102,20 +90,14 @@ def _type(hint: Any) -> str:
     return name.replace("|", "\\|") if "](" in name else prose(name)
 
 
-def _hints(kind: Any) -> Mapping[str, Any]:
-    if is_dataclass(kind):
-        return {f.name: f.type for f in documented(kind)}
-    return {name: field.annotation for name, field in kind.model_fields.items()}
-
-
 def _classes(hint: Any) -> list[Any]:
     """The parts of a recipe that a type names."""
     origin = get_origin(hint)
     if origin is Annotated:
         return _classes(get_args(hint)[0])
-    if origin in (Union, types.UnionType, list, tuple, dict) or origin:
+    if origin:
         return [c for a in get_args(hint) for c in _classes(a)]
-    if isinstance(hint, type) and (issubclass(hint, BaseModel) or is_dataclass(hint)):
+    if is_part(hint):
         known = hint.__module__.startswith("vlt.") and hint.__name__ not in ("Prompt", "Plugin")
         return [hint] if known and hint.__name__ != "MethodPhase" else []
     return []

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import MISSING, dataclass, is_dataclass
+from dataclasses import MISSING, is_dataclass
 from typing import Annotated, Any, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from vlt.fields import Written, documented, texts
+from vlt.fields import Documented, Written, documented, texts
 from vlt.train.settings import Training
 
 AS_IT_IS = Written()
@@ -18,42 +18,23 @@ NOT_HERE = {"prompt", "difficulty"}
 """Fields of a training that a recipe says elsewhere (see vlt.runs.phases.of_a_recipe)."""
 
 
-@dataclass(frozen=True)
-class Key:
-    """One key of a mapping."""
-
-    name: str
-    type: Any
-    """Without its Annotated."""
-    doc: str
-    default: Any
-    """MISSING where it must be given."""
-    bounds: Sequence[Any] = ()
-    written: Written = AS_IT_IS
-
-    @property
-    def required(self) -> bool:
-        """Whether a recipe must say it."""
-        return self.default is MISSING and not self.written.optional
-
-
-def keys_of(cls: Any) -> Iterator[Key]:
+def keys_of(cls: Any) -> Iterator[Documented]:
     """The keys of a part of a recipe: the fields of its class."""
     if isinstance(cls, type) and is_dataclass(cls):
         for f in documented(cls):
             if not (issubclass(cls, Training) and f.name in NOT_HERE):
-                yield Key(f.name, f.type, f.doc, f.default, f.bounds, f.written)
+                yield f
         return
     docs = texts(cls)
     for name, field in cls.model_fields.items():
         default = field.get_default(call_default_factory=True)
-        yield Key(
+        yield Documented(
             name,
             field.annotation,
             docs.get(name, ""),
             MISSING if default is PydanticUndefined else default,
-            [m for m in field.metadata if isinstance(m, Ge | Gt | Le)],
-            next((m for m in field.metadata if isinstance(m, Written)), AS_IT_IS),
+            tuple(m for m in field.metadata if isinstance(m, Ge | Gt | Le)),
+            written=next((m for m in field.metadata if isinstance(m, Written)), AS_IT_IS),
         )
 
 

@@ -18,10 +18,11 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le
 
+from vlt.fields import Documented
 from vlt.filters.registry import FILTERS
 from vlt.plugins import entry_points
 from vlt.runs.fields import ARM, Models, ModelUse, Phase, Recipe, Round
-from vlt.runs.keys import Key, is_part, keys_of, opened
+from vlt.runs.keys import is_part, keys_of, opened
 from vlt.train.judge_reward import PREFIX, JudgeReward
 from vlt.train.method import BUILT_IN, find_method
 from vlt.train.rewards import NUMBERS
@@ -107,7 +108,7 @@ class _Maker:
             found["required"] = needed
         return found
 
-    def key(self, cls: Any, key: Key, method: str) -> Schema:
+    def key(self, cls: Any, key: Documented, method: str) -> Schema:
         """One key, with what the fields say of it."""
         said: Schema = {"description": " ".join(key.doc.split())} if key.doc else {}
         if key.default is not MISSING and _plain(key.default):
