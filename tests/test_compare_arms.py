@@ -85,12 +85,12 @@ def test_records_know_arms(arms: tuple[Store, list[Ran]]) -> None:
             state = status(store.root)
             assert state["run"]["recipe"] == f"mine, {run.arm}, seed 1"
             assert {row["arm"]: row["state"] for row in state["arms"]}["late, seed 1"] == "waiting"
-    found = recorded(store, "mine")
+    found = recorded(store, runs(store.root), "mine")
     assert [(run.arm, run.last and run.last.ref) for run in found] == [
         ("loop", made[0].last and made[0].last.ref),
         ("other", made[2].last and made[2].last.ref),
     ]
-    assert recorded(store, "theirs") == []
+    assert recorded(store, runs(store.root), "theirs") == []
     assert status(store.root, "mine")["run"]["arm"] == "other"
     assert status(store.root, "loop, seed 1")["run"]["arm"] == "loop"
 

@@ -101,41 +101,43 @@ def find(store: Store, run: str | None = None) -> Found:
             f"workspace {str(store.root)!r} {held}: nothing to report on yet; start with `vlt demo`, "
             "`vlt run RECIPE` or `vlt gen reasoning`"
         )
-    targets = _targets(store, run) if run else _newest(store, everything)
-    others = _of_others(store, targets)
+    known = runs(store.root)
+    targets = _targets(store, known, run) if run else _newest(store, known, everything)
+    recipe = _recipe(known, targets)
+    others = _of_others(known, recipe, targets)
     everything = [v for v in everything if v.manifest.name.removesuffix("-answers") not in others]
     chosen = _chosen(store, everything, targets, attached=run is not None)
     numbers = sorted({v.manifest.round for v in chosen.values() if v.manifest.round})
     rounds = [_round(store, number, chosen) for number in numbers] or [_by_hand(store, chosen)]
     writing, unfinished = _in_the_making(store)
-    versions = sorted(chosen.values(), key=lambda v: (v.manifest.created, v.ref))
-    arms = side_by_side(recorded(store, _recipe(store, targets)))
+    versions = _in_order(chosen.values())
+    arms = side_by_side(recorded(store, known, recipe))
     evaluations = _evaluations(store, versions)
     return Found(store, rounds, evaluations, versions, writing, unfinished, arms)
 
 
-def _of_others(store: Store, targets: list[Dataset]) -> set[str]:
+def _of_others(known: list[RunRecord], recipe: str, targets: list[Dataset]) -> set[str]:
     """The names of what only other arms of the recipe made: they have a table of their own."""
-    ran = arms_of(runs(store.root), _recipe(store, targets))
+    ran = arms_of(known, recipe)
     names = [{step.version.partition("@")[0] for step in run.steps if step.version} for run in ran]
     mine = {target.manifest.name for target in targets}
     own = [found for found in names if mine <= found] or [mine]
     return set().union(*names).difference(own[0])
 
 
-def _recipe(store: Store, targets: list[Dataset]) -> str:
+def _recipe(known: list[RunRecord], targets: list[Dataset]) -> str:
     """The name of the recipe whose newest run made one of these; "" where none did."""
     refs = {target.ref for target in targets}
-    for run in reversed(runs(store.root)):
+    for run in reversed(known):
         if run.arm and any(step.version in refs for step in run.steps):
             return run.of
     return ""
 
 
-def _targets(store: Store, run: str) -> list[Dataset]:
+def _targets(store: Store, known: list[RunRecord], run: str) -> list[Dataset]:
     """What the run of this name has made, the newest first; else the version of this name."""
-    known = list(reversed(runs(store.root)))
-    named = [r for r in known if run in (r.id, r.recipe)] or [r for r in known if run == r.of]
+    latest = known[::-1]
+    named = [r for r in latest if run in (r.id, r.recipe)] or [r for r in latest if run == r.of]
     of_recipe = [r for r in named if r.arm == MAIN] or named  # the arms stand beside it
     if not of_recipe:
         return [store.open(run)]
@@ -152,15 +154,15 @@ def _made_by(store: Store, run: RunRecord) -> list[Dataset]:
     return [store.open(step.version) for step in reversed(run.steps) if step.version]
 
 
-def _newest(store: Store, versions: list[Dataset]) -> list[Dataset]:
+def _newest(store: Store, known: list[RunRecord], versions: list[Dataset]) -> list[Dataset]:
     """What the newest run has made; where no record says so, the newest version of a round, or of all."""
     in_rounds = [version for version in versions if version.manifest.round]
     last = (in_rounds or versions)[-1]
-    known = list(reversed(runs(store.root)))
-    for found in known:
+    latest = known[::-1]
+    for found in latest:
         made = _made_by(store, found)
         if last in made:
-            same = [r for r in known if r.of == found.of and r.arm == MAIN]
+            same = [r for r in latest if r.of == found.of and r.arm == MAIN]
             return _made_by(store, same[0]) if found.arm not in ("", MAIN) and same else made
     return [last]
 
@@ -230,7 +232,7 @@ def _round(store: Store, number: int, chosen: dict[str, Dataset]) -> Round:
 
 def _by_hand(store: Store, chosen: dict[str, Dataset]) -> Round:
     """Versions made by single commands: the newest samples that no evaluation made."""
-    versions = sorted(chosen.values(), key=lambda v: (v.manifest.created, v.ref))
+    versions = _in_order(chosen.values())
     aside = {v.ref for v in versions if v.manifest.stage == "eval"}
     aside |= {p.ref for v in versions if v.ref in aside for p in v.manifest.parents}
     trained = {p.ref for v in versions if v.kind == "checkpoint" for p in v.manifest.parents}

@@ -25,7 +25,7 @@ from vlt.runs.fields import Recipe
 from vlt.runs.loop import plan
 from vlt.runs.preview import found as versions_of
 from vlt.runs.recipe import load_recipe
-from vlt.runs.record import arms_of, runs
+from vlt.runs.record import RunRecord, arms_of
 from vlt.runs.step import Key, Step
 from vlt.workspace.store import Dataset, Store
 
@@ -74,7 +74,8 @@ def variants(
             given = {**(changes or {}), **({"seed": main.seed + place} if place else {})}
             named = None if arm == MAIN else arm
             itself = named is None and not place
-            loaded = main if itself else load_recipe(recipe, given, to_run=to_run, arm=named)
+            # With `to_run` the recipe was looked at with all its arms; a seed adds nothing to that.
+            loaded = main if itself else load_recipe(recipe, given, arm=named)
             suffix = ".".join(([named] if named else []) + ([f"s{loaded.seed}"] if place else []))
             steps = _named(plan(loaded, **ends), suffix, names)
             if arms is None or arm in arms:
@@ -133,9 +134,9 @@ def ran(store: Store, wanted: Sequence[Variant]) -> list[Ran]:
     return found
 
 
-def recorded(store: Store, recipe: str) -> list[Ran]:
+def recorded(store: Store, known: Sequence[RunRecord], recipe: str) -> list[Ran]:
     """What of a recipe's arms was made or found by its runs, as their records say; [] for a single one."""
-    found = arms_of(runs(store.root), recipe)
+    found = arms_of(known, recipe)
     arms = sorted({run.arm for run in found}, key=lambda arm: (arm != MAIN, arm))
     if len(found) < 2:
         return []
