@@ -9,6 +9,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,6 +33,19 @@ def shared_by_hosts(path: Path) -> str | None:
     knows. What does not exist yet lies where the folder above it does."""
     kind = file_system(path)
     return kind if kind and is_shared(kind) else None
+
+
+@contextmanager
+def kept_alone(db: sqlite3.Connection, alone: object) -> Iterator[None]:
+    """Around the first look at a database: with `alone` this connection keeps its lock from then on.
+
+    Said before that look, WAL needs no memory that processes share.
+    """
+    if alone:
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    yield
+    if alone:
+        db.executescript("BEGIN EXCLUSIVE; COMMIT")  # the lock stays
 
 
 def file_system(path: Path, mounts: Path | None = None) -> str | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vlt.errors import UserError
 from vlt.images.inspect import ImageInfo
-from vlt.shared_disk import shared_by_hosts
+from vlt.shared_disk import kept_alone, shared_by_hosts
 
 _TABLES = """
 PRAGMA journal_mode = WAL;
@@ -122,11 +122,8 @@ class Index:
         deadline = time.monotonic() + seconds
         while True:
             try:
-                if self._alone:  # before the first look at the file
-                    db.execute("PRAGMA locking_mode = EXCLUSIVE")
-                db.executescript(_TABLES)
-                if self._alone:
-                    db.executescript("BEGIN EXCLUSIVE; COMMIT")  # the lock stays
+                with kept_alone(db, self._alone):
+                    db.executescript(_TABLES)
                 db.execute("SELECT count(*) FROM packs").fetchone()
                 return db
             except sqlite3.DatabaseError as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vlt.errors import UserError
 from vlt.request import Completion
-from vlt.shared_disk import shared_by_hosts
+from vlt.shared_disk import kept_alone, shared_by_hosts
 
 FORMAT = 1
 """`PRAGMA user_version` of the file; a journal of a newer vlt is refused."""
@@ -61,13 +61,8 @@ class Journal:
         try:
             wait = 0 if self._shared else BUSY_SECONDS
             self._db = sqlite3.connect(self.path, timeout=wait, isolation_level=None)
-            if self._shared:
-                # Before the first look at the file: WAL needs no memory then that processes share.
-                self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._prepare()
-            if self._shared:
-                self._db.execute("BEGIN EXCLUSIVE")
-                self._db.execute("COMMIT")  # the lock stays
+            with kept_alone(self._db, self._shared):
+                self._prepare()
         except sqlite3.Error as error:
             raise self._unusable(error) from error
 
