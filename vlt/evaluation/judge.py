@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from vlt.engine.model import Model
@@ -24,7 +24,7 @@ from vlt.errors import UserError
 from vlt.grade import split_reasoning
 from vlt.judging.ask import Judge
 from vlt.prompts import PLACEHOLDER, question_text
-from vlt.request import Completion, Message, Sampling, key_maker
+from vlt.request import Completion, Message, Sampling
 from vlt.workspace.workspace import Workspace
 
 PROMPT = """\
@@ -65,14 +65,12 @@ class LLMJudge:
     model: Model
     prompt: str = PROMPT
     sampling: Sampling = SAMPLING
-    asked: int = 0
-    """Requests that went to the engine."""
     identity: dict[str, Any] = field(init=False)
+    _judge: Judge = field(init=False)
 
     def __post_init__(self) -> None:
-        name = self.workspace.resolve_model(self.model.model)
-        self.model = replace(self.model, model=name)
-        self.identity = self.model.identity()
+        self._judge = Judge(self.workspace, self.model, self.sampling, tell=self.workspace.progress)
+        self.identity = self._judge.identity
 
     def parameters(self) -> dict[str, Any]:
         """What of the judge belongs to the identity of verdicts."""
@@ -90,27 +88,19 @@ class LLMJudge:
         """
         codes = [code_of(row) for row in rows]
         asked = [messages_for(self.prompt, row, c) for row, c in zip(rows, codes, strict=True)]
-        key_of = key_maker(self.identity, self.sampling)
-        keys = [key_of(messages) for messages in asked]
-        replies = self._replies(dict(zip(keys, asked, strict=True)))
-        return [verdict_of(replies[key], code) for key, code in zip(keys, codes, strict=True)]
-
-    def _replies(self, asked: Mapping[bytes, Sequence[Message]]) -> dict[bytes, Completion | str]:
-        """What the judge said to each request, from the journal or the engine."""
-        asking = Judge(self.workspace, self.model, self.sampling, tell=self.workspace.progress)
+        before, failed = self._judge.asked, self._judge.failed
         try:
-            replies = asking.replies(list(asked.values()))
+            replies = self._judge.replies(asked)
         finally:
-            asking.close()
-        self.asked += asking.asked
-        found = dict(zip(asked, replies, strict=True))
-        failed = [reply for reply in replies if isinstance(reply, str)]
-        if failed and len(failed) == asking.asked:
+            self._judge.close()
+        failed = self._judge.failed - failed
+        if failed and failed == self._judge.asked - before:
+            first = next(reply for reply in replies if isinstance(reply, str))
             raise UserError(
-                f"the judge {self.model.model!r} answered none of {len(failed):,} requests "
-                f"({failed[0]}); see that its server serves it, and run the command again"
+                f"the judge {self._judge.model.model!r} answered none of {failed:,} requests "
+                f"({first}); see that its server serves it, and run the command again"
             )
-        return found
+        return [verdict_of(reply, code) for reply, code in zip(replies, codes, strict=True)]
 
 
 FAILED = "the judge's request failed"

@@ -59,6 +59,8 @@ class Judge:
     tell: Callable[[str], None] | None = None
     asked: int = 0
     """Requests that went to the engine."""
+    failed: int = 0
+    """Those of them that brought no reply."""
     identity: dict[str, Any] = field(init=False)
     _engine: Any = field(default=None, init=False)
 
@@ -88,6 +90,7 @@ class Judge:
                     found[result.key] = result
                 else:
                     found[result.key] = result.reason
+                    self.failed += 1
                 self.asked += 1
                 if self.tell:
                     self.tell(f"judge: {done:,} of {len(missing):,}")
