@@ -66,7 +66,7 @@ def settings_of(training: GrpoTraining) -> dict[str, Any]:
     if mode == "colocate":
         found["vllm_enable_sleep_mode"] = True
         if training.max_prompt_tokens and not training.hints:  # which make a prompt longer
-            completion = given.get("max_completion_length") or _trl("max_completion_length")
+            completion = _value(given, "max_completion_length")
             found["vllm_max_model_length"] = training.max_prompt_tokens + int(completion)
     return {name: value for name, value in found.items() if name not in given}
 
@@ -131,7 +131,7 @@ def cost(training: GrpoTraining, rows: int | None = None) -> str:
     """Who generates in a training, and how much, in a sentence for people; `rows` where they are known."""
     given = {**settings_of(training), **training.settings}
     how_many, exact = _completions(training, rows)
-    most = int(given.get("max_completion_length") or _trl("max_completion_length"))
+    most = int(_value(given, "max_completion_length"))
     amount = f"{how_many} of at most {most:,} tokens"
     if exact is not None:
         amount += f" ({exact * most:,} tokens at most)"
@@ -154,14 +154,19 @@ def cost(training: GrpoTraining, rows: int | None = None) -> str:
 def _completions(training: GrpoTraining, rows: int | None) -> tuple[str, int | None]:
     """(how many completions a training draws, in words; the number where it is known)."""
     given = training.settings
-    group = int(given.get("num_generations") or _trl("num_generations"))
+    group = int(_value(given, "num_generations"))
     steps = int(given.get("max_steps") or 0)
     if steps > 0:
         accumulation = int(given.get("gradient_accumulation_steps") or 1)
-        number = steps * accumulation * _per_device(given) * training.processes
+        number = (
+            steps
+            * accumulation
+            * int(_value(given, "per_device_train_batch_size"))
+            * training.processes
+        )
         number //= int(given.get("num_iterations") or 1)
         return f"{number:,} completions", number
-    epochs = float(given.get("num_train_epochs") or _trl("num_train_epochs"))
+    epochs = float(_value(given, "num_train_epochs"))
     if rows is None:
         return f"{epochs * group:g} completions of each item", None
     number = int(rows * group * epochs)
@@ -173,16 +178,12 @@ def _per_process(given: Mapping[str, Any], processes: int) -> int:
     if whole := given.get("generation_batch_size"):
         return int(whole) // processes
     steps = int(given.get("steps_per_generation") or given.get("gradient_accumulation_steps") or 1)
-    return _per_device(given) * steps
+    return int(_value(given, "per_device_train_batch_size")) * steps
 
 
-def _per_device(given: Mapping[str, Any]) -> int:
-    return int(given.get("per_device_train_batch_size") or _trl("per_device_train_batch_size"))
-
-
-def _trl(name: str) -> Any:
-    """TRL's default of a field of GRPOConfig."""
+def _value(given: Mapping[str, Any], name: str) -> Any:
+    """What is set, else TRL's default of GRPOConfig's field."""
     from vlt.train.methods.grpo import METHOD
     from vlt.train.trl_fields import fields
 
-    return fields(METHOD.config)[name].default
+    return given.get(name) or fields(METHOD.config)[name].default

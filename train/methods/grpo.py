@@ -14,6 +14,7 @@ from vlt.errors import UsageError, UserError
 from vlt.fields import Option
 from vlt.train.method import Method, Row
 from vlt.train.settings import Training
+from vlt.train.vllm import cost, settings_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -181,20 +182,6 @@ def trainer(given: Given) -> Any:
     )
 
 
-def execution(settings: GrpoTraining) -> dict[str, Any]:
-    """TRL's fields for who generates."""
-    from vlt.train.vllm import settings_of
-
-    return settings_of(settings)
-
-
-def cost(settings: GrpoTraining, rows: int | None = None) -> str:
-    """What there is to generate, and who does."""
-    from vlt.train import vllm
-
-    return vllm.cost(settings, rows)
-
-
 def finish(job: Job, steps: int) -> dict[str, Any]:
     """What was sampled, and how it was judged, stands beside the model."""
     import pyarrow.parquet as pq
@@ -227,7 +214,7 @@ METHOD = Method(
     reads=reads,
     example=example,
     trainer=trainer,
-    execution=execution,
+    execution=settings_of,
     cost=cost,
     finish=finish,
     processor={"truncation_side": "left", "padding_side": "left"},
