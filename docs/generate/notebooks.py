@@ -20,7 +20,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -133,12 +132,7 @@ def main() -> None:
     """Print the page of the script that is named."""
     script = Path(sys.argv[1])
     sys.argv = [str(script)]
-    try:
-        text = rendered(script)
-    except Exception:
-        traceback.print_exc()
-        raise SystemExit(1) from None
-    print(text)
+    print(rendered(script))
 
 
 if __name__ == "__main__":
