@@ -34,9 +34,6 @@ class Link:
     row: list[RowFilter]
     whole: list[WholeFilter]
 
-    def __bool__(self) -> bool:
-        return bool(self.row or self.whole)
-
 
 @dataclass
 class Spilled:

@@ -120,15 +120,16 @@ def parse_chain(chain: Sequence[Any]) -> list[Filter]:
         elif isinstance(filter, TruncateReflections) and filter.grader is None:
             parsed[place] = replace(filter, grader=grader)
     names = [filter.name for filter in parsed]
-    for name, order in (
-        ("difficulty", "grade, difficulty, correct"),
-        ("agreement", "agreement, verify"),
-    ):
-        if name in names and {"verify", "correct"} & set(names[: names.index(name)]):
-            raise UsageError(
-                f"{name} counts wrong samples too and comes after verify, which takes them out; "
-                f"write {order}"
-            )
+    if "difficulty" in names and {"verify", "correct"} & set(names[: names.index("difficulty")]):
+        raise UsageError(
+            "difficulty counts wrong samples too and comes after verify, which takes them out; "
+            "write grade, difficulty, correct"
+        )
+    if "agreement" in names and {"verify", "correct"} & set(names[: names.index("agreement")]):
+        raise UsageError(
+            "agreement counts wrong samples too and comes after verify, which takes them out; write "
+            "agreement, verify"
+        )
     return parsed
 
 

@@ -46,8 +46,7 @@ class Agreement:
 
     def view(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """The agreement as it was found when the samples were drawn; else what it takes to find it."""
-        known = rows.column("agreement") if "agreement" in rows.schema.names else None
-        known = pa.nulls(len(rows), pa.float64()) if known is None else known
+        known = rows.column("agreement")
         lacks = pc.is_null(known)
         columns = [rows.column("id"), known]
         for f in VIEW:

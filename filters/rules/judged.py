@@ -50,9 +50,7 @@ class JudgedBy:
         """Itself; raises UsageError where no row was judged by the rubric."""
         others: list[str] = []
         for parent in parents:
-            for batch in parent.batches(
-                ["id", COLUMN] if COLUMN in parent.schema.names else ["id"]
-            ):
+            for batch in parent.batches([COLUMN]):
                 found = rubrics_of(judgements_in(batch))
                 if self.rubric in found:
                     return self

@@ -6,7 +6,7 @@ import functools
 import time
 from typing import Any
 
-from vlt.workspace.progress import StageProgress, duration, listen
+from vlt.workspace.progress import StageProgress, current_progress, duration, listen
 
 OFTEN = 0.2
 """Seconds from one drawing to the next."""
@@ -32,8 +32,6 @@ class Bar:
 
     def __call__(self, line: str) -> None:
         """The newest line of a stage."""
-        from vlt.workspace.progress import current_progress
-
         self._line = line
         self._draw(current_progress(), line)
 

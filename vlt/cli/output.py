@@ -99,6 +99,12 @@ def percent(score: Mapping[str, Any] | None) -> str | None:
     return f"{100 * score['value']:.1f} % [{100 * score['low']:.1f}, {100 * score['high']:.1f}]"
 
 
+def chosen_score(chosen: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The validation score of the model that was kept (see vlt.train.selection)."""
+    (best,) = (score for score in chosen["of"] if score["step"] == chosen["step"])
+    return best
+
+
 def exit_code(dataset: Dataset) -> int:
     """0, or 3 where some rows failed."""
     return SOME_ROWS_FAILED if dataset.manifest.failed else DONE

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from vlt.cli.output import describe, percent, say
+from vlt.cli.output import chosen_score, describe, percent, say
 from vlt.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -43,11 +43,10 @@ class PlanLines(AbstractContextManager["PlanLines"]):
     def end(self, step: Step, dataset: Any, existed: bool) -> None:
         """A step has made its version, or found it."""
         self.progress.done()
+        self.place += 1
         if step.earlier:
-            self.place += 1
             say(f"{self._head(step)}{step.name}: {dataset.ref}, taken as it is{scored(dataset)}")
             return
-        self.place += 1
         say(f"        {describe(dataset, existed=existed)}{scored(dataset)}")
 
     def _head(self, step: Step) -> str:
@@ -59,8 +58,6 @@ def scored(dataset: Any) -> str:
     """`, accuracy ...` of a version that has one."""
     facts, chosen = (dataset.manifest.facts.get(name) for name in ("accuracy", "chosen"))
     if chosen:
-        (best,) = (score for score in chosen["of"] if score["step"] == chosen["step"])
-        return (
-            f", step {chosen['step']} of {chosen['of'][-1]['step']}: {percent(best)} (validation)"
-        )
+        of, best = chosen["of"][-1]["step"], percent(chosen_score(chosen))
+        return f", step {chosen['step']} of {of}: {best} (validation)"
     return f", accuracy {percent(facts)}" if facts else ""

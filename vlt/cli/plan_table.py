@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from vlt.cli.output import percent, plain
+from vlt.cli.output import chosen_score, percent, plain
 from vlt.cli.progress import BAR, BAR_FROM, Progress
 from vlt.plural import plural
 
@@ -133,14 +133,14 @@ class PlanTable(AbstractContextManager["PlanTable"]):
         if live:
             live.stop()
             atexit.unregister(self._stop)
-            live.console.print(self._table(live.console, self.rows), highlight=False)
+            live.console.print(self._table(live.console), highlight=False)
 
     def _drawn(self, console: Console) -> RenderableType:
         from rich.console import Group
 
-        return Group(self._table(console, self.rows, console.height - BESIDE), self._below(console))
+        return Group(self._table(console, console.height - BESIDE), self._below(console))
 
-    def _table(self, console: Console, rows: Sequence[Row], most: int | None = None) -> Table:
+    def _table(self, console: Console, most: int | None = None) -> Table:
         """Of more steps than the terminal has lines, those around the one that is running."""
         from rich.table import Table
         from rich.text import Text
@@ -152,11 +152,11 @@ class PlanTable(AbstractContextManager["PlanTable"]):
         for head in heads:
             table.add_column(head, justify="right" if head in right else "left", no_wrap=True)
         table.add_column("accuracy", no_wrap=True, overflow="ellipsis")
-        first, last = _window(rows, most)
+        first, last = _window(self.rows, most)
         if first:
             table.add_row("", Text(f"... {first} before", style="dim"))
         number = -1
-        for row in rows[first:last]:
+        for row in self.rows[first:last]:
             shown = f"{row.round or ''}" if row.round != number else ""
             number = row.round
             style = STYLES[row.state]
@@ -169,8 +169,8 @@ class PlanTable(AbstractContextManager["PlanTable"]):
             table.add_row(
                 *(Text(plain(t), style=style if i == 2 else dim) for i, t in enumerate(texts))
             )
-        if last < len(rows):
-            table.add_row("", Text(f"... {len(rows) - last} after", style="dim"))
+        if last < len(self.rows):
+            table.add_row("", Text(f"... {len(self.rows) - last} after", style="dim"))
         return table
 
     def _running(self, row: Row, wide: bool) -> Iterator[str]:
@@ -241,6 +241,5 @@ def _time(row: Row) -> str:
 def _accuracy(facts: dict[str, Any]) -> str:
     """Of an evaluation; of a training whose best model was chosen, that one's."""
     if chosen := facts.get("chosen"):
-        (best,) = (score for score in chosen["of"] if score["step"] == chosen["step"])
-        return f"{percent(best)} (step {chosen['step']})"
+        return f"{percent(chosen_score(chosen))} (step {chosen['step']})"
     return percent(facts.get("accuracy")) or ""

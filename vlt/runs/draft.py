@@ -224,15 +224,10 @@ def _trainings(looked: Looked, start: Start, like: dict[str, str]) -> list[str]:
     grpo = with_value(grpo, "max_steps", str(steps), "4 prompts each")
     if looked.rows < FEW:
         sft, grpo = without_lines(sft, "choose"), without_lines(grpo, "choose")
-    shown = _can_be_sized(start.student)
-    tokens = f"{min(looked.pixels or 0, MAX_PIXELS) // TOKEN:,} image tokens in the median"
-    for place, part in enumerate((sft, grpo)):
-        if not looked.pixels or not shown:
-            part = without_lines(part, "pixels")
-        else:
-            part = with_value(part, "pixels", f"{{max: {MAX_PIXELS}}}", tokens)
-        sft, grpo = (part, grpo) if place == 0 else (sft, part)
-    return [sft, grpo]
+    if not looked.pixels or not _can_be_sized(start.student):
+        return [without_lines(part, "pixels") for part in (sft, grpo)]
+    tokens = f"{min(looked.pixels, MAX_PIXELS) // TOKEN:,} image tokens in the median"
+    return [with_value(part, "pixels", f"{{max: {MAX_PIXELS}}}", tokens) for part in (sft, grpo)]
 
 
 def _can_be_sized(student: str) -> bool:

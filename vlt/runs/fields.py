@@ -165,9 +165,7 @@ class Teacher(Part):
 
 def _teachers(value: Any) -> Any:
     """One teacher or several, each by its name or as a mapping; `off` is none."""
-    if value is None or value is False:
-        return []
-    return [_teacher(one) for one in (value if isinstance(value, list) else [value])]
+    return [_teacher(one) for one in _listed(value)]
 
 
 def _teacher(value: Any) -> Any:
@@ -178,7 +176,7 @@ def _teacher(value: Any) -> Any:
     return value
 
 
-def _judges(value: Any) -> Any:
+def _listed(value: Any) -> Any:
     """One or several; `off` is none."""
     if value is None or value is False:
         return []
@@ -278,7 +276,7 @@ class Round(Part):
     """How samples are drawn of teachers that see images, the student among them."""
     judge: Annotated[
         list[Annotated[JudgeUse, TOLD]],
-        BeforeValidator(_judges),
+        BeforeValidator(_listed),
         Written(("boolean", "null"), one=True),
     ] = []
     """Models that judge the samples by rubrics, before they are filtered. [none]"""

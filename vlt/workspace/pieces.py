@@ -22,8 +22,6 @@ class RowsPiece:
     file: Path
     groups: tuple[int, ...]
     """Row groups, by their numbers."""
-    start: int
-    """The first row's number in the version."""
     rows: int
     schema: pa.Schema
     """Of the rows; a column that the file lacks is null."""
@@ -45,7 +43,6 @@ def pieces(rows: ParquetRows, size: int = PIECE) -> list[RowsPiece]:
     """All rows in pieces of `size`: so many whole row groups of a file as hold as many, or a part of one
     that holds more. Only the files' footers are read."""
     found: list[RowsPiece] = []
-    start = 0
     for file in rows.files:
         metadata = pq.read_metadata(file)
         groups: list[int] = []
@@ -57,9 +54,8 @@ def pieces(rows: ParquetRows, size: int = PIECE) -> list[RowsPiece]:
                 parts = range(0, held, max(1, size if len(groups) == 1 else held))
                 for skip in parts:
                     some = min(held - skip, size) if len(parts) > 1 else held
-                    piece = RowsPiece(file, (*groups,), start + skip, some, rows.schema, skip)
-                    found.append(piece)
-                start, groups, held = start + held, [], 0
+                    found.append(RowsPiece(file, (*groups,), some, rows.schema, skip))
+                groups, held = [], 0
     return found
 
 
