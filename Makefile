@@ -79,7 +79,7 @@ bench-filters: install  ## filters, dedup and near dedup; ROWS=1000000 for a mil
 bench-train: install    ## vlt train beside TRL by hand: what we add to a step and to the start
 	$(BIN)/python -m benchmarks.train
 
-bench-gpu: install      ## one GPU's figures in eight minutes: trainings, generation, memory, the loop
+bench-gpu: install      ## one GPU's figures in about eight minutes: trainings, generation, memory, the loop
 	$(BIN)/python -m benchmarks.gpu_check
 
 bench-import: install   ## importing images beside copying and hashing the files

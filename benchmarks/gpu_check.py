@@ -1,4 +1,4 @@
-"""One GPU's figures in one command of at most eight minutes, each printed as soon as it is there.
+"""One GPU's figures in one command of about eight minutes, each printed as soon as it is there.
 
     python -m benchmarks.gpu_check [--minutes 8] [--to FILE]      # 80 GB; --shape 0.5b: 24 GB
     python -m benchmarks.gpu_check --shape tiny                   # tried in small on a CPU
@@ -234,8 +234,14 @@ def main() -> None:
             if left < PARTS[name]:
                 told(options.to, {"part": name, "left out": f"{left:.0f} s of {PARTS[name]} left"})
                 continue
-            for figures in carried_out[name]():
-                told(options.to, figures)
+            try:
+                for figures in carried_out[name]():
+                    told(options.to, figures)
+                    if time.monotonic() > end:
+                        told(options.to, {"part": name, "left out": "what comes behind this"})
+                        break
+            except subprocess.TimeoutExpired:
+                told(options.to, {"part": name, "left out": "it did not end in time"})
 
 
 def told(file: Path | None, figures: Figures) -> None:

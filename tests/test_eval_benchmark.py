@@ -87,6 +87,9 @@ def test_graders_change_verdicts_and_ask_nothing(workspace: Path, copy: Path) ->
     by_rules = vlt_json("eval", "eval-mathvista-answers", *where)["models"][0]
     assert (by_rules["existed"], by_rules["name"]) == (True, "eval-mathvista")
     assert by_rules["benchmark"] == "mathvista"
+    # Nor are a benchmark's answers filtered, judged or trained on because no name is given.
+    for command in (["filter", "--verify"], ["judge", "--rubric", "sound", "--model", "m"]):
+        assert "no samples in workspace" in vlt_error(*command, *where)
     assert "leave out --model" in vlt_error(
         "eval", "eval-mathvista-answers", "--model", "m", *where, code=2
     )

@@ -130,9 +130,7 @@ def newest(store: Opened, rubric: Rubric, judges: list[Model]) -> Dataset:
     from vlt.evaluation.judging import asked_as
 
     for kind in rubric.kinds:
-        stages = ("gen ", "judge")
-        given = [d for d in store.all() if d.kind == kind and d.manifest.stage.startswith(stages)]
-        if given:
+        if given := store.meant(kind, asked=True):
             last = given[-1]
             made = last.manifest.facts.get("judged", {})
             asked = {asked_as(model.model) for model in judges}

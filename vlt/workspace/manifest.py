@@ -25,6 +25,10 @@ FORMAT = 1
 """Of the manifest; one of a newer format is refused."""
 
 
+ASKING = ("gen ", "judge")
+"""How the names of the stages begin in which models are asked."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """What is done to the parents' rows."""

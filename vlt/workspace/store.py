@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 from vlt.errors import UsageError, UserError
 from vlt.shared_disk import flock
 from vlt.workspace.files import write_json
-from vlt.workspace.manifest import Manifest, Stage
+from vlt.workspace.manifest import ASKING, Manifest, Stage
 from vlt.workspace.schema import KINDS
 from vlt.workspace.schema import dropped as dropped_schema
 
@@ -320,22 +320,28 @@ class Store:
         return str(found.path)
 
     def newest(self, kind: str, command: str) -> Dataset:
-        """The newest version of a kind; `command` makes one and is named where there is none.
+        """The newest version of a kind; `command` makes one and is named where there is none."""
+        found = self.meant(kind)
+        if not found:
+            raise UserError(
+                f"no {kind}s in workspace {str(self.root)!r} yet; make them with `{command}`"
+            )
+        return found[-1]
 
-        Benchmarks, and answers to them, are never meant: nobody trains on them by leaving out a name.
+    def meant(self, kind: str, *, asked: bool = False) -> list[Dataset]:
+        """The versions of a kind that may be meant where no name is given, oldest first; with `asked`,
+        those in which a model gave or judged the rows.
+
+        Benchmarks, and answers to them, never are: nobody trains on them by leaving out a name.
         """
         found, aside = [], set[str]()
         for d in self.all():
             first = d.manifest.parents[:1]
             if d.manifest.facts.get("benchmark") or (first and first[0].ref in aside):
                 aside.add(d.ref)
-            elif d.kind == kind:
+            elif d.kind == kind and (not asked or d.manifest.stage.startswith(ASKING)):
                 found.append(d)
-        if not found:
-            raise UserError(
-                f"no {kind}s in workspace {str(self.root)!r} yet; make them with `{command}`"
-            )
-        return found[-1]
+        return found
 
     def find(self, name: str, stage: Stage, parents: Sequence[Dataset]) -> Dataset | None:
         """The version that this stage already made of these parents under this name."""

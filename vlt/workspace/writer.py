@@ -27,7 +27,7 @@ import pyarrow as pa
 
 from vlt import __version__
 from vlt.errors import UserError
-from vlt.workspace.manifest import Ledger, Manifest, Parent, Stage, key_sum
+from vlt.workspace.manifest import ASKING, Ledger, Manifest, Parent, Stage, key_sum
 from vlt.workspace.progress import report_progress, tracked
 from vlt.workspace.reason import Reason, count_kinds, text_of
 from vlt.workspace.row_files import RowFiles
@@ -91,7 +91,7 @@ class Writer(AbstractContextManager["Writer"]):
         """So many rows that came in, by the `key_sum` of their key columns."""
         self.ledger.expect_sum(rows, keys)
         # Where models are asked the answers are counted (vlt.datagen.generate).
-        if not self.stage.name.startswith(("gen ", "judge")):
+        if not self.stage.name.startswith(ASKING):
             report_progress(self.ledger.rows_in)
 
     def keep(self, rows: pa.RecordBatch | pa.Table) -> None:
