@@ -75,7 +75,7 @@ def check_conservation(workspace: Path) -> None:
             assert m.rows_in == m.rows + gone + sum(m.failed.values()), version.ref
 
 
-@pytest.mark.timeout(7200 if FULL else 1800)
+@pytest.mark.timeout(4 * 3600 if FULL else 1800)
 def test_from_end_to_end(tmp_path: Path, tag: str, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace, moments = tmp_path / "workspace", tmp_path / "moments"
     moments.mkdir()
