@@ -210,5 +210,5 @@ def test_a_processor_that_blanks_stops_the_run_at_the_base(workspace: Path, tmp_
     tree["models"]["base"]["model"] = str(blanks)
     recipe.write_text(yaml.safe_dump(tree))
     sentence = vlt_error("run", recipe, "-w", workspace)
-    assert "makes nearly the same of a black picture and a white one" in sentence
+    assert "encodes a black picture and a white one nearly the same" in sentence
     assert not Store(workspace).versions("items")
