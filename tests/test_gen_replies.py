@@ -274,7 +274,7 @@ def test_what_a_server_does_not_count_costs_nothing_known(
     assert "did not say how many tokens" in done.stderr
     assert store.open("samples").manifest.money is None
     words = vlt(*gen("rollouts", store, server, "--dry-run", "--probe", 2, "--temperature", 0.1))
-    assert "does not say what tokens they took" in words
+    assert "reports no token counts" in words
     assert "in the journal" not in words
 
 

@@ -324,9 +324,9 @@ def test_a_server_without_response_format_is_asked_without_it(workspace: Path) -
         made, _ = make_judged(store, marked(store, [5] * 6), model, "sound")
         assert verdicts(made) == ["pass"] * 6
         assert sum("response_format" in body for body in server.bodies) == 1
-        assert [words for words in told if "takes no response_format" in words] == [
-            f"{server.url} takes no response_format (HTTP 400: response_format is not supported); "
-            "it is asked without"
+        assert [words for words in told if "does not accept response_format" in words] == [
+            f"{server.url} does not accept response_format (HTTP 400: response_format is not supported); "
+            "requests are sent without it"
         ]
     with Judges("right") as server, Workspace(workspace) as store:
         make_judged(store, marked(store, [4] * 3, "others"), judge_at(server), "sound")

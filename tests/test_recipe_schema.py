@@ -17,9 +17,7 @@ from vlt.runs.recipe import BUNDLED
 from vlt.runs.schema import recipe_schema
 
 VALIDATOR = Draft202012Validator(recipe_schema())
-RUNS = (
-    "no model's folder|does not list|is not there|has no NO_SUCH_URL|is not one of openai|gone.py"
-)
+RUNS = "no model's folder|does not list|no server answers at|has no NO_SUCH_URL|is not one of openai|gone.py"
 """Only a run can know: files, servers, functions; the environment; what goes together."""
 BLIND = (
     *("stands for something", "the prompt", "write {question}", "has no {question}", "no source"),
