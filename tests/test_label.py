@@ -189,7 +189,7 @@ def test_what_is_asked_again_of_labelled_items_costs_nothing(opened: Workspace) 
     assert dataset_stats(kept)["answers"] == {"majority": kept.manifest.rows}
     for version in (made, kept):
         card = dataset_card(opened, version, opened.images, repo="me/data")
-        assert "not golds: what most samples of a model said" in card
+        assert "with the majority answer of a model's samples instead of a gold" in card
     card = dataset_card(opened, items, opened.images, repo="me/data")
     assert "most samples" not in card.split("## Columns")[0]
 
