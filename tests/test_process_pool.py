@@ -147,7 +147,7 @@ def test_a_process_that_died_is_replaced(tmp_path: Path) -> None:
 
 
 def test_one_that_always_dies_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"died twice over the same rows \(exit status -9;"):
+    with pytest.raises(UserError, match=r"died twice on the same rows \(exit status -9;"):
         mapped(Dies(tmp_path / "mark", always=True), tmp_path)
 
 

@@ -170,5 +170,5 @@ def test_a_disk_without_locks_is_told(shared: Path, monkeypatch: pytest.MonkeyPa
         raise OSError(errno.ENOSYS, "Function not implemented")
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with pytest.raises(UserError, match=r"\(lustre\) keeps no locks; mount it with them"):
+    with pytest.raises(UserError, match=r"\(lustre\) does not support locks; mount it with them"):
         dataset(Store(shared / "w"), "items", "item", [item()])
