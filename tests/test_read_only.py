@@ -122,7 +122,7 @@ def test_view_on_a_read_only_workspace(locked: Path) -> None:
         mark = {"dataset": "samples", "id": row["id"], "mark": "flag", "token": site.token}
         refused = site.post("/mark", mark)
         assert refused.status == 404
-        assert "must be one that can be written" in refused.text
+        assert "make the workspace writable" in refused.text
     assert state_of(locked) == before
 
 

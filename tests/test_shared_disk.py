@@ -105,7 +105,7 @@ def test_one_process_has_the_journal_and_the_next_is_told(shared: Path) -> None:
     refused = other(shared, 2)
     _, said = refused.communicate(timeout=60)
     assert said.strip() == (
-        f"journal {str(shared / 'journal.sqlite')!r} is on a disk that hosts share (lustre) and in use "
+        f"journal {str(shared / 'journal.sqlite')!r} is on a disk shared by hosts (lustre) and in use "
         "by another vlt, here or on another host; wait for it, or set VLT_JOURNAL to a file on a local "
         "disk"
     )

@@ -247,7 +247,7 @@ BAD_FILES: list[tuple[str, str, bytes, str]] = [
         pa.compress(b"a,b\n" * 999, "zstd", asbytes=True)[:20],
         "a.csv",
     ),
-    ("json null", "a.json", b"null", "holds null and no rows"),
+    ("json null", "a.json", b"null", "contains null instead of rows"),
     ("json of two lists", "a.json", b'{"a": [{"x": 1}], "b": [{"y": 1}]}', "under 'a', 'b'"),
     ("json of texts", "a.json", b'["a", "b"]', "no JSON object"),
     ("text as tar", "a.tar", b"no tar" * 200, "is damaged"),
