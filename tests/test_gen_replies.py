@@ -210,7 +210,7 @@ def test_a_caption_that_is_none_again_is_asked_once(store: Workspace, server: Se
         ("Answer ${question}", "{question}"),
         ("", "is empty"),
         ("Answer it.", "has no {question}"),
-        ("{question} {problem}", "'{problem}', which is no slot"),
+        ("{question} {problem}", "'{problem}', which is not a slot"),
         ("{question} {caption}", "'{caption}', which is not a slot here"),
         ("{question}".encode("utf-16"), "is not UTF-8"),
         (b"Gr\xfc\xdfe {question}", "is not UTF-8"),

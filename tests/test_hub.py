@@ -159,7 +159,7 @@ def test_a_pull_counts_what_came(
     del files[path]
     done = run_vlt("pull", "me/data", "-w", other, **environment)
     assert done.returncode == 0
-    assert "were taken out of sft@v1 are not in" in done.stderr
+    assert "the dropped rows of sft@v1 are not in" in done.stderr
     assert Store(other).open("sft").manifest.rows == 5
 
 

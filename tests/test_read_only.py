@@ -182,7 +182,7 @@ def test_pictures_that_come_while_somebody_looks(tmp_path: Path) -> None:
         assert len(looking) == 5
         with pytest.raises(UserError, match="import its source again"):
             looking.read("0" * 64)
-        with pytest.raises(ValueError, match="opened to be read"):
+        with pytest.raises(ValueError, match="is read-only"):
             looking.add(png(9))
 
 

@@ -381,7 +381,7 @@ def test_the_command(tmp_path: Path) -> None:
         (["rows.jsonl", "--set", "n=3"], 2, "takes no settings"),
         (["rows.jsonl", "--as", "no/good"], 2, "not a valid dataset name"),
         (["pictures"], 1, "metadata"),
-        (["pictures/0.png"], 2, "is none of"),
+        (["pictures/0.png"], 2, "is not one of"),
         (["no_answer.jsonl"], 2, "no column for answer"),
     ],
 )
