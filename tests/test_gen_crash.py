@@ -94,7 +94,7 @@ def test_interrupted(workspace: Path, number: signal.Signals) -> None:
         _, words = child.communicate(timeout=10)
         assert child.returncode == 130
         assert (
-            words.strip().splitlines()[-1].startswith("vlt: interrupted; the same command goes on")
+            words.strip().splitlines()[-1].startswith("vlt: interrupted; the same command resumes")
         )
         assert "Traceback" not in words
         assert run_vlt(*command(workspace, stub)).returncode == 0

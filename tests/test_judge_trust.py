@@ -165,8 +165,8 @@ def test_a_biased_judge_is_found_out(workspace: Path) -> None:
         assert found["length"]["flips"]["value"] == 0.5
         assert found["position"]["flips"]["value"] == found["position"]["first"]["value"] == 1
         said = vlt(*command, "--rubric", "sound")
-        assert "empty words added to 12 responses: score +1.50 [" in said
-        assert "the first was named in 100.0 %" in said
+        assert "filler added to 12 responses: score +1.50 [" in said
+        assert "the first was chosen in 100.0 %" in said
         assert server.answered.total() == 36
         assert not Store(workspace).versions("judged")
         assert "prompt holds {response}" in vlt_error(*command, "--rubric", "caption", code=2)

@@ -215,7 +215,7 @@ def test_interrupted_and_two_at_once(tmp_path: Path) -> None:
     assert first.stderr is not None
     words = first.stderr.read()
     assert first.wait(timeout=60) == 130
-    assert words.strip().splitlines()[-1].startswith("vlt: interrupted; the same command goes on")
+    assert words.strip().splitlines()[-1].startswith("vlt: interrupted; the same command resumes")
     assert "Traceback" not in words
     vlt("run", recipe, "--rounds", 1, "--until", "sft-model", "-w", workspace)
     check_conservation(workspace)

@@ -116,7 +116,7 @@ def test_start_at_a_step(done: tuple[Path, Path, Any], tmp_path: Path) -> None:
         "run", edited, "--from", "sft@r1", "--until", "sft@r1", "-w", workspace, "--json"
     )
     assert again.returncode == 0, again.stderr
-    assert "captions: captions@v1, taken as it is" in again.stderr
+    assert "captions: captions@v1, used as it is" in again.stderr
     made = {v.ref for v in Store(workspace).all()} - before
     assert {ref.partition("@")[0] for ref in made} == {"sft"}
     (row,) = json.loads(again.stdout)["rounds"]

@@ -1,4 +1,4 @@
-"""One training's settings as a recipe has them, for `vlt train --recipe`."""
+"""One training's settings from a recipe, for `vlt train --recipe`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vlt.errors import UsageError
+from vlt.plural import plural
 
 if TYPE_CHECKING:
     from vlt.train.method import Method
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Taken:
-    """What a recipe says of one training."""
+    """What a recipe says about one training."""
 
     training: Any
     """The method's settings: vlt.train.settings.Training."""
@@ -22,7 +23,7 @@ class Taken:
 
 
 def take(method: Method, recipe: str | None, number: int, phase: int) -> Taken | None:
-    """A round's SFT, or its n-th training by another method; None without a recipe."""
+    """A round's SFT, or the n-th training by another method in it; None without a recipe."""
     if recipe is None:
         return None
     from vlt.runs.plan import of_phase, training
@@ -30,7 +31,9 @@ def take(method: Method, recipe: str | None, number: int, phase: int) -> Taken |
 
     found = load_recipe(recipe)
     if number > len(found.rounds):
-        raise UsageError(f"--round {number}: recipe {found.name!r} has {len(found.rounds)} rounds")
+        raise UsageError(
+            f"--round {number}: recipe {found.name!r} has {plural(len(found.rounds), 'round')}"
+        )
     settings = found.rounds[number - 1]
     if method.name == "sft":
         if settings.sft is None:
@@ -41,7 +44,7 @@ def take(method: Method, recipe: str | None, number: int, phase: int) -> Taken |
     phases = settings.grpo if method.name == "grpo" else settings.of_method(method)
     if phase > len(phases):
         raise UsageError(
-            f"--phase {phase}: round {number} of recipe {found.name!r} has {len(phases)} "
-            f"{method.name.upper()} trainings"
+            f"--phase {phase}: round {number} of recipe {found.name!r} has "
+            f"{plural(len(phases), f'{method.name.upper()} training')}"
         )
     return Taken(of_phase(phases[phase - 1], found), None)
