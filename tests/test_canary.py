@@ -147,7 +147,7 @@ def test_the_steps_of_a_recipe(tmp_path: Path) -> None:
     ]
     with pytest.raises(UsageError, match="captions take no shuffle_choices"):
         load_recipe(str(file), {"captions": {"shuffle_choices": True}})
-    with pytest.raises(UsageError, match="canary goes by held-out items"):
+    with pytest.raises(UsageError, match="canary needs held-out items"):
         load_recipe(str(file), {"canary": True, "heldout": None})
 
 

@@ -50,11 +50,11 @@ rounds:
 """
 WRONG = [
     ("seed: 1", "seed: many", "seed = 'many'"),
-    ("seed: 1", "seed: 1\nname: other", "line 3: the key 'name' stands in line 1 already"),
+    ("seed: 1", "seed: 1\nname: other", "line 3: the key 'name' is in line 1 already"),
     ("seed: 1", "seed: 1\ncolour: red", "unknown key 'colour'"),
     ("  base: {model: stub,", "  base: {modell: stub,", "unknown key 'models.base.modell'"),
-    ("base: {model: stub,", "base: {model: <your-model>,", "'<your-model>' stands for something"),
-    ("base: {model: stub,", "base: {model: ./gone,", "no model's folder"),
+    ("base: {model: stub,", "base: {model: <your-model>,", "'<your-model>' is a placeholder"),
+    ("base: {model: stub,", "base: {model: ./gone,", "not a model folder"),
     ("base: {model: stub,", "base: {pixels: '900:100', model: stub,", "models.base"),
     (
         "captioner: {model: stub,",
@@ -120,7 +120,7 @@ WRONG = [
     (
         "items: [{source: ./questions.jsonl}]",
         "items: [{source: ./CHANGE_ME.jsonl}]",
-        "'CHANGE_ME' stands for something",
+        "'CHANGE_ME' is a placeholder",
     ),
     (
         "items: [{source: ./questions.jsonl}]",
@@ -193,7 +193,7 @@ def test_all_at_once(folder: Path, stub: Stub) -> None:
     """Faults of every kind together; the last line of each kind's own sentence is in the list."""
     places: dict[str, tuple[str, str]] = {}
     for old, new, says in WRONG:  # one at each place, none that hides another
-        if not re.search("no model's folder|has no mine|already", says):
+        if not re.search("not a model folder|has no mine|already", says):
             places[old] = (new, says)
     for each in (
         "settings: {learning_rate: 1e-6}",

@@ -1,4 +1,4 @@
-"""The plan's words for people: sources, draws, trainings and filters in one line each."""
+"""How the plan describes sources, draws, trainings and filters, in one line each."""
 
 from __future__ import annotations
 
