@@ -88,7 +88,7 @@ def test_a_row_shows_the_item_and_every_sample(site: Site) -> None:
     for said in (
         *("How many zebras are in picture 29?", "farm", "hard", "<strong>29</strong> animals"),
         *("tiny-captioner", "2 responses", "sample 0", "sample 1", "correct", "wrong"),
-        *("another number", "tiny-model", "finished by stop", "10)", '<b class="text">30</b>'),
+        *("another number", "tiny-model", "finish reason: stop", "10)", '<b class="text">30</b>'),
     ):
         assert said in text
     assert "<details><summary>Reasoning" in text.replace(" open", "")

@@ -72,7 +72,7 @@ def test_a_checkpoint_has_a_place_and_no_rows(tmp_path: Path) -> None:
         assert answer.status == 404 and "is a checkpoint and has no rows" in sentence(answer)
         (row,) = cards(site.get("/d/items"))
         way = site.get(row.split("?")[0].replace("/row/", "/path/")).text
-        assert "sft-model@v1" in way and "was trained on data that held it" in way
+        assert "sft-model@v1" in way and "was trained on data that includes it" in way
 
 
 def _parent(manifest: Manifest) -> Any:

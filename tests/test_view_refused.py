@@ -167,7 +167,7 @@ def test_writes_need_the_token_and_this_origin(site: Site) -> None:
     other = {"Origin": "http://evil.example"}
     for bad in ({}, {"token": ""}, {"token": token + "x"}, {"token": "é"}):
         answer = site.post("/mark", fields | bad)
-        assert answer.status == 403 and "load it again" in sentence(answer)
+        assert answer.status == 403 and "reload it" in sentence(answer)
     assert site.post("/mark", fields | {"token": token}, **other).status == 400
     assert site.post("/mark", fields | {"token": token}, Origin="null").status == 400
     assert site.post("/datasets", fields | {"token": token}).status == 405
