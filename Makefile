@@ -8,7 +8,7 @@ DEMO   ?= vlt-demo
 JOBS   ?= 2
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: demo test docs docs-serve browser test-vllm test-vllm-full test-models test-newest test-fast lint format install clean help
+.PHONY: demo test docs docs-serve browser test-vllm test-vllm-full test-ray test-models test-newest test-fast lint format install clean help
 .PHONY: bench-loop bench-gen bench-grade bench-hedging bench-filters bench-train bench-gpu bench-import bench-push bench-view pictures bench-label
 
 help:           ## list the targets
@@ -34,6 +34,9 @@ browser: install        ## a Chromium for the tests of pages and the pictures, w
 test-vllm: install      ## generation with a real vLLM on the CPU; builds its environment once, in the user's cache
 	$(BIN)/python -m tests.real_vllm.environment
 	$(BIN)/python -m pytest tests/real_vllm
+
+test-ray: install       ## stages, generation and training on a Ray cluster on this machine, nodes killed
+	$(BIN)/python -m pytest tests/on_ray
 
 test-vllm-full: install ## the recipe for one GPU with a real vLLM, killed in every step of two rounds; most of an hour
 	$(BIN)/python -m tests.real_vllm.environment

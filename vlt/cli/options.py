@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vlt.cluster import address as cluster
 from vlt.cores import VARIABLE
 from vlt.errors import UsageError
 
@@ -118,6 +119,25 @@ Processes = Annotated[
         min=1,
         callback=_allow,
         help=f"Maximum number of worker processes. [{VARIABLE}, else the cores available]",
+        show_default=False,
+    ),
+]
+
+
+def _on_cluster(value: str | None) -> str | None:
+    """The option is the variable, for this process and those that it starts."""
+    if value is not None:
+        os.environ[cluster.VARIABLE] = cluster.check_address(value)
+    return value
+
+
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        callback=_on_cluster,
+        help=f"Work on this Ray cluster: auto, local or HOST:PORT. [{cluster.VARIABLE}]",
         show_default=False,
     ),
 ]
