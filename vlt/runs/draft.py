@@ -171,9 +171,9 @@ def _models(start: Start, folder: Path) -> str:
     lines += [f"  {'reasoner' if captions else 'teacher'}:", f"    model: {teacher}"]
     if start.base_url:
         urls = ", ".join(map(scalar, start.base_url))
-        lines.append(remarked(f"    base_url: [{urls}]", "a key, if it wants one: OPENAI_API_KEY"))
+        lines.append(remarked(f"    base_url: [{urls}]", "its key, if it needs one: OPENAI_API_KEY"))
     else:
-        lines.append(remarked("    engine: vllm", "started for a step and ended after it"))
+        lines.append(remarked("    engine: vllm", "started for a step and stopped after it"))
     return "\n".join(lines) + "\n\n"
 
 
@@ -220,7 +220,7 @@ def _trainings(looked: Looked, start: Start, like: dict[str, str]) -> list[str]:
         flags=re.M | re.S,
     )
     steps = max(10, min(150, looked.rows // 8))
-    grpo = with_value(grpo, "max_steps", str(steps), "4 prompts each")
+    grpo = with_value(grpo, "max_steps", str(steps), "4 prompts per step")
     if looked.rows < FEW:
         sft, grpo = without_lines(sft, "choose"), without_lines(grpo, "choose")
     if not looked.pixels or not _can_be_sized(start.student):

@@ -37,7 +37,7 @@ def grouped_bars(
 ) -> Figure:
     """One bar per series in each group; `say` is the format of the number above each bar.
 
-    None, or what is no number, leaves a bar out. Numbers that would overlap are left out, too.
+    Values that are None or not finite have no bar. Numbers that would overlap are left out.
     """
     assert all(len(values) == len(groups) for _, values in series), "one value for each group"
     known = [v for _, values in series for v in values if v is not None and drawable(v)]
@@ -71,7 +71,7 @@ def grouped_bars(
 def row_bars(title: str, rows: Sequence[Bar], *, width: float = 460, high: float = 22) -> Figure:
     """Horizontal bars, one per row, scaled to the available width, with their numbers beside them.
 
-    What was taken away is drawn faintly behind what is left.
+    What was taken away is drawn in a faint colour behind what is left.
     """
     most = max((row.value + row.taken for row in rows), default=0) or 1
     left = 12 + LETTER * min(26, max((breadth(row.label) for row in rows), default=0))

@@ -44,8 +44,8 @@ def lines(
 ) -> Figure:
     """One line per series, or only its points if they are not `joined`.
 
-    Intervals are drawn where points have them, those of different series beside one another. Points
-    that are no number (NaN, infinite) leave a gap; without any point the axes stand alone.
+    Intervals are drawn for points that have them, those of different series side by side. Points that
+    are not finite leave a gap; without any points only the axes are drawn.
     """
     points = [p for line in series for p in line.points if _drawable(p)]
     names = [line.name for line in series]
