@@ -1,4 +1,4 @@
-"""The Python face: the stages as methods, the same versions as the command line makes, and what a
+"""The Python API: the stages as methods, the same versions as the command line makes, and what a
 version shows of itself in a notebook and to other libraries."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""vlt doctor names planted troubles, each with what to do; it writes nothing."""
+"""vlt doctor finds planted problems, and says what to do about each; it writes nothing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def by_name(found: list[dict[str, str]], what: str) -> list[dict[str, str]]:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's home with an empty Hub cache, no token, and a Hub that nobody answers for."""
+    """A user's home with an empty Hub cache, no token, and a Hub that does not answer."""
     for name in (*OFFLINE, "HF_TOKEN", "VLT_VLLM_COMMAND"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
@@ -217,7 +217,7 @@ def test_a_server_away_with_another_model_or_key(
 
 
 class Odd(http.server.BaseHTTPRequestHandler):
-    """Answers with the status that the path's first part names; `slow` answers nobody."""
+    """Answers with the status in the path's first part; `slow` never answers."""
 
     def do_GET(self) -> None:
         part = self.path.split("/")[1]

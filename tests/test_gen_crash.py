@@ -45,7 +45,7 @@ def start(arguments: list[str]) -> subprocess.Popen[str]:
 
 
 def until_requests(stub: Stub, count: int, child: subprocess.Popen[str]) -> bool:
-    """Wait until the stub has seen so many requests; False where the child has ended."""
+    """Wait until the stub has seen this many requests; False if the child has exited."""
     while stub.stats()["requests"] < count:
         if child.poll() is not None:
             return False

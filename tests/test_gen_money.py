@@ -1,4 +1,4 @@
-"""Dry runs, prices, budgets and limits a minute."""
+"""Dry runs, prices, budgets and rate limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `vlt gen` makes of replies: whole thoughts, checked captions, tokens counted once, own words."""
+"""What `vlt gen` makes of replies: complete reasoning, checked captions, tokens counted once, messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a judge can be trusted: beside people's marks, and against empty words and order."""
+"""How far a judge can be trusted: compared with people's marks, and tested with filler and order."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def several(store: Store, items: int = 6) -> Dataset:
 
 
 def fair(text: str) -> Any:
-    """Names the better of two by its true score, wherever it stands."""
+    """Names the better of two by its true score, in either position."""
     if '"better"' not in text:
         return judgement(truth(text))
     import re

@@ -1,4 +1,4 @@
-"""Recipes: what a round inherits, what is refused, and that the bundled ones say what they are for."""
+"""Recipes: what a round inherits, what is refused, and that the bundled ones have a description."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The JSON schema of recipes: made of the fields, and right."""
+"""The JSON schema of recipes: made from the fields, and correct."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wrong recipes: each is refused before anything is asked, with all that is wrong and each line."""
+"""Wrong recipes: each is refused before anything is asked, with all faults and their lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""vlt report: every number against the manifests and rows, counted in another way."""
+"""vlt report: every number checked against the manifests and rows, counted independently."""
 
 from __future__ import annotations
 

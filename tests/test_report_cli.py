@@ -1,4 +1,4 @@
-"""vlt report as a command: which run, what is not there yet, and where the file lies."""
+"""vlt report as a command: which run, what is missing, and where the file is written."""
 
 from __future__ import annotations
 
@@ -50,7 +50,11 @@ def test_only_samples_then_a_model_by_hand(workspace: Path) -> None:
     drawn = [sample(f"<answer>{n}</answer>", n, of) for n in range(K)]
     samples = write(store, Stage("gen rollouts", {"model": BASE}), "s", "sample", drawn, [items])
     alone = Page(report_html(find(store)))
-    for sentence in ("no model has been evaluated", "No samples have been graded", "Nothing has been trained"):
+    for sentence in (
+        "no model has been evaluated",
+        "No samples have been graded",
+        "Nothing has been trained",
+    ):
         assert sentence in alone.text
     assert [title for title, _ in alone.examples] == ["typical of the samples"] * 3
     graded = [{**row, "verdict": "correct" if row["sample"] else "wrong"} for row in drawn]

@@ -51,7 +51,7 @@ with RecordedRun(root, "small", [(0, "heldout", "", ""), (1, "samples", "", ""),
 
 @pytest.fixture
 def running(workspace: Path) -> Any:
-    """A process in the middle of a run's second step."""
+    """A process that is in the middle of a run's second step."""
     Store(workspace)
     child = subprocess.Popen(
         [sys.executable, "-c", RUNNING, str(workspace)],

@@ -1,4 +1,4 @@
-"""Report and view on trust: dependence on the image, labels, agreement, choices as they were shown."""
+"""Trust in report and view: dependence on the image, labels, agreement, choices as shown."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def test_odd_addresses_never_break_it(site: Site, path: str) -> None:
     ],
 )
 def test_conditions_that_are_refused(site: Site, tmp_path: Path, where: str) -> None:
-    """Those that are no condition, and those that would read or write what is not the version's own."""
+    """Text that is not a condition, and conditions that would read or write other files."""
     file = tmp_path / "secret.csv"
     file.write_text("secret\n")
     other = next((site.workspace / "datasets" / "items").glob("v1/part-*.parquet"))
