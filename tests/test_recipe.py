@@ -378,7 +378,7 @@ def test_seeds_are_variants_too(tmp_path: Path) -> None:
 
 
 def test_an_arm_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no arm 'rl'; there are loop, grpo-only, longer, same"):
+    with pytest.raises(UsageError, match="no arm 'rl'; its arms are loop, grpo-only, longer, same"):
         arms_of(tmp_path, "rl")
     with pytest.raises(UsageError, match="unknown key 'rounds.0.sfft'"):
         from vlt.runs.arms import variants

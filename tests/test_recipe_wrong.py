@@ -104,7 +104,7 @@ WRONG = [
     ("  - train:\n", "  - difficulty: [0.9, 0.1]\n    train:\n", "is not a band of pass rates"),
     ("settings: {beta: 0.1}", "settings: {betta: 0.1}", "has no field 'betta'"),
     ("teacher: off,", "teachr: off,", "arm grpo-only: unknown key 'rounds.0.teachr'"),
-    ("teacher: reasoner", "teacher: someone", "'someone' is no model"),
+    ("teacher: reasoner", "teacher: someone", "'someone' is not a model"),
     ("teacher: reasoner", "teacher: student", "round 1 has no student yet"),
     ("teacher: reasoner", "teacher: [reasoner, reasoner]", "names a model twice"),
     (
