@@ -134,7 +134,8 @@ def decontaminate(
     pairs: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write every pair, ours beside theirs: .csv, .jsonl or .parquet."
+            metavar="FILE",
+            help="Write every pair of rows, ours and theirs: .csv, .jsonl or .parquet.",
         ),
     ] = None,
     memory: Memory = "1GB",

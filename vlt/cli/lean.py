@@ -1,4 +1,4 @@
-"""Keeps the memory of a process small whose work is sending requests."""
+"""Keeps a process small that only sends requests."""
 
 from __future__ import annotations
 

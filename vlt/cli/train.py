@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vlt.cli.from_recipe import FromRecipe, from_recipe
 from vlt.cli.groups import Commands
 from vlt.cli.options import WORKSPACE, Json, Workspace
 from vlt.cli.output import describe, print_json, print_table, say
 from vlt.cli.overrides import changes, options, parameter
 from vlt.cli.progress import Progress
-from vlt.cli.taken import Taken, take
 from vlt.errors import UsageError
 from vlt.plural import plural
 from vlt.train.method import BUILT_IN, Method, find_method
@@ -92,14 +92,14 @@ def command(method: Method) -> Callable[..., None]:
         as_json: Json = False,
         **given: Any,
     ) -> None:
-        taken = take(method, recipe, round_, phase)
-        training = _training(method, taken, given)
+        settled = from_recipe(method, recipe, round_, phase)
+        training = _training(method, settled, given)
         if max_pixels is not None:
             training = replace(training, pixels={"min": min_pixels, "max": max_pixels})
         if explain:
             _explain(method, training, as_json)
             return
-        start = model or (taken.model if taken else None)
+        start = model or (settled.model if settled else None)
         if start is None:
             raise UsageError(
                 f"no model to train was named; write vlt train {method.name} --model MODEL"
@@ -123,11 +123,11 @@ for built_in in map(find_method, BUILT_IN):
     app.command(built_in.name, help=built_in.about)(command(built_in))
 
 
-def _training(method: Method, taken: Taken | None, given: dict[str, Any]) -> Any:
+def _training(method: Method, settled: FromRecipe | None, given: dict[str, Any]) -> Any:
     """The recipe's settings, or the method's own, changed by the options given."""
     from vlt.datagen.paper_prompts import ROLLOUT
 
-    base = taken.training if taken else method.filled(None)
+    base = settled.training if settled else method.filled(None)
     base = replace(base, prompt=base.prompt or ROLLOUT)
     return replace(base, **changes(method.training, base, given))
 

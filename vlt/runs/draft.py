@@ -171,7 +171,9 @@ def _models(start: Start, folder: Path) -> str:
     lines += [f"  {'reasoner' if captions else 'teacher'}:", f"    model: {teacher}"]
     if start.base_url:
         urls = ", ".join(map(scalar, start.base_url))
-        lines.append(remarked(f"    base_url: [{urls}]", "its key, if it needs one: OPENAI_API_KEY"))
+        lines.append(
+            remarked(f"    base_url: [{urls}]", "its key, if it needs one: OPENAI_API_KEY")
+        )
     else:
         lines.append(remarked("    engine: vllm", "started for a step and stopped after it"))
     return "\n".join(lines) + "\n\n"

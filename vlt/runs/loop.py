@@ -1,8 +1,8 @@
 """Runs a recipe: round by round, each step a version in the workspace.
 
-There is no state of progress here. Every step asks the store whether its version exists (same
-parameters, same parents' content) and makes it if not, so after a kill or an edit of the recipe a run
-makes just what is missing.
+No progress is stored. Every step asks the store whether its version exists (same parameters, same
+parents' content) and makes it if not, so after a kill or an edit of the recipe a run makes just what is
+missing.
 """
 
 from __future__ import annotations

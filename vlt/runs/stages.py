@@ -120,7 +120,7 @@ class KeepApart(OneLine):
 
     @property
     def what(self) -> str:
-        """without what heldout and mathvista ask"""
+        """decontaminated against heldout and mathvista"""
         names = [name for _, name in self.others]
         return self.purpose or of_kept_out(self.decontamination or Decontamination(), names)
 

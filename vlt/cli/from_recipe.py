@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Taken:
+class FromRecipe:
     """What a recipe says about one training."""
 
     training: Any
@@ -22,7 +22,7 @@ class Taken:
     """The model to start from, where the recipe names it."""
 
 
-def take(method: Method, recipe: str | None, number: int, phase: int) -> Taken | None:
+def from_recipe(method: Method, recipe: str | None, number: int, phase: int) -> FromRecipe | None:
     """A round's SFT, or the n-th training by another method in it; None without a recipe."""
     if recipe is None:
         return None
@@ -40,11 +40,11 @@ def take(method: Method, recipe: str | None, number: int, phase: int) -> Taken |
             raise UsageError(
                 f"round {number} of recipe {found.name!r} has no SFT; name another round"
             )
-        return Taken(training(settings.sft, found), found.models.base.model)
+        return FromRecipe(training(settings.sft, found), found.models.base.model)
     phases = settings.grpo if method.name == "grpo" else settings.of_method(method)
     if phase > len(phases):
         raise UsageError(
             f"--phase {phase}: round {number} of recipe {found.name!r} has "
             f"{plural(len(phases), f'{method.name.upper()} training')}"
         )
-    return Taken(of_phase(phases[phase - 1], found), None)
+    return FromRecipe(of_phase(phases[phase - 1], found), None)
