@@ -111,7 +111,7 @@ def test_mistakes_are_one_sentence(workspace: Path) -> None:
     items = dataset(ws, "items", "item", [item("q")])
     with pytest.raises(vlt.UserError, match="'temprature' is not a setting of Asking; choose from"):
         ws.rollout(items, "m", temprature=1)
-    with pytest.raises(vlt.UserError, match="nothing says who answers for the model 'm'"):
+    with pytest.raises(vlt.UserError, match="no server is given for the model 'm'"):
         ws.rollout(items, "m")
     with pytest.raises(vlt.UserError, match="there is no workspace"):
         vlt.load("nowhere/sft@v1")

@@ -95,7 +95,7 @@ def test_too_low_or_too_few_stops_nobody(own: float, other: float, n: int) -> No
         said = judged(found, Canary())
         assert said.finding == "cannot tell" or found.p <= 0.05
         if said.finding == "cannot tell":
-            assert "cannot be told" in said.sentence
+            assert "cannot tell" in said.sentence
 
 
 def test_a_model_that_looks_a_little_is_hardly_ever_stopped() -> None:
@@ -112,9 +112,9 @@ def test_no_item_with_an_image() -> None:
 def test_settings() -> None:
     with pytest.raises(UsageError, match="level = 0.7"):
         Canary(level=0.7)
-    with pytest.raises(UsageError, match="name what is shown"):
+    with pytest.raises(UsageError, match="list what is shown"):
         Canary(images=())
-    with pytest.raises(UsageError, match="name what is shown"):
+    with pytest.raises(UsageError, match="list what is shown"):
         Canary(images=("none", "none"))
 
 
@@ -210,5 +210,5 @@ def test_a_processor_that_blanks_stops_the_run_at_the_base(workspace: Path, tmp_
     tree["models"]["base"]["model"] = str(blanks)
     recipe.write_text(yaml.safe_dump(tree))
     sentence = vlt_error("run", recipe, "-w", workspace)
-    assert "makes nearly the same of a black picture and a white one" in sentence
+    assert "encodes a black picture and a white one nearly the same" in sentence
     assert not Store(workspace).versions("items")

@@ -256,7 +256,7 @@ def test_unicode_empty_and_megabyte_responses_survive(store: Store) -> None:
         (["nope"], "no filter is called 'nope'; there are grade,"),
         ([{"max_words": "many"}], "max_words: words cannot be 'many'"),
         ([{"max_words": {"wrds": 3}}], "max_words has no setting 'wrds'; it has words"),
-        ([{"max_words": 0}], "leaves no response"),
+        ([{"max_words": 0}], "keeps no response"),
         ([{"select": "best"}], "'best' is not a policy"),
         (["verify", "difficulty"], "write grade, difficulty, correct"),
         ([{"verify": "judge"}], "'judge' is not a grader"),

@@ -135,16 +135,16 @@ def test_a_function_that_raises_costs_the_row(
 @pytest.mark.parametrize(
     ("says", "told"),
     [
-        (lambda row: None, "said None (of type NoneType) of the row"),
-        (lambda row: 1, "said 1 (of type int) of the row"),
-        (lambda row: "", "said '' (of type str) of the row"),
+        (lambda row: None, "returned None (of type NoneType) for the row"),
+        (lambda row: 1, "returned 1 (of type int) for the row"),
+        (lambda row: "", "returned '' (of type str) for the row"),
         (lambda row: ("a", 2), "return True to keep a row"),
         (lambda row: {"question": "x"}, "replaces the column 'question'; it may replace meta"),
         (lambda row: {"nowhere": "x"}, "replaces the column 'nowhere'"),
         (lambda row: {"completion_tokens": "many"}, "does not fit it"),
-        (lambda batch: True, "said True (of type bool) of a batch of 4 rows"),
+        (lambda batch: True, "returned True (of type bool) for a batch of 4 rows"),
         (lambda batch: [True], "return a list or an array with one value for each row"),
-        (lambda batch: [None] * 4, "said None (of type NoneType) of the row"),
+        (lambda batch: [None] * 4, "returned None (of type NoneType) for the row"),
     ],
 )
 def test_nonsense_is_one_sentence(workspace: Path, says: Callable[..., Any], told: str) -> None:

@@ -230,7 +230,7 @@ def test_an_error_in_another_process_is_the_same_sentence(folder: Path) -> None:
             filtered(folder, [f"{folder / 'bad.py'}:bad"], "bad", processes)
         said.append(str(raised.value))
     assert said[0] == said[1]
-    assert "said 7 (of type int) of the row" in said[0]
+    assert "returned 7 (of type int) for the row" in said[0]
     with Workspace(folder / "workspace") as opened:
         assert opened.versions("bad") == []
 

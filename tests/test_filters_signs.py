@@ -142,7 +142,7 @@ def test_samples_that_saw_the_image_say_nothing_of_it(workspace: Path) -> None:
         model = Through("m", opens=lambda: Answering(says))
         drawn, _ = make_rollouts(opened, items, model, Asking(prompt=Prompt("{question}"), k=2))
         make_filtered(opened, drawn, chain=["grade"], name="saw")
-    assert "saw the images" in vlt_error(
+    assert "was sampled with the images" in vlt_error(
         "filter", "items", "--needs-image", "saw", "-w", workspace, code=2
     )
 

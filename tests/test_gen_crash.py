@@ -206,7 +206,7 @@ def test_nothing_secret_is_written_down(workspace: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "options", "sentence"),
     [
-        ({"api_key": "right"}, [], "refuses the key"),
+        ({"api_key": "right"}, [], "rejects the key"),
         ({"only_model": True, "model": "other"}, [], "does not serve the model 'stub'"),
     ],
 )

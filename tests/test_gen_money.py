@@ -77,7 +77,7 @@ def test_a_budget_is_not_passed(store: Store, stub: Stub, prices: Path) -> None:
     options = ["--prices", prices, "--budget", budget, "--max-tokens", 100]
     words = vlt_error(*rollouts(store, stub, *options))
     assert "is used up" in words
-    assert "a larger budget goes on" in words
+    assert "a larger budget to continue" in words
     asked = stub.stats()["requests"]
     assert asked * EACH <= budget
     assert asked >= 10

@@ -133,7 +133,7 @@ def test_what_the_image_is_worth(opened: Workspace, images: Images) -> None:
     assert "the image is worth" in found.sentence()
     with pytest.raises(UserError, match="their images differ"):
         compare(opened, own, other)
-    with pytest.raises(UserError, match="do not differ in what is shown"):
+    with pytest.raises(UserError, match="do not differ in the images shown"):
         image_worth(opened, own, own)
     asked = len(engine.asked)
     evaluated(opened, items, engine, images)

@@ -97,7 +97,7 @@ def marked(workspace: Path) -> Dataset:
 def test_beside_the_marks_of_people(workspace: Path) -> None:
     command = ["judge", "-w", workspace]
     assert "nothing in workspace" in vlt_error(*command, "--agreement")
-    assert "holds no judgements by any rubric" in vlt_error(
+    assert "has no judgements by any rubric" in vlt_error(
         *command, "samples", "--agreement", code=2
     )
     with Judges("right") as server:
@@ -113,7 +113,7 @@ def test_beside_the_marks_of_people(workspace: Path) -> None:
         *command, "--agreement", "--rubric", "caption", code=2
     )
     (workspace / "flags.parquet").unlink()
-    assert "nobody has marked a row" in vlt_error(*command, "--agreement", code=2)
+    assert "is marked; accept and flag some" in vlt_error(*command, "--agreement", code=2)
     assert "asks no model" in vlt_error(*command, "--agreement", "--model", "m", code=2)
 
 
@@ -169,7 +169,7 @@ def test_a_biased_judge_is_found_out(workspace: Path) -> None:
         assert "the first was chosen in 100.0 %" in said
         assert server.answered.total() == 36
         assert not Store(workspace).versions("judged")
-        assert "prompt holds {response}" in vlt_error(*command, "--rubric", "caption", code=2)
+        assert "prompt has {response}" in vlt_error(*command, "--rubric", "caption", code=2)
 
 
 def test_replies_that_are_none_are_left_out_and_told(workspace: Path) -> None:

@@ -129,7 +129,7 @@ def test_names_and_settings_that_cannot_be_are_refused(tmp_path: Path) -> None:
         ({f"{file}:none": 1}, "there is no 'none' in it; it has format, f, g"),
         ({f"{tmp_path}/gone.py:f": 1}, "does not exist"),
         ({f"{file}:format": 1}, "two are called 'format'"),
-        ({f"{file}:f": 1}, "takes 'texts', which nothing fills"),
+        ({f"{file}:f": 1}, "takes 'texts', which does not exist"),
         ({f"{file}:g": "high"}, "should be a number"),
         ({f"{file}:g": 0}, "every weight is 0"),
     ):

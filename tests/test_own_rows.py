@@ -137,7 +137,7 @@ def test_text_only_items(store: Store, tmp_path: Path) -> None:
     assert required.manifest.failed == {"no image": 2}
     plain = str(jsonl(tmp_path / "p.jsonl", rows[0]))
     none, _ = make_items(store, plain, name="plain")
-    assert "all rows are text only" in none.manifest.facts["notes"][0]
+    assert "all rows are text-only" in none.manifest.facts["notes"][0]
     with pytest.raises(UserError, match="1 no image"):
         make_items(store, plain, images="required")
     marked = {"question": "<image> How many?", "answer": "2"}

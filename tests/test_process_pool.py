@@ -147,7 +147,7 @@ def test_a_process_that_died_is_replaced(tmp_path: Path) -> None:
 
 
 def test_one_that_always_dies_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"died twice over the same rows \(exit status -9;"):
+    with pytest.raises(UserError, match=r"died twice on the same rows \(exit status -9;"):
         mapped(Dies(tmp_path / "mark", always=True), tmp_path)
 
 
@@ -188,7 +188,9 @@ def test_functions_of_a_file_travel_and_others_do_not(tmp_path: Path) -> None:
     assert travels(lambda row: row) is None
     file.write_text(MINE + "\n# changed")
     assert travels(short.object) is None, "what was loaded is not there any more"
-    with pytest.raises(UserError, match="was changed while its functions were used; run again"):
+    with pytest.raises(
+        UserError, match="was changed while its functions were in use; run the command again"
+    ):
         pickle.loads(packed)
 
 

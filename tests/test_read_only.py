@@ -122,7 +122,7 @@ def test_view_on_a_read_only_workspace(locked: Path) -> None:
         mark = {"dataset": "samples", "id": row["id"], "mark": "flag", "token": site.token}
         refused = site.post("/mark", mark)
         assert refused.status == 404
-        assert "must be one that can be written" in refused.text
+        assert "make the workspace writable" in refused.text
     assert state_of(locked) == before
 
 
@@ -182,7 +182,7 @@ def test_pictures_that_come_while_somebody_looks(tmp_path: Path) -> None:
         assert len(looking) == 5
         with pytest.raises(UserError, match="import its source again"):
             looking.read("0" * 64)
-        with pytest.raises(ValueError, match="opened to be read"):
+        with pytest.raises(ValueError, match="is read-only"):
             looking.add(png(9))
 
 

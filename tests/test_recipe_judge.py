@@ -66,7 +66,7 @@ def test_each_teachers_samples_are_judged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("judge", "sentence"),
     [
-        ({"rubric": "nope", "model": "big"}, "there is no rubric 'nope'"),
+        ({"rubric": "nope", "model": "big"}, "no rubric 'nope'"),
         (
             {"rubric": "sound", "model": "bog"},
             "'bog' is not a model; choose base, captioner, reasoner, big",

@@ -18,7 +18,8 @@ from vlt.runs.schema import recipe_schema
 
 VALIDATOR = Draft202012Validator(recipe_schema())
 RUNS = (
-    "not a model folder|does not list|is not there|has no NO_SUCH_URL|is not one of openai|gone.py"
+    "not a model folder|does not list|is not there|no server answers at|has no NO_SUCH_URL|"
+    "is not one of openai|gone.py"
 )
 """Only a run can know: files, servers, functions; the environment; what goes together."""
 BLIND = (

@@ -379,9 +379,9 @@ def test_the_command(tmp_path: Path) -> None:
         (["rows.jsonl", "--split", "test"], 2, "--split"),
         (["rows.jsonl", "--revision", "abc"], 2, "--revision"),
         (["rows.jsonl", "--set", "n=3"], 2, "takes no settings"),
-        (["rows.jsonl", "--as", "no/good"], 2, "not a name"),
+        (["rows.jsonl", "--as", "no/good"], 2, "not a valid dataset name"),
         (["pictures"], 1, "metadata"),
-        (["pictures/0.png"], 2, "is none of"),
+        (["pictures/0.png"], 2, "is not one of"),
         (["no_answer.jsonl"], 2, "no column for answer"),
     ],
 )

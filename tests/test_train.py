@@ -295,7 +295,7 @@ def test_a_users_own_train_py_breaks_nothing(
 
 
 def test_a_childs_failure_is_one_sentence(store: Store, model: str, data: Dataset) -> None:
-    with pytest.raises(UserError, match="TRL refuses the settings"):
+    with pytest.raises(UserError, match="TRL rejects the settings"):
         trained(
             "sft",
             store,
@@ -304,7 +304,7 @@ def test_a_childs_failure_is_one_sentence(store: Store, model: str, data: Datase
             settings={**SFT, "lr_scheduler_type": "wavy"},
             name="refused",
         )
-    with pytest.raises(UserError, match=r"the whole log is in '.*log.txt'"):
+    with pytest.raises(UserError, match=r"the full log is in '.*log.txt'"):
         trained(
             "sft",
             store,
@@ -338,10 +338,10 @@ def test_a_text_model_has_no_tower_to_freeze(store: Store, tmp_path: Path) -> No
 def test_prompts_that_are_too_long_are_left_out(store: Store, model: str, data: Dataset) -> None:
     """Pictures of 84, 112 and 140 x 56 pixels make 6, 8 and 10 tokens, and each prompt the rest."""
     from vlt.train.child import Job
-    from vlt.train.processor import load_reader, prompt_tokens
+    from vlt.train.processor import load_training_processor, prompt_tokens
 
     settings = {**SFT, "max_steps": 1}
-    reader = load_reader(Job("sft", model, None, "", {}, [], None))
+    reader = load_training_processor(Job("sft", model, None, "", {}, [], None))
     with ImageStore(store.images_folder) as images:
         from PIL import Image
 

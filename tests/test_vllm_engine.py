@@ -165,4 +165,4 @@ def test_what_it_leaves_in_shared_memory_is_removed(
 
 def test_wrong_usage(command: list[str]) -> None:
     words = vlt_error(*command, "--base-url", "http://localhost:1/v1", code=2)
-    assert "--engine vllm asks no server that is there already" in words
+    assert "--engine vllm does not use a running server" in words

@@ -162,7 +162,7 @@ def _parents(store: Store, names: Sequence[str] | None) -> list[Dataset]:
     """By default the newest samples generated or judged, not those of an earlier `vlt filter`."""
     if names:
         return [store.open(name) for name in names]
-    return store.meant("sample", asked=True)[-1:] or [store.newest("sample", GENERATE)]
+    return store.candidates("sample", by_models=True)[-1:] or [store.newest("sample", GENERATE)]
 
 
 def _pass_rates_first(given: Sequence[Any]) -> list[Any]:

@@ -131,7 +131,7 @@ def newest(store: Opened, rubric: Rubric, judges: list[Model]) -> Dataset:
     from vlt.evaluation.judging import asked_as
 
     for kind in rubric.kinds:
-        if given := store.meant(kind, asked=True):
+        if given := store.candidates(kind, by_models=True):
             last = given[-1]
             made = last.manifest.facts.get("judged", {})
             asked = {asked_as(model.model) for model in judges}
