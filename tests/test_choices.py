@@ -1,4 +1,4 @@
-"""Options in the forms that data sets have, and what is no option however much it looks like one."""
+"""Options in the forms of real datasets, and what only looks like an option."""
 
 from __future__ import annotations
 

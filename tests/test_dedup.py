@@ -34,7 +34,7 @@ def store(workspace: Path) -> Store:
 def deduped(
     store: Store, rows: Sequence[dict[str, Any]], *chain: Any, kind: str = "item"
 ) -> Dataset:
-    """What the chain leaves of the rows."""
+    """What the chain keeps of the rows."""
     return make_filtered(store, dataset(store, "rows", kind, rows), chain=chain, name="left")[0]
 
 

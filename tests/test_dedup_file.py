@@ -1,4 +1,4 @@
-"""Duplicates out of a Parquet file, without a workspace."""
+"""Deduplication of a Parquet file, without a workspace."""
 
 from __future__ import annotations
 

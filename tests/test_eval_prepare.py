@@ -1,4 +1,4 @@
-"""Benchmarks in their real layouts become items: prompts as upstream's, gold as it is meant."""
+"""Benchmarks in their real layouts become items: with upstream's prompts and the intended gold answers."""
 
 from __future__ import annotations
 

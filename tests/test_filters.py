@@ -50,7 +50,7 @@ def kept(made: Dataset) -> list[int]:
 
 
 def why(made: Dataset) -> dict[int, str]:
-    """Sample number -> `filter: reason` of the rows taken out."""
+    """Sample number -> `filter: reason` of the dropped rows."""
     rows = made.dropped.table().to_pylist()
     return {row["sample"]: f"{row['filter']}: {row['reason']}" for row in rows}
 

@@ -1,4 +1,4 @@
-"""Filters of one's own: what a function may say, what it costs if it raises, and what it is known by."""
+"""A user's own filters: what a function may return, what happens if it raises, and its identity."""
 
 # ruff: noqa: ARG002, ARG005
 
@@ -197,7 +197,7 @@ def test_parameters_are_settings_and_part_of_the_identity(workspace: Path, tmp_p
 
 @dataclass(frozen=True)
 class Ends:
-    """A filter of the protocol, in somebody's package."""
+    """A filter of the protocol, in a user's package."""
 
     name: ClassVar[str] = "ends_with"
     columns: ClassVar[tuple[str, ...]] = ("response",)
@@ -220,7 +220,7 @@ def test_a_class_of_the_protocol_is_a_filter_too(workspace: Path) -> None:
 
 @dataclass(frozen=True)
 class Fragile(Ends):
-    """It raises at some rows, and rewrites others."""
+    """It raises on some rows, and rewrites others."""
 
     name: ClassVar[str] = "fragile"
 
@@ -235,7 +235,7 @@ class Fragile(Ends):
 
 @dataclass(frozen=True)
 class Whole:
-    """It raises where all rows are judged at once."""
+    """It raises when all rows are judged at once."""
 
     name: ClassVar[str] = "whole"
     columns: ClassVar[tuple[str, ...]] = ("id",)

@@ -1,4 +1,4 @@
-"""Signs that cost no judge: agreement, what is solved without the image, captions that are enough."""
+"""Signs that need no judge: agreement, items solved without the image, captions that suffice."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_items_whose_samples_agree(workspace: Path) -> None:
 
 
 def blind_world(store: Workspace, n: int = 120, seed: int = 0) -> tuple[Dataset, set[str], Any]:
-    """Items of which a third give their answer away, ids of these, and who reads and else guesses."""
+    """Items a third of which give their answer away, the ids of these, and a model that reads or guesses."""
     rng = random.Random(seed)
     rows, telling = [], set()
     for i in range(n):

@@ -1,4 +1,4 @@
-"""What `vlt gen` makes of replies: whole thoughts, checked captions, tokens counted once, own words."""
+"""What `vlt gen` makes of replies: complete reasoning, checked captions, tokens counted once, messages."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_one_that_was_cut_inside_is_told_by_the_others(
     server.says = lambda _model, text: cut if "How many 3?" in text else others
     done = run_vlt(*gen("rollouts", store, server))
     assert done.returncode == 0
-    assert "1 of 4 responses (25%) were cut at --max-tokens" in done.stderr
+    assert "1 of 4 responses (25%) were cut off at --max-tokens" in done.stderr
     inside = others == INSIDE
     last = store.open("samples").table().to_pylist()[-1]
     assert last["response"] == ("<think>I look and" if inside else "I look and")
@@ -107,7 +107,7 @@ def test_one_that_was_cut_inside_is_told_by_the_others(
     opened = store.open("samples").manifest.facts["prompt_opens"]
     assert opened == ("<think>" if inside else None)
     log = vlt("log", "samples", "-w", store.root)
-    assert ("the model's prompt opens the thought: <think>" in log) == inside
+    assert ("the prompt opens the reasoning: <think>" in log) == inside
     kept = vlt_json("filter", "--verify", "-w", store.root)["kept"]
     assert kept == 3
 

@@ -1,4 +1,4 @@
-"""GRPO with vLLM: what TRL's path asks of it, up to the call, is what transformers is asked."""
+"""GRPO with vLLM: up to the call, TRL asks vLLM the same as transformers."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def test_push_load_pull(
 def test_private_means_private(
     store: Store, hub: HubServer, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """A repository that is there and public stays untouched by a push that says --private."""
+    """A push with --private leaves an existing public repository untouched."""
     verified(store)
     where = ("-w", store.root)
     vlt("push", "sft", "me/open", *where, **environment)

@@ -52,7 +52,7 @@ def coloured(store: Workspace, n: int = 24) -> Dataset:
 
 
 def seeing(items: Dataset) -> Answering:
-    """Says what is on the picture that it is shown, and 0 where there is none."""
+    """Says what is in the image that it is shown, and 0 without one."""
     known = {row["images"][0]: row["answer"] for row in items.rows() if row["images"]}
     return Answering(
         lambda content, _: f"<answer>{known.get(*images_of(content) or [''], '0')}</answer>"

@@ -1,4 +1,4 @@
-"""How far a judge can be trusted: beside people's marks, and against empty words and order."""
+"""How far a judge can be trusted: compared with people's marks, and tested with filler and order."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def several(store: Store, items: int = 6) -> Dataset:
 
 
 def fair(text: str) -> Any:
-    """Names the better of two by its true score, wherever it stands."""
+    """Names the better of two by its true score, in either position."""
     if '"better"' not in text:
         return judgement(truth(text))
     import re
@@ -165,8 +165,8 @@ def test_a_biased_judge_is_found_out(workspace: Path) -> None:
         assert found["length"]["flips"]["value"] == 0.5
         assert found["position"]["flips"]["value"] == found["position"]["first"]["value"] == 1
         said = vlt(*command, "--rubric", "sound")
-        assert "empty words added to 12 responses: score +1.50 [" in said
-        assert "the first was named in 100.0 %" in said
+        assert "filler added to 12 responses: score +1.50 [" in said
+        assert "the first was chosen in 100.0 %" in said
         assert server.answered.total() == 36
         assert not Store(workspace).versions("judged")
         assert "prompt has {response}" in vlt_error(*command, "--rubric", "caption", code=2)

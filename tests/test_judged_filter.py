@@ -1,4 +1,4 @@
-"""What is done with judgements: the filter `judged`, and `select` by score."""
+"""What judgements are used for: the filter `judged`, and `select` by score."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""vlt judge: what a reply means, what a rubric may be, and that judgements lose and repeat nothing."""
+"""vlt judge: what a reply means, what a rubric may be, and that nothing is lost or asked twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""vlt import --unlabelled and vlt label: items without golds, answered by what most samples say."""
+"""vlt import --unlabelled and vlt label: items without gold answers, labelled by majority."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_what_has_no_gold_is_unjudged(opened: Workspace, tmp_path: Path) -> None
 
 
 def world(store: Workspace, n: int = 200) -> tuple[Dataset, Any]:
-    """Items with golds, and who is right more often the more samples of an item agree."""
+    """Items with gold answers, and a model that is correct more often the more samples of an item agree."""
     rows = [item(f"{i}", str(i % 7)) for i in range(n)]
 
     def says(content: Any, number: int) -> str:

@@ -1,4 +1,4 @@
-"""Captions and samples of one's own, text-only items, and rows from a function of one's own."""
+"""A user's own captions and samples, text-only items, and rows from a function."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def nothing():
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """A newcomer's folder, in which other files are called as vlt's own parts are."""
+    """A newcomer's folder with files named like vlt's own parts."""
     home = tmp_path / "project"
     (home / "pictures").mkdir(parents=True)
     for number in range(4):

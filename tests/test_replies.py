@@ -1,4 +1,4 @@
-"""Replies as real servers write them: odd ends, thoughts in parts, broken JSON, errors inside."""
+"""Replies of real servers: odd finish reasons, separate reasoning, broken JSON, embedded errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The order in which rows are looked at for missing answers."""
+"""The order in which rows are scanned for missing answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One size rule a model, read from its processor: real processors as published, and what is refused."""
+"""One size rule per model, read from its processor: real processors as published, and what is refused."""
 
 from __future__ import annotations
 

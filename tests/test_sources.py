@@ -1,4 +1,4 @@
-"""Sources in the layouts that users have, and what makes an import the same as before."""
+"""Sources in users' layouts, and when an import is the same as before."""
 
 from __future__ import annotations
 

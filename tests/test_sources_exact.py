@@ -1,4 +1,4 @@
-"""No gold changes on its way in, whatever the type of its column; and what whole numbers mean."""
+"""No gold answer changes on import, whatever the type of its column; and what integers mean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Known sources: files drawn by us in the real layouts, read through a small Hub on loopback."""
+"""Known sources: files written by us in the real layouts, read through a small Hub on loopback."""
 
 from __future__ import annotations
 

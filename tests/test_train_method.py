@@ -1,4 +1,4 @@
-"""Training methods: the record says all; one of one's own comes from a file."""
+"""Training methods: the record is complete; a user's own comes from a file."""
 
 from __future__ import annotations
 

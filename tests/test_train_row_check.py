@@ -29,7 +29,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def looked_at(workspace: Path, method: str, model: Path) -> None:
-    """What a training does up to its first step: the export, and the child's look at its rows."""
+    """What a training does before its first step: the export, and the child's check of its rows."""
     from transformers import AutoModelForImageTextToText
 
     folder, by = workspace / "build", find_method(method)
@@ -141,7 +141,7 @@ def test_the_training_itself_stops(
 
 
 def test_rows_are_looked_at_evenly(workspace: Path, tmp_path: Path) -> None:
-    """Of all rows, not of the first ones; those without an image are passed over."""
+    """Across all rows, not just the first; those without an image are skipped."""
     with Workspace(workspace) as opened:
         data = items(opened, 100, pictures=[png((i, i, 0)) for i in range(100)])
         order = [row["id"] for row in data.rows()]

@@ -54,7 +54,7 @@ def starts(state: Path) -> list[list[str]]:
 
 
 def gone(pid: str) -> bool:
-    """Whether the process has ended (or is only waiting for its end to be noted)."""
+    """Whether the process has exited (or is a zombie)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
