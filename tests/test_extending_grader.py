@@ -88,7 +88,7 @@ def test_a_function_takes_the_columns_that_it_names(workspace: Path) -> None:
         ("wrong", "so", "1"),
         ("correct", "as told", "7"),
     ]
-    with pytest.raises(UserError, match="the grader the function nonsense said '12' "):
+    with pytest.raises(UserError, match="the grader the function nonsense returned '12' "):
         make_filtered(store, data, chain=[{"verify": {"grader": nonsense}}], name="other")
 
 
