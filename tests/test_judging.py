@@ -131,7 +131,7 @@ def test_what_is_cut_failed_or_repeated_is_no_judgement() -> None:
         ({"prompt": "Is {respnse} good? {response}"}, "'{respnse}', which is not a slot"),
         ({"prompt": "Is {{response}} good?"}, "'{{response}}', which is not a slot"),
         ({"prompt": "Is {question} good?"}, "shows nothing to judge"),
-        ({"prompt": 7}, "prompt: 7 is no text"),
+        ({"prompt": 7}, "prompt: 7 is not text"),
         ({"image": "yes"}, "image: 'yes' is neither true nor false"),
         ({"system": "Judge {response}."}, "slots are not filled in there"),
         ({"passes": 4}, "unknown key 'passes'"),

@@ -25,7 +25,7 @@ RUNS = (
 BLIND = (
     *("is a placeholder", "the prompt", "write {question}", "has no {question}", "no source"),
     *(
-        "there is no 'polite'",
+        "the module has no 'polite'",
         "missing",
         "band of pass rates",
         "add validation",
