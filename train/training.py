@@ -92,7 +92,7 @@ def check_takes(method: Method, data: Dataset) -> None:
     if data.kind not in method.takes:
         raise UserError(
             f"train {method.name} takes {' or '.join(method.takes)}s and {data.ref} holds "
-            f"{data.kind}s"
+            f"{data.kind}s; name others with --data (`vlt ls` shows the kinds)"
         )
 
 
@@ -209,9 +209,8 @@ class _Plan:
             exported = write_trl(self.data, file, self.method, **shown)
         if not exported.rows:
             why = f": {exported.failed.most_common(1)[0][0]}" if exported.failed else ""
-            raise UserError(
-                f"{self.data.ref} leaves no row to train on{why}; see `vlt stats {self.data.ref}`"
-            )
+            look = f"vlt show {self.data.ref}" + ("" if self.data.manifest.rows else " --dropped")
+            raise UserError(f"{self.data.ref} leaves no row to train on{why}; see `{look}`")
         note.write_text(
             json.dumps(
                 {

@@ -65,7 +65,7 @@ def print_plan(wanted: Sequence[Variant], root: Path, as_json: bool) -> None:
                     "arm": variant.label,
                     "makes": name,
                     "what": step.what,
-                    "version": version or ("made before" if name in seen else None),
+                    "version": version or ("by an arm above" if name in seen else None),
                     "planned": budget.as_json(),
                 }
             )

@@ -57,6 +57,6 @@ def next_steps(file: Path, data_only: bool) -> list[tuple[str, str]]:
         (f"vlt doctor {name}", "what this machine lacks for it"),
         (f"vlt run {name} --dry-run", "its steps; nothing is done"),
         (f"vlt run {name} --until sft@r1", "the first round's data"),
-        ("vlt view sft", "look at them in the browser: flag what is bad"),
+        ("vlt view sft", "look at them in the browser, flag bad ones"),
         (f"vlt run {name}", "go on" if data_only else "go on: train, measure, report"),
     ]
