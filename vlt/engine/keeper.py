@@ -1,0 +1,89 @@
+"""The process between us and a server of ours: ends it, and all that it has started, when we are gone.
+
+    python -m vlt.engine.keeper
+
+The first line on standard input is JSON: what to start, in which environment, and how long it may take to
+end. Each line after it means that the server has loaded its model. The pipe's end means that nobody wants
+the server any more, or that whoever did was killed. A parent-death signal alone would not do: it reaches
+the server and not its engine's processes, and follows the thread that started it, not the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from vlt.engine.shared_memory import remove, segments
+
+CHECK_MILLISECONDS = 250
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Start the server, say its process id on standard output, and stay as long as it does."""
+    told: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+    line = sys.stdin.buffer.raw.readline()  # type: ignore[attr-defined]  # unbuffered: `poll` sees the rest
+    if not line:
+        return
+    asked = json.loads(line)
+    try:
+        child = subprocess.Popen(
+            asked["command"],
+            stdin=subprocess.DEVNULL,
+            stdout=2,
+            stderr=2,
+            env=asked["environment"],
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
+    except OSError as error:
+        print(json.dumps({"error": error.strerror}), flush=True)
+        return
+    print(json.dumps({"process": child.pid}), flush=True)
+    shared: set[Path] = set()
+    while child.poll() is None and not told and _is_wanted(child.pid, shared):
+        pass
+    _end(child, asked["stop_seconds"], shared)
+
+
+def _is_wanted(group: int, shared: set[Path]) -> bool:
+    """Whether the other end of the pipe is there; a line from it means: look at the shared memory."""
+    poll = select.poll()
+    poll.register(0, select.POLLIN)
+    if not poll.poll(CHECK_MILLISECONDS):
+        return True
+    if not os.read(0, 4096):
+        return False
+    shared |= segments(group)
+    return True
+
+
+def _end(child: subprocess.Popen[bytes], seconds: float, shared: set[Path]) -> None:
+    """End the whole process group: SIGTERM, then after a while SIGKILL; and what it leaves."""
+    shared |= segments(child.pid)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(seconds)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    remove(shared)
+
+
+def _die_with_parent() -> None:
+    """In the child: the kernel ends it when this process is killed as well (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""One `vllm serve`: its process, its port and its log; on this machine or on a node of a cluster.
+
+vLLM pins torch and transformers against TRL's newest, so it is another program in an environment of its
+own. `command` says how it is called: `vllm`, `/opt/vllm/bin/vllm`, `docker run ... vllm/vllm-openai`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from vlt.errors import UserError
+
+COMMAND = "vllm"
+START_SECONDS = 1800.0
+"""For a server to answer /health: downloading and loading a large model takes a while."""
+STOP_SECONDS = 30.0
+RESTARTS = 3
+"""Deaths in a row without an answer in between, until a server is given up."""
+LAST_WORDS = 300
+CHECK_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What is served, and how."""
+
+    model: str
+    log: Path
+    """The server's words."""
+    command: str = COMMAND
+    arguments: str = ""
+    """Passed on to `vllm serve`: --tensor-parallel-size 2 --max-model-len 16384."""
+    revision: str | None = None
+    host: str = "127.0.0.1"
+    environment: Mapping[str, str] | None = None
+    """The server's whole environment; None: that of this process."""
+    start_seconds: float = START_SECONDS
+
+    def line(self, port: int) -> list[str]:
+        """The command line."""
+        line = [*shlex.split(self.command), "serve", self.model, "--served-model-name", self.model]
+        line += ["--host", self.host, "--port", str(port)]
+        line += ["--revision", self.revision] if self.revision else []
+        return line + shlex.split(self.arguments)
+
+
+class VLLMServer:
+    """A process that serves, from its start to its end; it ends with this process, however that ends."""
+
+    def __init__(self, serving: Serving, port: int):
+        """Start it; it does not answer yet. Raises UserError where the command cannot be started."""
+        self.serving, self.port = serving, port
+        command = serving.line(port)
+        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        with open(serving.log, "ab") as log:
+            log.write(f"$ {shlex.join(command)}\n".encode())
+            log.flush()
+            self._keeper = subprocess.Popen(
+                [sys.executable, "-P", "-m", "vlt.engine.keeper"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                bufsize=0,
+                env={**os.environ, "PYTHONPATH": path},
+                start_new_session=True,  # ctrl-C is for us; we stop it
+            )
+        environment = os.environ if serving.environment is None else serving.environment
+        asked = {
+            "command": command,
+            "environment": dict(environment),
+            "stop_seconds": STOP_SECONDS,
+        }
+        said: dict[str, str | int] = {}
+        with contextlib.suppress(OSError, ValueError):  # it was killed
+            _pipe(self._keeper.stdin).write(json.dumps(asked).encode() + b"\n")
+            said = json.loads(_pipe(self._keeper.stdout).readline())
+        self._group = int(said.get("process", 0))
+        if "error" in said:
+            self.stop()
+            raise UserError(
+                f"{command[0]!r} cannot be started ({said['error']}); install vLLM in an "
+                "environment of its own and name its program with --vllm-command"
+            )
+
+    @property
+    def url(self) -> str:
+        """As --base-url takes it."""
+        return f"http://{self.serving.host}:{self.port}/v1"
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process is there; it may be loading."""
+        return self._keeper.poll() is None
+
+    def wait_until_it_answers(self, stopping: threading.Event | None = None) -> None:
+        """Raises UserError, with its last words, where it ends or takes longer than it may."""
+        end = time.monotonic() + self.serving.start_seconds
+        while not _healthy(self.serving.host, self.port):
+            if not self.is_alive or (stopping and stopping.is_set()):
+                raise UserError(
+                    f"vllm serve did not start: {self.last_words()}; see {self.serving.log}"
+                )
+            if time.monotonic() > end:
+                raise UserError(
+                    f"vllm serve did not answer within {self.serving.start_seconds:g} s; see "
+                    f"{self.serving.log}"
+                )
+            time.sleep(CHECK_SECONDS)
+        with contextlib.suppress(OSError):  # it has ended in the meantime
+            _pipe(self._keeper.stdin).write(b"\n")
+
+    def wait(self) -> None:
+        """Until the process has ended."""
+        self._keeper.wait()
+
+    def stop(self) -> None:
+        """End it with all that it has started, within STOP_SECONDS; harmless when it has ended."""
+        with contextlib.suppress(OSError):
+            _pipe(self._keeper.stdin).close()
+        try:
+            self._keeper.wait(STOP_SECONDS + 5)
+        except subprocess.TimeoutExpired:  # pragma: no cover  # it ends the group by SIGKILL itself
+            self._keeper.kill()
+            self._keeper.wait()
+        if self._group:  # where the keeper was killed, the rest of the group may be left
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._group, signal.SIGKILL)
+        _pipe(self._keeper.stdout).close()
+
+    def last_words(self) -> str:
+        """The last line of its log."""
+        lines = self.serving.log.read_text(errors="replace").strip().splitlines()
+        return " ".join(lines[-1].split())[:LAST_WORDS] if lines else "it said nothing"
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port of this machine's that nobody listens at."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as opened:
+        opened.bind((host, 0))
+        return int(opened.getsockname()[1])
+
+
+def _healthy(host: str, port: int) -> bool:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(f"http://{host}:{port}/health", timeout=5) as reply:
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None, "Popen was given PIPE"
+    return pipe
