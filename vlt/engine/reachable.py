@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from vlt.cluster.address import ray_address
+from vlt.cluster.connection import connected
 from vlt.engine.api_key import VARIABLE, key_to_send
 from vlt.engine.endpoint import LIST_SECONDS, Endpoint, NotThere
 from vlt.engine.model import Model
 from vlt.engine.refusal import named
+from vlt.engine.replica_count import wanted
 from vlt.errors import UserError
 
 
 def trouble(models: Sequence[Model]) -> list[str | None]:
     """Why each model would not be answered for, in one sentence; None where nothing speaks against it.
 
-    One that no server is asked for (engine local or vllm) has no trouble here. All servers are asked
+    One that no server is asked for (engine local, or vllm on this machine) has no trouble here; of a
+    cluster it is asked whether it has room for the replicas. All servers are asked
     at once, each for at most ten seconds. A server that does not tell its models, or still loads one,
     is no trouble: the run itself waits for it.
     """
@@ -28,6 +32,8 @@ def trouble(models: Sequence[Model]) -> list[str | None]:
 
 async def _of(model: Model) -> str | None:
     try:
+        if model.kind == "vllm" and ray_address():
+            wanted(model, connected())
         if model.kind != "openai":
             return None
         key = key_to_send()

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 from vlt.engine import LoadImage
 from vlt.engine.openai import TIMEOUT_SECONDS, OpenAIEngine
 from vlt.engine.rate_limiter import RateLimiter
 from vlt.engine.vllm_server import (
     CHECK_SECONDS,
-    COMMAND,
     RESTARTS,
-    START_SECONDS,
     Serving,
     VLLMServer,
     free_port,
@@ -30,34 +27,19 @@ class VLLMEngine:
 
     def __init__(
         self,
-        model: str,
+        serving: Serving,
         *,
         load_image: LoadImage,
-        log: Path,
-        command: str = COMMAND,
-        arguments: str = "",
-        revision: str | None = None,
         concurrency: int = 64,
         timeout: float = TIMEOUT_SECONDS,
-        start_seconds: float = START_SECONDS,
         rate_limiter: RateLimiter | None = None,
         tell: Callable[[str], None] | None = None,
     ):
-        """Start the server and wait until it answers; its words go to the file `log`.
+        """Start the server and wait until it answers.
 
-        `arguments` are passed on to `vllm serve` (--tensor-parallel-size 2 --max-model-len 16384).
         Raises UserError with its last words where it does not start.
         """
-        self.log = log
-        log.parent.mkdir(parents=True, exist_ok=True)
-        self._serving = Serving(
-            model,
-            log,
-            command=command,
-            arguments=arguments,
-            revision=revision,
-            start_seconds=start_seconds,
-        )
+        self._serving = serving
         self._stopping = threading.Event()
         self._deaths = 0
         self._server = VLLMServer(self._serving, free_port())
@@ -67,13 +49,13 @@ class VLLMEngine:
             self._server.stop()
             raise
         self._engine = OpenAIEngine(
-            model,
+            serving.model,
             [self._server.url],
             load_image=load_image,
             api_key="none",
             concurrency=concurrency,
             timeout=timeout,
-            patience=start_seconds,
+            patience=serving.start_seconds,
             rate_limiter=rate_limiter,
             tell=tell,
             check=self._check,
@@ -111,5 +93,5 @@ class VLLMEngine:
         if self._deaths > RESTARTS:
             raise UserError(
                 f"vllm serve died {self._deaths} times in a row: {self._server.last_words()}; see "
-                f"{self.log}, then run the same command to go on"
+                f"{self._serving.log}, then run the same command to go on"
             )

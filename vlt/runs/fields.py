@@ -18,10 +18,12 @@ from pydantic import (
     model_validator,
 )
 
+from vlt.cluster.address import check_address
 from vlt.datagen.asking import Asking, Draw
 from vlt.datagen.import_settings import Import
 from vlt.datagen.paper_prompts import CAPTION, REASONING, ROLLOUT
 from vlt.engine.model import Model
+from vlt.errors import UsageError
 from vlt.evaluation.canary import Canary
 from vlt.fields import Option, Written
 from vlt.plugins import is_path
@@ -319,6 +321,13 @@ class Evaluation(Part):
     """Judge the base model as well, before round 1."""
 
 
+def _address(given: str | None) -> str | None:
+    try:
+        return given and check_address(given)
+    except UsageError as error:  # with the recipe's line
+        raise ValueError(str(error)) from error
+
+
 class Recipe(Part):
     """A whole recipe, with the top level's settings filled into every round."""
 
@@ -332,6 +341,8 @@ class Recipe(Part):
     """Of sampling and training, where they have none of their own."""
     models: Models
     """The models by name."""
+    cluster: Annotated[str | None, AfterValidator(_address)] = None
+    """The Ray cluster to work on: auto, local or HOST:PORT; --ray goes before it. [VLT_RAY]"""
     prompts: Prompts = Prompts()
     """What models are asked with. [the paper's prompts]"""
     heldout: Evaluation | None = None
