@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -25,7 +27,7 @@ SECONDS = 90
 def make_items(folder: Path, rows: int) -> tuple[Path, Path]:
     """(workspace with so many items, folder for what the servers write down)"""
     workspace, state = folder / "workspace", folder / "state"
-    state.mkdir()
+    state.mkdir(parents=True)
     dataset(Store(workspace), "items", "item", [item(f"[[{i}]]") for i in range(rows)])
     return workspace, state
 
@@ -87,7 +89,7 @@ def same_as_on_one_machine(workspace: Path, folder: Path, rows: int) -> None:
 def ledger(workspace: Path) -> dict[str, object]:
     """What a version holds and what became of its rows."""
     m: Manifest = Store(workspace).open("samples").manifest
-    names = ("content", "rows_in", "rows", "dropped", "failed", "identity")
+    names = ("digest", "rows_in", "rows", "dropped", "failed", "identity")
     return {name: getattr(m, name) for name in names}
 
 
@@ -102,11 +104,10 @@ def servers_of(state: Path) -> list[psutil.Process]:
     return found
 
 
-def node_of(nodes: Nodes, process: psutil.Process) -> object:
-    """The node that a server runs on."""
-    parents = {parent.pid for parent in process.parents()}
-    [node] = [n for n in nodes.nodes if n.all_processes["raylet"][0].process.pid in parents]
-    return node
+def workers_of(node: Any) -> list[psutil.Process]:
+    """The processes of a node's replicas, which ask for the servers."""
+    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+    return [p for p in raylet.children(recursive=True) if p.name().startswith("ray::Replica")]
 
 
 def left_of(state: Path, nodes: Nodes, seconds: float = 20) -> list[str]:
@@ -127,4 +128,4 @@ def places(nodes: Nodes) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-c", asked], capture_output=True, text=True, timeout=60, check=True
     )
-    return [str(state) for state in __import__("json").loads(done.stdout.splitlines()[-1])]
+    return [str(state) for state in json.loads(done.stdout.splitlines()[-1])]

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.cli import run_vlt, vlt_error
-from tests.on_ray.cluster import Nodes
+from tests.on_ray.cluster import LOOPBACK, Nodes
 from tests.on_ray.replicas import (
     command,
     left_of,
     make_items,
-    places,
     same_as_on_one_machine,
+    servers_of,
     start,
     wait_for,
+    workers_of,
 )
 from tests.on_ray.stand_in import asked, starts
-from vlt.workspace.store import Store
 
 ROWS = 240
 
@@ -49,3 +49,119 @@ def test_two_replicas_make_what_one_machine_makes(nodes: Nodes, tmp_path: Path) 
     assert len(list((workspace / "logs").glob("vllm-*-replica-*.log"))) == 2
     same_as_on_one_machine(workspace, tmp_path, ROWS)
     assert not left_of(state, nodes)
+
+
+@pytest.mark.parametrize("ends", ["ctrl-C", "kill -9", "kill -9 of its worker"])
+def test_nothing_is_left_when_the_run_is_gone(nodes: Nodes, tmp_path: Path, ends: str) -> None:
+    workspace, state = make_items(tmp_path, ROWS)
+    child = start(command(workspace, state, nodes.address, "--replicas", "3", latency_ms=300))
+    wait_for(lambda: len(asked(state)) > 10, child)
+    servers = servers_of(state)
+    assert servers
+    ports = [int(start.split("--port ")[1].split()[0]) for start in starts(state)]
+    if ends == "kill -9 of its worker":  # the server goes, and comes again
+        worker = next(worker for node in nodes.nodes for worker in workers_of(node))
+        worker.kill()
+        wait_for(lambda: not all(server.is_running() for server in servers), child)
+        wait_for(lambda: len(starts(state)) > 3, child)
+    child.send_signal(signal.SIGKILL if ends == "kill -9" else signal.SIGINT)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == (-signal.SIGKILL if ends == "kill -9" else 130), err
+    if ends == "ctrl-C":
+        assert not servers_of(state)  # before it ends: the next step may need the memory
+    assert not left_of(state, nodes)
+    with socket.socket() as opened:
+        for port in ports:
+            assert opened.connect_ex((LOOPBACK, port)) != 0
+
+
+def test_a_server_that_dies_is_started_again_and_then_given_up(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    workspace, state = make_items(tmp_path, ROWS)
+    asks = command(workspace, state, nodes.address, "--replicas", "2", dies_at="30 60 20")
+    done = run_vlt(*asks)
+    assert done.returncode == 0, done.stderr
+    assert len(starts(state)) >= 4
+    same_as_on_one_machine(workspace, tmp_path, ROWS)
+    workspace, state = make_items(tmp_path / "hopeless", 20)
+    says = vlt_error(*command(workspace, state, nodes.address, dies_at="0 0 0 0 0 0 0 0 0"))
+    assert "vllm serve died 4 times in a row: EngineCore encountered an issue; see " in says
+    assert len(starts(state)) == 4
+
+
+@pytest.mark.parametrize(
+    ("more", "served", "says"),
+    [
+        (
+            [],
+            {"refuses": ""},
+            r"replica 1 on 127\.0\.0\.2: vllm serve did not start: ValueError: no such",
+        ),
+        (["--vllm-command", "/no/vllm"], {}, r"'/no/vllm' cannot be started \(No such file"),
+        (
+            ["--replicas", "9"],
+            {},
+            r"9 replicas \(a core each\) are wanted, .* has room for 3; give --rep",
+        ),
+        (
+            ["--replicas", "auto"],
+            {},
+            r"cluster \(4 nodes\) has no GPUs, .* give --gpus-per-replica 0",
+        ),
+        (
+            ["--gpus-per-replica", "2"],
+            {},
+            r"cluster \(4 nodes\) has no GPUs, .* wants 2; add a node with",
+        ),
+    ],
+)
+def test_one_sentence(
+    nodes: Nodes, tmp_path: Path, more: list[str], served: dict[str, str], says: str
+) -> None:
+    workspace, state = make_items(tmp_path, 5)
+    assert re.search(says, vlt_error(*command(workspace, state, nodes.address, *more, **served)))
+    assert not asked(state)
+    assert not left_of(state, nodes)
+
+
+def test_no_place_is_free(nodes: Nodes, tmp_path: Path) -> None:
+    """Another run holds every core; then a replica that is slow to load."""
+    workspace, state = make_items(tmp_path, ROWS)
+    other = start(command(workspace, state, nodes.address, "--replicas", "3", latency_ms=900))
+    wait_for(lambda: len(starts(state)) == 3, other)
+    done = opened(nodes, tmp_path, state, start_seconds=5)
+    assert "no replica became ready within 5 s: each waits for a place (1 core), and " in done
+    other.send_signal(signal.SIGINT)
+    other.communicate(timeout=60)
+    done = opened(nodes, tmp_path, state, start_seconds=2, arguments="--load-seconds 60")
+    assert "replica 1 on 127.0.0.2: vllm serve did not answer within 2 s; see " in done
+    assert not left_of(state, nodes)
+
+
+def opened(
+    nodes: Nodes, folder: Path, state: Path, start_seconds: float, arguments: str = ""
+) -> str:
+    """What is said where the engine is opened with so much patience."""
+    program = f"""
+import sys
+from pathlib import Path
+from vlt.cluster.connection import connected
+from vlt.engine.replica_count import Wanted
+from vlt.engine.replicas import ReplicasEngine
+from vlt.engine.vllm_server import Serving
+from tests.on_ray.stand_in import COMMAND
+served = Serving("m", Path({str(folder / "vllm.log")!r}), command=COMMAND,
+                 arguments="--state {state} {arguments}", start_seconds={start_seconds})
+ReplicasEngine(connected(), served, Wanted(1, 0), load_image={{}}.__getitem__)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "VLT_RAY": nodes.address},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    return done.stderr.splitlines()[-1]

@@ -6,6 +6,8 @@ The first line on standard input is JSON: what to start, in which environment, a
 end. Each line after it means that the server has loaded its model. The pipe's end means that nobody wants
 the server any more, or that whoever did was killed. A parent-death signal alone would not do: it reaches
 the server and not its engine's processes, and follows the thread that started it, not the process.
+
+A detached one is no child of the process that asked: Ray kills a worker's children with it, by SIGKILL.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ def main() -> None:
     if not line:
         return
     asked = json.loads(line)
+    if asked["detached"] and os.fork():
+        os._exit(0)
     try:
         child = subprocess.Popen(
             asked["command"],
@@ -47,7 +51,7 @@ def main() -> None:
     except OSError as error:
         print(json.dumps({"error": error.strerror}), flush=True)
         return
-    print(json.dumps({"process": child.pid}), flush=True)
+    print(json.dumps({"keeper": os.getpid(), "server": child.pid}), flush=True)
     shared: set[Path] = set()
     while child.poll() is None and not told and _is_wanted(child.pid, shared):
         pass

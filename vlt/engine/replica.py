@@ -96,7 +96,7 @@ class Replica:
         environment |= {"RAY_ADDRESS": cluster, "VLLM_API_KEY": self._key}
         environment = {**self._variables, **environment}
         self._serving = replace(self._serving, host=host, log=log, environment=environment)
-        return VLLMServer(self._serving, free_port(host))
+        return VLLMServer(self._serving, free_port(host), detached=True)
 
 
 def short(words: str) -> str:

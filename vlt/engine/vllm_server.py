@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import shlex
 import signal
 import socket
@@ -62,8 +63,11 @@ class Serving:
 class VLLMServer:
     """A process that serves, from its start to its end; it ends with this process, however that ends."""
 
-    def __init__(self, serving: Serving, port: int):
-        """Start it; it does not answer yet. Raises UserError where the command cannot be started."""
+    def __init__(self, serving: Serving, port: int, *, detached: bool = False):
+        """Start it; it does not answer yet. Raises UserError where the command cannot be started.
+
+        `detached`: see vlt.engine.keeper.
+        """
         self.serving, self.port = serving, port
         command = serving.line(port)
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
@@ -84,12 +88,15 @@ class VLLMServer:
             "command": command,
             "environment": dict(environment),
             "stop_seconds": STOP_SECONDS,
+            "detached": detached,
         }
         said: dict[str, str | int] = {}
         with contextlib.suppress(OSError, ValueError):  # it was killed
             _pipe(self._keeper.stdin).write(json.dumps(asked).encode() + b"\n")
             said = json.loads(_pipe(self._keeper.stdout).readline())
-        self._group = int(said.get("process", 0))
+        if detached:
+            self._keeper.wait()
+        self._keeper_id, self._group = int(said.get("keeper", 0)), int(said.get("server", 0))
         if "error" in said:
             self.stop()
             raise UserError(
@@ -105,7 +112,7 @@ class VLLMServer:
     @property
     def is_alive(self) -> bool:
         """Whether the process is there; it may be loading."""
-        return self._keeper.poll() is None
+        return not self._is_over(0)
 
     def wait_until_it_answers(self, stopping: threading.Event | None = None) -> None:
         """Raises UserError, with its last words, where it ends or takes longer than it may."""
@@ -126,21 +133,24 @@ class VLLMServer:
 
     def wait(self) -> None:
         """Until the process has ended."""
-        self._keeper.wait()
+        self._is_over(None)
 
     def stop(self) -> None:
         """End it with all that it has started, within STOP_SECONDS; harmless when it has ended."""
         with contextlib.suppress(OSError):
             _pipe(self._keeper.stdin).close()
-        try:
-            self._keeper.wait(STOP_SECONDS + 5)
-        except subprocess.TimeoutExpired:  # pragma: no cover  # it ends the group by SIGKILL itself
-            self._keeper.kill()
-            self._keeper.wait()
+        if not self._is_over(STOP_SECONDS + 5) and self._keeper_id:  # it is stopped, or starved
+            os.kill(self._keeper_id, signal.SIGKILL)
+        self._keeper.wait()
         if self._group:  # where the keeper was killed, the rest of the group may be left
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._group, signal.SIGKILL)
-        _pipe(self._keeper.stdout).close()
+
+    def _is_over(self, seconds: float | None) -> bool:
+        """Whether the keeper is gone, which stays as long as the server; waits for it so long."""
+        poll = select.poll()  # its end of the pipe: it may be no child of ours
+        poll.register(_pipe(self._keeper.stdout), 0)
+        return bool(poll.poll(None if seconds is None else seconds * 1000))
 
     def last_words(self) -> str:
         """The last line of its log."""
