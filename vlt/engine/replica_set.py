@@ -11,65 +11,23 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-from vlt.engine.endpoint import Endpoint
 from vlt.engine.endpoints import Endpoints
 from vlt.engine.replica import Replica, Started, short
 from vlt.engine.replica_count import Wanted
+from vlt.engine.replica_member import GIVEN_UP, READY, STARTING, WAITING, Member
 from vlt.engine.vllm_server import RESTARTS, STOP_SECONDS, Serving
 from vlt.errors import UserError
 from vlt.plural import plural
-from vlt.workspace.progress import ReplicaProgress, ReplicasProgress
+from vlt.workspace.progress import ReplicasProgress
 
 TURN_SECONDS = 0.5
 LOOK_SECONDS = 2.0
 """Between two looks at the cluster's nodes."""
-RATE_SECONDS = 10.0
-"""Over which requests a second are told."""
 CPUS = 1
 """Reserved for each replica: its server feeds GPUs, or takes what its node has."""
-WAITING, STARTING, READY, GIVEN_UP = "waiting", "starting", "ready", "given up"
-
-
-@dataclass
-class Member:
-    """One replica."""
-
-    number: int
-    log: Any
-    group: Any
-    actor: Any
-    state: str = WAITING
-    pending: Any = None
-    """What its actor was asked."""
-    ask_at: float = 0.0
-    """time.monotonic(); when it is asked to start."""
-    host: str = ""
-    endpoint: Endpoint | None = None
-    proved: bool = False
-    """Its server has answered once."""
-    failures: int = 0
-    """Deaths and failed starts in a row, without an answer in between."""
-    error: str = ""
-    """Of a replica that is given up."""
-    answers: int = 0
-    """By the servers that it had before."""
-    counted: deque[tuple[float, int]] = field(default_factory=deque)
-
-    @property
-    def total(self) -> int:
-        """Requests that it has answered."""
-        return self.answers + (self.endpoint.answers if self.endpoint else 0)
-
-    def rate(self, now: float) -> float:
-        """Requests a second, of late."""
-        self.counted.append((now, self.total))
-        while self.counted[0][0] < now - RATE_SECONDS and len(self.counted) > 2:
-            self.counted.popleft()
-        (then, before), (_, total) = self.counted[0], self.counted[-1]
-        return round((total - before) / (now - then), 2) if now > then else 0.0
 
 
 class ReplicaSet:
@@ -158,10 +116,7 @@ class ReplicaSet:
     def progress(self) -> ReplicasProgress:
         """How it stands with each."""
         now = time.monotonic()
-        each = [
-            ReplicaProgress(replica=m.number, host=m.host, state=m.state, rate=m.rate(now))
-            for m in self.members
-        ]
+        each = [member.progress(now) for member in self.members]
         return ReplicasProgress(
             ready=sum(m.state == READY for m in self.members),
             wanted=len(self.members),

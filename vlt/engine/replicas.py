@@ -13,7 +13,8 @@ from vlt.engine import LoadImage
 from vlt.engine.openai import TIMEOUT_SECONDS, OpenAIEngine
 from vlt.engine.rate_limiter import RateLimiter
 from vlt.engine.replica_count import Wanted
-from vlt.engine.replica_set import STARTING, ReplicaSet
+from vlt.engine.replica_member import STARTING
+from vlt.engine.replica_set import ReplicaSet
 from vlt.engine.vllm_server import Serving
 from vlt.request import Completion, Failure, Request
 from vlt.workspace.progress import replicas_words, report_replicas

@@ -107,7 +107,7 @@ class VLLMServer:
     @property
     def url(self) -> str:
         """As --base-url takes it."""
-        return f"http://{self.serving.host}:{self.port}/v1"
+        return f"{_address(self.serving.host, self.port)}/v1"
 
     @property
     def is_alive(self) -> bool:
@@ -165,10 +165,14 @@ def free_port(host: str = "127.0.0.1") -> int:
         return int(opened.getsockname()[1])
 
 
+def _address(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def _healthy(host: str, port: int) -> bool:
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with direct.open(f"http://{host}:{port}/health", timeout=5) as reply:
+        with direct.open(f"{_address(host, port)}/health", timeout=5) as reply:
             return bool(reply.status == 200)
     except (urllib.error.URLError, OSError):
         return False
