@@ -3,8 +3,8 @@
     python -m benchmarks.ray_generation                     1 to 64 replicas, answers of 5 s
     python -m benchmarks.ray_generation --replicas 16 64 --answer-seconds 1
 
-Whole `vlt gen rollouts --ray` processes, journal included, on a Ray cluster on this machine. The actors, their
-placement groups and their children are real; the children stand in for `vllm serve` and are cheap: each
+Whole `vlt gen rollouts --ray` processes, journal included, on a cluster on this machine. The actors, their
+placement groups and children are real; the children stand in for `vllm serve` and are cheap: each
 claims its port, at which one process of servers answers after the time given, so that 64 replicas fit two
 cores. What is told is of the twenty seconds that begin when every replica has been asked.
 """
@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -56,9 +57,8 @@ async def serve(folder: Path, answer_seconds: float) -> None:
             if claim.name not in there:
                 server = there[claim.name] = Server(settings)
                 host = claim.read_text().strip()
-                await loop.create_server(
-                    lambda server=server: Connection(server), host, int(claim.name), backlog=4096
-                )
+                connection = partial(Connection, server)
+                await loop.create_server(connection, host, int(claim.name), backlog=4096)
         told = folder / "counts.new"
         asked = sum(bool(server.attempts) for server in there.values())
         answered = sum(server.choices - server.in_flight for server in there.values())
@@ -79,8 +79,10 @@ def served(folder: Path, answer_seconds: float) -> Iterator[Path]:
     program = folder / "vllm"
     program.write_text(STAND_IN.format(folder=folder))
     program.chmod(0o755)
-    call = f"import asyncio; from pathlib import Path; from benchmarks.ray_generation import serve; \
+    call = (
+        f"import asyncio; from pathlib import Path; from benchmarks.ray_generation import serve; \
 asyncio.run(serve(Path({str(folder)!r}), {answer_seconds}))"
+    )
     process = subprocess.Popen([sys.executable, "-c", call])
     try:
         yield program

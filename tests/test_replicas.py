@@ -25,8 +25,12 @@ from vlt.request import Completion
 from vlt.runs.recipe import load_recipe
 from vlt.runs.schema import recipe_schema
 from vlt.runs.status import status
-from vlt.workspace.progress import report_replicas, tracked
+from vlt.workspace.progress import ReplicaProgress, report_replicas, tracked
 from vlt.workspace.store import Store
+
+
+def no_images(sha256: str) -> bytes:
+    raise LookupError(sha256)
 
 
 def test_servers_come_and_go_while_requests_are_made() -> None:
@@ -35,7 +39,7 @@ def test_servers_come_and_go_while_requests_are_made() -> None:
             raise UserError("nobody comes")
 
     began, came = time.monotonic(), threading.Event()
-    engine = OpenAIEngine("m", (), load_image={}.__getitem__, concurrency=4, check=check)
+    engine = OpenAIEngine("m", (), load_image=no_images, concurrency=4, check=check)
     with Stub(latency_ms=40) as first, Stub(latency_ms=40) as second:
 
         def move() -> None:
@@ -64,7 +68,7 @@ def test_nobody_comes() -> None:
     def check() -> None:
         raise UserError("no replica is left")
 
-    engine = OpenAIEngine("m", (), load_image={}.__getitem__, check=check)
+    engine = OpenAIEngine("m", (), load_image=no_images, check=check)
     with pytest.raises(UserError, match="no replica is left"):
         list(engine.complete(requests(3)))
     engine.close()
@@ -77,7 +81,7 @@ def cluster(*nodes: dict[str, float]) -> Any:
 
 
 GPUS = ({"CPU": 8.0}, {"CPU": 32.0, "GPU": 8.0}, {"CPU": 32.0, "GPU": 4.0})
-CORES = ({}, {"CPU": 4.0}, {"CPU": 4.0})
+CORES: tuple[dict[str, float], ...] = ({}, {"CPU": 4.0}, {"CPU": 4.0})
 
 
 @pytest.mark.parametrize(
@@ -180,14 +184,14 @@ def test_where_replicas_run_is_no_identity() -> None:
 
 def test_status_tells_replicas(workspace: Path) -> None:
     Store(workspace)
-    each = [
+    each: list[ReplicaProgress] = [
         {"replica": 1, "host": "10.0.0.1", "state": "ready", "rate": 12.5},
         {"replica": 2, "host": "10.0.0.2", "state": "starting", "rate": 0.0},
         {"replica": 3, "host": "", "state": "waiting", "rate": 0.0},
     ]
     with tracked(workspace, "samples", "sample", "gen rollouts"):
         time.sleep(1.0)
-        report_replicas({"ready": 1, "wanted": 3, "lost_nodes": 2, "each": each})  # type: ignore[typeddict-item]
+        report_replicas({"ready": 1, "wanted": 3, "lost_nodes": 2, "each": each})
         (stage,) = status(workspace)["stages"]
         words = run_vlt("status", "-w", workspace).stdout
     assert stage["replicas"]["each"] == each

@@ -101,7 +101,7 @@ def test_the_only_replica_moves(
     def told() -> bool:
         stages = json.loads(run_vlt("status", "-w", workspace, "--json").stdout)["stages"]
         seen.update(stages[0]["replicas"] or {})
-        return seen["ready"] == 0 and seen["lost_nodes"] == 1
+        return bool(seen["ready"] == 0 and seen["lost_nodes"] == 1)
 
     wait_for(told, child)
     words = run_vlt("status", "-w", workspace).stdout

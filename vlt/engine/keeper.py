@@ -32,7 +32,10 @@ def main() -> None:
     """Start the server, say its process id on standard output, and stay as long as it does."""
     told: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
-    line = sys.stdin.buffer.raw.readline()  # type: ignore[attr-defined]  # unbuffered: `poll` sees the rest
+    with open(
+        0, "rb", buffering=0, closefd=False
+    ) as pipe:  # `poll` must see what comes after the line
+        line = pipe.readline()
     if not line:
         return
     asked = json.loads(line)

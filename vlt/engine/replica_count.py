@@ -9,8 +9,6 @@ from vlt.engine.model import Model
 from vlt.errors import UserError
 from vlt.plural import plural
 
-AUTO = "auto"
-
 
 @dataclass(frozen=True)
 class Wanted:
@@ -31,7 +29,7 @@ def wanted(model: Model, ray: Any) -> Wanted:
     each_cpus = [int(node.get("CPU", 0)) for node in nodes]
     gpus = model.gpus_per_replica
     if gpus is None:
-        gpus = 1 if any(each_gpus) or model.replicas == AUTO else 0
+        gpus = 1 if any(each_gpus) or model.replicas == "auto" else 0
     if gpus and not any(each_gpus):
         raise UserError(
             f"the Ray cluster ({plural(len(nodes), 'node')}) has no GPUs, and a replica of {model.model!r} "
@@ -51,7 +49,7 @@ def wanted(model: Model, ray: Any) -> Wanted:
             f"no node of the Ray cluster has a core for a replica of {model.model!r}; add a node, or "
             "start its nodes with --num-cpus 1 or more"
         )
-    if model.replicas == AUTO:
+    if model.replicas == "auto":
         return Wanted(room if gpus else sum(t > 0 for t in takes), gpus)
     replicas = model.replicas or 1
     if replicas > room:
