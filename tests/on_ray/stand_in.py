@@ -52,7 +52,7 @@ def asked(state: Path) -> Counter[bytes]:
 
 
 def starts(state: Path) -> list[str]:
-    """The command line of each server that was started."""
+    """The GPUs and the command line of each server that was started."""
     return [file.read_text() for file in sorted(state.glob("start-*"))]
 
 
@@ -72,7 +72,9 @@ def main() -> None:
     parser.add_argument("--refuses", action="store_true")
     given, _ = parser.parse_known_args()
     number = len(list(given.state.glob("start-*")))
-    (given.state / f"start-{number:02}-{os.getpid()}").write_text(" ".join(sys.argv[1:]))
+    (given.state / f"start-{number:02}-{os.getpid()}").write_text(
+        f"CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES')} {' '.join(sys.argv[1:])}"
+    )
     if given.refuses:
         sys.exit("ValueError: no such model")
     subprocess.Popen([sys.executable, "-c", ENGINE.format(state=given.state)])

@@ -25,7 +25,8 @@ from tests.on_ray.replicas import (
     wait_for,
     workers_of,
 )
-from tests.on_ray.stand_in import asked, starts
+from tests.on_ray.stand_in import COMMAND, asked, starts
+from vlt.workspace.store import Store
 
 ROWS = 240
 
@@ -165,3 +166,66 @@ ReplicasEngine(connected(), served, Wanted(1, 0), load_image={{}}.__getitem__)
     )
     assert done.returncode == 1
     return done.stderr.splitlines()[-1]
+
+
+RECIPE = """
+name: small
+cluster: {cluster}
+models:
+  base: {{model: m, engine: vllm, replicas: 2}}
+rollouts: {{k: 1}}
+filters: []
+rounds:
+- items: [{{source: 'workspace:items'}}]
+  teacher: base
+"""
+
+
+def test_a_recipe_names_the_cluster_and_a_judge_asks_there(
+    nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, state = make_items(tmp_path, 40)
+    monkeypatch.setenv("VLT_VLLM_COMMAND", COMMAND)
+    monkeypatch.setenv("VLT_VLLM_ARGS", f"--state {state}")
+    recipe = tmp_path / "recipe.yaml"
+    with socket.socket() as bound:
+        bound.bind((LOOPBACK, 0))
+        nobody = f"{LOOPBACK}:{bound.getsockname()[1]}"
+    recipe.write_text(RECIPE.format(cluster=nobody))
+    says = vlt_error("run", recipe, "-w", workspace)
+    assert f"line 5: models.base: no Ray cluster answers at {nobody}" in says
+    assert not starts(state)
+    done = run_vlt("run", recipe, "-w", workspace, "--ray", nodes.address)  # goes before
+    assert done.returncode == 0, done.stderr
+    assert asked(state).total() == 40
+    assert len(starts(state)) == 2
+    assert Store(workspace).open("samples").manifest.rows == 40
+    judge = [
+        "judge",
+        "samples",
+        "-w",
+        workspace,
+        "--model",
+        "m",
+        "--engine",
+        "vllm",
+        "--limit",
+        "9",
+    ]
+    done = run_vlt(*judge, "--rubric", "sound", "--ray", nodes.address)
+    assert done.returncode == 0, done.stderr
+    assert asked(state).total() == 49
+    assert not left_of(state, nodes)
+
+
+def test_each_replica_has_its_gpus(tmp_path: Path) -> None:
+    workspace, state = make_items(tmp_path, ROWS)
+    with Nodes(nodes=1, cpus=4, gpus=5) as nodes:  # Ray counts what it is told
+        more = ["--replicas", "auto", "--gpus-per-replica", "2"]
+        done = run_vlt(*command(workspace, state, nodes.address, *more, latency_ms=200))
+        assert done.returncode == 0, done.stderr
+        gpus = [line.split()[0].partition("=")[2].split(",") for line in starts(state)]
+        assert len(gpus) == 2 and len({*gpus[0], *gpus[1]}) == 4
+        more = ["--seed", "7", "--gpus-per-replica", "6"]
+        says = vlt_error(*command(workspace, state, nodes.address, *more))
+        assert "a replica wants 6 GPUs, and no node of the Ray cluster has more than 5" in says
