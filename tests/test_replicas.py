@@ -96,10 +96,10 @@ CORES: tuple[dict[str, float], ...] = ({}, {"CPU": 4.0}, {"CPU": 4.0})
         (
             GPUS,
             {"replicas": 4, "gpus_per_replica": 4},
-            "4 replicas of 4 GPUs are wanted, .* for 3;",
+            "4 replicas of 4 GPUs were requested, .* for 3;",
         ),
-        (GPUS, {"gpus_per_replica": 16}, "wants 16 GPUs, and no node .* has more than 8; lower"),
-        (CORES, {"replicas": "auto"}, "has no GPUs, .* 'm' wants 1; .* --gpus-per-replica 0"),
+        (GPUS, {"gpus_per_replica": 16}, "needs 16 GPUs, and no node .* has more than 8; lower"),
+        (CORES, {"replicas": "auto"}, "has no GPUs, .* 'm' needs 1; .* --gpus-per-replica 0"),
         (({}, {}), {"replicas": 1}, "no node of the Ray cluster has a core for a replica"),
     ],
 )
@@ -127,7 +127,7 @@ def test_what_a_cluster_takes(
         ),
         (
             ["--base-url", "http://localhost:1/v1", "--replicas", "2"],
-            "answered for by openai; give --eng",
+            "'m' uses openai; give --engine vllm",
         ),
         (
             ["--engine", "vllm", "--replicas", "many"],

@@ -103,7 +103,7 @@ def test_a_server_that_dies_is_started_again_and_then_given_up(
         (
             ["--replicas", "9"],
             {},
-            r"9 replicas \(a core each\) are wanted, .* has room for 3; give --rep",
+            r"9 replicas \(a core each\) were requested, .* has room for 3; give --rep",
         ),
         (
             ["--replicas", "auto"],
@@ -113,7 +113,7 @@ def test_a_server_that_dies_is_started_again_and_then_given_up(
         (
             ["--gpus-per-replica", "2"],
             {},
-            r"cluster \(4 nodes\) has no GPUs, .* wants 2; add a node with",
+            r"cluster \(4 nodes\) has no GPUs, .* needs 2; add a node with",
         ),
     ],
 )
@@ -132,7 +132,7 @@ def test_no_place_is_free(nodes: Nodes, tmp_path: Path) -> None:
     other = start(command(workspace, state, nodes.address, "--replicas", "3", latency_ms=900))
     wait_for(lambda: len(starts(state)) == 3, other)
     done = opened(nodes, tmp_path, state, start_seconds=5)
-    assert "no replica became ready within 5 s: each waits for a place (1 core), and " in done
+    assert "no replica became ready within 5 s: each waits to be placed (1 core), and " in done
     other.send_signal(signal.SIGINT)
     other.communicate(timeout=60)
     done = opened(nodes, tmp_path, state, start_seconds=2, arguments="--load-seconds 60")
@@ -228,4 +228,4 @@ def test_each_replica_has_its_gpus(tmp_path: Path) -> None:
         assert len(gpus) == 2 and len({*gpus[0], *gpus[1]}) == 4
         more = ["--seed", "7", "--gpus-per-replica", "6"]
         says = vlt_error(*command(workspace, state, nodes.address, *more))
-        assert "a replica wants 6 GPUs, and no node of the Ray cluster has more than 5" in says
+        assert "a replica needs 6 GPUs, and no node of the Ray cluster has more than 5" in says

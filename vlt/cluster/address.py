@@ -26,7 +26,7 @@ def ray_address() -> str | None:
 
 @contextmanager
 def on_cluster(address: str | None) -> Iterator[None]:
-    """Work on this cluster while the body lasts, in children as well; None: on the one named already."""
+    """Use this cluster inside the `with` block, in child processes as well; None changes nothing."""
     before = os.environ.get(VARIABLE)
     if address:
         os.environ[VARIABLE] = address

@@ -68,9 +68,11 @@ def _connect(ray: Any, address: str) -> None:
             ) from error
         raise UserError(f"Ray at {address} does not take this process: {words[:300]}") from error
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own would end the process where it stands
-    # Ray prints what it notices (a lost node, a killed worker) on standard output, which is for results
-    # alone (--json); whoever works on the cluster tells it in words of ours.
+        signal.signal(
+            signal.SIGTERM, on_sigterm
+        )  # Ray's own handler would exit without cleaning up
+    # Ray prints events (a lost node, a killed worker) on standard output, which is for results only
+    # (--json); vlt reports them itself.
     from ray._private import worker
 
     worker.print_to_stdstream = lambda *_, **__: None

@@ -1,4 +1,4 @@
-"""The servers that share a run's work; on a cluster they come and go while it lasts."""
+"""The servers that share a run's work; on a cluster they join and leave during the run."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from vlt.engine.endpoint import Endpoint
 
 
 class Endpoints(Collection[Endpoint]):
-    """Those that are there now. `join` and `leave` may be called by another thread than the one that asks."""
+    """The current servers. `join` and `leave` may be called from any thread."""
 
     def __init__(
         self, make: Callable[[str], Endpoint], urls: Sequence[str], woken: Callable[[], None]
     ):
-        """`woken` is called when one has come."""
+        """`woken` is called when a server has joined."""
         self.loop: asyncio.AbstractEventLoop | None = None
-        """In which they are asked, from the first request on."""
+        """The loop that requests run in, from the first one on."""
         self._make, self._woken = make, woken
         self._there = [make(url) for url in urls]
         self._leaving: set[asyncio.Task[None]] = set()
@@ -32,27 +32,27 @@ class Endpoints(Collection[Endpoint]):
 
     @property
     def slots(self) -> int:
-        """Requests that all of them may have in flight now."""
+        """The number of requests that may be in flight now, over all servers."""
         return sum(endpoint.limit for endpoint in self._there if not endpoint.absent)
 
     @property
     def all_absent(self) -> bool:
-        """Whether nobody is there to be asked."""
+        """Whether no server can be asked now."""
         return all(endpoint.absent for endpoint in self._there)
 
     def least_busy(self) -> Endpoint | None:
-        """The one that takes another request most easily; None where all have what they take."""
+        """The least busy server with room; None if all are full."""
         free = [endpoint for endpoint in self._there if endpoint.free]
         return min(free, key=lambda endpoint: endpoint.in_flight / endpoint.limit, default=None)
 
     def join(self, url: str) -> Endpoint:
-        """From now on it is asked as well."""
+        """Add a server."""
         endpoint = self._make(url)
         self._soon(self._joined, endpoint)
         return endpoint
 
     def leave(self, endpoint: Endpoint) -> None:
-        """It is not asked any more, and what is in flight there is asked elsewhere."""
+        """Remove a server; its requests in flight are sent to others."""
         self._soon(self._left, endpoint)
 
     async def close(self) -> None:

@@ -1,13 +1,13 @@
-"""The process between us and a server of ours: ends it, and all that it has started, when we are gone.
+"""The process between vlt and a server that it started: ends the server's processes when vlt is gone.
 
     python -m vlt.engine.keeper
 
-The first line on standard input is JSON: what to start, in which environment, and how long it may take to
-end. Each line after it means that the server has loaded its model. The pipe's end means that nobody wants
-the server any more, or that whoever did was killed. A parent-death signal alone would not do: it reaches
-the server and not its engine's processes, and follows the thread that started it, not the process.
+The first line on standard input is JSON: the command, its environment, and how long it may take to end. Each
+further line means that the server has loaded its model. End of file means that vlt has stopped the server or
+was killed. A parent-death signal alone would not do: it reaches the server but not the processes of its
+engine, and it is tied to the thread that started the server rather than to the process.
 
-A detached one is no child of the process that asked: Ray kills a worker's children with it, by SIGKILL.
+A detached keeper is not a child of the process that started it: Ray kills a worker's children by SIGKILL.
 """
 
 from __future__ import annotations
@@ -29,12 +29,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Start the server, say its process id on standard output, and stay as long as it does."""
+    """Start the server, print its process id as JSON, and run as long as it does."""
     told: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
-    with open(
-        0, "rb", buffering=0, closefd=False
-    ) as pipe:  # `poll` must see what comes after the line
+    with open(0, "rb", buffering=0, closefd=False) as pipe:  # so that `poll` sees later lines
         line = pipe.readline()
     if not line:
         return
@@ -62,7 +60,7 @@ def main() -> None:
 
 
 def _is_wanted(group: int, shared: set[Path]) -> bool:
-    """Whether the other end of the pipe is there; a line from it means: look at the shared memory."""
+    """Whether the pipe is still open; at a line from it, note the shared memory in use."""
     poll = select.poll()
     poll.register(0, select.POLLIN)
     if not poll.poll(CHECK_MILLISECONDS):
@@ -74,7 +72,7 @@ def _is_wanted(group: int, shared: set[Path]) -> bool:
 
 
 def _end(child: subprocess.Popen[bytes], seconds: float, shared: set[Path]) -> None:
-    """End the whole process group: SIGTERM, then after a while SIGKILL; and what it leaves."""
+    """End the whole process group (SIGTERM, then after a while SIGKILL) and free its shared memory."""
     shared |= segments(child.pid)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGTERM)
@@ -87,7 +85,7 @@ def _end(child: subprocess.Popen[bytes], seconds: float, shared: set[Path]) -> N
 
 
 def _die_with_parent() -> None:
-    """In the child: the kernel ends it when this process is killed as well (Linux)."""
+    """In the child: the kernel ends it when the keeper dies, even by kill -9 (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 

@@ -1,4 +1,4 @@
-"""A model, and how to reach it: the one object that commands, recipes and Python name models by."""
+"""A model, and how to reach it: the one object by which commands, recipes and Python name models."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 ENGINES = ("openai", "vllm", "local")
 CONCURRENCY = 64
 VLLM_CONCURRENCY = 256
-"""vLLM batches what is there: by default it runs 256 sequences at a time."""
+"""vLLM does continuous batching: by default it runs 256 sequences at a time."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model and who answers for it.
+    """A model and how it is served.
 
     `model`, `revision` and `pixels` decide what it answers, and are part of every identity; the
-    rest says where and how fast, and is part of none.
+    rest says where and how fast it runs, and is part of none.
     """
 
     __pydantic_config__ = FORBID
 
     model: str
-    """A model's name as the server knows it, a directory, or a checkpoint."""
+    """The model's name on its server, a directory, or a checkpoint."""
     revision: str | None = None
     """The model's revision on the Hub."""
     engine: str | None = None
@@ -47,21 +47,21 @@ class Model:
     base_url: Annotated[tuple[str, ...], Option(metavar="URL"), Written(("string",))] = ()
     """http://localhost:8000/v1; several share the work. [OPENAI_BASE_URL]"""
     pixels: Annotated[str | None, Option(metavar="MIN:MAX")] = None
-    """Show images in this range of pixels. [as they are]"""
+    """Resize images to this range of pixels. [unchanged]"""
     concurrency: Annotated[int | None, Ge(1)] = None
-    """Requests in flight at each server. [64; 256 for vllm]"""
+    """Concurrent requests per server. [64; 256 for vllm]"""
     timeout: Annotated[float | None, Gt(0)] = None
-    """Seconds for one request, then it is sent again. [600]"""
+    """Seconds until a request is sent again. [600]"""
     vllm_command: str | None = None
-    """How vLLM is called, e.g. /opt/vllm/bin/vllm. [VLT_VLLM_COMMAND]"""
+    """Command that runs vLLM, e.g. /opt/vllm/bin/vllm. [VLT_VLLM_COMMAND]"""
     vllm_args: str | None = None
-    """For `vllm serve`: '--tensor-parallel-size 2'. [VLT_VLLM_ARGS]"""
+    """Arguments for `vllm serve`: '--tensor-parallel-size 2'. [VLT_VLLM_ARGS]"""
     replicas: Annotated[
         Annotated[int, Ge(1)] | Literal["auto"] | None, Option(metavar="N|auto")
     ] = None
-    """Servers of engine vllm on a Ray cluster (--ray); auto: as many as it has room for. [1]"""
+    """Servers on a Ray cluster (--ray) with engine vllm; auto: as many as fit. [1]"""
     gpus_per_replica: Annotated[int | None, Ge(0)] = None
-    """GPUs of each replica; 0: it serves on CPUs. [1 where the cluster has GPUs]"""
+    """GPUs per replica; 0: it runs on CPUs. [1 if the cluster has GPUs]"""
 
     def __post_init__(self) -> None:
         check(self)
@@ -81,7 +81,7 @@ class Model:
 
     @property
     def size(self) -> Pixels | None:
-        """The range that images are brought into before the model sees them."""
+        """The range to which images are resized before the model sees them."""
         from vlt.images.pixels import Pixels
 
         return Pixels.parse(self.pixels) if self.pixels else None
@@ -94,16 +94,15 @@ class Model:
 
     @property
     def kind(self) -> str:
-        """The engine that answers: the one named, else openai where there is a server, else local.
+        """The engine: the one named, else local for a directory, else openai if there is a server.
 
-        Raises UsageError, with what to give, where nothing says it.
+        Raises UsageError if neither is given.
         """
         if self.engine is not None and self.engine not in ENGINES:
             raise UsageError(f"--engine {self.engine!r} is not one of {', '.join(ENGINES)}")
         if self.engine in ("local", "vllm") and self.base_url:
             raise UsageError(
-                f"--engine {self.engine} asks no server that is there already; leave out --base-url "
-                "or --engine"
+                f"--engine {self.engine} does not use a running server; leave out --base-url or --engine"
             )
         if self.engine:
             return self.engine
@@ -112,12 +111,12 @@ class Model:
         if self.urls:
             return "openai"
         raise UsageError(
-            f"nothing says who answers for the model {self.model!r}; give --base-url of a server "
-            "that serves it (e.g. http://localhost:8000/v1), or a model directory"
+            f"no server is given for the model {self.model!r}; give the --base-url of one that serves it "
+            "(e.g. http://localhost:8000/v1), or a model directory"
         )
 
     def check_cluster(self, address: str | None) -> None:
-        """Raises UsageError where it wants replicas, and no cluster is named or its engine is another."""
+        """Raises UsageError if replicas are given without a cluster or with another engine than vllm."""
         given = [
             f"--{name.replace('_', '-')}"
             for name in ("replicas", "gpus_per_replica")
@@ -125,25 +124,25 @@ class Model:
         ]
         if given and self.kind != "vllm":
             raise UsageError(
-                f"{' and '.join(given)}: replicas are of engine vllm, and {self.model!r} is answered for by "
-                f"{self.kind}; give --engine vllm, or leave it out"
+                f"{' and '.join(given)}: only engine vllm has replicas, and {self.model!r} uses {self.kind}; "
+                "give --engine vllm, or leave it out"
             )
         if given and not address:
             raise UsageError(
-                f"{' and '.join(given)}: replicas run on a Ray cluster, and none is named; give --ray auto "
+                f"{' and '.join(given)}: replicas run on a Ray cluster, and none is given; give --ray auto "
                 "(in a recipe cluster: auto), or leave it out for one vLLM on this machine"
             )
 
     def identity(self) -> dict[str, Any]:
-        """What the model is, apart from where it lies: see vlt.workspace.digest."""
+        """What the model is, independent of its location: see vlt.workspace.digest."""
         from vlt.workspace.digest import model_identity
 
         return model_identity(self.model, self.revision)
 
     def sized(self) -> Model:
-        """Itself, with the range of pixels as the model can honour it: see vlt.engine.size_rule.
+        """Itself, with the range of pixels as the model can apply it: see vlt.engine.size_rule.
 
-        Raises UserError, before anything is asked, for a range that would not be honoured.
+        Raises UserError, before any request, for a range that would not be applied.
         """
         if self.pixels is None:
             return self
@@ -155,7 +154,7 @@ class Model:
         )
 
     def _own_range(self) -> Pixels | None:
-        """The range that the model's processor brings images into by itself, if it is wanted."""
+        """The range to which the model's processor itself resizes images, if a range is given."""
         if self.pixels is None:
             return None
         from vlt.engine.size_rule import model_rule
@@ -164,10 +163,10 @@ class Model:
         return rule.own if rule else None
 
     def open(self, workspace: Workspace, limits: Limits | None = None) -> Engine:
-        """An engine ready to be asked; the caller closes it.
+        """A ready engine; the caller closes it.
 
-        Its images are the workspace's, vLLM's words go to the workspace's logs/, and with
-        `limits.batch` what was sent off is kept in the workspace's journal.
+        It reads images from the workspace, vLLM's output goes to the workspace's logs/, and with
+        `limits.batch` open batches are recorded in the workspace's journal.
         """
         from vlt.engine.limits import Limits
         from vlt.images.pixels import sizing
@@ -175,7 +174,7 @@ class Model:
         limits = limits or Limits()
         kind = self.kind
         self.check_cluster(ray_address())
-        if kind == "local":  # its processor does the sizing
+        if kind == "local":  # its processor resizes images itself
             from vlt.engine.local import LocalEngine
 
             if workspace.progress:
@@ -209,7 +208,7 @@ class Model:
         )
 
     def _serve(self, workspace: Workspace, limits: Limits, load_image: LoadImage) -> Engine:
-        """vLLM of our own: one on this machine, or replicas on the cluster."""
+        """Start vLLM: one server on this machine, or replicas on the cluster."""
         from vlt.engine.vllm_server import COMMAND, Serving
 
         folder = workspace.logs or Path(tempfile.mkdtemp(prefix="vlt-logs-"))
@@ -242,7 +241,7 @@ class Model:
 
 
 def _count(replicas: object) -> int:
-    """A number of replicas, also as the command line gives it."""
+    """A number of replicas, also as text from the command line."""
     try:
         number = int(str(replicas))
     except ValueError:

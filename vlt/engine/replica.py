@@ -1,8 +1,8 @@
 """One replica on its node: the Ray actor that starts `vllm serve` as its child.
 
-It does what the driver asks (vlt.engine.replica_set): start, tell the end, stop. When its worker process is
-gone, so is the server, by the server's keeper. Ray starts a lost actor again, on another node where it must;
-then it has no server until the driver asks for one.
+The driver (vlt.engine.replica_set) calls it to start the server, to wait for its end, and to stop it. The
+server's keeper ends it when the actor's worker process is gone. Ray restarts a lost actor, on another node if
+necessary; it then has no server until the driver calls `start`.
 """
 
 from __future__ import annotations
@@ -14,35 +14,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vlt.engine.vllm_server import LAST_WORDS, Serving, VLLMServer, free_port
+from vlt.engine.vllm_server import LAST_LINE, Serving, VLLMServer, free_port
 from vlt.errors import UserError
 
 OF_RAY = ("RAY_JOB_ID", "RAY_RAYLET_PID", "RAY_CLIENT_MODE", "OMP_NUM_THREADS")
-"""Variables that Ray sets for its workers and that would mean something else to a server: with one core
-reserved, one thread."""
+"""Variables that Ray sets for its workers and that a server must not inherit (one reserved core would mean
+one thread)."""
 
 
 @dataclass(frozen=True)
 class Started:
-    """What became of a start."""
+    """The result of a start."""
 
     node: str
     """Ray's id of the node."""
     host: str
     """The node's address."""
     url: str = ""
-    """Where the server answers; empty where it does not."""
+    """Of the server; empty if it did not start."""
     error: str = ""
-    """Why not, in one sentence."""
+    """Why it did not start, in one sentence."""
 
 
 class Replica:
-    """The actor; its methods are called at the same time, by threads of Ray's."""
+    """The actor; Ray calls its methods concurrently, in threads."""
 
     def __init__(self, serving: Serving, variables: Mapping[str, str], key: str, is_folder: bool):
-        """`serving` names a log that is used where this node sees it; `variables` are the driver's, for
-        the server, where the node has none of its own; `key` is what the server is to ask for;
-        `is_folder`: the model is a folder at the driver's."""
+        """`serving.log` is used if this node sees that file. `variables` are the driver's environment
+        variables for the server, unless the node sets them itself; `key` is the server's API key;
+        `is_folder`: the model is a folder on the driver's machine.
+        """
         self._serving, self._variables, self._is_folder = serving, variables, is_folder
         self._key = key
         self._server: VLLMServer | None = None
@@ -50,7 +51,7 @@ class Replica:
         self._stopping = threading.Event()
 
     def start(self) -> Started:
-        """Start the server, unless it runs, and wait until it answers or has ended."""
+        """Start the server, unless it is running, and wait until it answers or has ended."""
         import ray
 
         node, host = ray.get_runtime_context().get_node_id(), ray.util.get_node_ip_address()
@@ -68,15 +69,15 @@ class Replica:
         return Started(node, host, url=self._server.url)
 
     def ended(self) -> str | None:
-        """Wait for the server's end; its last words. None where this actor has not started one."""
+        """Wait for the server's end, and return its last line; None if this actor has not started one."""
         server = self._server
         if server is None:
             return None
         server.wait()
-        return server.last_words()
+        return server.last_line()
 
     def stop(self) -> None:
-        """End the server, and start none any more."""
+        """Stop the server for good."""
         self._stopping.set()
         with self._starting:
             if self._server:
@@ -88,10 +89,12 @@ class Replica:
                 f"there is no folder {self._serving.model}; put the model on a disk that all nodes share"
             )
         log = self._serving.log
-        if not log.exists():  # the workspace's disk is not this node's
+        if not log.exists():  # the workspace's disk is not shared with this node
             log = Path(tempfile.gettempdir()) / log.name
         environment = {k: v for k, v in os.environ.items() if k not in OF_RAY}
-        if environment.get("CUDA_VISIBLE_DEVICES") == "":  # vLLM's own Ray executor reserves them
+        if (
+            environment.get("CUDA_VISIBLE_DEVICES") == ""
+        ):  # vLLM's own Ray executor reserves GPUs itself
             del environment["CUDA_VISIBLE_DEVICES"]
         environment |= {"RAY_ADDRESS": cluster, "VLLM_API_KEY": self._key}
         environment = {**self._variables, **environment}
@@ -100,5 +103,5 @@ class Replica:
 
 
 def short(words: str) -> str:
-    """Somebody else's error as a part of one sentence."""
-    return " ".join(words.split())[-LAST_WORDS:]
+    """An error message of Ray's, shortened to a part of one sentence."""
+    return " ".join(words.split())[-LAST_LINE:]

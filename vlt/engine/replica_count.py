@@ -1,4 +1,4 @@
-"""How many replicas of a model a cluster takes: asked before any is started."""
+"""How many replicas of a model fit on a cluster: checked before any is started."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from vlt.plural import plural
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a model takes of a cluster."""
+    """What a model needs of a cluster."""
 
     replicas: int
     gpus: int
-    """Of each replica."""
+    """Per replica."""
 
 
 def wanted(model: Model, ray: Any) -> Wanted:
     """The replicas of a model on the cluster that `ray` is connected to.
 
-    Raises UserError, in one sentence, where the cluster has no room for them even when it is idle.
+    Raises UserError, in one sentence, if they would not fit even on the idle cluster.
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     each_gpus = [int(node.get("GPU", 0)) for node in nodes]
@@ -33,15 +33,15 @@ def wanted(model: Model, ray: Any) -> Wanted:
     if gpus and not any(each_gpus):
         raise UserError(
             f"the Ray cluster ({plural(len(nodes), 'node')}) has no GPUs, and a replica of {model.model!r} "
-            f"wants {gpus}; add a node with GPUs, or give --gpus-per-replica 0 to serve on CPUs"
+            f"needs {gpus}; add a node with GPUs, or give --gpus-per-replica 0 to serve on CPUs"
         )
     if gpus > max(each_gpus):
         raise UserError(
-            f"a replica wants {gpus} GPUs, and no node of the Ray cluster has more than "
+            f"a replica needs {gpus} GPUs, and no node of the Ray cluster has more than "
             f"{max(each_gpus)}; lower --gpus-per-replica, or let vLLM spread one model over nodes: "
             "--gpus-per-replica 0 --vllm-args '--distributed-executor-backend ray ...'"
         )
-    # A replica takes a core, too; on CPUs it takes what its node has, so one is enough there.
+    # A replica reserves one core, too; on CPUs it uses all of its node, so `auto` means one per node.
     takes = [min(g // gpus, c) if gpus else c for g, c in zip(each_gpus, each_cpus, strict=True)]
     room = sum(takes)
     if room == 0:
@@ -55,7 +55,7 @@ def wanted(model: Model, ray: Any) -> Wanted:
     if replicas > room:
         of = f" of {plural(gpus, 'GPU')}" if gpus else " (a core each)"
         raise UserError(
-            f"{plural(replicas, 'replica')}{of} are wanted, and the Ray cluster has room for {room}; "
-            f"give --replicas {room}, or auto for as many as there is room for"
+            f"{plural(replicas, 'replica')}{of} were requested, and the Ray cluster has room for {room}; "
+            f"give --replicas {room}, or auto for as many as fit"
         )
     return Wanted(replicas, gpus)

@@ -1,4 +1,4 @@
-"""One replica, as the driver knows it."""
+"""The driver's view of one replica."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vlt.engine.endpoint import Endpoint
 from vlt.workspace.progress import ReplicaProgress
 
 RATE_SECONDS = 10.0
-"""Over which requests a second are told."""
+"""The time over which requests per second are measured."""
 WAITING, STARTING, READY, GIVEN_UP = "waiting", "starting", "ready", "given up"
 
 
@@ -25,34 +25,34 @@ class Member:
     actor: Any
     state: str = WAITING
     pending: Any = None
-    """What its actor was asked."""
+    """The call to its actor that is under way."""
     ask_at: float = 0.0
-    """time.monotonic(); when it is asked to start."""
+    """time.monotonic(); not before then is it started."""
     host: str = ""
     endpoint: Endpoint | None = None
     proved: bool = False
-    """Its server has answered once."""
+    """Its server has started once."""
     failures: int = 0
-    """Deaths and failed starts in a row, without an answer in between."""
+    """Consecutive deaths and failed starts, without an answer in between."""
     error: str = ""
-    """Of a replica that is given up."""
+    """Why it was given up."""
     answers: int = 0
-    """By the servers that it had before."""
+    """The number of requests that its earlier servers answered."""
     counted: deque[tuple[float, int]] = field(default_factory=deque)
 
     @property
     def total(self) -> int:
-        """Requests that it has answered."""
+        """The number of requests that it has answered."""
         return self.answers + (self.endpoint.answers if self.endpoint else 0)
 
     def progress(self, now: float) -> ReplicaProgress:
-        """For others to see; `now` is time.monotonic()."""
+        """Its state for `vlt status`; `now` is time.monotonic()."""
         return ReplicaProgress(
             replica=self.number, host=self.host, state=self.state, rate=self._rate(now)
         )
 
     def _rate(self, now: float) -> float:
-        """Requests a second, of late."""
+        """Requests per second, lately."""
         self.counted.append((now, self.total))
         while self.counted[0][0] < now - RATE_SECONDS and len(self.counted) > 2:
             self.counted.popleft()

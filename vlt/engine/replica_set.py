@@ -1,8 +1,8 @@
-"""The replicas of one model on a Ray cluster, as the driver sees them: placed, started, moved, ended.
+"""The replicas of one model on a Ray cluster, supervised by the driver.
 
-Each has a placement group of one bundle and an actor in it (vlt.engine.replica) that Ray starts again
-elsewhere when its node is lost. One thread of the driver asks each actor for one thing at a time: to start
-its server, then to tell the server's end. What a replica is at is what it was asked last.
+Each has a placement group of one bundle with an actor in it (vlt.engine.replica), which Ray restarts
+elsewhere when its node is lost. A thread of the driver has one call to each actor under way at any time:
+`start`, then `ended`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from vlt.workspace.progress import ReplicasProgress
 
 TURN_SECONDS = 0.5
 LOOK_SECONDS = 2.0
-"""Between two looks at the cluster's nodes."""
+"""Between two looks at the nodes of the cluster."""
 CPUS = 1
-"""Reserved for each replica: its server feeds GPUs, or takes what its node has."""
+"""Reserved per replica."""
 
 
 class ReplicaSet:
-    """So many replicas; those that are ready are among `servers`."""
+    """The replicas; those that are ready are among `servers`."""
 
     def __init__(
         self,
@@ -45,9 +45,9 @@ class ReplicaSet:
         is_folder: bool,
         notice: Callable[[str], None] | None = None,
     ):
-        """Ask the cluster for them; returns at once. `serving.log` names the logs: name-replica-1.log.
+        """Ask the cluster for them, and return at once. `serving.log` names the logs: NAME-replica-1.log.
 
-        `notice` hears, in the thread that calls `check`, of each that is given up while others are left.
+        `notice` is called, by `check`, with a sentence for each replica given up while others are left.
         """
         self._ray, self._serving, self._servers = ray, serving, servers
         self._told = (dict(variables), key, is_folder)
@@ -75,14 +75,14 @@ class ReplicaSet:
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
         log = self._serving.log.with_name(f"{self._serving.log.stem}-replica-{number}.log")
-        log.touch()  # where a node does not see it, the disk is not shared
+        log.touch()  # a node that does not see it does not share the disk
         bundle = {"CPU": CPUS, **({"GPU": self._gpus} if self._gpus else {})}
         group = placement_group([bundle], strategy="SPREAD")
         made = self._ray.remote(Replica).options(
             num_cpus=CPUS,
             num_gpus=self._gpus,
             max_restarts=-1,
-            max_task_retries=0,  # what is asked of a lost one is asked again here
+            max_task_retries=0,  # calls to a lost actor are repeated here
             max_concurrency=4,
             scheduling_strategy=PlacementGroupSchedulingStrategy(group),
         )
@@ -90,7 +90,7 @@ class ReplicaSet:
         return Member(number, log, group, actor)
 
     def check(self) -> None:
-        """Raises UserError where nobody is ready and there is nobody to wait for; tells what was noticed."""
+        """Raises UserError if no replica is left or none could be placed; passes notices on."""
         if self._broken:
             raise self._broken
         while self._notices:
@@ -111,10 +111,10 @@ class ReplicaSet:
 
     def _wants(self) -> str:
         gpus = f"{plural(self._gpus, 'GPU')} and " if self._gpus else ""
-        return f"each waits for a place ({gpus}{plural(CPUS, 'core')})"
+        return f"each waits to be placed ({gpus}{plural(CPUS, 'core')})"
 
     def progress(self) -> ReplicasProgress:
-        """How it stands with each."""
+        """Their states for `vlt status`."""
         now = time.monotonic()
         each = [member.progress(now) for member in self.members]
         return ReplicasProgress(
@@ -125,12 +125,12 @@ class ReplicaSet:
         )
 
     def stop_watching(self) -> None:
-        """Leave everything as it is; nobody joins or leaves any more."""
+        """Stop the thread; no server joins or leaves any more."""
         self._stopping.set()
         self._watcher.join()
 
     def close(self) -> None:
-        """End the servers, and give their places back."""
+        """Stop the servers and remove their placement groups."""
         from ray.util.placement_group import remove_placement_group
 
         left = [member for member in self.members if member.state != GIVEN_UP]
@@ -169,11 +169,11 @@ class ReplicaSet:
             self._heard(pending[ref], ref)
 
     def _heard(self, member: Member, ref: Any) -> None:
-        """An actor has answered, or is lost."""
+        """A call to an actor has returned, or the actor is lost."""
         errors = self._ray.exceptions
         try:
             said: Started | str | None = self._ray.get(ref)
-        except errors.ActorUnavailableError:  # Ray starts it again
+        except errors.ActorUnavailableError:  # Ray restarts it
             self._leave(member, WAITING)
             member.ask_at = time.monotonic() + TURN_SECONDS
             return
@@ -198,14 +198,14 @@ class ReplicaSet:
             return
         self._failed(member, started.error)
 
-    def _ended(self, member: Member, last_words: str | None) -> None:
-        """Its server has died; None: it was moved, and has none yet."""
+    def _ended(self, member: Member, last_line: str | None) -> None:
+        """Its server has died; None: the actor was restarted, and has no server yet."""
         if member.endpoint and member.endpoint.answers:
             member.failures = 0
         self._leave(member, STARTING)
-        if last_words is not None:
+        if last_line is not None:
             times = f"died {plural(member.failures + 1, 'time')} in a row"
-            self._failed(member, f"vllm serve {times}: {last_words}; see {member.log}")
+            self._failed(member, f"vllm serve {times}: {last_line}; see {member.log}")
 
     def _failed(self, member: Member, reason: str) -> None:
         member.failures += 1
@@ -232,7 +232,7 @@ class ReplicaSet:
         member.state = state
 
     def _look(self) -> None:
-        """Which nodes are there, and who has a place on one."""
+        """See which nodes are alive, and which replicas have been placed."""
         from ray.util.placement_group import placement_group_table
 
         self._looked = time.monotonic()
@@ -250,7 +250,7 @@ class ReplicaSet:
         if late and len(late) < len(self.members) and age > self._serving.start_seconds:
             if not self._late:
                 self._notices.append(
-                    f"{plural(len(late), 'replica')} of {len(self.members)} got no place within "
+                    fX
                     f"{self._serving.start_seconds:g} s; the run goes on, and they may still join"
                 )
             self._late = True

@@ -1,4 +1,4 @@
-"""Several `vllm serve` on a Ray cluster, as one engine: one client, one journal, one rate limit."""
+"""Several `vllm serve` on a Ray cluster as one engine, with one client, journal and rate limit."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from vlt.request import Completion, Failure, Request
 from vlt.workspace.progress import replicas_words, report_replicas
 
 FORWARDED = ("VLLM_", "HF_", "OMP_NUM_THREADS")
-"""Beginnings of variables that reach the servers, which start on other machines."""
+"""Prefixes of the environment variables that are passed on to servers on other machines."""
 WAIT_SECONDS, REPORT_SECONDS = 0.1, 1.0
 
 
 class ReplicasEngine:
-    """Implements vlt.engine.Engine with servers on the cluster, which it starts and watches."""
+    """Implements vlt.engine.Engine with servers on a cluster that it starts and watches."""
 
     def __init__(
         self,
@@ -40,11 +40,11 @@ class ReplicasEngine:
         tell: Callable[[str], None] | None = None,
         notice: Callable[[str], None] | None = None,
     ):
-        """Ask the cluster for the servers that are wanted, and wait for the first of them.
+        """Start the servers, and wait until the first one is ready.
 
-        The others join when they are ready. Raises UserError where none comes.
+        The others join when they are ready. Raises UserError if none starts.
         """
-        key = secrets.token_urlsafe()  # whoever reaches the node's port is not answered
+        key = secrets.token_urlsafe()  # so that nobody else can use the servers
         is_folder = os.path.isdir(serving.model)
         if is_folder:  # relative to this process
             serving = replace(serving, model=os.path.abspath(serving.model))
@@ -87,7 +87,7 @@ class ReplicasEngine:
             yield result
 
     def close(self) -> None:
-        """End the servers, and give their places on the cluster back."""
+        """Stop the servers and free their resources on the cluster."""
         self._set.stop_watching()
         self._engine.close()
         self._set.close()
@@ -99,7 +99,7 @@ class ReplicasEngine:
             time.sleep(WAIT_SECONDS)
 
     def _check(self) -> None:
-        """Raises UserError where no server is ready and none will be; tells how it stands with them."""
+        """Raises UserError if no server is left; reports their states."""
         self._set.check()
         if time.monotonic() - self._reported < REPORT_SECONDS:
             return

@@ -1,6 +1,6 @@
-"""A `vllm serve` of our own on this machine: started, watched, started again if it dies, stopped at the end.
+"""A `vllm serve` started by vlt on this machine: watched, restarted if it dies, stopped at the end.
 
-We talk to it as to any OpenAI-compatible server. On a cluster there are several: vlt.engine.replicas.
+vlt talks to it as to any OpenAI-compatible server. On a cluster there are several: vlt.engine.replicas.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class VLLMEngine:
     ):
         """Start the server and wait until it answers.
 
-        Raises UserError with its last words where it does not start.
+        Raises UserError with the last line of its output if it does not start.
         """
         self._serving = serving
         self._stopping = threading.Event()
@@ -78,20 +78,20 @@ class VLLMEngine:
         self._server.stop()
 
     def _watch(self) -> None:
-        """In a thread: start the server again, on the same port, as often as it may die."""
+        """In a thread: restart the server, on the same port, up to RESTARTS times."""
         while not self._stopping.wait(CHECK_SECONDS):
             if self._server.is_alive:
                 continue
             self._deaths += 1
             if self._deaths > RESTARTS:
                 return
-            self._server.stop()  # what its dead parent left behind
+            self._server.stop()  # end the processes that the dead one left behind
             self._server = VLLMServer(self._serving, self._server.port)
 
     def _check(self) -> None:
-        """Raises UserError where the server is dead for good."""
+        """Raises UserError if the server is dead for good."""
         if self._deaths > RESTARTS:
             raise UserError(
-                f"vllm serve died {self._deaths} times in a row: {self._server.last_words()}; see "
-                f"{self._serving.log}, then run the same command to go on"
+                f"vllm serve died {self._deaths} times in a row: {self._server.last_line()}; see "
+                f"{self._serving.log}, then run the same command to continue"
             )

@@ -1,7 +1,7 @@
-"""One `vllm serve`: its process, its port and its log; on this machine or on a node of a cluster.
+"""One `vllm serve`: its process, port and log, on this machine or on a node of a cluster.
 
-vLLM pins torch and transformers against TRL's newest, so it is another program in an environment of its
-own. `command` says how it is called: `vllm`, `/opt/vllm/bin/vllm`, `docker run ... vllm/vllm-openai`.
+vLLM pins torch and transformers to versions that conflict with TRL's newest, so it runs as a program in its
+own environment. `command` is how it is run: `vllm`, `/opt/vllm/bin/vllm`, `docker run ... vllm/vllm-openai`.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from vlt.errors import UserError
 
 COMMAND = "vllm"
 START_SECONDS = 1800.0
-"""For a server to answer /health: downloading and loading a large model takes a while."""
+"""Time for a server to answer /health: downloading and loading a large model takes a while."""
 STOP_SECONDS = 30.0
 RESTARTS = 3
-"""Deaths in a row without an answer in between, until a server is given up."""
-LAST_WORDS = 300
+"""Consecutive deaths, without an answer in between, after which a server is given up."""
+LAST_LINE = 300
 CHECK_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
 class Serving:
-    """What is served, and how."""
+    """What to serve, and how."""
 
     model: str
     log: Path
-    """The server's words."""
+    """The server's output."""
     command: str = COMMAND
     arguments: str = ""
-    """Passed on to `vllm serve`: --tensor-parallel-size 2 --max-model-len 16384."""
+    """Arguments for `vllm serve`: --tensor-parallel-size 2 --max-model-len 16384."""
     revision: str | None = None
     host: str = "127.0.0.1"
     environment: Mapping[str, str] | None = None
-    """The server's whole environment; None: that of this process."""
+    """The server's whole environment; None: this process's."""
     start_seconds: float = START_SECONDS
 
     def line(self, port: int) -> list[str]:
@@ -61,10 +61,10 @@ class Serving:
 
 
 class VLLMServer:
-    """A process that serves, from its start to its end; it ends with this process, however that ends."""
+    """A running `vllm serve`; it ends with this process, however that ends."""
 
     def __init__(self, serving: Serving, port: int, *, detached: bool = False):
-        """Start it; it does not answer yet. Raises UserError where the command cannot be started.
+        """Start it, without waiting until it answers. Raises UserError if the command cannot be started.
 
         `detached`: see vlt.engine.keeper.
         """
@@ -81,7 +81,7 @@ class VLLMServer:
                 stderr=log,
                 bufsize=0,
                 env={**os.environ, "PYTHONPATH": path},
-                start_new_session=True,  # ctrl-C is for us; we stop it
+                start_new_session=True,  # ctrl-C must not reach it; vlt stops it
             )
         environment = os.environ if serving.environment is None else serving.environment
         asked = {
@@ -111,16 +111,16 @@ class VLLMServer:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process is there; it may be loading."""
+        """Whether the process is running; it may still be loading."""
         return not self._is_over(0)
 
     def wait_until_it_answers(self, stopping: threading.Event | None = None) -> None:
-        """Raises UserError, with its last words, where it ends or takes longer than it may."""
+        """Raises UserError, with the last line of its output, if it ends or takes too long."""
         end = time.monotonic() + self.serving.start_seconds
         while not _healthy(self.serving.host, self.port):
             if not self.is_alive or (stopping and stopping.is_set()):
                 raise UserError(
-                    f"vllm serve did not start: {self.last_words()}; see {self.serving.log}"
+                    f"vllm serve did not start: {self.last_line()}; see {self.serving.log}"
                 )
             if time.monotonic() > end:
                 raise UserError(
@@ -128,38 +128,38 @@ class VLLMServer:
                     f"{self.serving.log}"
                 )
             time.sleep(CHECK_SECONDS)
-        with contextlib.suppress(OSError):  # it has ended in the meantime
+        with contextlib.suppress(OSError):  # it has just ended
             _pipe(self._keeper.stdin).write(b"\n")
 
     def wait(self) -> None:
-        """Until the process has ended."""
+        """Wait until the process has ended."""
         self._is_over(None)
 
     def stop(self) -> None:
-        """End it with all that it has started, within STOP_SECONDS; harmless when it has ended."""
+        """End it and all processes that it started, within STOP_SECONDS; harmless if it has ended."""
         with contextlib.suppress(OSError):
             _pipe(self._keeper.stdin).close()
-        if not self._is_over(STOP_SECONDS + 5) and self._keeper_id:  # it is stopped, or starved
+        if not self._is_over(STOP_SECONDS + 5) and self._keeper_id:  # suspended, or starved of CPU
             os.kill(self._keeper_id, signal.SIGKILL)
         self._keeper.wait()
-        if self._group:  # where the keeper was killed, the rest of the group may be left
+        if self._group:  # if the keeper was killed, the group may still be there
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._group, signal.SIGKILL)
 
     def _is_over(self, seconds: float | None) -> bool:
-        """Whether the keeper is gone, which stays as long as the server; waits for it so long."""
-        poll = select.poll()  # its end of the pipe: it may be no child of ours
+        """Whether the keeper, which lives as long as the server, has ended; waits up to `seconds`."""
+        poll = select.poll()  # of its end of the pipe: a detached keeper is not our child
         poll.register(_pipe(self._keeper.stdout), 0)
         return bool(poll.poll(None if seconds is None else seconds * 1000))
 
-    def last_words(self) -> str:
-        """The last line of its log."""
+    def last_line(self) -> str:
+        """The last line of its output."""
         lines = self.serving.log.read_text(errors="replace").strip().splitlines()
-        return " ".join(lines[-1].split())[:LAST_WORDS] if lines else "it said nothing"
+        return " ".join(lines[-1].split())[:LAST_LINE] if lines else "no output"
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port of this machine's that nobody listens at."""
+    """A free port of this machine."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as opened:
         opened.bind((host, 0))
         return int(opened.getsockname()[1])
