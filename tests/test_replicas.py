@@ -142,6 +142,7 @@ def test_wrong_usage(workspace: Path, more: list[str], says: str) -> None:
         assert says in vlt_error(*command, "-w", workspace, "--model", "m", *more, code=2)
 
 
+NOBODY = "127.0.0.1:1"
 RECIPE = """
 name: small
 cluster: {cluster}
@@ -154,13 +155,13 @@ rounds:
 
 def test_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "recipe.yaml"
-    file.write_text(RECIPE.format(cluster="auto", replicas="auto"))
+    file.write_text(RECIPE.format(cluster=NOBODY, replicas="auto"))
     loaded = load_recipe(str(file))
-    assert loaded.cluster == "auto" and loaded.models.base.replicas == "auto"
+    assert loaded.cluster == NOBODY and loaded.models.base.replicas == "auto"
     assert load_recipe(str(file), {"models.base.replicas": 3}).models.base.replicas == 3
     for cluster, replicas, says in [
-        ("auto", "0", "line 5: models.base.replicas"),
-        ("there", "1", "line 3: cluster = 'there' is not right: --ray 'there' is no address"),
+        (NOBODY, "0", "line 5: models.base.replicas"),
+        ("there", "1", "line 3: cluster = 'there' is not valid: --ray 'there' is no address"),
         (
             "null",
             "2",

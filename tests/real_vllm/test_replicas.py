@@ -17,7 +17,7 @@ from tests.test_gen_crash import check_whole
 from vlt.workspace.store import Store
 
 ANSWERED = '"POST /v1/chat/completions HTTP/1.1" 200'
-ROWS = 600
+ROWS = 160
 
 
 @pytest.fixture
@@ -28,6 +28,7 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
         yield running
 
 
+@pytest.mark.timeout(1200)
 def test_one_of_two_is_killed(workspace: Path, nodes: Nodes) -> None:
     store = Store(workspace)
     dataset(store, "items", "item", [item(f"[[{i}]]") for i in range(ROWS)])

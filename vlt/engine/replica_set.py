@@ -250,7 +250,7 @@ class ReplicaSet:
         if late and len(late) < len(self.members) and age > self._serving.start_seconds:
             if not self._late:
                 self._notices.append(
-                    fX
+                    f"{plural(len(late), 'replica')} of {len(self.members)} could not be placed within "
                     f"{self._serving.start_seconds:g} s; the run goes on, and they may still join"
                 )
             self._late = True

@@ -108,5 +108,7 @@ class ReplicasEngine:
         report_replicas(now)
         if self._tell and not now["ready"]:
             hosts = ", ".join(sorted({m["host"] for m in now["each"] if m["state"] == STARTING}))
-            starting = f", starting on {hosts}" if hosts else ", waiting for a place on the cluster"
+            starting = (
+                f", starting on {hosts}" if hosts else ", waiting to be placed on the cluster"
+            )
             self._tell(f"{replicas_words(now)} ready{starting}")
