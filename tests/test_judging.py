@@ -474,4 +474,4 @@ def test_one_sentence_each(workspace: Path) -> None:
     assert "no rubric 'nope'" in vlt_error(*judge, "--model", "m", "--rubric", "nope", code=2)
     both = ["--model", "a", "--model", "b", "--rubric", "sound", "--budget", "1"]
     assert "--budget works with one model" in vlt_error(*judge, *both, code=2)
-    assert "two questions" in vlt_error(*judge, "--agreement", "--bias", code=2)
+    assert "exclude each other" in vlt_error(*judge, "--agreement", "--bias", code=2)
