@@ -14,13 +14,16 @@ and the file is loaded again there; what cannot go (a function of a notebook, of
 function) keeps the whole job here. Arrow and numpy buffers of a result go through a file in `folder`,
 which is mapped and not copied.
 
+Where `--ray` names a cluster, its nodes join in instead (see vlt.cluster.tasks), when what is left is worth
+the connection (CLUSTER_WORTH): then `folder` lies on the disk that they share, as do the files that a job and
+its pieces name.
+
 What a job raises is raised where its result would have come, as if it had been done here. A process
 that dies is replaced and asked once more. None outlives the `with` block, nor this process's death.
 """
 
 from __future__ import annotations
 
-import mmap
 import pickle
 import tempfile
 import threading
@@ -28,12 +31,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from vlt.cluster.address import ray_address
+from vlt.cluster.folder import task_folder
 from vlt.cores import VARIABLE, processes
 from vlt.errors import UserError
+from vlt.packed_answer import opened_answer
 from vlt.plugins import travels
 from vlt.worker_process import WorkerGone, WorkerProcess
 
@@ -41,6 +47,9 @@ Piece = TypeVar("Piece")
 Made = TypeVar("Made")
 WORTH = 4.0
 """Seconds of work that are left for each process that is started: starting it costs about 0.7."""
+CLUSTER_WORTH = 10.0
+"""Seconds of work, all together, that are left for a cluster: the connection and the first task on a node
+cost about two, and each of its processes one."""
 ENVIRONMENT = {
     **dict.fromkeys(
         (VARIABLE, "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
@@ -50,7 +59,7 @@ ENVIRONMENT = {
     # get it again costs as much as a tenth of the work.
     "MIMALLOC_PURGE_DELAY": "10000",
 }
-"""Of a process beside this one."""
+"""Of a process beside this one, or on a node."""
 
 
 class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Piece, Made]):
@@ -61,6 +70,8 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
         self._job, self._folder = job, folder
         self._most = processes() if most is None else most
         self._packed: Path | None = None
+        self._stays = False
+        """Whether it cannot be pickled."""
         self._idle: list[WorkerProcess] = []
         self._all: list[WorkerProcess] = []
         self._lock = threading.Lock()
@@ -77,9 +88,26 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
             made = self._job(piece)
             left = (time.monotonic() - began) * (total - place - 1)
             yield made
-            # The first piece tells nothing: what is loaded and looked up once is done with it.
-            if place and (others := min(self._most - 1, int(left / WORTH))) > 0 and self._travels():
+            if not place:  # it tells nothing: what is loaded and looked up once is done with it
+                continue
+            if ray_address() is not None:
+                if left > CLUSTER_WORTH and (job := self._travels()):
+                    yield from self._on_cluster(job, given)
+            elif (others := min(self._most - 1, int(left / WORTH))) > 0 and self._travels():
                 yield from self._shared(given, others)
+
+    def _on_cluster(self, job: Path, given: Iterator[Piece]) -> Generator[Made, None, None]:
+        """All of the pieces, by the nodes of the cluster."""
+        from vlt.cluster.tasks import DEATHS, Tasks
+
+        def given_up(_piece: Piece) -> Made:
+            raise UserError(
+                f"a process on the Ray cluster died {DEATHS} times over the same rows (mostly of a lack of "
+                "memory); give its nodes more, or leave out --ray"
+            )
+
+        with closing(Tasks(job, self._folder, ENVIRONMENT, given_up).map(given)) as made:
+            yield from made
 
     def _shared(self, given: Iterator[Piece], others: int) -> Generator[Made, None, None]:
         """All of the pieces, in so many processes and here."""
@@ -106,7 +134,8 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
                     for piece in next_piece():
                         waiting.append(self._here(piece))
                     continue
-                yield _opened(waiting.popleft().result())
+                made = waiting.popleft().result()
+                yield made.made if isinstance(made, _Here) else opened_answer(made)
         finally:
             for future in waiting:
                 future.cancel()
@@ -153,16 +182,16 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
             self._all.append(worker)
             return worker
 
-    def _travels(self) -> bool:
-        """Whether the job can be pickled; it is, once."""
-        if self._packed is None and self._most > 1:
+    def _travels(self) -> Path | None:
+        """The file of the job, which is pickled once; None where it cannot be."""
+        if self._packed is None and not self._stays:
             packed = travels(self._job)
             if packed is None:
-                self._most = 1
-                return False
+                self._stays = True
+                return None
             self._packed = self._folder / "job.pickle"
             self._packed.write_bytes(packed)
-        return self._packed is not None
+        return self._packed
 
     def _kill(self) -> None:
         with self._lock:
@@ -178,14 +207,26 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
 
 
 def shared_out(
-    job: Callable[[Piece], Made], pieces: Iterable[Piece], total: int
+    job: Callable[[Piece], Made], pieces: Iterable[Piece], total: int, beside: Path
 ) -> Generator[Made, None, None]:
-    """The job's results for `total` pieces, in their order, by a pool of its own."""
-    with (
-        tempfile.TemporaryDirectory(prefix="vlt-") as folder,
-        ProcessPool(job, Path(folder)) as pool,
-    ):
+    """The job's results for `total` pieces, in their order, by a pool of its own.
+
+    `beside` is as in `pool_folder`.
+    """
+    with pool_folder(beside) as folder, ProcessPool(job, folder) as pool:
         yield from pool.map(pieces, total)
+
+
+@contextmanager
+def pool_folder(beside: Path) -> Iterator[Path]:
+    """A folder for a pool, gone when the body ends: in `beside` where `--ray` names a cluster, whose nodes
+    must see it, else where the system has such ones."""
+    if ray_address() is None:
+        with tempfile.TemporaryDirectory(prefix="vlt-") as folder:
+            yield Path(folder)
+    else:
+        with task_folder(beside) as shared:
+            yield shared
 
 
 class _Here:
@@ -196,63 +237,3 @@ class _Here:
 
 
 _END: Any = object()
-ALIGNED = 64
-"""Bytes; Arrow's buffers begin at a multiple."""
-IN_PIPE = 1 << 12
-"""Smaller buffers go with the answer itself."""
-
-
-def _opened(answer: Any) -> Any:
-    """The result of an answer; raises what the job raised."""
-    if isinstance(answer, _Here):
-        return answer.made
-    file, places, content = pickle.loads(answer)
-    buffers: list[memoryview] = []
-    if file:
-        with open(file, "rb") as opened:
-            mapped = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
-        Path(file).unlink()  # it lasts as long as it is mapped
-        buffers = [mapped[start : start + size] for start, size in places]
-    failed, made = pickle.loads(content, buffers=buffers)
-    if failed:
-        raise made
-    return made
-
-
-def packed_answer(failed: bool, made: Any, file: Path) -> bytes:
-    """The other end of `_opened`: an answer whose big buffers are written to `file`."""
-    buffers: list[memoryview] = []
-
-    def keep(buffer: pickle.PickleBuffer) -> bool:
-        raw = buffer.raw()
-        if raw.nbytes < IN_PIPE:
-            return True
-        buffers.append(raw)
-        return False
-
-    content = pickle.dumps((failed, made), 5, buffer_callback=keep)
-    places: list[tuple[int, int]] = []
-    end = 0
-    if buffers:
-        with open(file, "xb") as out:
-            for raw in buffers:
-                out.write(b"\0" * (-end % ALIGNED))
-                end += -end % ALIGNED
-                out.write(raw)
-                places.append((end, raw.nbytes))
-                end += raw.nbytes
-    return pickle.dumps((str(file) if buffers else None, places, content), 5)
-
-
-def portable(error: Exception) -> Exception:
-    """The error as it can go to another process: as it is, or by its name and words."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except (
-        Exception
-    ):  # whatever its class raises when it is made again: an __init__ of more arguments
-        plain = RuntimeError(f"{type(error).__name__}: {error}")
-        for note in getattr(error, "__notes__", ()):
-            plain.add_note(note)
-        return plain
-    return error

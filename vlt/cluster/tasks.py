@@ -1,0 +1,227 @@
+"""One piece of work after another as tasks of a Ray cluster, results in order.
+
+A task reads what its piece names on the disk that all nodes share and lays what it makes into a folder
+there, under a name of its own that is told when the file is whole; Ray carries that name and no more. So
+nothing of what is done is lost with a node: a piece whose node or process is gone is asked for again, and
+what a job raises is raised where its result would have come.
+
+Pieces that hold rows themselves go through Ray's object store, whose copy on this node stays.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+from uuid import uuid4
+
+from vlt import __version__
+from vlt.cluster.address import VARIABLE, ray_address
+from vlt.cluster.connection import connected
+from vlt.errors import UserError
+from vlt.packed_answer import opened_answer, packed_answer, portable
+from vlt.plural import plural
+
+Piece = TypeVar("Piece")
+DEATHS = 3
+"""Of the process of a piece, beside those of its node: then it is the piece that kills it."""
+PATIENCE = 120.0
+"""Seconds that a cluster may be without any core: Ray needs some 15 to see that a node is lost, and one
+that grows by itself some more to start another."""
+LOOK = 1.0
+"""Seconds from one look at the cluster to the next while nothing is done."""
+ASKED, HELD = 2, 4
+"""Pieces for each core: asked for at once, and asked for or waiting to be taken. Results wait on the disk."""
+TOLD = 1 << 14
+"""Bytes of an answer that Ray may carry; more lies on the disk. What it keeps in a node's memory is lost
+with the node."""
+
+
+@dataclass
+class _Asked(Generic[Piece]):
+    """A piece that was asked for."""
+
+    piece: Piece
+    question: bytes
+    deaths: int = 0
+    answer: bytes | None = None
+    made: tuple[Any] | None = None
+    """Where it was made here."""
+
+
+class Tasks(Generic[Piece]):
+    """A job that is done by the nodes of the cluster that `--ray` names.
+
+    Raises UserError where that cannot be connected to.
+    """
+
+    def __init__(
+        self,
+        job: Path,
+        folder: Path,
+        environment: Mapping[str, str],
+        given_up: Callable[[Piece], Any],
+    ):
+        """`job` is pickled in this file, and `folder` takes results; `environment` is added to that of the
+        nodes. `given_up` makes the result of a piece whose process died DEATHS times, or raises."""
+        self._ray = connected()
+        self._folder, self._given_up = folder.absolute(), given_up
+        self._cores, self._looked = 0.0, 0.0
+        self._seen_cores = time.monotonic()
+        variables = {**environment, VARIABLE: ""}
+        self._task = self._ray.remote(_carried_out).options(
+            num_cpus=1,
+            max_retries=0,  # what is lost is asked for again here, where its deaths are counted
+            runtime_env={"env_vars": variables},
+            name="vlt",
+        )
+        own = (sys.prefix, sys.base_prefix)
+        path = [p for p in map(os.path.abspath, sys.path) if not p.startswith(own)]
+        self._given = (__version__, os.getcwd(), path, str(job.absolute()))
+        self._pending: dict[Any, _Asked[Piece]] = {}
+
+    def map(self, given: Iterator[Piece]) -> Generator[Any, None, None]:
+        """The results for the pieces, in their order."""
+        waiting: deque[_Asked[Piece]] = deque()
+        more = True
+        try:
+            while True:
+                self._settle(0)
+                cores = max(1, int(self._look()))
+                while more and len(self._pending) < ASKED * cores and len(waiting) < HELD * cores:
+                    piece = next(given, _END)
+                    if more := piece is not _END:
+                        asked = _Asked(piece, pickle.dumps(piece, 5))
+                        waiting.append(asked)
+                        self._ask(asked)
+                if not waiting:
+                    return
+                if waiting[0].made:
+                    yield waiting.popleft().made[0]  # type: ignore[index]
+                elif (answer := waiting[0].answer) is not None:
+                    waiting.popleft()
+                    yield self._opened(answer)
+                else:
+                    self._settle(LOOK)
+        finally:
+            for task in self._pending:
+                self._ray.cancel(task, force=True)
+            self._pending.clear()
+
+    def _ask(self, asked: _Asked[Piece]) -> None:
+        name = str(self._folder / f"answer-{uuid4().hex}")
+        self._pending[self._task.remote(*self._given, asked.question, name)] = asked
+
+    def _settle(self, seconds: float) -> None:
+        """Take what is done, and ask again for what is lost; wait for one of them at most so long."""
+        if not self._pending:
+            return
+        wait = self._ray.wait
+        done, rest = wait(list(self._pending), num_returns=1, timeout=seconds)
+        if done and rest:
+            done += wait(rest, num_returns=len(rest), timeout=0)[0]
+        for task in done:
+            self._take(task, self._pending.pop(task))
+
+    def _take(self, task: Any, asked: _Asked[Piece]) -> None:
+        errors = self._ray.exceptions
+        try:
+            asked.answer = self._ray.get(task)
+        except (errors.NodeDiedError, errors.ObjectLostError):
+            self._ask(asked)
+        except (errors.WorkerCrashedError, errors.OutOfMemoryError):
+            asked.deaths += 1
+            if asked.deaths == DEATHS:
+                asked.made = (self._given_up(asked.piece),)
+            else:
+                self._ask(asked)
+        except errors.RayError as error:  # the job's own errors come as answers
+            words = " ".join(str(error).split())
+            raise UserError(
+                f"a node of the Ray cluster at {ray_address()} cannot do its part ({words[-300:]}); install "
+                f"vlt-loop {__version__} with what it needs on every node"
+            ) from error
+
+    def _look(self) -> float:
+        """How many cores the cluster has; raises UserError where it has had none for long."""
+        now = time.monotonic()
+        if now - self._looked >= LOOK:
+            self._looked = now
+            self._cores = self._ray.cluster_resources().get("CPU", 0.0)
+        if self._cores:
+            self._seen_cores = now
+        elif now - self._seen_cores > PATIENCE:
+            raise UserError(
+                f"the Ray cluster at {ray_address()} has had no core for {plural(int(PATIENCE), 'second')}: "
+                "its nodes are lost, or have none; add one with `ray start --address=...` and run again"
+            )
+        return self._cores
+
+    def _opened(self, answer: bytes) -> Any:
+        """The result; a file that is here and not on the node is told as what it is."""
+        try:
+            told: bytes | str
+            node, told = pickle.loads(answer)
+            if isinstance(told, str):
+                file = Path(told)
+                told = file.read_bytes()
+                file.unlink()
+            return opened_answer(told, copied=True)
+        except FileNotFoundError as error:
+            missing = error.filename and Path(error.filename)
+            if not (missing and missing.exists()):
+                raise
+            if missing.parent == self._folder:  # the job itself
+                missing = self._folder.parent
+            raise UserError(
+                f"the node {node} of the Ray cluster does not see {str(missing.absolute())!r}; put it on a "
+                "disk that all nodes share, under the same path"
+            ) from error
+
+
+_END: Any = object()
+_loaded: tuple[str, Any] = ("", None)
+"""In a node's process: the file of a job, and the job."""
+
+
+def _carried_out(
+    version: str, home: str, path: list[str], job: str, question: bytes, name: str
+) -> bytes:
+    """On a node: (its name, an answer or the file that holds it), pickled."""
+    node = socket.gethostname()
+    try:
+        if version != __version__:
+            raise UserError(
+                f"the node {node} of the Ray cluster has vlt {__version__}, and this is {version}; install "
+                "the same version on every node"
+            )
+        if os.path.isdir(home):
+            os.chdir(home)  # paths are as they are there
+        sys.path += [place for place in path if place not in sys.path]
+        answer = packed_answer(False, _job(job)(pickle.loads(question)), Path(f"{name}-buffers"))
+    except Exception as error:
+        # A traceback does not travel.
+        error.add_note(f"on the node {node} of the Ray cluster:\n{traceback.format_exc()}")
+        answer = packed_answer(True, portable(error), Path(f"{name}-error"))
+    if len(answer) <= TOLD:
+        return pickle.dumps((node, answer), 5)
+    part = Path(f"{name}.part")
+    part.write_bytes(answer)
+    os.replace(part, name)
+    return pickle.dumps((node, name), 5)
+
+
+def _job(file: str) -> Any:
+    global _loaded
+    if _loaded[0] != file:
+        with open(file, "rb") as opened:
+            _loaded = (file, pickle.load(opened))
+    return _loaded[1]
