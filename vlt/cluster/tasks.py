@@ -88,15 +88,16 @@ class Tasks(Generic[Piece]):
         self._given = (__version__, os.getcwd(), path, str(job.absolute()))
         self._pending: dict[Any, _Asked[Piece]] = {}
 
-    def map(self, given: Iterator[Piece]) -> Generator[Any, None, None]:
-        """The results for the pieces, in their order."""
+    def map(self, given: Iterator[Piece], most: int | None = None) -> Generator[Any, None, None]:
+        """The results for the pieces, in their order; `most` of which are asked for or wait to be taken."""
         waiting: deque[_Asked[Piece]] = deque()
         more = True
         try:
             while True:
                 self._settle(0)
                 cores = max(1, int(self._look()))
-                while more and len(self._pending) < ASKED * cores and len(waiting) < HELD * cores:
+                held = min(HELD * cores, most or HELD * cores)
+                while more and len(self._pending) < ASKED * cores and len(waiting) < held:
                     piece = next(given, _END)
                     if more := piece is not _END:
                         asked = _Asked(piece, pickle.dumps(piece, 5))
@@ -134,7 +135,7 @@ class Tasks(Generic[Piece]):
     def _take(self, task: Any, asked: _Asked[Piece]) -> None:
         errors = self._ray.exceptions
         try:
-            asked.answer = self._ray.get(task)
+            asked.answer, asked.question = self._ray.get(task), b""
         except (errors.NodeDiedError, errors.ObjectLostError):
             self._ask(asked)
         except (errors.WorkerCrashedError, errors.OutOfMemoryError):

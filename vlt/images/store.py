@@ -12,13 +12,13 @@ complete. What a killed process leaves is a hidden file, which the next one remo
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import pickle
 import threading
 import time
 from contextlib import AbstractContextManager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ class ImageStore(AbstractContextManager["ImageStore"]):
         """In another process it is one that only reads; who adds stays where it is."""
         if not self.read_only:
             raise pickle.PicklingError("a store that is added to stays in its process")
-        return partial(ImageStore, read_only=True), (self.root,)
+        return _arrived, (self.root,)
 
     def add(self, data: bytes) -> str:
         """Keep an image and return its sha256; one that is there already is not kept twice.
@@ -191,3 +191,10 @@ class ImageStore(AbstractContextManager["ImageStore"]):
                         part.unlink()
             except (BlockingIOError, FileNotFoundError):
                 continue  # its writer lives, or has just renamed it
+
+
+def _arrived(root: Path) -> ImageStore:
+    """A store in another process, perhaps of another machine: it must see the folder."""
+    if not root.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(root))
+    return ImageStore(root, read_only=True)

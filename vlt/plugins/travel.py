@@ -6,8 +6,11 @@ so its functions go as the file's path, and the file is loaded again where they 
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import pickle
+import socket
 import sys
 from pathlib import Path
 from types import FunctionType
@@ -61,9 +64,14 @@ def _arrived(file: str, digest: str, name: str) -> Any:
     """The function or class of this name in the file, which must be as it was."""
     from vlt.plugins import load_file
 
+    if not os.path.exists(file):  # on another machine
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), file)
     found, now = load_file(Path(file), f"{file}:{name}")
     if now != digest:
-        raise UserError(f"{file!r} was changed while its functions were used; run again")
+        raise UserError(
+            f"{file!r} on {socket.gethostname()} is not as it was when its functions were loaded; leave it "
+            "as it is, the same on all nodes of a cluster, and run again"
+        )
     for part in name.split("."):
         found = getattr(found, part)
     return found
