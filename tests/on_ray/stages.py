@@ -41,8 +41,12 @@ def slow(row):
     time.sleep(0.01)
     return True
 
+def endless(row):
+    time.sleep(1)
+    return True
+
 def wrong(row):
-    return 7 if row["sample"] == 2 and "number 25" in row["question"] else True
+    return 7 if row["sample"] == 2 and "number 5" in row["question"] else True
 """
 
 

@@ -65,7 +65,7 @@ class ImageStore(AbstractContextManager["ImageStore"]):
         """In another process it is one that only reads; who adds stays where it is."""
         if not self.read_only:
             raise pickle.PicklingError("a store that is added to stays in its process")
-        return _arrived, (self.root,)
+        return _arrived, (self.root, self.root.is_dir())
 
     def add(self, data: bytes) -> str:
         """Keep an image and return its sha256; one that is there already is not kept twice.
@@ -193,8 +193,8 @@ class ImageStore(AbstractContextManager["ImageStore"]):
                 continue  # its writer lives, or has just renamed it
 
 
-def _arrived(root: Path) -> ImageStore:
-    """A store in another process, perhaps of another machine: it must see the folder."""
-    if not root.is_dir():
+def _arrived(root: Path, there: bool) -> ImageStore:
+    """A store in another process, perhaps of another machine: it must see the folder that is there."""
+    if there and not root.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(root))
     return ImageStore(root, read_only=True)
