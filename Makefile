@@ -9,7 +9,7 @@ JOBS   ?= 2
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: demo test docs docs-serve browser test-vllm test-vllm-full test-ray test-models test-newest test-fast lint format install clean help
-.PHONY: bench-loop bench-gen bench-grade bench-hedging bench-filters bench-train bench-gpu bench-import bench-push bench-view pictures bench-label
+.PHONY: bench-loop bench-gen bench-grade bench-hedging bench-filters bench-train bench-gpu bench-import bench-push bench-view bench-ray pictures bench-label
 
 help:           ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -90,6 +90,9 @@ bench-import: install   ## importing images beside copying and hashing the files
 
 bench-push: install     ## pushing to a Hub on loopback, in bounded memory; ROWS=100000 for 3 GB
 	$(BIN)/python -m benchmarks.push $(if $(ROWS),--rows $(ROWS))
+
+bench-ray: install      ## data stages on a Ray cluster on this machine, 1 to 3 nodes; ROWS=N
+	$(BIN)/python -m benchmarks.ray_stages $(if $(ROWS),--rows $(ROWS))
 
 bench-view: install     ## vlt view over a million rows: time to the first row, queries, memory; ROWS=N
 	$(BIN)/python -m benchmarks.view $(if $(ROWS),--rows $(ROWS))
