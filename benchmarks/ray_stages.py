@@ -2,19 +2,22 @@
 
     python -m benchmarks.ray_stages [--rows 300000] [--images 15000] [--nodes 1,2,3] [--only filter]
 
-Prints CPU seconds of whole commands with all that works for them: the command's process, Ray's workers and
-Ray itself (raylets, the head). "start-up" is what connecting and the first task on each node cost; what is
-left of the CPU beyond it, over that of one process, is the overhead, whose bar is 1.15 at one node. On a
-machine of two cores three nodes cannot be faster than two, and on a busy one walls say nothing.
+Prints CPU seconds of whole commands with all that works for them: the command's process, Ray's workers, and
+Ray itself (raylets, the head; with what they take where nothing is done). "start-up" is what connecting and
+the first task on each node cost; what is left of the CPU beyond it, over that of one process, is the
+overhead, whose bar is 1.15 at one node. On a machine of two cores three nodes cannot be faster than two, and
+on a busy one walls say nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,8 @@ from tests.on_ray.cluster import Nodes
 from vlt.cluster.address import VARIABLE
 from vlt.cores import VARIABLE as PROCESSES
 
+LOOK = 0.1
+"""Seconds from one look at the cluster's processes to the next."""
 JOBS = {
     "filter": "words, reflection, select",
     "dedup": "repetition, near dedup",
@@ -95,20 +100,39 @@ def prepare(folder: Path, rows: int, images: int) -> None:
         imported(folder, folder / "imported")
 
 
-def cluster_seconds(nodes: Nodes) -> float:
-    """CPU seconds of Ray's processes, and of those that they have waited for."""
-    found = 0.0
-    for node in [nodes.head, *nodes.nodes]:
-        for kind in node.all_processes.values():
-            for each in kind:
-                try:
-                    process = psutil.Process(each.process.pid)
-                    for one in [process, *process.children(recursive=True)]:
-                        times = one.cpu_times()
-                        found += sum(times[:4])
-                except psutil.NoSuchProcess:
-                    continue
-    return found
+class ClusterSeconds:
+    """CPU seconds of Ray's processes and of its workers, which nobody waits for: they are looked at."""
+
+    def __init__(self, nodes: Nodes):
+        self._roots = [
+            psutil.Process(each.process.pid)
+            for node in (nodes.head, *nodes.nodes)
+            for kind in node.all_processes.values()
+            for each in kind
+        ]
+        self._first: dict[int, float] = {}
+        self._last: dict[int, float] = {}
+        self._over = threading.Event()
+        self._look(self._first)
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+
+    def spent(self) -> float:
+        """Since this was made; it ends here."""
+        self._over.set()
+        self._thread.join()
+        return sum(last - self._first.get(pid, 0.0) for pid, last in self._last.items())
+
+    def _watch(self) -> None:
+        while not self._over.wait(LOOK):
+            self._look(self._last)
+
+    def _look(self, seen: dict[int, float]) -> None:
+        for root in self._roots:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for process in (root, *root.children(recursive=True)):
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        seen[process.pid] = sum(process.cpu_times()[:2])
 
 
 def measured(name: str, folder: Path, nodes: Nodes | None) -> tuple[float, float]:
@@ -124,12 +148,12 @@ def measured(name: str, folder: Path, nodes: Nodes | None) -> tuple[float, float
     ]
     environment: dict[str, Any] = {PROCESSES: "1", VARIABLE: nodes.address if nodes else ""}
     environment["NODES"] = str(len(nodes.nodes) if nodes else 1)
-    before = cluster_seconds(nodes) if nodes else 0.0
-    cost = run_measured(command, environment, quiet=True)
-    if not nodes:
+    if nodes is None:
+        cost = run_measured(command, environment, quiet=True)
         return cost.cpu, cost.seconds
-    time.sleep(3)  # until its workers are waited for
-    return cost.cpu + cluster_seconds(nodes) - before, cost.seconds
+    watched = ClusterSeconds(nodes)
+    cost = run_measured(command, environment, quiet=True)
+    return cost.cpu + watched.spent(), cost.seconds
 
 
 def main() -> None:

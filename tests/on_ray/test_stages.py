@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,6 @@ import pytest
 
 from tests.on_ray.cluster import Nodes
 from tests.on_ray.stages import STAGES, prepare, small_pieces
-from tests.processes import wait_for
 from vlt.cluster.address import VARIABLE
 from vlt.cluster.tasks import Tasks
 
@@ -85,7 +84,7 @@ def test_a_node_is_killed_in_the_middle(
     pieces, again = len(asked), list[int]()
     for number, moment in enumerate(MOMENTS):
         asked.clear()
-        with broken_at(int(moment * pieces), breakable, monkeypatch):
+        with broken_at(int(moment * pieces), breakable, asked, monkeypatch):
             made = STAGES[name](root, f"{name}-broken-{number}")
         assert made == alone(name), f"killed at {moment}"
         again.append(len(asked) - pieces)
@@ -95,19 +94,19 @@ def test_a_node_is_killed_in_the_middle(
 
 
 @contextmanager
-def broken_at(piece: int, nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A node that works is killed behind so many tasks; at the end there is another in its place."""
-    left = iter(range(piece, -1, -1))
-    plain = Tasks._ask
+def broken_at(
+    piece: int, nodes: Nodes, asked: Sequence[int], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """A node that works is killed once so many tasks were asked for; then comes another in its place."""
+    plain = Tasks._settle
 
-    def ask(self: Tasks[Any], given: Any) -> None:
-        plain(self, given)
-        if next(left, None) == 0:
-            wait_for(lambda: working(nodes))
-            nodes.kill(working(nodes)[0])
+    def settle(self: Tasks[Any], seconds: float) -> None:
+        if len(asked) > piece and len(nodes.nodes) == 3 and (found := working(nodes)):
+            nodes.kill(found[0])
+        plain(self, min(seconds, 0.1))
 
     with monkeypatch.context() as patch:
-        patch.setattr(Tasks, "_ask", ask)
+        patch.setattr(Tasks, "_settle", settle)
         yield
     assert len(nodes.nodes) == 2, "it was killed"
     nodes.nodes.append(nodes.add())
