@@ -42,7 +42,11 @@ JOBS = {
 
 
 def carry_out(name: str, folder: Path) -> None:
-    """One stage; its process is measured from outside."""
+    """One stage, which goes to a cluster however small it is; its process is measured from outside."""
+    import vlt.datagen.sources.load_on_cluster as images
+    import vlt.process_pool as pool
+
+    pool.CLUSTER_WORTH, images.ALONE = 0.0, 0
     if name == "nothing":
         start_up(folder)
     elif name == "filter":
@@ -57,13 +61,19 @@ def carry_out(name: str, folder: Path) -> None:
 
 
 def start_up(folder: Path) -> None:
-    """Connects, and has each node do nothing for once."""
-    import vlt.process_pool as pool
+    """Connects, and has each node do nothing but import what the stages need."""
+    from benchmarks.ray_stages import idle  # not of __main__, which does not travel
+    from vlt.process_pool import shared_out
 
-    pool.CLUSTER_WORTH = 0.0
     nodes = int(os.environ.get("NODES", "1"))
-    for _ in pool.shared_out(time.sleep, [0.0, 0.01, *[0.3] * 4 * nodes], 2 + 4 * nodes, folder):
+    for _ in shared_out(idle, [0.0, 0.01, *[0.3] * 4 * nodes], 2 + 4 * nodes, folder):
         pass
+
+
+def idle(seconds: float) -> None:
+    """The job that does nothing; it imports what the filters do."""
+    importlib.import_module("vlt.filters.apply")
+    time.sleep(seconds)
 
 
 def imported(folder: Path, workspace: Path) -> None:
