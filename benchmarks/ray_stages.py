@@ -5,8 +5,9 @@
 Prints CPU seconds of whole commands with all that works for them: the command's process, Ray's workers, and
 Ray itself (raylets, the head; with what they take where nothing is done). "start-up" is what connecting and
 the first task on each node cost; what is left of the CPU beyond it, over that of one process, is the
-overhead, whose bar is 1.15 at one node. On a machine of two cores three nodes cannot be faster than two, and
-on a busy one walls say nothing.
+overhead, whose bar is 1.15 at one node. "here" is what the command's own process takes of it, which more
+nodes cannot take over. On a machine of two cores three nodes cannot be faster than two, and on a busy one
+walls say nothing.
 """
 
 from __future__ import annotations
@@ -145,8 +146,8 @@ class ClusterSeconds:
                         seen[process.pid] = sum(process.cpu_times()[:2])
 
 
-def measured(name: str, folder: Path, nodes: Nodes | None) -> tuple[float, float]:
-    """(CPU, wall) seconds of a job."""
+def measured(name: str, folder: Path, nodes: Nodes | None) -> tuple[float, float, float]:
+    """(CPU, CPU of the command's own process, wall) seconds of a job."""
     command = [
         sys.executable,
         "-m",
@@ -160,10 +161,10 @@ def measured(name: str, folder: Path, nodes: Nodes | None) -> tuple[float, float
     environment["NODES"] = str(len(nodes.nodes) if nodes else 1)
     if nodes is None:
         cost = run_measured(command, environment, quiet=True)
-        return cost.cpu, cost.seconds
+        return cost.cpu, cost.cpu, cost.seconds
     watched = ClusterSeconds(nodes)
     cost = run_measured(command, environment, quiet=True)
-    return cost.cpu + watched.spent(), cost.seconds
+    return cost.cpu + watched.spent(), cost.cpu, cost.seconds
 
 
 def main() -> None:
@@ -186,23 +187,25 @@ def main() -> None:
     print(
         f"{given.rows:,} samples of 300 words, {given.images:,} images; load {os.getloadavg()[0]:.0f}"
     )
-    print(f"{'job':10} {'nodes':>7} {'CPU s':>8} {'start-up':>9} {'overhead':>9} {'wall s':>8}")
+    print(
+        f"{'job':10} {'nodes':>7} {'CPU s':>8} {'here':>6} {'start-up':>9} {'overhead':>9} {'wall s':>8}"
+    )
     alone = {name: measured(name, folder, None) for name in given.only.split(",")}
-    for name, (cpu, wall) in alone.items():
-        print(
-            f"{name:10} {'none':>7} {cpu:8.1f} {'':9} {'':9} {wall:8.1f}  {JOBS[name]}", flush=True
+    for name, (cpu, here, wall) in alone.items():
+        line = (
+            f"{name:10} {'none':>7} {cpu:8.1f} {here:6.1f} {'':9} {'':9} {wall:8.1f}  {JOBS[name]}"
         )
+        print(line, flush=True)
     for count in map(int, given.nodes.split(",")):
         with Nodes(count) as nodes:
             measured("nothing", folder, nodes)  # the first time Ray reads its files from the disk
-            start, _ = measured("nothing", folder, nodes)
-            for name, (one, _) in alone.items():
-                cpu, wall = measured(name, folder, nodes)
-                over = (cpu - start) / one
-                print(
-                    f"{name:10} {count:7} {cpu:8.1f} {start:9.1f} {over:9.2f} {wall:8.1f}",
-                    flush=True,
+            start, *_ = measured("nothing", folder, nodes)
+            for name, (one, *_) in alone.items():
+                cpu, here, wall = measured(name, folder, nodes)
+                costs = (
+                    f"{cpu:8.1f} {here:6.1f} {start:9.1f} {(cpu - start) / one:9.2f} {wall:8.1f}"
                 )
+                print(f"{name:10} {count:7} {costs}", flush=True)
 
 
 if __name__ == "__main__":
