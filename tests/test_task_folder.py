@@ -55,7 +55,7 @@ def test_the_next_command_removes_that_of_a_killed_one_alone(
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(UserError, match=r"cannot be written \(Not a directory\).*leave out --ray"),
+        pytest.raises(UserError, match=r"cannot write to .* \(Not a directory\).*omit --ray"),
         task_folder(tmp_path / "file"),
     ):
         pass

@@ -1,4 +1,4 @@
-"""What a job has made, or raised, on its way from another process: Arrow's and numpy's buffers in a file.
+"""The result or error of a job, serialised in another process; Arrow and numpy buffers go into a file.
 
 answer = packed_answer(False, made, folder / "answer-7")      # there
 made = opened_answer(answer)                                  # here; raises what the job raised
@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 ALIGNED = 64
-"""Bytes; Arrow's buffers begin at a multiple."""
+"""Bytes; Arrow's buffers are aligned to this."""
 IN_ANSWER = 1 << 12
-"""Smaller buffers go with the answer itself."""
+"""Smaller buffers are sent with the answer itself."""
 
 
 def packed_answer(failed: bool, made: Any, file: Path) -> bytes:
-    """The answer, whose big buffers are written to `file`, which is not there yet."""
+    """The answer as bytes; large buffers are written to `file`, which must not exist."""
     buffers: list[memoryview] = []
 
     def keep(buffer: pickle.PickleBuffer) -> bool:
@@ -43,10 +43,9 @@ def packed_answer(failed: bool, made: Any, file: Path) -> bytes:
 
 
 def opened_answer(answer: bytes, *, copied: bool = False) -> Any:
-    """What was made; raises what the job raised. The file of its buffers is gone then.
+    """The result in an answer; raises what the job raised. Removes the file of its buffers.
 
-    It is mapped, and lasts as long as that; `copied` into memory where it lies on a disk that hosts share,
-    which keeps a file that is mapped under another name.
+    The file is memory-mapped, or `copied` into memory: NFS keeps a mapped file under another name.
     """
     file, places, content = pickle.loads(answer)
     buffers: list[memoryview] = []
@@ -67,12 +66,12 @@ def opened_answer(answer: bytes, *, copied: bool = False) -> Any:
 
 
 def portable(error: Exception) -> Exception:
-    """The error as it can go to another process: as it is, or by its name and words."""
+    """The error in a form that can be pickled: unchanged, or as a RuntimeError with its name and message."""
     try:
         pickle.loads(pickle.dumps(error))
     except (
         Exception
-    ):  # whatever its class raises when it is made again: an __init__ of more arguments
+    ):  # whatever its class raises when unpickled, e.g. for an __init__ with arguments
         plain = RuntimeError(f"{type(error).__name__}: {error}")
         for note in getattr(error, "__notes__", ()):
             plain.add_note(note)

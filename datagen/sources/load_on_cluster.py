@@ -1,7 +1,7 @@
-"""As load.py, by the nodes of a Ray cluster: files are read and hashed, and all images decoded, there.
+"""The same as load.py on a Ray cluster: its nodes read and hash image files, and decode all images.
 
-What comes from a URL is fetched here, and an image that stands in its row goes to a node only if it is new.
-The store's packs are written here, one after the other.
+URLs are fetched in this process, and an image contained in its row is sent to a node only if it is new. The
+store's packs are written in this process.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from vlt.process_pool import ENVIRONMENT, pool_folder
 from vlt.threads import map_in_order
 
 ALONE = 4_000
-"""So many images are inspected on this machine before a cluster is connected to: some ten seconds' work."""
+"""Number of images inspected on this machine before connecting to the cluster: about ten seconds of work."""
 PIECES = 64
-"""Batches in the making, which bounds the memory: more nodes than these feed would wait for this machine."""
+"""Batches in progress, which bounds the memory; they feed more nodes than this process can keep up with."""
 REMEMBERED = 500_000
-"""Files whose images are known, since rows name them again."""
+"""Files whose hash is remembered, since several rows may refer to one."""
 
 Wanted = tuple[str | None, bytes | ImageFile]
-"""An image's sha256, where it is known, and the image."""
+"""An image's sha256, if known, and the image."""
 
 
 def with_images(
     rows: Iterable[Read], images: ImageStore, *, private: bool
 ) -> Iterator[tuple[Read, list[Loaded]]]:
-    """As load.with_images; where `--ray` names a cluster and there is more than a little to do, by it."""
+    """Like load.with_images; with `--ray` and more than ALONE images, on the cluster."""
     if ray_address() is None:
         yield from load.with_images(rows, images, private=private)
         return
@@ -82,7 +82,7 @@ def _on_cluster(
                 yield each.wanted
 
         def alone(piece: list[Wanted]) -> list[tuple[bytes | None, Found]]:
-            """One of them brings its decoder down: here it costs itself and no other."""
+            """One of them crashes its decoder: inspect each in an isolated process."""
             return [_inspect(*each, pool) for each in piece]
 
         tasks = Tasks(job, folder, ENVIRONMENT, alone)
@@ -92,7 +92,7 @@ def _on_cluster(
 
 @dataclass
 class _Prepared:
-    """Rows, what is known of their images (None: not yet), and those that a node is to look at."""
+    """Rows, what is known about their images (None: nothing yet), and the images to send to a node."""
 
     batch: Batch
     loaded: list[list[Loaded | None]] = field(default_factory=list)
@@ -100,15 +100,15 @@ class _Prepared:
 
 
 class _Here:
-    """What is done on this machine, before and after a node has looked at the images."""
+    """The part of this machine, before and after a node inspects the images."""
 
     def __init__(self, images: ImageStore, private: bool):
         self._images, self._private = images, private
         self._known: dict[str, str] = {}
-        """File -> its image's sha256, for images that are kept as they are."""
+        """File -> sha256 of its image, for images stored unchanged."""
 
     def prepared(self, batch: Batch) -> _Prepared:
-        """In a thread: URLs are fetched, and what came with its row is hashed."""
+        """Fetch URLs and hash the images contained in rows; runs in a thread."""
         made = _Prepared(batch)
         for _, refs in batch:
             made.loaded.append([])
@@ -135,7 +135,7 @@ class _Here:
     def loaded(
         self, made: _Prepared, answers: Sequence[tuple[bytes | None, Found]]
     ) -> Iterator[tuple[Read, list[Loaded]]]:
-        """The rows with all of their images."""
+        """The rows with all their images."""
         given = iter(zip(made.wanted, answers, strict=True))
         for (row, _), images in zip(made.batch, made.loaded, strict=True):
             yield row, [self._found(*next(given)) if i is None else i for i in images]
@@ -156,11 +156,11 @@ class _Here:
         if sha256 in self._images:
             return sha256
         data = image if isinstance(image, bytes) else data
-        assert data is not None, "a node sends what it has read"
+        assert data is not None, "a node returns the bytes that it read"
         return Inspected(sha256, data, info, False)
 
     def _check_seen(self, image: ImageFile) -> None:
-        """Raises UserError for a file that can be read here, and that a node could not read."""
+        """Raises UserError for a file that can be read here but not on a node."""
         try:
             read_image(image, self._private)
         except BadRow:
@@ -173,12 +173,12 @@ class _Here:
 
 @dataclass(frozen=True)
 class Inspect:
-    """The job of a node: images are read, hashed and inspected."""
+    """The job of a node: reads, hashes and inspects images."""
 
     def __call__(self, wanted: list[Wanted]) -> list[tuple[bytes | None, Found]]:
-        """Of each: (the bytes of a file, unless they are converted; what `inspect_image` found).
+        """For each image: (bytes of a file, unless converted; result of `inspect_image`).
 
-        No bytes and a reason where the file cannot be read.
+        None and the reason if the file cannot be read.
         """
         return [_inspect(*each) for each in wanted]
 

@@ -1,4 +1,4 @@
-"""A folder on the disk that all nodes share, for what tasks and the command hand to each other."""
+"""A folder on the disk that all nodes share, through which tasks return their results."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from vlt.shared_disk import flock
 
 NAME = ".tasks-"
 HELD = "held"
-"""The file in it that its command keeps locked, on whichever host it runs."""
+"""The file in it that its command keeps locked, on whatever host it runs."""
 ABANDONED_AFTER = 60.0
-"""Seconds after which a folder that nobody holds is taken for a killed command's."""
+"""Seconds after which an unlocked folder is considered left by a killed command."""
 
 
 @contextmanager
 def task_folder(beside: Path) -> Iterator[Path]:
-    """A new folder in `beside`, gone when the body ends; those of commands that were killed go, too.
+    """A temporary folder in `beside`; also removes those that killed commands left there.
 
-    Raises UserError where `beside` cannot be written.
+    Raises UserError if `beside` is not writable.
     """
     _remove_abandoned(beside)
     folder = beside.absolute() / f"{NAME}{uuid4().hex[:16]}"
@@ -33,16 +33,15 @@ def task_folder(beside: Path) -> Iterator[Path]:
         held = open(folder / HELD, "wb")  # noqa: SIM115
     except OSError as error:
         raise UserError(
-            f"{str(beside)!r} cannot be written ({error.strerror}), and the nodes of a Ray cluster hand "
-            "over there what they make; leave out --ray"
+            f"cannot write to {str(beside)!r} ({error.strerror}), where the nodes of the Ray cluster put "
+            "their results; make it writable or omit --ray"
         ) from error
     try:
         flock(held, fcntl.LOCK_EX)
         yield folder
     finally:
-        held.close()  # before it goes: NFS keeps a file that is open under another name
-        # A task whose node was taken for lost may still lay something there: then a later command
-        # removes it.
+        held.close()  # first: NFS keeps an open file under another name
+        # A task of a node considered lost may still write there: then a later command removes it.
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -52,6 +51,6 @@ def _remove_abandoned(beside: Path) -> None:
             try:
                 flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                continue  # its command lives
+                continue  # its command is running
             if time.time() - (folder / HELD).stat().st_mtime > ABANDONED_AFTER:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -1,11 +1,11 @@
-"""One piece of work after another as tasks of a Ray cluster, results in order.
+"""Processes pieces of work as tasks on a Ray cluster, with results in order.
 
-A task reads what its piece names on the disk that all nodes share and lays what it makes into a folder
-there, under a name of its own that is told when the file is whole; Ray carries that name and no more. So
-nothing of what is done is lost with a node: a piece whose node or process is gone is asked for again, and
-what a job raises is raised where its result would have come.
+A task reads the files that its piece names on the shared disk, writes its result to a file there, and returns
+the file's name once it is complete; Ray transports nothing else. So no result is lost with a node. A piece
+whose node or process is lost is submitted again; an exception of the job is raised at the position of its
+result.
 
-Pieces that hold rows themselves go through Ray's object store, whose copy on this node stays.
+Pieces that contain rows go through Ray's object store, where this node keeps a copy.
 """
 
 from __future__ import annotations
@@ -32,35 +32,35 @@ from vlt.plural import plural
 
 Piece = TypeVar("Piece")
 DEATHS = 3
-"""Of the process of a piece, beside those of its node: then it is the piece that kills it."""
+"""Deaths of a piece's process, not counting lost nodes, after which the piece itself must be the cause."""
 PATIENCE = 120.0
-"""Seconds that a cluster may be without any core: Ray needs some 15 to see that a node is lost, and one
-that grows by itself some more to start another."""
+"""Seconds that the cluster may have no core: Ray takes about 15 to notice a lost node, and an autoscaler
+needs time to start another."""
 LOOK = 1.0
-"""Seconds from one look at the cluster to the next while nothing is done."""
+"""Seconds between two checks of the cluster while waiting."""
 ASKED, HELD = 2, 4
-"""Pieces for each core: asked for at once, and asked for or waiting to be taken. Results wait on the disk."""
+"""Pieces per core: submitted at once, and these with the results that wait, on the disk, for their turn."""
 TOLD = 1 << 14
-"""Bytes of an answer that Ray may carry; more lies on the disk. What it keeps in a node's memory is lost
-with the node."""
+"""Bytes of an answer that Ray may transport; a larger one goes into a file. Ray keeps large values in the
+memory of the node, with which they would be lost."""
 
 
 @dataclass
 class _Asked(Generic[Piece]):
-    """A piece that was asked for."""
+    """A submitted piece."""
 
     piece: Piece
     question: bytes
     deaths: int = 0
     answer: bytes | None = None
     made: tuple[Any] | None = None
-    """Where it was made here."""
+    """The result, if it was given up on the cluster."""
 
 
 class Tasks(Generic[Piece]):
-    """A job that is done by the nodes of the cluster that `--ray` names.
+    """A job that runs on the nodes of the cluster named by `--ray`.
 
-    Raises UserError where that cannot be connected to.
+    Raises UserError if the connection fails.
     """
 
     def __init__(
@@ -70,8 +70,10 @@ class Tasks(Generic[Piece]):
         environment: Mapping[str, str],
         given_up: Callable[[Piece], Any],
     ):
-        """`job` is pickled in this file, and `folder` takes results; `environment` is added to that of the
-        nodes. `given_up` makes the result of a piece whose process died DEATHS times, or raises."""
+        """`job`: file of the pickled job; `folder`: for results; `environment`: variables for the tasks.
+
+        `given_up` returns the result of a piece whose process died DEATHS times, or raises.
+        """
         self._ray = connected()
         self._folder, self._given_up = folder.absolute(), given_up
         self._cores, self._looked = 0.0, 0.0
@@ -79,7 +81,7 @@ class Tasks(Generic[Piece]):
         variables = {**environment, VARIABLE: ""}
         self._task = self._ray.remote(_carried_out).options(
             num_cpus=1,
-            max_retries=0,  # what is lost is asked for again here, where its deaths are counted
+            max_retries=0,  # _take submits lost pieces again, and counts deaths
             runtime_env={"env_vars": variables},
             name="vlt",
         )
@@ -89,7 +91,7 @@ class Tasks(Generic[Piece]):
         self._pending: dict[Any, _Asked[Piece]] = {}
 
     def map(self, given: Iterator[Piece], most: int | None = None) -> Generator[Any, None, None]:
-        """The results for the pieces, in their order; `most` of which are asked for or wait to be taken."""
+        """The results for the pieces, in their order; at most `most` pieces are in progress at once."""
         waiting: deque[_Asked[Piece]] = deque()
         more = True
         try:
@@ -122,7 +124,7 @@ class Tasks(Generic[Piece]):
         self._pending[self._task.remote(*self._given, asked.question, name)] = asked
 
     def _settle(self, seconds: float) -> None:
-        """Take what is done, and ask again for what is lost; wait for one of them at most so long."""
+        """Take the answers of finished tasks, waiting at most this long for one; submit lost ones again."""
         if not self._pending:
             return
         wait = self._ray.wait
@@ -147,12 +149,12 @@ class Tasks(Generic[Piece]):
         except errors.RayError as error:  # the job's own errors come as answers
             words = " ".join(str(error).split())
             raise UserError(
-                f"a node of the Ray cluster at {ray_address()} cannot do its part ({words[-300:]}); install "
-                f"vlt-loop {__version__} with what it needs on every node"
+                f"a task on the Ray cluster at {ray_address()} failed ({words[-300:]}); check that vlt-loop "
+                f"{__version__} and its dependencies are installed on every node"
             ) from error
 
     def _look(self) -> float:
-        """How many cores the cluster has; raises UserError where it has had none for long."""
+        """The number of cores of the cluster; raises UserError if it has had none for PATIENCE seconds."""
         now = time.monotonic()
         if now - self._looked >= LOOK:
             self._looked = now
@@ -161,13 +163,13 @@ class Tasks(Generic[Piece]):
             self._seen_cores = now
         elif now - self._seen_cores > PATIENCE:
             raise UserError(
-                f"the Ray cluster at {ray_address()} has had no core for {plural(int(PATIENCE), 'second')}: "
-                "its nodes are lost, or have none; add one with `ray start --address=...` and run again"
+                f"the Ray cluster at {ray_address()} has had no core for {plural(int(PATIENCE), 'second')}; "
+                "add a node with `ray start --address=...` and run the command again"
             )
         return self._cores
 
     def _opened(self, answer: bytes) -> Any:
-        """The result; a file that is here and not on the node is told as what it is."""
+        """The result; raises UserError if the node cannot see a file that exists here."""
         try:
             told: bytes | str
             node, told = pickle.loads(answer)
@@ -183,29 +185,29 @@ class Tasks(Generic[Piece]):
             if missing.parent == self._folder:  # the job itself
                 missing = self._folder.parent
             raise UserError(
-                f"the node {node} of the Ray cluster does not see {str(missing.absolute())!r}; put it on a "
+                f"the node {node} of the Ray cluster cannot see {str(missing.absolute())!r}; put it on a "
                 "disk that all nodes share, under the same path"
             ) from error
 
 
 _END: Any = object()
 _loaded: tuple[str, Any] = ("", None)
-"""In a node's process: the file of a job, and the job."""
+"""On a node: the file of the newest job, and the job."""
 
 
 def _carried_out(
     version: str, home: str, path: list[str], job: str, question: bytes, name: str
 ) -> bytes:
-    """On a node: (its name, an answer or the file that holds it), pickled."""
+    """Runs on a node. Returns (its name, the answer or the file that contains it), pickled."""
     node = socket.gethostname()
     try:
         if version != __version__:
             raise UserError(
-                f"the node {node} of the Ray cluster has vlt {__version__}, and this is {version}; install "
-                "the same version on every node"
+                f"the node {node} of the Ray cluster has vlt {__version__}, and this machine {version}; "
+                "install the same version on every node"
             )
         if os.path.isdir(home):
-            os.chdir(home)  # paths are as they are there
+            os.chdir(home)  # for relative paths
         sys.path += [place for place in path if place not in sys.path]
         answer = packed_answer(False, _job(job)(pickle.loads(question)), Path(f"{name}-buffers"))
     except Exception as error:
