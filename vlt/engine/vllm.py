@@ -125,7 +125,8 @@ class VLLMEngine:
             except OSError as error:
                 raise UserError(
                     f"{self._command[0]!r} cannot be started ({error.strerror}); install vLLM in an "
-                    "environment of its own and name its program with --vllm-command"
+                    "environment of its own and name its program with VLT_VLLM_COMMAND (or "
+                    "--vllm-command), or let a small model answer in this process: engine local"
                 ) from error
 
     def _wait_until_it_answers(self) -> None:
