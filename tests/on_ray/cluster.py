@@ -18,6 +18,7 @@ class Nodes(AbstractContextManager["Nodes"]):
 
     def __init__(self, nodes: int = 3, cpus: int = 1, gpus: int = 0):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # on a busy machine
         from ray.cluster_utils import Cluster
 
         self._shape = {"num_cpus": cpus, "num_gpus": gpus}
@@ -31,6 +32,11 @@ class Nodes(AbstractContextManager["Nodes"]):
         )
         self.address: str = self._cluster.address
         self.nodes: list[Any] = [self.add() for _ in range(nodes)]
+
+    @property
+    def head(self) -> Any:
+        """The node that holds the cluster together."""
+        return self._cluster.head_node
 
     def add(self) -> Any:
         """One more node, alive when this returns."""
