@@ -54,7 +54,8 @@ class Training:
     prompt: Annotated[Prompt | None, Option(metavar="FILE")] = None
     """What the trained model is asked with. [the paper's rollout prompt]"""
     processes: Annotated[int, Ge(1)] = 1
-    """Processes (GPUs) of this machine, started by accelerate where there is more than one."""
+    """Processes (GPUs): of this machine, started by accelerate where there is more than one, or with --ray
+    of the cluster's nodes."""
     accelerate: Annotated[list[str], Option(metavar="WORD")] = field(default_factory=list)
     """zero2, zero3, fsdp2; none, where a recipe spreads a model that is to lie on one GPU; or further
     arguments of accelerate's launcher."""
