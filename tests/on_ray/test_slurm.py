@@ -35,6 +35,7 @@ def test_a_training_over_the_nodes_of_a_job(tmp_path: Path) -> None:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": os.getcwd(),
             "SLURM_STAND_IN": str(meeting),
+            "RAY_gcs_rpc_server_reconnect_timeout_s": "5",  # the other's Ray ends after the first's
         },
         capture_output=True,
         text=True,

@@ -25,7 +25,7 @@ from vlt.errors import UserError
 from vlt.train import vllm
 from vlt.train.methods.grpo import GrpoTraining
 from vlt.train.on_ray import rank
-from vlt.train.on_ray.driver import carried, room, wants_gpu
+from vlt.train.on_ray.driver import carried, room, room_for, wants_gpu
 from vlt.train.on_ray.lost import LOST_TRIES, TRIES, Attempts, Ended, GivenUp
 from vlt.train.resume import last_checkpoint, step_of
 from vlt.workspace.store import Dataset, Store
@@ -84,18 +84,23 @@ class Made:
         found = list((self.store.folder("checkpoint") / name).glob(".building*"))
         return found[0] if found else None
 
-    def start(self, name: str, address: str, **more: object) -> subprocess.Popen[str]:
-        """The same training on a cluster, in a process of its own."""
+    @contextlib.contextmanager
+    def running(self, name: str, address: str, **more: object) -> Iterator[subprocess.Popen[str]]:
+        """The same training on a cluster, in a process of its own, which ends with the body."""
         settings = json.dumps({**SETTINGS, **more})
         words = [str(self.store.root), self.model, self.data.ref, name, settings]
-        return subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "-c", RUN, *words],
             env={**os.environ, VARIABLE: address},
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
+        ) as started:
+            try:
+                yield started
+            finally:
+                started.kill()
 
 
 @pytest.fixture(scope="module")
@@ -248,16 +253,16 @@ EVERY = bool(os.environ.get("VLT_EVERY_MOMENT"))
 def test_a_lost_node_costs_time_alone(made: Made, breakable: Nodes, moment: str) -> None:
     ready, of = MOMENTS[moment]
     name = "lost-" + moment.replace(" ", "-").replace(",", "")
-    running = made.start(name, breakable.address)
-    wait_for(lambda: (folder := made.folder(name)) and (folder / "progress.jsonl").exists())
-    folder = made.folder(name)
-    assert folder
-    wait_for(lambda: ready(folder), 200)
-    before = placed(folder)
-    breakable.kill(node_of(breakable, before[of]))
-    breakable.add()
-    _, words = running.communicate(timeout=400)
-    assert running.returncode == 0, words[-2000:]
+    with made.running(name, breakable.address) as running:
+        wait_for(lambda: (f := made.folder(name)) and (f / "progress.jsonl").exists(), 200)
+        folder = made.folder(name)
+        assert folder
+        wait_for(lambda: ready(folder), 200)
+        before = placed(folder)
+        breakable.kill(node_of(breakable, before[of]))
+        breakable.nodes.append(breakable.add())
+        _, words = running.communicate(timeout=400)
+        assert running.returncode == 0, words[-2000:]
     found = made.store.open(name)
     assert found.manifest.digest == made.whole.manifest.digest
     assert curve(found) == curve(made.whole)
@@ -282,25 +287,26 @@ def test_nothing_is_left_behind_and_the_same_command_goes_on(
     made: Made, nodes: Nodes, end: str
 ) -> None:
     name = "ended-" + end.replace(" ", "")
-    running = made.start(name, nodes.address)
-    wait_for(lambda: (folder := made.folder(name)) and last_checkpoint(folder / "run", 2), 200)
-    children = placed(made.folder(name))
-    [job] = psutil.Process(running.pid).children()
-    assert children.keys() == {0, 1}
-    if end == "ctrl-C":
-        running.send_signal(signal.SIGINT)
-    else:
-        (job if end.endswith("job") else psutil.Process(running.pid)).kill()
-    _, words = running.communicate(timeout=60)
-    if end.endswith("job"):
-        assert "training ended by signal 9 with: " in words
-    wait_for(lambda: not any(alive(pid) for pid in (job.pid, *(c.pid for c in children.values()))))
+    with made.running(name, nodes.address) as running:
+        wait_for(lambda: (folder := made.folder(name)) and last_checkpoint(folder / "run", 2), 200)
+        children = placed(made.folder(name))
+        [job] = psutil.Process(running.pid).children()
+        assert children.keys() == {0, 1}
+        if end == "ctrl-C":
+            running.send_signal(signal.SIGINT)
+        else:
+            (job if end.endswith("job") else psutil.Process(running.pid)).kill()
+        _, words = running.communicate(timeout=60)
+        if end.endswith("job"):
+            assert "training ended by signal 9 with: " in words
+        of_it = (job.pid, *(child.pid for child in children.values()))
+        wait_for(lambda: not any(alive(pid) for pid in of_it))
     assert not made.store.versions(name)
     wait_for(lambda: free(nodes) == 3)
     if end == "ctrl-C":
-        running = made.start(name, nodes.address)
-        _, words = running.communicate(timeout=300)
-        assert running.returncode == 0, words
+        with made.running(name, nodes.address) as running:
+            _, words = running.communicate(timeout=300)
+            assert running.returncode == 0, words
         found = made.store.open(name)
         assert found.manifest.facts["resumed_at"] >= 4
         assert found.manifest.digest == made.whole.manifest.digest
@@ -387,6 +393,9 @@ def test_room_and_gpus() -> None:
     assert room(nodes, gpu=True) == 6 and room(nodes, gpu=False) == 11
     nodes[1]["Alive"] = False
     assert room(nodes, gpu=True) == 4
+    assert room_for(nodes, 5, gpu=True) == (
+        "the cluster has place for 4 of 5 processes (a GPU and a core each)"
+    )
     assert wants_gpu(Cluster(), {}) and not wants_gpu(Cluster(), {"use_cpu": True})
 
 

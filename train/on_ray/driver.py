@@ -156,19 +156,22 @@ def _watch_room(ray: Any, folder: Path, processes: int, gpu: bool) -> None:
         waited = time.monotonic() - began
         if waited > QUIET and not told:
             told = True
-            tell(folder, says=f"waiting for room: {_missing(ray.nodes(), processes, gpu)}")
+            tell(folder, says=f"waiting for room: {room_for(ray.nodes(), processes, gpu=gpu)}")
         if waited > ROOM_SECONDS:
             sentence = (
-                f"for {ROOM_SECONDS / 60:.0f} minutes there was no room: "
-                f"{_missing(ray.nodes(), processes, gpu)}; add nodes, or train with fewer --processes; the "
-                "same command goes on from the last checkpoint"
+                f"no attempt could start for {ROOM_SECONDS / 60:.0f} minutes: "
+                f"{room_for(ray.nodes(), processes, gpu=gpu)}; add nodes or wait for those who use them, and "
+                "give the same command again, which goes on from the last checkpoint"
             )
             write_json({"sentence": sentence}, folder / FAILURE)
             os._exit(1)
 
 
-def _missing(nodes: Sequence[Mapping[str, Any]], processes: int, gpu: bool) -> str:
+def room_for(nodes: Sequence[Mapping[str, Any]], processes: int, *, gpu: bool) -> str:
+    """What the cluster has and what is wanted, in words."""
     there, each = room(nodes, gpu=gpu), "a GPU and a core" if gpu else "a core"
     if there >= processes:
-        return f"others use what {processes} processes need ({each} each)"
+        return (
+            f"{processes} processes need {each} each; the cluster has that, in use or not yet given"
+        )
     return f"the cluster has place for {there} of {processes} processes ({each} each)"

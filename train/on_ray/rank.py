@@ -116,7 +116,7 @@ def _variables(task: Task, beside: int, address: str) -> dict[str, str]:
 
 def interface(address: str) -> str | None:
     """The network interface of a node's own address, or None where none has it."""
-    import psutil
+    import psutil  # type: ignore[import-untyped]  # accelerate brings it
 
     if address.startswith("127."):
         return "lo" if "lo" in psutil.net_if_addrs() else None
