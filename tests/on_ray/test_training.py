@@ -171,17 +171,33 @@ def test_grpo_over_nodes(made: Made, nodes: Nodes, monkeypatch: pytest.MonkeyPat
     assert there.manifest.digest == here.manifest.digest
 
 
-def test_a_cluster_for_one_command(
+def test_accelerates_launcher_on_each_node(
+    made: Made, nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, nodes.address)
+    found, _ = trained(
+        "sft", made.store, made.data, model=made.model, settings=SETTINGS, name="launched",
+        processes=2, accelerate=["--cpu"],
+    )  # fmt: skip
+    assert found.manifest.facts["processes"] == 2
+    assert found.manifest.digest == made.whole.manifest.digest
+
+
+def test_a_cluster_for_one_command_is_gone_with_it(
     made: Made, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(VARIABLE, "local")
     monkeypatch.setenv("VLT_MARKED", str(tmp_path))
-    found, _ = trained(
-        "sft", made.store, made.data, model=made.model, settings={**SETTINGS, "max_steps": 2},
-        name="local", processes=1,
-    )  # fmt: skip
-    assert found.manifest.facts["steps"] == 2
-    _, left = psutil.wait_procs(marked(tmp_path), timeout=20)
+    with made.running("local", "local") as running:
+        wait_for(lambda: (f := made.folder("local")) and last_checkpoint(f / "run", 2), 200)
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=60)
+    _, left = psutil.wait_procs(marked(tmp_path), timeout=30)
+    assert not left
+    with made.running("local", "local") as running:
+        _, words = running.communicate(timeout=300)
+        assert running.returncode == 0, words
+    assert made.store.open("local").manifest.digest == made.whole.manifest.digest
+    _, left = psutil.wait_procs(marked(tmp_path), timeout=30)
     assert not left
 
 

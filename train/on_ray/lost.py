@@ -86,7 +86,7 @@ class Attempts:
             raise GivenUp(f"{told[0].sentence} ({plural(self.all, 'attempt')} from here)")
         with open(self.folder / LOST, "a") as opened:
             opened.write(f"{name}\n")
-        what = "a node was lost" if node else "a process ended"
+        what = "a node was lost" if node else "a process was lost"
         where = f"step {step_of(last)}" if last else "the beginning"
         tell(
             self.folder,

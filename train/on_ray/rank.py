@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vlt.cluster.address import VARIABLE
 from vlt.train.launch import FAILURE, JOB, RESULT, child_command, environment, reason, tell
 from vlt.train.on_ray.lost import RUNNING, Ended
 from vlt.train.place import placed
@@ -108,6 +109,7 @@ def _variables(task: Task, beside: int, address: str) -> dict[str, str]:
     # Ray sets it to the cores that it has counted for this process, and the others would lie idle.
     os.environ.pop("OMP_NUM_THREADS", None)
     found = {**environment(beside), **task.environment}
+    found.pop(VARIABLE, None)  # the child works here, wherever Ray was started from
     name = interface(address)
     if name:  # gloo would take the address of the host's name, which may be a loopback one
         found.setdefault("GLOO_SOCKET_IFNAME", name)
