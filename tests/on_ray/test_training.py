@@ -354,7 +354,7 @@ def test_when_there_is_no_further_attempt(tmp_path: Path) -> None:
         attempts.after({0: own} if number % 2 else {1: killed, 0: own})
     with pytest.raises(GivenUp, match=rf"\({LOST_TRIES} attempts from here\)"):
         dead.add("one more")
-        attempts.after({0: own})
+        attempts.after({0: RuntimeError("of Ray's: the actor died")})
     attempts = Attempts(tmp_path, 2, lambda: dead, before=set(dead))
     for _ in range(TRIES - 1):
         attempts.after({0: own})

@@ -82,8 +82,9 @@ class Attempts:
             self.at, self.own, self.all = name, 0, 0
         self.own += alone
         self.all += 1
-        if told and (self.own >= TRIES or self.all >= LOST_TRIES):
-            raise GivenUp(f"{told[0].sentence} ({plural(self.all, 'attempt')} from here)")
+        if self.own >= TRIES or self.all >= LOST_TRIES:
+            why = told[0].sentence if told else "nodes or processes were lost again and again"
+            raise GivenUp(f"{why} ({plural(self.all, 'attempt')} from here)")
         with open(self.folder / LOST, "a") as opened:
             opened.write(f"{name}\n")
         what = "a node was lost" if node else "a process was lost"
