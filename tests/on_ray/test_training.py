@@ -30,12 +30,15 @@ from vlt.train.on_ray.lost import LOST_TRIES, TRIES, Attempts, Ended, GivenUp
 from vlt.train.resume import last_checkpoint, step_of
 from vlt.workspace.store import Dataset, Store
 
+pytestmark = pytest.mark.timeout(1500)
 SETTINGS = {
     "per_device_train_batch_size": 2,
     "learning_rate": 1e-3,
     "max_steps": 12,
     "save_steps": 4,
 }
+SECONDS = 500
+"""Most that a test waits for one thing: a machine that is shared takes its time."""
 GRPO = {
     "per_device_train_batch_size": 4,
     "num_generations": 4,
@@ -188,13 +191,13 @@ def test_a_cluster_for_one_command_is_gone_with_it(
 ) -> None:
     monkeypatch.setenv("VLT_MARKED", str(tmp_path))
     with made.running("local", "local") as running:
-        wait_for(lambda: (f := made.folder("local")) and last_checkpoint(f / "run", 2), 200)
+        wait_for(lambda: (f := made.folder("local")) and last_checkpoint(f / "run", 2), SECONDS)
         running.send_signal(signal.SIGINT)
         running.communicate(timeout=60)
     _, left = psutil.wait_procs(marked(tmp_path), timeout=30)
     assert not left
     with made.running("local", "local") as running:
-        _, words = running.communicate(timeout=300)
+        _, words = running.communicate(timeout=SECONDS)
         assert running.returncode == 0, words
     assert made.store.open("local").manifest.digest == made.whole.manifest.digest
     _, left = psutil.wait_procs(marked(tmp_path), timeout=30)
@@ -267,17 +270,19 @@ EVERY = bool(os.environ.get("VLT_EVERY_MOMENT"))
 
 @pytest.mark.parametrize("moment", MOMENTS if EVERY else CHOSEN)
 def test_a_lost_node_costs_time_alone(made: Made, breakable: Nodes, moment: str) -> None:
+    """The two that are left go on."""
+    while len(breakable.nodes) < 3:
+        breakable.nodes.append(breakable.add())
     ready, of = MOMENTS[moment]
     name = "lost-" + moment.replace(" ", "-").replace(",", "")
     with made.running(name, breakable.address) as running:
-        wait_for(lambda: (f := made.folder(name)) and (f / "progress.jsonl").exists(), 200)
+        wait_for(lambda: (f := made.folder(name)) and (f / "progress.jsonl").exists(), SECONDS)
         folder = made.folder(name)
         assert folder
-        wait_for(lambda: ready(folder), 200)
+        wait_for(lambda: ready(folder), SECONDS)
         before = placed(folder)
         breakable.kill(node_of(breakable, before[of]))
-        breakable.nodes.append(breakable.add())
-        _, words = running.communicate(timeout=400)
+        _, words = running.communicate(timeout=SECONDS)
         assert running.returncode == 0, words[-2000:]
     found = made.store.open(name)
     assert found.manifest.digest == made.whole.manifest.digest
@@ -287,6 +292,26 @@ def test_a_lost_node_costs_time_alone(made: Made, breakable: Nodes, moment: str)
     if moment == "it is whole":
         assert facts["resumed_at"] >= 4
     assert not any(process.is_running() for process in before.values())
+
+
+def test_it_waits_for_a_node_and_goes_on_with_a_new_one(made: Made) -> None:
+    def says() -> str:
+        return (folder / "progress.jsonl").read_text()
+
+    with Nodes(2) as own, made.running("added", own.address) as running:
+        wait_for(lambda: (f := made.folder("added")) and last_checkpoint(f / "run", 2), SECONDS)
+        folder = made.folder("added")
+        assert folder
+        own.kill(node_of(own, placed(folder)[1]))
+        wait_for(
+            lambda: "the cluster has place for 1 of 2 processes (a core each)" in says(), SECONDS
+        )
+        own.add()
+        _, words = running.communicate(timeout=SECONDS)
+        assert running.returncode == 0, words[-2000:]
+    found = made.store.open("added")
+    assert found.manifest.digest == made.whole.manifest.digest
+    assert found.manifest.facts["resumed_at"] >= 4
 
 
 def node_of(nodes: Nodes, child: psutil.Process) -> Any:
@@ -304,7 +329,9 @@ def test_nothing_is_left_behind_and_the_same_command_goes_on(
 ) -> None:
     name = "ended-" + end.replace(" ", "")
     with made.running(name, nodes.address) as running:
-        wait_for(lambda: (folder := made.folder(name)) and last_checkpoint(folder / "run", 2), 200)
+        wait_for(
+            lambda: (folder := made.folder(name)) and last_checkpoint(folder / "run", 2), SECONDS
+        )
         children = placed(made.folder(name))
         [job] = psutil.Process(running.pid).children()
         assert children.keys() == {0, 1}
@@ -321,7 +348,7 @@ def test_nothing_is_left_behind_and_the_same_command_goes_on(
     wait_for(lambda: free(nodes) == 3)
     if end == "ctrl-C":
         with made.running(name, nodes.address) as running:
-            _, words = running.communicate(timeout=300)
+            _, words = running.communicate(timeout=SECONDS)
             assert running.returncode == 0, words
         found = made.store.open(name)
         assert found.manifest.facts["resumed_at"] >= 4

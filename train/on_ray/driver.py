@@ -9,7 +9,6 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -112,16 +111,16 @@ def room(nodes: Sequence[Mapping[str, Any]], *, gpu: bool) -> int:
 
 
 def _torch_config() -> Any:
-    """The children make their process group themselves; Ray's own process is to hold no GPU beside them."""
-    from ray.train.backend import Backend
-    from ray.train.torch import TorchConfig
+    """The children make their process group themselves; Ray's own processes import no torch beside them,
+    and hold no GPU."""
+    from ray.train.backend import Backend, BackendConfig
 
     class OnlyPlaced(Backend):  # type: ignore[misc]
         share_cuda_visible_devices = True  # as torchrun does: LOCAL_RANK says which is one's own
 
-    class Placed(TorchConfig):  # type: ignore[misc]
+    class Placed(BackendConfig):  # type: ignore[misc]
+        backend = "the child's"
         backend_cls = OnlyPlaced
-        train_func_context = nullcontext
 
     return Placed()
 
