@@ -370,6 +370,25 @@ def free(nodes: Nodes) -> float:
     return float(done.stdout.split()[-1])
 
 
+def test_there_is_no_room(nodes: Nodes, tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text('{"settings": {}}')
+    patient = (
+        "import sys; from pathlib import Path; from vlt.train.on_ray import driver\n"
+        "driver.QUIET, driver.ROOM_SECONDS = 1, 3\n"
+        "driver.fit(Path(sys.argv[1]), 5, [])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", patient, str(tmp_path)],
+        env={**os.environ, VARIABLE: nodes.address},
+        check=False,
+    )
+    assert done.returncode == 1
+    wanted = "the cluster has place for 3 of 5 processes (a core each)"
+    assert f"waiting for room: {wanted}" in (tmp_path / "progress.jsonl").read_text()
+    told = json.loads((tmp_path / "failure.json").read_text())["sentence"]
+    assert told.startswith("no attempt could start for 0 minutes: ") and wanted in told
+
+
 def test_when_there_is_no_further_attempt(tmp_path: Path) -> None:
     dead: set[str] = set()
     attempts = Attempts(tmp_path, 2, lambda: dead)

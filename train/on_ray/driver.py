@@ -30,7 +30,7 @@ CARRIED = (
 """Variables of the driver's environment that its processes on other nodes have as well, by how their names
 begin: what decides how a model is loaded, trained and told of. Paths of programs and what a scheduler
 says of a node are each node's own."""
-ROOM_SECONDS = 600.0
+ROOM_SECONDS = 1800.0
 """For room on the cluster: nodes may have to be started, or the lost one to come back."""
 QUIET = 10.0
 """Seconds without an attempt until it is told that there is no room."""
