@@ -146,16 +146,17 @@ def _dead() -> set[str]:
 
 def _watch_room(ray: Any, folder: Path, processes: int, gpu: bool) -> None:
     """Say where there is no room for an attempt, and end this process where none comes."""
-    began, told = time.monotonic(), False
+    began, told = time.monotonic(), ""
     while True:
         time.sleep(1)
         if (folder / RUNNING).exists():
-            began, told = time.monotonic(), False
+            began, told = time.monotonic(), ""
             continue
         waited = time.monotonic() - began
-        if waited > QUIET and not told:
-            told = True
-            tell(folder, says=f"waiting for room: {room_for(ray.nodes(), processes, gpu=gpu)}")
+        says = f"waiting for room: {room_for(ray.nodes(), processes, gpu=gpu)}"
+        if waited > QUIET and says != told:
+            told = says
+            tell(folder, says=says)
         if waited > ROOM_SECONDS:
             sentence = (
                 f"no attempt could start for {ROOM_SECONDS / 60:.0f} minutes: "
