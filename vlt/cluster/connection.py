@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 from typing import Any
 
@@ -36,6 +37,19 @@ def connected() -> Any:
         if not ray.is_initialized():
             _connect(ray, address)
     return ray
+
+
+def address_of_cluster() -> str:
+    """What VLT_RAY is to be for a process that works on the same cluster as this one.
+
+    Where this process is connected, the cluster's own address: `local` would start another.
+    """
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
+        return str(ray.get_runtime_context().gcs_address)
+    address = ray_address()
+    assert address
+    return address
 
 
 def _connect(ray: Any, address: str) -> None:
