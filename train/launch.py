@@ -1,5 +1,5 @@
 """Runs a training in a child process, through accelerate's launcher if several processes are wanted; on a
-Ray cluster (VLT_RAY) through a driver of Ray Train, which runs the same child on the nodes (vlt.train.on_ray).
+Ray cluster (VLT_RAY) through a driver of Ray Train that runs the same child on its nodes (vlt.train.on_ray).
 
 The child's output goes to a file; its progress comes back through another, one JSON line per log. The
 child exits when its parent does (its standard input closes), so a killed run leaves no process behind.
