@@ -31,7 +31,14 @@ BLIND = (
         "add validation",
         "cut image tokens",
     ),
-    *("is not a model", "no student yet", "names a model twice", "has no mine", "models.base", "rank"),
+    *(
+        "is not a model",
+        "no student yet",
+        "names a model twice",
+        "has no mine",
+        "models.base",
+        "rank",
+    ),
     *("strict", "select", "by_source other", "'magic'", "already"),
 )
 
