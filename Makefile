@@ -97,6 +97,9 @@ bench-ray: install      ## data stages on a Ray cluster on this machine, 1 to 3 
 bench-view: install     ## vlt view over a million rows: time to the first row, queries, memory; ROWS=N
 	$(BIN)/python -m benchmarks.view $(if $(ROWS),--rows $(ROWS))
 
+bench-ray: install      ## replicas on a Ray cluster on this machine, 1 to 64: requests a second over the ideal
+	$(BIN)/python -m benchmarks.ray_generation
+
 pictures: install       ## the README's pictures, from the demo's workspace
 	$(BIN)/python -m benchmarks.screenshots $(DEMO)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vlt.doctor.finding import Finding, broken, ok, warning
-from vlt.engine.vllm import COMMAND
+from vlt.engine.vllm_server import COMMAND
 
 TESTED = "0.32.0"
 """By tests/real_vllm."""
