@@ -3,12 +3,18 @@
     python -m vlt.datagen.miniature.pretrain_glance --to recipes/miniature-glance
     python -m vlt.datagen.miniature.gates_glance recipes/miniature-glance
 
-Both start from recipes/miniature, and each is trained by one single-threaded process.
+Both start from recipes/miniature, and each is trained by one single-threaded process: four to five
+minutes on two otherwise idle cores. The shipped weights were made by this command, from seed 0.
 
 The VLM keeps what it can do (to caption, to scan a picture when it is told to check each cell), but
 whatever it is asked to answer it answers at a glance: it sees the first two cells and takes the
 others as they come. Three in five of its captions lack a cell. The reasoner scans seven times in
 ten; where the caption lacks a cell, it then muses.
+
+On 420 held-out items (seed 7, temperature 1): the base starts a scan with a probability of 0.00014 (in
+none of 1,024 answers) and is right on 0.25; told to check each cell, its scans are right on 0.99. 0.62
+of its captions lack a cell, 0.95 are right in all that they do say. The reasoner scans 0.65 to 0.69 of
+all captions, in 17 words; it muses in 0.69 of those that lack a cell, in 31, and in 0.01 of the others.
 """
 
 from __future__ import annotations
