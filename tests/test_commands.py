@@ -1,4 +1,4 @@
-"""What stands around the commands: help, version, the workspace before them, completion."""
+"""What commands have in common: help, version, the workspace before them, completion."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_help_and_import_are_light() -> None:
 
 
 def complete(words: str, workspace: Path, cwd: Path) -> list[str]:
-    """What bash is told for a command line that ends in these words."""
+    """Bash's completions for a command line that ends in these words."""
     done = run_vlt(
         cwd=cwd,
         _VLT_COMPLETE="complete_bash",

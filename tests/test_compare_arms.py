@@ -1,4 +1,4 @@
-"""Arms set side by side from their evaluations: seeds pooled, spread, who solves what alone."""
+"""Arms compared by their evaluations: seeds pooled, spread, items solved by one arm only."""
 
 from __future__ import annotations
 

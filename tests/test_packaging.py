@@ -1,4 +1,4 @@
-"""What a release says of itself: extras, pins, and the version in every place that has it."""
+"""A release's metadata: extras, pins, and the same version everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stages tell of how far they are: imports with their total, trainings each step."""
+"""The progress that stages report: imports with their total, trainings each step."""
 
 from __future__ import annotations
 

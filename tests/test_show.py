@@ -1,4 +1,4 @@
-"""vlt show, log and what else prints model text: previews of images, and nothing that drives a terminal."""
+"""vlt show, log and others that print model text: image previews, and no control sequences."""
 
 from __future__ import annotations
 

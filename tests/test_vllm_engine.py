@@ -54,7 +54,7 @@ def starts(state: Path) -> list[list[str]]:
 
 
 def gone(pid: str) -> bool:
-    """Whether the process has ended (or is only waiting for its end to be noted)."""
+    """Whether the process has exited (or is a zombie)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
@@ -165,4 +165,4 @@ def test_what_it_leaves_in_shared_memory_is_removed(
 
 def test_wrong_usage(command: list[str]) -> None:
     words = vlt_error(*command, "--base-url", "http://localhost:1/v1", code=2)
-    assert "--engine vllm asks no server that is there already" in words
+    assert "--engine vllm does not use a running server" in words

@@ -1,4 +1,4 @@
-"""docs/your-data.md: each example is carried out as it is written."""
+"""docs/your-data.md: each example is run as written."""
 
 from __future__ import annotations
 

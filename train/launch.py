@@ -1,8 +1,10 @@
-"""Runs a training in a child process: accelerate's launcher where several processes are wanted, and on a
-Ray cluster (VLT_RAY) a driver of Ray Train, which runs the same child over its nodes (vlt.train.on_ray).
+"""Runs a training in a child process, through accelerate's launcher if several processes are wanted.
 
-The child's words go to a file; its progress comes back through another, one JSON line a log. The
-child ends when its parent does (its standard input closes), so a killed run leaves nothing behind.
+On a Ray cluster (VLT_RAY), the process that it starts is a driver of Ray Train, which runs the same child
+on its nodes (vlt.train.on_ray).
+
+The child's output goes to a file; its progress comes back through another, one JSON line per log. The
+child exits when its parent does (its standard input closes), so a killed run leaves no process behind.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from vlt.train.settings import NAMED, NOT_SPREAD
 from vlt.workspace.progress import begin_part, report_progress
 
 Progress = Callable[[str], None]
-"""Told the state of the training, one line at a time; the newest replaces the one before."""
+"""Called with the state of the training, one line at a time; each line replaces the one before."""
 
 CHILD = "vlt.train.child"
 ON_RAY = "vlt.train.on_ray"
@@ -49,7 +51,7 @@ def launch(
     accelerate: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Train as `job` says (vlt.train.child.Job) and return the facts that the child leaves.
+    """Train as `job` says (vlt.train.child.Job) and return the facts that the child writes.
 
     One process is started directly, since accelerate's launcher would only import torch once more;
     several, or any `accelerate` argument (one of NAMED, or the launcher's own), go through it. Where a
@@ -57,7 +59,7 @@ def launch(
     Raises UserError with the child's reason, or with its last line and the log's path.
     """
     result = folder / RESULT
-    if result.exists():  # it had trained to its end when the run was killed
+    if result.exists():  # the training had finished when the run was killed
         return _facts(result)
     (folder / JOB).write_text(json.dumps(job, indent=1))
     state = folder / STATE
@@ -100,14 +102,14 @@ def _facts(result: Path) -> dict[str, Any]:
 
 
 def environment(processes: int = 1) -> dict[str, str]:
-    """The child's: a user's own train.py must not shadow ours, and nothing phones home."""
+    """The child's environment: a user's own train.py must not shadow ours, and telemetry is off."""
     found = dict(os.environ)
     defaults = {
         "OMP_NUM_THREADS": str(max(1, usable_cores() // processes)),
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TRANSFORMERS_VERBOSITY": "warning",
-        # Threads that spin while they wait slow a small model down tenfold where cores are shared.
+        # Threads that spin while they wait slow a small model down tenfold on shared cores.
         "OMP_WAIT_POLICY": "PASSIVE",
     }
     for name, value in defaults.items():
@@ -123,7 +125,7 @@ def _launcher(processes: int, accelerate: Sequence[str]) -> list[str]:
     if not accelerate and processes == 1:
         return []
     if not accelerate and not has_gpu():
-        # Without GPUs accelerate's launcher needs MPI for this; torchrun is what it calls with them.
+        # Without GPUs accelerate's launcher needs MPI for this; with GPUs it calls torchrun too.
         return ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     words = ["-m", "accelerate.commands.launch"]
     for argument in accelerate:
@@ -137,7 +139,7 @@ def _launcher(processes: int, accelerate: Sequence[str]) -> list[str]:
 
 
 def _named(name: str) -> str:
-    """The file that TRL ships for a name of NAMED."""
+    """The configuration file that TRL ships for a name in NAMED."""
     if name.startswith("zero") and importlib.util.find_spec("deepspeed") is None:
         raise UserError(
             f"{name} needs DeepSpeed; `pip install deepspeed`, or use fsdp2, or {NOT_SPREAD} on one GPU"
@@ -152,7 +154,7 @@ def _named(name: str) -> str:
 
 
 def has_gpu() -> bool:
-    """Whether a training has a GPU: without importing torch, which the child does anyway."""
+    """Whether a training has a GPU, without importing torch, which only the child needs."""
     if ray_address():
         return bool(connected().cluster_resources().get("GPU"))
     return any(os.path.exists(f"/dev/{device}") for device in ("nvidia0", "kfd"))
@@ -164,9 +166,9 @@ def _watch(
     """Pass on the newest line of `state` until the child has ended."""
     seen, started = 0, time.monotonic()
     first: tuple[int, float] | None = None
-    """The first step that is told, and when: the model is loaded by then."""
+    """The first reported step, and its time: the model is loaded by then."""
     newest: dict[str, Any] = {}
-    """What was told last of each thing: a step in between two logs has no loss."""
+    """The last reported value of each metric: a step between two logs has no loss."""
     begin_part("steps")
     progress(f"{what}: starting")
     while True:
@@ -205,18 +207,18 @@ def _line(state: Mapping[str, Any], goal: str | None, seconds: float) -> str:
 
 
 def reason(folder: Path, code: int, log: Path) -> str:
-    """What a child said went wrong, else the last line of its log; `code` is its exit status."""
+    """A child's own error message, else the last line of its log; `code` is its exit status."""
     failure = folder / FAILURE
     if failure.exists():
         sentence: str = json.loads(failure.read_text())["sentence"]
         return sentence
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    last = lines[-1][:300] if lines else "it said nothing"
+    last = lines[-1][:300] if lines else "no output"
     killed = f" by signal {-code}" if code < 0 else ""
-    return f"training ended{killed} with: {last}; the whole log is in {str(log)!r}"
+    return f"training ended{killed} with: {last}; the full log is in {str(log)!r}"
 
 
 def tell(folder: Path, **state: object) -> None:
-    """One more line for whoever watches: `says` stands alone until the next step is told."""
+    """Append a line of progress; the text `says` is shown until the next step."""
     with open(folder / STATE, "a") as opened:
         opened.write(json.dumps(state) + "\n")

@@ -1,21 +1,21 @@
-"""One piece of work after another, in this process and in others beside it, results in order.
+"""Processes pieces of work in this process and in worker processes, with results in order.
 
     with ProcessPool(job, folder) as pool:          # job: an object that is called with a piece
         for result in pool.map(pieces, len(pieces)):
             ...
 
-The work begins here. Only when what is left is worth more than starting an interpreter (WORTH seconds
-of it for each) do others join in, up to the setting of vlt.cores; small inputs never pay for them. They
-are fresh interpreters (see vlt.worker_process): nothing is forked, so the caller may hold threads, torch
-and a GPU. While they work, this process works as well, whenever it has no result to hand on.
+The work starts in this process. Workers are started only if the remaining work is worth it (WORTH seconds
+for each), up to the setting of vlt.cores; small inputs never pay for them. They are fresh interpreters
+(see vlt.worker_process): nothing is forked, so the caller may use threads, torch and a GPU. Meanwhile this
+process works too, whenever it has no result to yield.
 
-A job and its pieces are pickled. A function or class of a file of the user's own goes as the file's path,
-and the file is loaded again there; what cannot go (a function of a notebook, of a script, of another
-function) keeps the whole job here. Arrow and numpy buffers of a result go through a file in `folder`,
-which is mapped and not copied.
+A job and its pieces are pickled. A function or class from a user's file is sent as the file's path, and
+the file is loaded again in the worker; if something cannot be sent (a function of a notebook, of a script,
+of another function), the whole job stays in this process. Arrow and numpy buffers of a result go through
+a file in `folder`, which is memory-mapped, not copied.
 
-What a job raises is raised where its result would have come, as if it had been done here. A process
-that dies is replaced and asked once more. None outlives the `with` block, nor this process's death.
+An exception of the job is raised at the position of its result, as if the job had run here. A worker
+that dies is replaced and its piece retried once. No worker outlives the `with` block, or this process.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ from vlt.worker_process import WorkerGone, WorkerProcess
 Piece = TypeVar("Piece")
 Made = TypeVar("Made")
 WORTH = 4.0
-"""Seconds of work that are left for each process that is started: starting it costs about 0.7."""
+"""Minimum seconds of remaining work per worker: starting one costs about 0.7."""
 ENVIRONMENT = {
     **dict.fromkeys(
         (VARIABLE, "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
-        "1",  # the cores are shared out already
+        "1",  # the cores are distributed over the workers
     ),
-    # Milliseconds after which Arrow gives back what it has freed. Between two pieces it would, and to
-    # get it again costs as much as a tenth of the work.
+    # Milliseconds after which Arrow returns freed memory to the system. The default would do so between
+    # two pieces, and getting it back costs as much as a tenth of the work.
     "MIMALLOC_PURGE_DELAY": "10000",
 }
-"""Of a process beside this one."""
+"""The environment of a worker."""
 
 
 class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Piece, Made]):
-    """A job that is done here, and in processes beside this one where that is worth it."""
+    """A job that runs in this process, and in workers if that is worth it."""
 
     def __init__(self, job: Callable[[Piece], Made], folder: Path, most: int | None = None):
-        """`folder` is there, and is removed by whoever made it; `most` is by default vlt.cores'."""
+        """`folder` exists, and the caller removes it; `most` processes, by default vlt.cores' setting."""
         self._job, self._folder = job, folder
         self._most = processes() if most is None else most
         self._packed: Path | None = None
@@ -67,9 +67,9 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
         self._closed = False
 
     def map(self, pieces: Iterable[Piece], total: int) -> Generator[Made, None, None]:
-        """The job's results for the pieces, of which there are `total`, in their order.
+        """The job's results for the `total` pieces, in their order.
 
-        At most two results for each process and two more wait to be taken.
+        At most two results per worker and two more are waiting to be taken.
         """
         given = iter(pieces)
         for place, piece in enumerate(given):
@@ -77,12 +77,12 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
             made = self._job(piece)
             left = (time.monotonic() - began) * (total - place - 1)
             yield made
-            # The first piece tells nothing: what is loaded and looked up once is done with it.
+            # The time of the first piece says nothing: it includes one-time loading.
             if place and (others := min(self._most - 1, int(left / WORTH))) > 0 and self._travels():
                 yield from self._shared(given, others)
 
     def _shared(self, given: Iterator[Piece], others: int) -> Generator[Made, None, None]:
-        """All of the pieces, in so many processes and here."""
+        """The results of all the pieces, from `others` workers and this process."""
         waiting: deque[Future[Any]] = deque()
         more = True
 
@@ -110,12 +110,12 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
         finally:
             for future in waiting:
                 future.cancel()
-            if waiting:  # whoever takes no more results does not wait for those that are being made
+            if waiting:  # the caller takes no more results: do not wait for those in progress
                 self._kill()
             executor.shutdown()
 
     def _here(self, piece: Piece) -> Future[Any]:
-        """The job done by this thread, as if it had been asked for."""
+        """Run the job in this thread, with its result as a future."""
         future: Future[Any] = Future()
         try:
             future.set_result(_Here(self._job(piece)))
@@ -129,7 +129,7 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
             worker = self._worker()
             try:
                 answer = worker.ask(question)
-            except WorkerGone:  # ended, and waited for
+            except WorkerGone:  # dead and reaped
                 if self._closed:
                     raise
                 ended = worker.process.returncode
@@ -138,8 +138,8 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
                 self._idle.append(worker)
             return answer
         raise UserError(
-            f"a process that worked beside this one died twice over the same rows (exit status {ended}; "
-            "-9 is mostly a lack of memory); give --processes 1 to work in one process alone"
+            f"a worker process died twice on the same rows (exit status {ended}; -9 usually means out of "
+            "memory); use --processes 1 to work in a single process"
         )
 
     def _worker(self) -> WorkerProcess:
@@ -154,7 +154,7 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
             return worker
 
     def _travels(self) -> bool:
-        """Whether the job can be pickled; it is, once."""
+        """Whether the job can be pickled; if so, it is, once."""
         if self._packed is None and self._most > 1:
             packed = travels(self._job)
             if packed is None:
@@ -169,7 +169,7 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
             self._closed = True
             for worker in self._all:
                 with suppress(OSError):
-                    worker.process.kill()  # a thread that waits for its answer closes the pipes
+                    worker.process.kill()  # the thread waiting for its answer closes the pipes
 
     def __exit__(self, *_ended: object) -> None:
         self._kill()
@@ -180,7 +180,7 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
 def shared_out(
     job: Callable[[Piece], Made], pieces: Iterable[Piece], total: int
 ) -> Generator[Made, None, None]:
-    """The job's results for `total` pieces, in their order, by a pool of its own."""
+    """The job's results for `total` pieces, in their order, from a temporary pool."""
     with (
         tempfile.TemporaryDirectory(prefix="vlt-") as folder,
         ProcessPool(job, Path(folder)) as pool,
@@ -189,7 +189,7 @@ def shared_out(
 
 
 class _Here:
-    """A result that was made in this process."""
+    """A result computed in this process."""
 
     def __init__(self, made: Any):
         self.made = made
@@ -197,13 +197,13 @@ class _Here:
 
 _END: Any = object()
 ALIGNED = 64
-"""Bytes; Arrow's buffers begin at a multiple."""
+"""Bytes; Arrow's buffers are aligned to this."""
 IN_PIPE = 1 << 12
-"""Smaller buffers go with the answer itself."""
+"""Smaller buffers are sent with the answer itself."""
 
 
 def _opened(answer: Any) -> Any:
-    """The result of an answer; raises what the job raised."""
+    """The result in an answer; raises what the job raised."""
     if isinstance(answer, _Here):
         return answer.made
     file, places, content = pickle.loads(answer)
@@ -211,7 +211,7 @@ def _opened(answer: Any) -> Any:
     if file:
         with open(file, "rb") as opened:
             mapped = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
-        Path(file).unlink()  # it lasts as long as it is mapped
+        Path(file).unlink()  # its content stays while it is mapped
         buffers = [mapped[start : start + size] for start, size in places]
     failed, made = pickle.loads(content, buffers=buffers)
     if failed:
@@ -220,7 +220,7 @@ def _opened(answer: Any) -> Any:
 
 
 def packed_answer(failed: bool, made: Any, file: Path) -> bytes:
-    """The other end of `_opened`: an answer whose big buffers are written to `file`."""
+    """The inverse of `_opened`: an answer whose large buffers are written to `file`."""
     buffers: list[memoryview] = []
 
     def keep(buffer: pickle.PickleBuffer) -> bool:
@@ -245,12 +245,12 @@ def packed_answer(failed: bool, made: Any, file: Path) -> bytes:
 
 
 def portable(error: Exception) -> Exception:
-    """The error as it can go to another process: as it is, or by its name and words."""
+    """The error in a form that can be pickled: unchanged, or as a RuntimeError with its name and message."""
     try:
         pickle.loads(pickle.dumps(error))
     except (
         Exception
-    ):  # whatever its class raises when it is made again: an __init__ of more arguments
+    ):  # whatever its class raises when unpickled, e.g. for an __init__ with arguments
         plain = RuntimeError(f"{type(error).__name__}: {error}")
         for note in getattr(error, "__notes__", ()):
             plain.add_note(note)

@@ -1,4 +1,4 @@
-"""Exports as jobs of a pool (see vlt.process_pool): what is done to some rows, in any process."""
+"""Exports as jobs of a process pool (see vlt.process_pool): the work on a group of rows."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from vlt.workspace.store import Dataset
 
 Row = dict[str, Any]
 ROWS = 1_000
-"""Of which the lines of a text file are written at once."""
+"""Rows whose lines of a text file are written at once."""
 
 
 @dataclass(frozen=True)
 class Embed:
-    """Rows with hashes of images -> the rows with the images' bytes, and those that went out as others."""
+    """Rows with hashes of images -> the rows with the images' bytes, and the images whose bytes changed."""
 
     images: ImageStore
     schema: pa.Schema
 
     def __call__(self, rows: pa.RecordBatch) -> tuple[pa.Table, set[str]]:
-        """In `schema` (see `embedded`)."""
+        """Returns the table in `schema` (see `embedded`), and the changed images."""
         changed: set[str] = set()
         pictures = [
             [image_cell(self.images, sha256, changed) for sha256 in hashes]
@@ -45,7 +45,7 @@ class Embed:
 
 @dataclass(frozen=True)
 class Lines:
-    """Rows -> the lines that they become in a text file, and why others become none."""
+    """Rows -> their lines in a text file, and why other rows have none."""
 
     line: Callable[[Row], str]
     unusable: Callable[[Row], str | None]
@@ -83,7 +83,7 @@ def embedded_groups(
     schema: pa.Schema,
     changed: set[str] | None = None,
 ) -> Iterator[pa.Table]:
-    """Row groups with their images in them; see `Embed`."""
+    """Row groups with embedded images; see `Embed`."""
     with closing(shared_out(Embed(images, schema), groups, total)) as made:
         for table, others in made:
             if changed is not None:
@@ -92,4 +92,4 @@ def embedded_groups(
 
 
 def any_row(row: Row) -> None:
-    """Every row can be used."""
+    """Accepts every row."""

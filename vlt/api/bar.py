@@ -1,4 +1,4 @@
-"""How far a stage is, as a bar in a notebook or on a terminal: tqdm's, which knows where it is shown."""
+"""A stage's progress as a bar in a notebook or on a terminal, by tqdm, which detects which it is."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 from vlt.workspace.progress import StageProgress, current_progress, duration, listen
 
 OFTEN = 0.2
-"""Seconds from one drawing to the next."""
+"""Seconds between two updates."""
 OPEN = "{desc}"
 FULL = "{percentage:3.0f} % {bar:20} {desc}"
 
 
 @functools.cache
 def shown() -> Bar:
-    """The one of this process: a process carries out one stage at a time."""
+    """The one bar of this process: a process runs one stage at a time."""
     bar = Bar()
     listen(bar.hear)
     return bar
 
 
 class Bar:
-    """Told a line by a stage, or how far it is; the line wins. It goes away when the stage has ended."""
+    """Shows a stage's message, or else its progress; it disappears when the stage has ended."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -31,12 +31,12 @@ class Bar:
         self._drawn = 0.0
 
     def __call__(self, line: str) -> None:
-        """The newest line of a stage."""
+        """Show the newest message of a stage."""
         self._line = line
         self._draw(current_progress(), line)
 
     def hear(self, progress: StageProgress | None) -> None:
-        """How far the stage is; None: it has ended."""
+        """Show the stage's progress; None: it has ended."""
         if progress is None:
             self._line = ""
             if self._bar is not None:

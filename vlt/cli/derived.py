@@ -4,8 +4,8 @@
     @derived(model=Model, asking=CAPTIONS)
     def captions(items: Items = None, *, model: Model, asking: Asking, workspace: Workspace = ...): ...
 
-Each field becomes an option: its help is the text under the field, its default that of the object
-given. The command is called with the objects made of them.
+Each field becomes an option: its help is the text under the field, its default comes from the object
+given. The command is called with objects built from the options.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from vlt.errors import UsageError
 from vlt.fields import Documented, documented
 from vlt.prompts import Prompt, load_prompt
 
-SYSTEM = "The system text. [none]"
+SYSTEM = "The system prompt. [none]"
 BY_SOURCE = "Another prompt for the rows of one source: geometry3k=FILE; repeatable."
 
 
@@ -35,7 +35,7 @@ class _Part:
 
     cls: type
     defaults: Any
-    """An instance, or None where the class's own defaults hold."""
+    """An instance, or None where the class's own defaults apply."""
     fields: tuple[Documented, ...]
 
     def default(self, f: Documented) -> Any:
@@ -116,7 +116,7 @@ def _parameter(name: str, kind: Any, default: Any, option: Any) -> inspect.Param
 
 
 def _made(part: _Part, given: dict[str, Any]) -> Any:
-    """The object of the options, which are taken out of `given`."""
+    """Build the object from its options, which are popped from `given`."""
     values: dict[str, Any] = {}
     if part.defaults is not None:
         values = {f.name: getattr(part.defaults, f.name) for f in documented(part.cls)}
@@ -150,7 +150,7 @@ def prompt_of(
     system: str | None,
     others: Sequence[str] | None = None,
 ) -> Prompt:
-    """The prompt of a file, or the default, with the system text and the sources' prompts given."""
+    """The prompt from a file, or the default, with the system prompt and per-source prompts given."""
     kept = default.system if system is None else system
     prompt = load_prompt(str(file), kept) if file else replace(default, system=kept)
     if not others:

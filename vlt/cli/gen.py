@@ -1,4 +1,4 @@
-"""vlt gen captions | reasoning | rollouts: ask models, pay for no answer twice."""
+"""vlt gen captions | reasoning | rollouts: ask models, and never pay for an answer twice."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def captions(
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Describe each item's images in words."""
+    """Describe each item's images."""
     from vlt.datagen.captions import make_captions
 
     generate(

@@ -1,4 +1,4 @@
-"""All checks, beside one another, their findings in a fixed order."""
+"""All checks, run concurrently, with their findings in a fixed order."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ Check = Callable[[], Iterator[Finding]]
 def examine(
     workspace: Path, recipe: str | None = None, model: Model | None = None
 ) -> list[Finding]:
-    """Look at the machine, at what a recipe or a model of the command line needs, and at a Ray cluster
-    where one is named.
+    """Check the machine, what a recipe or a model of the command line needs, and a Ray cluster if one is
+    named.
 
-    Nothing is written (save a file by vlt.doctor.cluster), no model is asked, and each check that waits
-    for others (servers, the Hub, a process, nodes) waits beside them.
+    Nothing is written (except by vlt.doctor.cluster) and no model is asked; checks that wait (for
+    servers, the Hub, a process, nodes) do so concurrently.
     """
     wants = needs(recipe, workspace) if recipe else Needs()
     urls = dict(wants.servers)

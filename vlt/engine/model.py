@@ -1,4 +1,4 @@
-"""A model, and how to reach it: the one object that commands, recipes and Python name models by."""
+"""A model, and how to reach it: the one object by which commands, recipes and Python name models."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 ENGINES = ("openai", "vllm", "local")
 CONCURRENCY = 64
 VLLM_CONCURRENCY = 256
-"""vLLM batches what is there: by default it runs 256 sequences at a time."""
+"""vLLM does continuous batching: by default it runs 256 sequences at a time."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model and who answers for it.
+    """A model and how it is served.
 
     `model`, `revision` and `pixels` decide what it answers, and are part of every identity; the
-    rest says where and how fast, and is part of none.
+    rest says where and how fast it runs, and is part of none.
     """
 
     __pydantic_config__ = FORBID
 
     model: str
-    """A model's name as the server knows it, a directory, or a checkpoint."""
+    """The model's name on its server, a directory, or a checkpoint."""
     revision: str | None = None
     """The model's revision on the Hub."""
     engine: str | None = None
@@ -46,15 +46,15 @@ class Model:
     base_url: Annotated[tuple[str, ...], Option(metavar="URL"), Written(("string",))] = ()
     """http://localhost:8000/v1; several share the work. [OPENAI_BASE_URL]"""
     pixels: Annotated[str | None, Option(metavar="MIN:MAX")] = None
-    """Show images in this range of pixels. [as they are]"""
+    """Resize images to this range of pixels. [unchanged]"""
     concurrency: Annotated[int | None, Ge(1)] = None
-    """Requests in flight at each server. [64; 256 for vllm]"""
+    """Concurrent requests per server. [64; 256 for vllm]"""
     timeout: Annotated[float | None, Gt(0)] = None
-    """Seconds for one request, then it is sent again. [600]"""
+    """Seconds until a request is sent again. [600]"""
     vllm_command: str | None = None
-    """How vLLM is called, e.g. /opt/vllm/bin/vllm. [VLT_VLLM_COMMAND]"""
+    """Command that runs vLLM, e.g. /opt/vllm/bin/vllm. [VLT_VLLM_COMMAND]"""
     vllm_args: str | None = None
-    """For `vllm serve`: '--tensor-parallel-size 2'. [VLT_VLLM_ARGS]"""
+    """Arguments for `vllm serve`: '--tensor-parallel-size 2'. [VLT_VLLM_ARGS]"""
 
     def __post_init__(self) -> None:
         check(self)
@@ -72,7 +72,7 @@ class Model:
 
     @property
     def size(self) -> Pixels | None:
-        """The range that images are brought into before the model sees them."""
+        """The range to which images are resized before the model sees them."""
         from vlt.images.pixels import Pixels
 
         return Pixels.parse(self.pixels) if self.pixels else None
@@ -85,16 +85,15 @@ class Model:
 
     @property
     def kind(self) -> str:
-        """The engine that answers: the one named, else openai where there is a server, else local.
+        """The engine: the one named, else local for a directory, else openai if there is a server.
 
-        Raises UsageError, with what to give, where nothing says it.
+        Raises UsageError if neither is given.
         """
         if self.engine is not None and self.engine not in ENGINES:
             raise UsageError(f"--engine {self.engine!r} is not one of {', '.join(ENGINES)}")
         if self.engine in ("local", "vllm") and self.base_url:
             raise UsageError(
-                f"--engine {self.engine} asks no server that is there already; leave out --base-url "
-                "or --engine"
+                f"--engine {self.engine} does not use a running server; leave out --base-url or --engine"
             )
         if self.engine:
             return self.engine
@@ -103,20 +102,20 @@ class Model:
         if self.urls:
             return "openai"
         raise UsageError(
-            f"nothing says who answers for the model {self.model!r}; give --base-url of a server "
-            "that serves it (e.g. http://localhost:8000/v1), or a model directory"
+            f"no server is given for the model {self.model!r}; give the --base-url of one that serves it "
+            "(e.g. http://localhost:8000/v1), or a model directory"
         )
 
     def identity(self) -> dict[str, Any]:
-        """What the model is, apart from where it lies: see vlt.workspace.digest."""
+        """What the model is, independent of its location: see vlt.workspace.digest."""
         from vlt.workspace.digest import model_identity
 
         return model_identity(self.model, self.revision)
 
     def sized(self) -> Model:
-        """Itself, with the range of pixels as the model can honour it: see vlt.engine.size_rule.
+        """Itself, with the range of pixels as the model can apply it: see vlt.engine.size_rule.
 
-        Raises UserError, before anything is asked, for a range that would not be honoured.
+        Raises UserError, before any request, for a range that would not be applied.
         """
         if self.pixels is None:
             return self
@@ -128,7 +127,7 @@ class Model:
         )
 
     def _own_range(self) -> Pixels | None:
-        """The range that the model's processor brings images into by itself, if it is wanted."""
+        """The range to which the model's processor itself resizes images, if a range is given."""
         if self.pixels is None:
             return None
         from vlt.engine.size_rule import model_rule
@@ -137,17 +136,17 @@ class Model:
         return rule.own if rule else None
 
     def open(self, workspace: Workspace, limits: Limits | None = None) -> Engine:
-        """An engine ready to be asked; the caller closes it.
+        """A ready engine; the caller closes it.
 
-        Its images are the workspace's, vLLM's words go to the workspace's logs/, and with
-        `limits.batch` what was sent off is kept in the workspace's journal.
+        It reads images from the workspace, vLLM's output goes to the workspace's logs/, and with
+        `limits.batch` open batches are recorded in the workspace's journal.
         """
         from vlt.engine.limits import Limits
         from vlt.images.pixels import sizing
 
         limits = limits or Limits()
         kind = self.kind
-        if kind == "local":  # its processor does the sizing
+        if kind == "local":  # its processor resizes images itself
             from vlt.engine.local import LocalEngine
 
             if workspace.progress:

@@ -1,4 +1,4 @@
-"""Would the servers of a model answer for it? Asked by their lists of models, which cost nothing."""
+"""Would the servers of a model answer for it? Checked by their lists of models, which cost nothing."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from vlt.errors import UserError
 
 
 def trouble(models: Sequence[Model]) -> list[str | None]:
-    """Why each model would not be answered for, in one sentence; None where nothing speaks against it.
+    """Why each model would get no answers, in one sentence; None if nothing is wrong.
 
-    One that no server is asked for (engine local or vllm) has no trouble here. All servers are asked
-    at once, each for at most ten seconds. A server that does not tell its models, or still loads one,
-    is no trouble: the run itself waits for it.
+    A model without a server (engine local or vllm) is never in trouble here. All servers are asked
+    at once, each for at most ten seconds. A server that does not list its models, or is still loading
+    one, is fine: the run itself waits for it.
     """
 
     async def every() -> list[str | None]:
@@ -42,13 +42,13 @@ async def _at(endpoint: Endpoint, model: str) -> str | None:
     try:
         status, names = await endpoint.listed()
     except NotThere as error:
-        return f"the server {endpoint.url} is not there ({error.reason}); start it, or correct base_url"
+        return (
+            f"no server answers at {endpoint.url} ({error.reason}); start it, or correct base_url"
+        )
     finally:
         await endpoint.close()
     if status in (401, 403):
-        return (
-            f"{endpoint.url} refuses the key (HTTP {status}); set {VARIABLE} to a key that it knows"
-        )
+        return f"{endpoint.url} rejects the key (HTTP {status}); set {VARIABLE} to a key that it accepts"
     if names and model not in names:
         return f"{endpoint.url} does not list the model {model!r}; it lists {named(names)}"
     return None

@@ -1,7 +1,7 @@
-"""A `vllm serve` of our own: started, watched, started again if it dies, stopped at the end.
+"""A `vllm serve` started by vlt: watched, restarted if it dies, stopped at the end.
 
-vLLM pins torch and transformers against TRL's newest, so it is another program in an environment
-of its own, and we talk to it as to any OpenAI-compatible server. `command` says how it is called:
+vLLM pins torch and transformers to versions that conflict with TRL's newest, so it runs as a program in its
+own environment, and vlt talks to it as to any OpenAI-compatible server. `command` is how it is run:
 `vllm`, `/opt/vllm/bin/vllm`, `docker run ... vllm/vllm-openai`.
 """
 
@@ -31,10 +31,10 @@ from vlt.request import Completion, Failure, Request
 
 COMMAND = "vllm"
 START_SECONDS = 1800.0
-"""For a server to answer /health: downloading and loading a large model takes a while."""
+"""Time for a server to answer /health: downloading and loading a large model takes a while."""
 STOP_SECONDS = 30.0
 RESTARTS = 3
-"""Deaths in a row without an answer in between, until the run is given up."""
+"""Consecutive deaths, without an answer in between, after which the run is given up."""
 _CHECK_SECONDS = 0.25
 _PR_SET_PDEATHSIG = 1
 
@@ -57,10 +57,10 @@ class VLLMEngine:
         rate_limiter: RateLimiter | None = None,
         tell: Callable[[str], None] | None = None,
     ):
-        """Start the server and wait until it answers; its words go to the file `log`.
+        """Start the server and wait until it answers; its output goes to the file `log`.
 
-        `arguments` are passed on to `vllm serve` (--tensor-parallel-size 2 --max-model-len 16384).
-        Raises UserError with its last words where it does not start.
+        `arguments` are passed to `vllm serve` (--tensor-parallel-size 2 --max-model-len 16384).
+        Raises UserError with the last line of its output if it does not start.
         """
         self.log, self._start_seconds = log, start_seconds
         self._port = _free_port()
@@ -119,7 +119,7 @@ class VLLMEngine:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    start_new_session=True,  # ctrl-C is for us; we stop it
+                    start_new_session=True,  # ctrl-C must not reach it; vlt stops it
                     preexec_fn=_die_with_parent,
                 )
             except OSError as error:
@@ -132,7 +132,7 @@ class VLLMEngine:
         end = time.monotonic() + self._start_seconds
         while not _healthy(self._port):
             if self._child.poll() is not None:
-                raise UserError(f"vllm serve did not start: {self._last_words()}; see {self.log}")
+                raise UserError(f"vllm serve did not start: {self._last_line()}; see {self.log}")
             if time.monotonic() > end:
                 raise UserError(
                     f"vllm serve did not answer within {self._start_seconds:g} s; see {self.log}"
@@ -141,7 +141,7 @@ class VLLMEngine:
         self._shared |= segments(self._child.pid)
 
     def _watch(self) -> None:
-        """In a thread: start the server again, on the same port, as often as it may die."""
+        """In a thread: restart the server, on the same port, up to RESTARTS times."""
         while not self._stopping.is_set():
             if self._child.poll() is None:
                 self._stopping.wait(_CHECK_SECONDS)
@@ -149,23 +149,23 @@ class VLLMEngine:
             self._deaths += 1
             if self._deaths > RESTARTS:
                 return
-            self._stop()  # what its dead parent left behind
+            self._stop()  # end the processes that the dead one left behind
             self._child = self._start()
             if self._stopping.is_set():
                 self._stop()
-        # A server that this thread has started would be killed with it (see _die_with_parent).
+        # A server started by this thread would be killed when it ends (see _die_with_parent).
         self._stopped.wait()
 
     def _check(self) -> None:
-        """Raises UserError where the server is dead for good."""
+        """Raises UserError if the server is dead for good."""
         if self._deaths > RESTARTS:
             raise UserError(
-                f"vllm serve died {self._deaths} times in a row: {self._last_words()}; see {self.log}, "
-                "then run the same command to go on"
+                f"vllm serve died {self._deaths} times in a row: {self._last_line()}; see {self.log}, "
+                "then run the same command to continue"
             )
 
     def _stop(self) -> None:
-        """End the whole process group: SIGTERM, then after a while SIGKILL; and what it leaves."""
+        """End the whole process group (SIGTERM, then after a while SIGKILL) and free its shared memory."""
         group = self._child.pid
         self._shared |= segments(group)
         with contextlib.suppress(ProcessLookupError):
@@ -178,9 +178,9 @@ class VLLMEngine:
         remove(self._shared)
         self._shared.clear()
 
-    def _last_words(self) -> str:
+    def _last_line(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()
-        return " ".join(lines[-1].split())[:300] if lines else "it said nothing"
+        return " ".join(lines[-1].split())[:300] if lines else "no output"
 
 
 def _free_port() -> int:
@@ -199,6 +199,6 @@ def _healthy(port: int) -> bool:
 
 
 def _die_with_parent() -> None:
-    """In the child: the kernel ends it when we die, even by kill -9 (Linux)."""
+    """In the child: the kernel ends it when the parent dies, even by kill -9 (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
