@@ -151,7 +151,7 @@ class Job:
     """Something to measure."""
 
     run: Callable[[Path], Facts]
-    beside: str | None = None
+    baseline: str | None = None
     """The job that this one's CPU seconds are divided by."""
     target: str = ""
 
@@ -278,14 +278,14 @@ def main() -> None:
     # In a separate process: the peak memory of a child is never below what its parent had.
     in_a_process("--prepare", "--rows", str(given.rows), "--folder", str(folder))
     wanted = [n for n in JOBS if not given.only or any(w in n for w in given.only.split(","))]
-    wanted = [n for n in JOBS if n in wanted or any(JOBS[w].beside == n for w in wanted)]
+    wanted = [n for n in JOBS if n in wanted or any(JOBS[w].baseline == n for w in wanted)]
     print(f"{given.rows:,} rows, DuckDB with {given.memory}")
     print(f"{'job':34} {'CPU s':>8} {'wall s':>8} {'GB':>6} {'ratio':>7}  target")
     cpu: dict[str, float] = {}
     for name in wanted:
         result = json.loads(in_a_process("--job", name, "--folder", str(folder)))
         cpu[name], job = result["cpu"], JOBS[name]
-        ratio = f"{cpu[name] / cpu[job.beside]:.2f}" if job.beside else ""
+        ratio = f"{cpu[name] / cpu[job.baseline]:.2f}" if job.baseline else ""
         print(
             f"{name:34} {result['cpu']:8} {result['wall']:8} {result['GB']:6} {ratio:>7}  {job.target}"
         )

@@ -17,7 +17,7 @@ from vlt.datagen.scan import Group, batches, row_groups, unanswered_first
 from vlt.datagen.tally import Tally
 from vlt.engine import Engine
 from vlt.request import Completion, Failure, Message, Request, key_maker
-from vlt.workspace.progress import report_progress
+from vlt.workspace.progress import current_progress, replicas_words, report_progress
 
 if TYPE_CHECKING:
     from vlt.datagen.generate import Ask
@@ -200,7 +200,10 @@ class OnePass:
             tally = self.tally
             report_progress(tally.done, tally.total, "samples", tally.speed or 0)
             if self.of.workspace.progress:
-                self.of.workspace.progress(tally.line())
+                stage = current_progress()
+                replicas = stage.replicas if stage else None
+                words = f"{replicas_words(replicas)}: " if replicas else ""
+                self.of.workspace.progress(words + tally.line())
 
     def settle(self, key: bytes, samples: Sequence[int]) -> bool:
         """Remove samples from those in flight; returns whether they were the last of their request."""

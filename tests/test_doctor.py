@@ -98,7 +98,7 @@ def test_torchvision_missing_or_for_another_torch(home: Path) -> None:
     assert "pip install torchvision" in found.do
     path = plant(home / "other", "torchvision", "0.20.0", "torch==2.5.0")
     (planted,) = by_name(doctor(PYTHONPATH=path, code=1), "torchvision")
-    assert planted["says"].startswith("0.20.0 is for torch ==2.5.0, and torch ")
+    assert planted["says"].startswith("0.20.0 is for torch ==2.5.0, but torch ")
 
 
 def test_a_gpu_that_torch_cannot_use() -> None:

@@ -184,7 +184,7 @@ def test_overload_lowers_what_is_in_flight(stub: Stub) -> None:
     stub.configure(latency_ms=10, p429=1.0, fail_first_only=True)
     opened = engine(stub.url, concurrency=64)
     got = list(opened.complete([ask(str(i)) for i in range(200)]))
-    limit = opened._endpoints[0].limit
+    limit = next(iter(opened.servers)).limit
     opened.close()
     assert len(got) == 200
     assert stub.stats()["requests"] == 400

@@ -297,6 +297,16 @@ def test_rows_of_which_none_is_an_item_make_no_version(tmp_path: Path) -> None:
     assert not store.all()
 
 
+def test_questions_without_golds_are_told_what_takes_them(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"question": "How many dots?"}\n')
+    with pytest.raises(UserError, match=r"no column for answer .*`vlt import --unlabelled`"):
+        make_items(Store(tmp_path / "workspace"), str(file))
+    file.write_text('{"text": "How many dots?", "answer": "2"}\n')
+    with pytest.raises(UserError, match=r"no column for question .*question=COLUMN$"):
+        make_items(Store(tmp_path / "workspace"), str(file))
+
+
 def test_csv_rows_that_are_broken(tmp_path: Path) -> None:
     (tmp_path / "good.png").write_bytes(png())
     lines = [

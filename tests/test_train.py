@@ -368,7 +368,7 @@ def test_prompts_that_are_too_long_are_left_out(store: Store, model: str, data: 
 
 def test_the_command_line(store: Store, model: str, data: Dataset, tmp_path: Path) -> None:
     """vlt train sft, with the prompt from a file and the checkpoint copied out."""
-    from tests.cli import vlt_error, vlt_json
+    from tests.cli import vlt, vlt_error, vlt_json
 
     prompt = tmp_path / "prompt.txt"
     prompt.write_text("{question} Think first.\n")
@@ -386,6 +386,9 @@ def test_the_command_line(store: Store, model: str, data: Dataset, tmp_path: Pat
     assert "holds samples" in vlt_error(
         "train", "grpo", "-w", store.root, "--data", data.ref, "--model", data.ref, code=2
     )
+    vlt("filter", data.ref, "--where", "question = ''", "--as", "none", "-w", store.root)
+    empty = ("train", "sft", "-w", store.root, "--data", "none", "--model", model)
+    assert "no row to train on; see `vlt show none@v1 --dropped`" in vlt_error(*empty)
 
 
 def test_identities_are_those_of_the_release_before(checkpoint: Dataset) -> None:

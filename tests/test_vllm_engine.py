@@ -15,6 +15,7 @@ from tests.cli import run_vlt, vlt_error
 from tests.rows import dataset, item
 from tests.test_gen_crash import check_whole, start
 from vlt.engine.vllm import VLLMEngine
+from vlt.engine.vllm_server import Serving
 from vlt.errors import UserError
 from vlt.request import Completion, Request, Sampling, request_key
 from vlt.workspace.store import Store
@@ -36,16 +37,15 @@ def requests(count: int) -> list[Request]:
     return [Request(request_key({}, m, SAMPLING), m, (0,), SAMPLING) for m in asked]
 
 
-def engine(tmp_path: Path, **settings: object) -> VLLMEngine:
-    return VLLMEngine(
+def engine(tmp_path: Path, command: str = FAKE, revision: str | None = None) -> VLLMEngine:
+    serving = Serving(
         "org/model",
-        load_image={}.__getitem__,
-        log=tmp_path / "logs" / "vllm.log",
-        command=FAKE,
+        tmp_path / "vllm.log",
+        command=command,
         arguments="--tensor-parallel-size 2",
-        concurrency=8,
-        **settings,  # type: ignore[arg-type]
+        revision=revision,
     )
+    return VLLMEngine(serving, load_image={}.__getitem__, concurrency=8)
 
 
 def starts(state: Path) -> list[list[str]]:
@@ -81,7 +81,7 @@ def test_it_serves_and_is_stopped(tmp_path: Path, state: Path) -> None:
     command = " ".join(arguments)
     assert command.startswith("serve org/model --served-model-name org/model --host 127.0.0.1")
     assert command.endswith("--revision abc --tensor-parallel-size 2")
-    assert opened.log.read_text().startswith("$ ")
+    assert (tmp_path / "vllm.log").read_text().startswith("$ ")
 
 
 def test_it_is_started_again_when_it_dies(
@@ -112,7 +112,7 @@ def test_it_does_not_start(tmp_path: Path, state: Path, monkeypatch: pytest.Monk
     with pytest.raises(UserError, match="did not start: ValueError: no such model; see .*vllm.log"):
         engine(tmp_path)
     with pytest.raises(UserError, match=r"cannot be started .*--vllm-command"):
-        VLLMEngine("m", load_image={}.__getitem__, log=tmp_path / "log", command="/no/such/vllm")
+        engine(tmp_path, "/no/such/vllm")
     assert len(starts(state)) == 1
 
 

@@ -216,9 +216,8 @@ class _Plan:
             exported = write_trl(self.data, file, self.method, **shown)
         if not exported.rows:
             why = f": {exported.failed.most_common(1)[0][0]}" if exported.failed else ""
-            raise UserError(
-                f"{self.data.ref} leaves no row to train on{why}; see `vlt stats {self.data.ref}`"
-            )
+            look = f"vlt show {self.data.ref}" + ("" if self.data.manifest.rows else " --dropped")
+            raise UserError(f"{self.data.ref} leaves no row to train on{why}; see `{look}`")
         note.write_text(
             json.dumps(
                 {

@@ -86,8 +86,15 @@ def persistently(call: Callable[[], Result], repo: str, say: Say, *, first: bool
 
 
 def _refusal(repo: str, status: int, error: Exception) -> str:
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    if isinstance(error, RepositoryNotFoundError):  # the Hub says 401 of it to who is not logged in
+        return (
+            f"the Hub has no {repo!r}, or it is private; correct the name, or log in with "
+            "`hf auth login`"
+        )
     if status in (401, 403):
-        return f"the Hub denies access to {repo!r} ({status}); log in with `hf auth login`"
+        return f"the Hub denies access to {repo!r} ({status}); log in with `hf auth login`, or set HF_TOKEN"
     return f"the Hub refuses {repo!r} ({status}: {_one_line(error)})"
 
 

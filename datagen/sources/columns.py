@@ -153,6 +153,7 @@ def choose_columns(
         raise UsageError(
             f"{where} has no column for {' and '.join(missing)} (it has {_listed(columns)}); "
             f"name it with --map {','.join(f'{m}=COLUMN' for m in missing)}"
+            + ("; if there are no gold answers, `vlt import --unlabelled`" * ("answer" in missing))
         )
     return {**chosen, **guessed}, {t: c for t, c in guessed.items() if t != c}
 

@@ -44,6 +44,10 @@ class Nodes(AbstractContextManager["Nodes"]):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(gone, timeout=10)
+        self.forget(node)
+
+    def forget(self, node: Any) -> None:
+        """Clear away what is left of a node whose raylet is dead."""
         self.nodes.remove(node)
         self._cluster.remove_node(node, allow_graceful=False)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vlt.cli.options import WORKSPACE, Json, Workspace, open_store, parse_settings
-from vlt.cli.output import percent, print_json, print_table
+from vlt.cli.output import percent, print_json, print_table, say
 from vlt.plural import plural
 from vlt.workspace.progress import duration
 
@@ -65,7 +65,7 @@ def print_plan(wanted: Sequence[Variant], root: Path, as_json: bool) -> None:
                     "arm": variant.label,
                     "makes": name,
                     "what": step.what,
-                    "version": version or ("made before" if name in seen else None),
+                    "version": version or ("by an arm above" if name in seen else None),
                     "planned": budget.as_json(),
                 }
             )
@@ -111,6 +111,8 @@ def print_arms(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
         return
     print_table([_line(row) for row in rows])
     scores = [score for row in rows for score in row["seeds"]]
+    if not scores:
+        say("\nno arm has been measured; make them with `vlt run RECIPE --arms`, --set as here")
     if scores:
         print(
             f"\nAccuracy of each arm's last model on {scores[0]['n']:,} held-out items, 95 % intervals."

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, get_origin
+from typing import Annotated, Any, Union, get_origin
 
 import typer
 from annotated_types import Ge, Gt, Le
@@ -92,6 +93,9 @@ def _options(part: _Part) -> Iterator[inspect.Parameter]:
             yield _parameter(f.name, list[str] | None, None, _declared(f, show=False))
         else:
             missing = default is MISSING
+            if get_origin(plain) in (Union, types.UnionType):  # N|auto: the class reads it
+                yield _parameter(f.name, str | None, None, _declared(f, show=False))
+                continue
             kind = f.type if missing or default is not None else plain | None
             yield _parameter(
                 f.name,

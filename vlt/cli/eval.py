@@ -13,7 +13,7 @@ import typer
 
 from vlt.cli.asking import ask_model, open_workspace
 from vlt.cli.derived import SYSTEM, by_source, derived, prompt_of
-from vlt.cli.options import WORKSPACE, As, Json, Workspace
+from vlt.cli.options import WORKSPACE, As, Json, Ray, Workspace
 from vlt.cli.output import SOME_ROWS_FAILED, describe, say
 from vlt.cli.progress import Progress
 from vlt.datagen.asking import EVALUATION, Asking
@@ -97,6 +97,7 @@ def eval_(
     reached: Model,
     asking: Asking,
     name: As = None,
+    ray: Ray = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:

@@ -10,7 +10,7 @@ import typer
 from vlt.cli.asking import DryRun, Probe, clear, open_workspace
 from vlt.cli.derived import derived
 from vlt.cli.eval import own_urls
-from vlt.cli.options import WORKSPACE, As, Json, Workspace, complete_datasets
+from vlt.cli.options import WORKSPACE, As, Json, Ray, Workspace, complete_datasets
 from vlt.cli.output import SOME_ROWS_FAILED, describe, plain, print_json, say
 from vlt.datagen.asking import Asking
 from vlt.engine.model import Model
@@ -81,6 +81,7 @@ def judge(
     name: As = None,
     dry_run: DryRun = False,
     probe: Probe = 0,
+    ray: Ray = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:

@@ -8,13 +8,16 @@ import sys
 import textwrap
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Workspace, open_store
 from vlt.cli.output import plain, print_json, print_table, say
 from vlt.errors import UsageError
+
+if TYPE_CHECKING:
+    from vlt.workspace.store import Dataset
 
 INDENT = 19
 """Column where the values of `vlt show` begin."""
@@ -95,9 +98,17 @@ def show(
                 elif value not in (None, "", [], "{}") and column != "version":
                     print(f"{column:>17}  {_indented(value, room)}")
     if not rows:
-        say(
-            f"{version.ref}: no {'dropped ' if dropped else ''}rows{' for that condition' if where else ''}"
-        )
+        say(f"{version.ref}: {_none(version, where=bool(where), dropped=dropped)}")
+
+
+def _none(version: Dataset, *, where: bool, dropped: bool) -> str:
+    """That there are no rows, and where they are."""
+    if where:
+        return f"no {'dropped ' if dropped else ''}rows for that condition"
+    gone = version.manifest.rows_in - version.manifest.rows
+    if dropped or not gone:
+        return f"no {'dropped ' if dropped else ''}rows"
+    return f"no rows; --dropped shows the {gone:,} that were not kept"
 
 
 class _Images:

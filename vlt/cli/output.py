@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vlt.plural import plural
@@ -19,6 +21,15 @@ DONE, FAILED, USAGE, SOME_ROWS_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 def say(sentence: str) -> None:
     """Print one line of progress or advice on stderr."""
     print(sentence, file=sys.stderr, flush=True)
+
+
+def as_called() -> str:
+    """How the shell can call this program again: `vlt`, or its path where that is not on the PATH."""
+    program = Path(sys.argv[0])
+    if program.name != "vlt" or not program.is_file():  # python -m vlt
+        return "vlt"
+    found = shutil.which("vlt")
+    return "vlt" if found and program.samefile(found) else str(program)
 
 
 # Escape sequences would control the terminal, and bidi marks reorder the text around them.

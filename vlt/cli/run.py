@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vlt.cli.asking import open_workspace
-from vlt.cli.options import WORKSPACE, Json, Workspace, or_before_command, parse_settings
-from vlt.cli.output import SOME_ROWS_FAILED, percent, print_json, print_table, say
+from vlt.cli.options import WORKSPACE, Json, Ray, Workspace, or_before_command, parse_settings
+from vlt.cli.output import SOME_ROWS_FAILED, as_called, percent, print_json, print_table, say
 
 if TYPE_CHECKING:
     from vlt.runs.arms import Variant
@@ -58,6 +58,7 @@ def run(
     ] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; do nothing.")] = False,
     settings: Settings = None,
+    ray: Ray = None,
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -71,6 +72,8 @@ def run(
     from vlt.runs.recipe import load_recipe
 
     changes = parse_settings(settings or [])
+    if ray:
+        changes["cluster"] = ray
     if arm or arms or seeds > 1:
         wanted = variants(
             recipe,
@@ -116,10 +119,11 @@ def demo(
     _print_result(done, as_json)
     if not as_json:
         last = max(number for number, _ in done.made)
-        say(f"\nLook at it:  vlt view sft@r{last} -w {directory}")
-        say(f"             vlt report -w {directory}")
-        say(f"             vlt ls -w {directory}")
-        say(f"             vlt log grpo-model -w {directory}")
+        called = as_called()
+        say(f"\nLook at it:  {called} view sft@r{last} -w {directory}")
+        say(f"             {called} report -w {directory}")
+        say(f"             {called} ls -w {directory}")
+        say(f"             {called} log grpo-model -w {directory}")
 
 
 def _check(

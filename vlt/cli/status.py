@@ -9,7 +9,7 @@ import typer
 
 from vlt.cli.options import WORKSPACE, Json, Workspace, open_store
 from vlt.cli.output import plain, print_json, print_table
-from vlt.workspace.progress import duration
+from vlt.workspace.progress import ReplicasProgress, duration, replicas_words
 
 SILENT = 60
 """Seconds without progress after which this is shown: a model is loading, or a server hangs."""
@@ -82,6 +82,22 @@ def _print_run(run: Mapping[str, Any]) -> None:
     )
 
 
+def _of_replicas(replicas: ReplicasProgress) -> list[str]:
+    """2 of 3 replicas (10.0.0.1 12.5/s, 10.0.0.2 11/s), 10.0.0.3 starting"""
+    told = [
+        f"{each['host']} {each['rate']:,.3g}/s"
+        for each in replicas["each"]
+        if each["state"] == "ready"
+    ]
+    others = [
+        f"{each['host']} {each['state']}".strip()
+        for each in replicas["each"]
+        if each["state"] != "ready"
+    ]
+    words = replicas_words(replicas)
+    return [f"{words} ({', '.join([*told, *others])})"]
+
+
 def _says(row: Mapping[str, Any]) -> str:
     """What to say about a step or a stage besides its state."""
     if row.get("version"):
@@ -91,6 +107,7 @@ def _says(row: Mapping[str, Any]) -> str:
     if row.get("stage"):
         if row["state"] == "running":
             parts.append(duration(row["seconds"]))
+            parts += _of_replicas(row["replicas"]) if row["replicas"] else []
         total = f"/{row['total']:,}" if row["total"] is not None else ""
         if row["done"] or total:
             parts.append(f"{row['done']:,}{total} {row['unit']}")

@@ -9,6 +9,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from vlt.errors import UsageError
 
@@ -20,6 +22,20 @@ def ray_address() -> str | None:
     """The cluster's address, or None for this process alone. Raises UsageError for what is no address."""
     given = os.environ.get(VARIABLE, "").strip()
     return check_address(given) if given else None
+
+
+@contextmanager
+def on_cluster(address: str | None) -> Iterator[None]:
+    """Use this cluster inside the `with` block, in child processes as well; None changes nothing."""
+    before = os.environ.get(VARIABLE)
+    if address:
+        os.environ[VARIABLE] = address
+    try:
+        yield
+    finally:
+        if address:
+            os.environ.pop(VARIABLE)
+            os.environ.update({VARIABLE: before} if before is not None else {})
 
 
 def check_address(given: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import threading
@@ -57,6 +58,7 @@ def _connect(ray: Any, address: str) -> None:
         _check_port(where)
     # Ray would start its own "auto" cluster's usage report and its progress on our standard error.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             address=address,
@@ -79,6 +81,15 @@ def _connect(ray: Any, address: str) -> None:
                 "versions of ray and Python on every node"
             ) from error
         raise UserError(f"Ray at {address} does not take this process: {words[:300]}") from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(
+            signal.SIGTERM, on_sigterm
+        )  # Ray's own handler would exit without cleaning up
+    # Ray prints events (a lost node, a killed worker) on standard output, which is for results only
+    # (--json); vlt reports them itself.
+    from ray._private import worker
+
+    worker.print_to_stdstream = lambda *_, **__: None
 
 
 def _check_port(address: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vlt.doctor.finding import Finding, broken, ok, warning
-from vlt.engine.vllm import COMMAND
+from vlt.engine.vllm_server import COMMAND
 
 TESTED = "0.32.0"
 """By tests/real_vllm."""
@@ -41,7 +41,7 @@ def vllm(command: str | None, *, needed: bool) -> Iterator[Finding]:
         says = f"there is no program {words[0]!r}" if words else "the command is empty"
         do = (
             "`pip install vllm` in an environment of its own, and point to its `vllm` with "
-            "VLT_VLLM_COMMAND or --vllm-command"
+            "VLT_VLLM_COMMAND or --vllm-command; a small model can answer in this process: engine local"
         )
         if needed or command != COMMAND:
             yield broken("vLLM", says, do)

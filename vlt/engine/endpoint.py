@@ -54,8 +54,13 @@ class Endpoint:
         key: str | None,
         timeout: float,
         notice: Callable[[str], None] | None = None,
+        *,
+        near: bool = False,
     ):
-        """`notice` is called with what a user should know about this server, once for each."""
+        """`notice` is called with what a user should know about this server, once for each.
+
+        `near`: it is on this machine's network, so no proxy is used.
+        """
         url = urlsplit(base_url)
         if url.scheme not in ("http", "https") or not url.hostname:
             raise UsageError(
@@ -63,6 +68,8 @@ class Endpoint:
             )
         self.url = base_url.rstrip("/")
         self.in_flight = 0
+        self.answers = 0
+        """The number of requests that it has answered."""
         self.proved = False
         """It has answered a chat completion."""
         self.heard = 0.0
@@ -86,7 +93,7 @@ class Endpoint:
         self._structures: bool | None = None
         """It accepts a response_format; None: not tried yet."""
         # A proxy in the environment is meant for hosts other than this machine.
-        self._use_proxy = url.hostname not in ("localhost", "127.0.0.1", "::1")
+        self._use_proxy = not near and url.hostname not in ("localhost", "127.0.0.1", "::1")
         self._place = url.hostname, url.port or (443 if url.scheme == "https" else 80)
         self._session: aiohttp.ClientSession | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -158,6 +165,7 @@ class Endpoint:
                 self._halve()
             raise
         self.answered = self.heard
+        self.answers += 1
         self._limit = min(self._concurrency, self._limit + 1.0 / self._limit)
         if not self.proved:
             self.proved = True
@@ -279,9 +287,13 @@ class Endpoint:
             await asyncio.sleep(SILENCE_SECONDS)
             silent = time.monotonic() - self.heard >= SILENCE_SECONDS
             if silent and self._asking and await self._refuses():
-                for task in self._asking - self._abandoned:
-                    self._abandoned.add(task)
-                    task.cancel()
+                self.abandon()
+
+    def abandon(self) -> None:
+        """Cancel its requests in flight, so that they are sent again."""
+        for task in self._asking - self._abandoned:
+            self._abandoned.add(task)
+            task.cancel()
 
     async def _refuses(self) -> bool:
         try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge
 
+from vlt.cluster.address import ray_address
 from vlt.errors import UsageError
 from vlt.fields import Option, check
 
@@ -36,7 +37,8 @@ class Limits:
         check(self)
 
     def check_for(self, model: Model) -> None:
-        """Raises UsageError if the model's engine does not support these limits."""
+        """Raises UsageError if the model's engine does not support the limits, or replicas lack a cluster."""
+        model.check_cluster(ray_address())
         kind = model.kind
         if self.batch and (kind != "openai" or self.budget is not None or self.rpm or self.tpm):
             raise UsageError(

@@ -8,15 +8,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
+from vlt.cluster.address import ray_address
 from vlt.errors import UsageError
 from vlt.fields import FORBID, Option, Written, check
 
 if TYPE_CHECKING:
-    from vlt.engine import Engine
+    from vlt.engine import Engine, LoadImage
     from vlt.engine.limits import Limits
     from vlt.images.pixels import Pixels
     from vlt.workspace.workspace import Workspace
@@ -55,11 +56,19 @@ class Model:
     """Command that runs vLLM, e.g. /opt/vllm/bin/vllm. [VLT_VLLM_COMMAND]"""
     vllm_args: str | None = None
     """Arguments for `vllm serve`: '--tensor-parallel-size 2'. [VLT_VLLM_ARGS]"""
+    replicas: Annotated[
+        Annotated[int, Ge(1)] | Literal["auto"] | None, Option(metavar="N|auto")
+    ] = None
+    """Servers on a Ray cluster (--ray) with engine vllm; auto: as many as fit. [1]"""
+    gpus_per_replica: Annotated[int | None, Ge(0)] = None
+    """GPUs per replica; 0: it runs on CPUs. [1 if the cluster has GPUs]"""
 
     def __post_init__(self) -> None:
         check(self)
         urls = (self.base_url,) if isinstance(self.base_url, str) else tuple(self.base_url)
         object.__setattr__(self, "base_url", urls)
+        if self.replicas not in (None, "auto"):
+            object.__setattr__(self, "replicas", _count(self.replicas))
         if self.pixels is not None:
             from vlt.images.pixels import Pixels
 
@@ -106,6 +115,24 @@ class Model:
             "(e.g. http://localhost:8000/v1), or a model directory"
         )
 
+    def check_cluster(self, address: str | None) -> None:
+        """Raises UsageError if replicas are given without a cluster or with another engine than vllm."""
+        given = [
+            f"--{name.replace('_', '-')}"
+            for name in ("replicas", "gpus_per_replica")
+            if getattr(self, name) is not None
+        ]
+        if given and self.kind != "vllm":
+            raise UsageError(
+                f"{' and '.join(given)}: only engine vllm has replicas, and {self.model!r} uses {self.kind}; "
+                "give --engine vllm, or leave it out"
+            )
+        if given and not address:
+            raise UsageError(
+                f"{' and '.join(given)}: replicas run on a Ray cluster, and none is given; give --ray auto "
+                "(in a recipe cluster: auto), or leave it out for one vLLM on this machine"
+            )
+
     def identity(self) -> dict[str, Any]:
         """What the model is, independent of its location: see vlt.workspace.digest."""
         from vlt.workspace.digest import model_identity
@@ -146,6 +173,7 @@ class Model:
 
         limits = limits or Limits()
         kind = self.kind
+        self.check_cluster(ray_address())
         if kind == "local":  # its processor resizes images itself
             from vlt.engine.local import LocalEngine
 
@@ -154,21 +182,7 @@ class Model:
             return LocalEngine(self.model, load_image=workspace.images.read, revision=self.revision)
         load_image = sizing(workspace.images.read, own=self._own_range())
         if kind == "vllm":
-            from vlt.engine.vllm import COMMAND, VLLMEngine
-
-            folder = workspace.logs or Path(tempfile.mkdtemp(prefix="vlt-logs-"))
-            return VLLMEngine(
-                self.model,
-                load_image=load_image,
-                log=folder / f"vllm-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log",
-                command=self.vllm_command or os.environ.get("VLT_VLLM_COMMAND") or COMMAND,
-                arguments=self.vllm_args or os.environ.get("VLT_VLLM_ARGS") or "",
-                revision=self.revision,
-                concurrency=self.concurrency or VLLM_CONCURRENCY,
-                **({"timeout": self.timeout} if self.timeout else {}),
-                rate_limiter=limits.rate_limiter(),
-                tell=workspace.progress,
-            )
+            return self._serve(workspace, limits, load_image)
         if limits.batch:
             from vlt.engine.batch import BatchEngine
 
@@ -192,6 +206,49 @@ class Model:
             tell=workspace.progress,
             notice=workspace.notice,
         )
+
+    def _serve(self, workspace: Workspace, limits: Limits, load_image: LoadImage) -> Engine:
+        """Start vLLM: one server on this machine, or replicas on the cluster."""
+        from vlt.engine.vllm_server import COMMAND, Serving
+
+        folder = workspace.logs or Path(tempfile.mkdtemp(prefix="vlt-logs-"))
+        folder.mkdir(parents=True, exist_ok=True)
+        serving = Serving(
+            self.model,
+            folder / f"vllm-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log",
+            command=self.vllm_command or os.environ.get("VLT_VLLM_COMMAND") or COMMAND,
+            arguments=self.vllm_args or os.environ.get("VLT_VLLM_ARGS") or "",
+            revision=self.revision,
+        )
+        asking: dict[str, Any] = {
+            "load_image": load_image,
+            "concurrency": self.concurrency or VLLM_CONCURRENCY,
+            **({"timeout": self.timeout} if self.timeout else {}),
+            "rate_limiter": limits.rate_limiter(),
+            "tell": workspace.progress,
+        }
+        if ray_address():
+            from vlt.cluster.connection import connected
+            from vlt.engine.replica_count import wanted
+            from vlt.engine.replicas import ReplicasEngine
+
+            ray = connected()
+            place = wanted(self, ray)
+            return ReplicasEngine(ray, serving, place, notice=workspace.notice, **asking)
+        from vlt.engine.vllm import VLLMEngine
+
+        return VLLMEngine(serving, **asking)
+
+
+def _count(replicas: object) -> int:
+    """A number of replicas, also as text from the command line."""
+    try:
+        number = int(str(replicas))
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise UsageError(f"replicas = {replicas!r}: give a number from 1 on, or auto")
+    return number
 
 
 def _one(urls: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from vlt.engine.backoff import backoff
 from vlt.engine.body import body, prefix, structure
 from vlt.engine.budget import Budget
 from vlt.engine.endpoint import Endpoint, NotThere
+from vlt.engine.endpoints import Endpoints
 from vlt.engine.interrupt import Interrupt, caught_interrupt
 from vlt.engine.outage import Outage
 from vlt.engine.pending import Job, jobs_of
@@ -40,7 +41,10 @@ SLEEPERS_PER_SLOT = 4
 
 
 class OpenAIEngine:
-    """Implements vlt.engine.Engine; servers share the work, and absent ones are skipped."""
+    """Implements vlt.engine.Engine; servers share the work, and absent ones are skipped.
+
+    On a cluster another thread adds and removes `servers` during the run.
+    """
 
     def __init__(
         self,
@@ -61,16 +65,22 @@ class OpenAIEngine:
     ):
         """`concurrency` requests in flight per server; `timeout` seconds for one request.
 
-        `check` is called while no server answers, and raises if waiting is pointless; `tell` is called
-        with what the run waits for, `notice` with what a user should know about a server, once for each.
+        `check` is called while no server answers, and raises if waiting is pointless; with it, all servers
+        may join later. `tell` is called with what the run waits for, `notice` with what a user should know
+        about a server, once for each.
         """
-        if not base_urls:
+        if not base_urls and not check:
             raise UsageError("no server is given; give --base-url, e.g. http://localhost:8000/v1")
         key = key_to_send(api_key)
         self.model = model
         self._load_image = load_image
-        self._endpoints = [Endpoint(url, concurrency, key, timeout, notice) for url in base_urls]
-        self._outage = Outage(self._endpoints, patience, check, tell)
+        near = not base_urls  # those that come later are of our cluster
+
+        def endpoint(url: str) -> Endpoint:
+            return Endpoint(url, concurrency, key, timeout, notice, near=near)
+
+        self.servers = Endpoints(endpoint, base_urls, self._woken)
+        self._outage = Outage(self.servers, patience, check, tell)
         self._tries, self._rate_limiter, self._budget = tries, rate_limiter, budget
         self._loop: asyncio.AbstractEventLoop | None = None
         self._jobs: deque[Job] = deque()
@@ -85,6 +95,7 @@ class OpenAIEngine:
         import aiohttp  # noqa: F401  # now, not during the first request
 
         self._loop = self._loop or asyncio.new_event_loop()
+        self.servers.loop = self._loop
         try:
             with caught_interrupt(self._loop) as interrupt:
                 yield from self._results_of(iter(requests), self._loop, interrupt)
@@ -131,13 +142,17 @@ class OpenAIEngine:
         """Close the connections and the private loop."""
         if self._loop:
             self._cancel()
-            for endpoint in self._endpoints:
-                self._loop.run_until_complete(endpoint.close())
+            self._loop.run_until_complete(self.servers.close())
             self._loop.close()
             self._loop = None
 
+    def _woken(self) -> None:
+        """A server has joined: there is room for more requests."""
+        if self._loop:
+            self._loop.stop()
+
     def _has_room(self) -> bool:
-        slots = sum(e.limit for e in self._endpoints if not e.absent)
+        slots = self.servers.slots
         awake = len(self._tasks) - self._sleeping
         return awake < max(1, slots) and self._sleeping <= SLEEPERS_PER_SLOT * slots
 
@@ -261,20 +276,22 @@ class OpenAIEngine:
     async def _slot(self) -> Endpoint:
         """The least busy server with room; raises UserError if all are gone."""
         while True:
-            if free := [e for e in self._endpoints if e.free]:
-                return min(free, key=lambda e: e.in_flight / e.limit)
-            if all(endpoint.absent for endpoint in self._endpoints):
-                await self._sleep(*self._outage.wait())
+            if endpoint := self.servers.least_busy():
+                return endpoint
+            if self.servers.all_absent:
+                await self._sleep(*self._outage.wait(), lambda: not self.servers.all_absent)
             else:  # a limit has fallen below the number in flight
                 await asyncio.sleep(SLOT_CHECK_SECONDS)
 
-    async def _sleep(self, seconds: float, reason: str) -> None:
+    async def _sleep(
+        self, seconds: float, reason: str, until: Callable[[], bool] = lambda: False
+    ) -> None:
         assert self._loop
         self._sleeping += 1
         self._loop.stop()  # there may be room for another request now
         end = time.monotonic() + seconds
         try:
-            while (left := end - time.monotonic()) > 0:
+            while (left := end - time.monotonic()) > 0 and not until():
                 if self._sleeping >= len(self._tasks):
                     self._outage.tell(reason, left)
                 await asyncio.sleep(min(left, SLEEP_CHECK_SECONDS))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 
 from vlt.engine.endpoint import Endpoint
 from vlt.engine.pending import Job
@@ -13,6 +13,8 @@ from vlt.workspace.progress import duration
 
 TELL_SECONDS = 1.0
 WORTH_TELLING_SECONDS = 2.0
+LOOK_SECONDS = 0.5
+"""Between two looks for a server where there is none at all yet."""
 ALIKE = 20
 """After this many refusals of the same kind, and no answer, a run is hopeless."""
 FEW = 3
@@ -24,7 +26,7 @@ class Outage:
 
     def __init__(
         self,
-        endpoints: Sequence[Endpoint],
+        endpoints: Collection[Endpoint],
         patience: float,
         check: Callable[[], None] | None,
         tell: Callable[[str], None] | None,
@@ -42,6 +44,8 @@ class Outage:
         """
         if self._check:
             self._check()
+            if not self._endpoints:
+                return LOOK_SECONDS, "no server is there"
         seen = self._check is not None or any(endpoint.heard for endpoint in self._endpoints)
         since = max(endpoint.gone_since for endpoint in self._endpoints)
         if not seen or time.monotonic() - since >= self._patience:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from vlt.cluster.address import ray_address
+from vlt.cluster.connection import connected
 from vlt.engine.api_key import VARIABLE, key_to_send
 from vlt.engine.endpoint import LIST_SECONDS, Endpoint, NotThere
 from vlt.engine.model import Model
 from vlt.engine.refusal import named
+from vlt.engine.replica_count import wanted
 from vlt.errors import UserError
 
 
 def trouble(models: Sequence[Model]) -> list[str | None]:
     """Why each model would get no answers, in one sentence; None if nothing is wrong.
 
-    A model without a server (engine local or vllm) is never in trouble here. All servers are asked
-    at once, each for at most ten seconds. A server that does not list its models, or is still loading
-    one, is fine: the run itself waits for it.
+    A model without a server (engine local, or vllm on this machine) is never in trouble here; a cluster is
+    asked whether the replicas fit. All servers are asked at once, each for at most ten seconds. A server
+    that does not list its models, or is still loading one, is fine: the run itself waits for it.
     """
 
     async def every() -> list[str | None]:
@@ -28,6 +31,8 @@ def trouble(models: Sequence[Model]) -> list[str | None]:
 
 async def _of(model: Model) -> str | None:
     try:
+        if model.kind == "vllm" and ray_address():
+            wanted(model, connected())
         if model.kind != "openai":
             return None
         key = key_to_send()

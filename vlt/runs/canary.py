@@ -31,8 +31,8 @@ class CanaryItems(OneLine):
 
     @property
     def what(self) -> str:
-        """200 held-out items, to see whether models look"""
-        return f"{self.sample:,} held-out items, to see whether models look at their images"
+        """up to 200 held-out items, to see whether models look"""
+        return f"up to {self.sample:,} held-out items, to see whether models look at their images"
 
     def carry_out(self, run: Run, step: Step) -> Made:
         """Draw the sample, or take all items if there are not as many."""

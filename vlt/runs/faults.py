@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from vlt.cluster.address import ray_address
 from vlt.engine.model import Model
 from vlt.errors import UserError
 from vlt.filters.registry import parse_chain
@@ -173,10 +174,13 @@ def _prompts(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], object]]]:
 
 
 def _files(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], object]]]:
+    cluster = recipe.cluster or ray_address()
     for name in recipe.models.names:
         model = recipe.models.named(name)
         if model:
             yield ("models", name), lambda m=model.model: _is_model(m)  # type: ignore[misc]
+        if model:
+            yield ("models", name), lambda m=model: m.check_cluster(cluster)  # type: ignore[misc]
         if model and model.pixels:
             yield ("models", name, "pixels"), model.sized
     base = recipe.models.base

@@ -18,10 +18,12 @@ from pydantic import (
     model_validator,
 )
 
+from vlt.cluster.address import check_address
 from vlt.datagen.asking import Asking, Draw
 from vlt.datagen.import_settings import Import
 from vlt.datagen.paper_prompts import CAPTION, REASONING, ROLLOUT
 from vlt.engine.model import Model
+from vlt.errors import UsageError
 from vlt.evaluation.canary import Canary
 from vlt.fields import Option, Written
 from vlt.plugins import is_path
@@ -323,6 +325,13 @@ class Evaluation(Part):
     """Evaluate the base model as well, before round 1."""
 
 
+def _address(given: str | None) -> str | None:
+    try:
+        return given and check_address(given)
+    except UsageError as error:  # with the recipe's line
+        raise ValueError(str(error)) from error
+
+
 class Recipe(Part):
     """A whole recipe, with the top level's settings merged into every round."""
 
@@ -336,6 +345,8 @@ class Recipe(Part):
     """Seed of sampling and training, unless they set their own."""
     models: Models
     """The models by name."""
+    cluster: Annotated[str | None, AfterValidator(_address)] = None
+    """The Ray cluster to use: auto, local or HOST:PORT; --ray overrides it. [VLT_RAY]"""
     prompts: Prompts = Prompts()
     """The prompts. [the paper's]"""
     heldout: Evaluation | None = None

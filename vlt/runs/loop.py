@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from vlt.cluster.address import on_cluster
 from vlt.errors import UsageError
 from vlt.evaluation.compare import compare
 from vlt.runs.fields import Recipe
@@ -85,7 +86,7 @@ def carry_out(
     Raises UserError at the first step that fails; what was made before stays. The recipe's `stop` may
     end the run after a round; then Run.stopped says why.
     """
-    with workspace:
+    with workspace, on_cluster(recipe.cluster):
         run = Run(workspace, recipe)
         for step, following in zip(steps, [*steps[1:], None], strict=True):
             if step.earlier:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from vlt.cluster.address import on_cluster
 from vlt.engine.model import Model
 from vlt.engine.reachable import trouble
 from vlt.runs.fields import IN_WORKSPACE, Recipe
@@ -40,7 +41,9 @@ def unready(
 def unreachable(recipe: Recipe, names: Sequence[str]) -> Iterator[Found]:
     """The models of these names for which no server answers."""
     models = [model for name in names if (model := recipe.models.named(name))]
-    for name, says in zip(names, trouble(models), strict=True):
+    with on_cluster(recipe.cluster):
+        found = trouble(models)
+    for name, says in zip(names, found, strict=True):
         if says:
             yield ("models", name), f"models.{name}: {says}"
 

@@ -40,7 +40,8 @@ def find_recipe(recipe: str) -> Path:
             return candidate
     bundled = ", ".join(sorted(file.stem for file in BUNDLED.glob("*.yaml")))
     raise UsageError(
-        f"no recipe {recipe!r}; name a YAML file, or one that comes with vlt: {bundled}"
+        f"no recipe {recipe!r}; name a YAML file (`vlt init DATA` writes one), or one that comes "
+        f"with vlt: {bundled}"
     )
 
 

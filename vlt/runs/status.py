@@ -150,4 +150,5 @@ def _progress(progress: StageProgress) -> dict[str, Any]:
         "rate": progress.rate,
         "left": None if progress.left is None else round(progress.left, 1),
         "silent": round(time.time() - progress.updated, 1),
+        "replicas": progress.replicas,
     }

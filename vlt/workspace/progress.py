@@ -19,14 +19,39 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypedDict
 
 from vlt.errors import UserError
+from vlt.plural import plural
 from vlt.shared_disk import flock
 from vlt.workspace.files import write_json
 
 LIVE = Path("runs") / "live"
 SECONDS = 1.0
 """Minimum time between two writes of the file."""
+
+
+class ReplicaProgress(TypedDict):
+    """One server of a model on a cluster."""
+
+    replica: int
+    """Its number, from 1."""
+    host: str
+    """The address of its node."""
+    state: str
+    """waiting (to be placed), starting, ready, or given up."""
+    rate: float
+    """Requests that it answered per second, lately."""
+
+
+class ReplicasProgress(TypedDict):
+    """The servers of a model on a cluster."""
+
+    ready: int
+    wanted: int
+    lost_nodes: int
+    """Nodes that were alive during the step and are gone."""
+    each: list[ReplicaProgress]
 
 
 @dataclass
@@ -49,6 +74,8 @@ class StageProgress:
     """Why the stage ended, if it raised."""
     interrupted: bool = False
     """Whether it was interrupted, rather than failed."""
+    replicas: ReplicasProgress | None = None
+    """The servers of its model on a cluster."""
 
     @property
     def line(self) -> str:
@@ -172,6 +199,24 @@ def report_progress(
         this.write()
     for listener in _listeners:
         listener(progress)
+
+
+def report_replicas(replicas: ReplicasProgress | None) -> None:
+    """Report the servers of this process's stage, if there is one; None: they have ended."""
+    if not _tracked:
+        return
+    this = _tracked[-1]
+    this.progress.replicas = replicas
+    if time.time() - this.written >= SECONDS:
+        this.progress.updated = time.time()
+        this.write()
+
+
+def replicas_words(replicas: ReplicasProgress) -> str:
+    """2 of 3 replicas, 1 node lost"""
+    words = f"{replicas['ready']} of {plural(replicas['wanted'], 'replica')}"
+    lost = replicas["lost_nodes"]
+    return f"{words}, {plural(lost, 'node')} lost" if lost else words
 
 
 def begin_part(unit: str) -> None:
