@@ -9,7 +9,7 @@ JOBS   ?= 2
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: demo test docs docs-serve browser test-vllm test-vllm-full test-ray test-models test-newest test-fast lint format install clean help
-.PHONY: bench-loop bench-gen bench-grade bench-hedging bench-filters bench-train bench-gpu bench-import bench-push bench-view bench-ray pictures bench-label
+.PHONY: bench-arms bench-loop bench-gen bench-grade bench-hedging bench-filters bench-train bench-gpu bench-import bench-push bench-view bench-ray pictures bench-label
 
 help:           ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,6 +61,9 @@ format: install ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+bench-arms: install     ## both miniatures, all arms, three seeds, side by side; within an hour on two cores
+	$(BIN)/python -m benchmarks.arms
+
 bench-loop: install     ## the miniature with three seeds: accuracy per round with 95 % intervals
 	$(BIN)/python -m benchmarks.loop
 
@@ -94,8 +97,9 @@ bench-push: install     ## pushing to a Hub on loopback, in bounded memory; ROWS
 bench-view: install     ## vlt view over a million rows: time to the first row, queries, memory; ROWS=N
 	$(BIN)/python -m benchmarks.view $(if $(ROWS),--rows $(ROWS))
 
-bench-ray: install      ## replicas on a Ray cluster on this machine, 1 to 64: requests a second over the ideal
+bench-ray: install      ## a Ray cluster on this machine: replicas, 1 to 64; data stages, 1 to 3 nodes (ROWS=N)
 	$(BIN)/python -m benchmarks.ray_generation
+	$(BIN)/python -m benchmarks.ray_stages $(if $(ROWS),--rows $(ROWS))
 
 pictures: install       ## the README's pictures, from the demo's workspace
 	$(BIN)/python -m benchmarks.screenshots $(DEMO)

@@ -101,7 +101,7 @@ def dataset_stats(dataset: Dataset) -> dict[str, Any]:
     counts = _Counts()
     names = [name for name in READ if name in dataset.schema.names]
     given = pieces(dataset, PIECE)
-    for counted in shared_out(_Count(names), given, len(given)):
+    for counted in shared_out(_Count(names), given, len(given), dataset.root):
         counts.join(counted)
     rows = dataset.manifest.rows
     ids = pa.chunked_array(counts.ids, pa.string())

@@ -271,7 +271,7 @@ def test_what_a_server_does_not_count_costs_nothing_known(
     server.said = {**reply({"content": "<answer>2</answer>"}), "usage": None}
     done = run_vlt(*gen("rollouts", store, server, "--prices", prices))
     assert done.returncode == 0
-    assert "did not say how many tokens" in done.stderr
+    assert "did not report how many tokens" in done.stderr
     assert store.open("samples").manifest.money is None
     words = vlt(*gen("rollouts", store, server, "--dry-run", "--probe", 2, "--temperature", 0.1))
     assert "reports no token counts" in words

@@ -131,7 +131,7 @@ def test_what_is_cut_failed_or_repeated_is_no_judgement() -> None:
         ({"prompt": "Is {respnse} good? {response}"}, "'{respnse}', which is not a slot"),
         ({"prompt": "Is {{response}} good?"}, "'{{response}}', which is not a slot"),
         ({"prompt": "Is {question} good?"}, "shows nothing to judge"),
-        ({"prompt": 7}, "prompt: 7 is no text"),
+        ({"prompt": 7}, "prompt: 7 is not text"),
         ({"image": "yes"}, "image: 'yes' is neither true nor false"),
         ({"system": "Judge {response}."}, "slots are not filled in there"),
         ({"passes": 4}, "unknown key 'passes'"),
@@ -474,4 +474,4 @@ def test_one_sentence_each(workspace: Path) -> None:
     assert "no rubric 'nope'" in vlt_error(*judge, "--model", "m", "--rubric", "nope", code=2)
     both = ["--model", "a", "--model", "b", "--rubric", "sound", "--budget", "1"]
     assert "--budget works with one model" in vlt_error(*judge, *both, code=2)
-    assert "two questions" in vlt_error(*judge, "--agreement", "--bias", code=2)
+    assert "exclude each other" in vlt_error(*judge, "--agreement", "--bias", code=2)

@@ -126,7 +126,7 @@ def test_names_and_settings_that_cannot_be_are_refused(tmp_path: Path) -> None:
     )
     for reward, words in (
         ({"polit": 1}, "name a function of your own"),
-        ({f"{file}:none": 1}, "there is no 'none' in it; it has format, f, g"),
+        ({f"{file}:none": 1}, "the module has no 'none'; it has format, f, g"),
         ({f"{tmp_path}/gone.py:f": 1}, "does not exist"),
         ({f"{file}:format": 1}, "two are called 'format'"),
         ({f"{file}:f": 1}, "takes 'texts', which does not exist"),

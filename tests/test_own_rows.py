@@ -229,7 +229,7 @@ def test_a_source_of_ones_own(own: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("mine.py:recordz", "there is no 'recordz' in it; it has records"),
+        ("mine.py:recordz", "the module has no 'recordz'; it has records"),
         ("mine.py:broken", "KeyError: 'gone' (mine.py, line"),
         ("mine.py:nothing", "yields no records"),
         ("none.py:records", "does not exist"),

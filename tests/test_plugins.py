@@ -111,7 +111,7 @@ def test_registered_names_come_first() -> None:
     ("name", "says"),
     [
         ("nowhere.py:f", "does not exist"),
-        ("mine.py:g", "there is no 'g' in it; it has f"),
+        ("mine.py:g", "the module has no 'g'; it has f"),
         ("mine.py:LIMIT", "is a value of type int; a filter is a function"),
         ("mine.py", "write file.py:name"),
         ("mine.py:", "write file.py:name"),

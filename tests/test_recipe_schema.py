@@ -25,13 +25,20 @@ RUNS = (
 BLIND = (
     *("is a placeholder", "the prompt", "write {question}", "has no {question}", "no source"),
     *(
-        "there is no 'polite'",
+        "the module has no 'polite'",
         "missing",
         "band of pass rates",
         "add validation",
         "cut image tokens",
     ),
-    *("is no model", "no student yet", "names a model twice", "has no mine", "models.base", "rank"),
+    *(
+        "is not a model",
+        "no student yet",
+        "names a model twice",
+        "has no mine",
+        "models.base",
+        "rank",
+    ),
     *("strict", "select", "by_source other", "'magic'", "already"),
 )
 

@@ -99,7 +99,7 @@ WRONG = [
     (
         "reward: {accuracy: 1.0}",
         "reward: {./mine.py:polite: 1.0, accuracy: 0}",
-        "there is no 'polite' in it",
+        "the module has no 'polite'",
     ),
     ("  - train:\n", "  - difficulty: [0.9, 0.1]\n    train:\n", "is not a band of pass rates"),
     ("settings: {beta: 0.1}", "settings: {betta: 0.1}", "has no field 'betta'"),

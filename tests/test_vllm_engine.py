@@ -163,6 +163,20 @@ def test_what_it_leaves_in_shared_memory_is_removed(
     assert not second.exists()
 
 
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="Linux alone has it there")
+def test_nor_is_its_shared_memory_when_the_run_is_killed(
+    command: list[str], state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_VLLM_SHARES", "4096")
+    child = start(command)
+    assert within(60, (state / "segment-0").exists)
+    segment = Path("/dev/shm") / (state / "segment-0").read_text()
+    assert segment.exists()
+    child.kill()
+    child.communicate(timeout=60)
+    assert within(20, lambda: not segment.exists())
+
+
 def test_wrong_usage(command: list[str]) -> None:
     words = vlt_error(*command, "--base-url", "http://localhost:1/v1", code=2)
     assert "--engine vllm does not use a running server" in words

@@ -82,7 +82,7 @@ def write_trl(
     with (
         replaced(to) as part,
         pq.ParquetWriter(part, arrow, compression="zstd", compression_level=1) as writer,
-        closing(shared_out(job, _groups(_rows(dataset, rows)), groups)) as made,
+        closing(shared_out(job, _groups(_rows(dataset, rows)), groups, to.parent)) as made,
     ):
         for good, reasons in made:
             writer.write_table(good)

@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from vlt.process_pool import packed_answer, portable
+from vlt.packed_answer import packed_answer, portable
 from vlt.worker_process import serve
 
 

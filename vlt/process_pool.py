@@ -16,11 +16,14 @@ a file in `folder`, which is memory-mapped, not copied.
 
 An exception of the job is raised at the position of its result, as if the job had run here. A worker
 that dies is replaced and its piece retried once. No worker outlives the `with` block, or this process.
+
+With `--ray`, the nodes of a cluster take the workers' place (see vlt.cluster.tasks) if the remaining work is
+worth the connection (CLUSTER_WORTH). Then `folder` must be on their shared disk, like the files that the job
+and its pieces refer to.
 """
 
 from __future__ import annotations
 
-import mmap
 import pickle
 import tempfile
 import threading
@@ -28,12 +31,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from vlt.cluster.address import ray_address
+from vlt.cluster.folder import task_folder
 from vlt.cores import VARIABLE, processes
 from vlt.errors import UserError
+from vlt.packed_answer import opened_answer
 from vlt.plugins import travels
 from vlt.worker_process import WorkerGone, WorkerProcess
 
@@ -41,6 +47,9 @@ Piece = TypeVar("Piece")
 Made = TypeVar("Made")
 WORTH = 4.0
 """Minimum seconds of remaining work per worker: starting one costs about 0.7."""
+CLUSTER_WORTH = 10.0
+"""Minimum seconds of remaining work for a cluster, in total: connecting and starting a process on each core
+costs about 1.5 each."""
 ENVIRONMENT = {
     **dict.fromkeys(
         (VARIABLE, "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
@@ -50,7 +59,7 @@ ENVIRONMENT = {
     # two pieces, and getting it back costs as much as a tenth of the work.
     "MIMALLOC_PURGE_DELAY": "10000",
 }
-"""The environment of a worker."""
+"""The environment of a worker, and of a task on a cluster."""
 
 
 class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Piece, Made]):
@@ -61,6 +70,8 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
         self._job, self._folder = job, folder
         self._most = processes() if most is None else most
         self._packed: Path | None = None
+        self._stays = False
+        """Whether the job cannot be pickled."""
         self._idle: list[WorkerProcess] = []
         self._all: list[WorkerProcess] = []
         self._lock = threading.Lock()
@@ -77,9 +88,26 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
             made = self._job(piece)
             left = (time.monotonic() - began) * (total - place - 1)
             yield made
-            # The time of the first piece says nothing: it includes one-time loading.
-            if place and (others := min(self._most - 1, int(left / WORTH))) > 0 and self._travels():
+            if not place:  # its time says nothing: it includes one-time loading
+                continue
+            if ray_address() is not None:
+                if left > CLUSTER_WORTH and (job := self._travels()):
+                    yield from self._on_cluster(job, given)
+            elif (others := min(self._most - 1, int(left / WORTH))) > 0 and self._travels():
                 yield from self._shared(given, others)
+
+    def _on_cluster(self, job: Path, given: Iterator[Piece]) -> Generator[Made, None, None]:
+        """The results of all the pieces, from the nodes of the cluster."""
+        from vlt.cluster.tasks import DEATHS, Tasks
+
+        def given_up(_piece: Piece) -> Made:
+            raise UserError(
+                f"a process on the Ray cluster died {DEATHS} times on the same rows, which usually means out "
+                "of memory; use nodes with more memory, or omit --ray"
+            )
+
+        with closing(Tasks(job, self._folder, ENVIRONMENT, given_up).map(given)) as made:
+            yield from made
 
     def _shared(self, given: Iterator[Piece], others: int) -> Generator[Made, None, None]:
         """The results of all the pieces, from `others` workers and this process."""
@@ -106,7 +134,8 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
                     for piece in next_piece():
                         waiting.append(self._here(piece))
                     continue
-                yield _opened(waiting.popleft().result())
+                made = waiting.popleft().result()
+                yield made.made if isinstance(made, _Here) else opened_answer(made)
         finally:
             for future in waiting:
                 future.cancel()
@@ -153,16 +182,16 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
             self._all.append(worker)
             return worker
 
-    def _travels(self) -> bool:
-        """Whether the job can be pickled; if so, it is, once."""
-        if self._packed is None and self._most > 1:
+    def _travels(self) -> Path | None:
+        """The file of the pickled job, written once; None if it cannot be pickled."""
+        if self._packed is None and not self._stays:
             packed = travels(self._job)
             if packed is None:
-                self._most = 1
-                return False
+                self._stays = True
+                return None
             self._packed = self._folder / "job.pickle"
             self._packed.write_bytes(packed)
-        return self._packed is not None
+        return self._packed
 
     def _kill(self) -> None:
         with self._lock:
@@ -178,14 +207,25 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
 
 
 def shared_out(
-    job: Callable[[Piece], Made], pieces: Iterable[Piece], total: int
+    job: Callable[[Piece], Made], pieces: Iterable[Piece], total: int, beside: Path
 ) -> Generator[Made, None, None]:
-    """The job's results for `total` pieces, in their order, from a temporary pool."""
-    with (
-        tempfile.TemporaryDirectory(prefix="vlt-") as folder,
-        ProcessPool(job, Path(folder)) as pool,
-    ):
+    """The job's results for `total` pieces, in their order, from a temporary pool.
+
+    `beside`: see `pool_folder`.
+    """
+    with pool_folder(beside) as folder, ProcessPool(job, folder) as pool:
         yield from pool.map(pieces, total)
+
+
+@contextmanager
+def pool_folder(beside: Path) -> Iterator[Path]:
+    """A temporary folder for a pool: with `--ray` in `beside`, which all nodes must see."""
+    if ray_address() is None:
+        with tempfile.TemporaryDirectory(prefix="vlt-") as folder:
+            yield Path(folder)
+    else:
+        with task_folder(beside) as shared:
+            yield shared
 
 
 class _Here:
@@ -196,63 +236,3 @@ class _Here:
 
 
 _END: Any = object()
-ALIGNED = 64
-"""Bytes; Arrow's buffers are aligned to this."""
-IN_PIPE = 1 << 12
-"""Smaller buffers are sent with the answer itself."""
-
-
-def _opened(answer: Any) -> Any:
-    """The result in an answer; raises what the job raised."""
-    if isinstance(answer, _Here):
-        return answer.made
-    file, places, content = pickle.loads(answer)
-    buffers: list[memoryview] = []
-    if file:
-        with open(file, "rb") as opened:
-            mapped = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
-        Path(file).unlink()  # its content stays while it is mapped
-        buffers = [mapped[start : start + size] for start, size in places]
-    failed, made = pickle.loads(content, buffers=buffers)
-    if failed:
-        raise made
-    return made
-
-
-def packed_answer(failed: bool, made: Any, file: Path) -> bytes:
-    """The inverse of `_opened`: an answer whose large buffers are written to `file`."""
-    buffers: list[memoryview] = []
-
-    def keep(buffer: pickle.PickleBuffer) -> bool:
-        raw = buffer.raw()
-        if raw.nbytes < IN_PIPE:
-            return True
-        buffers.append(raw)
-        return False
-
-    content = pickle.dumps((failed, made), 5, buffer_callback=keep)
-    places: list[tuple[int, int]] = []
-    end = 0
-    if buffers:
-        with open(file, "xb") as out:
-            for raw in buffers:
-                out.write(b"\0" * (-end % ALIGNED))
-                end += -end % ALIGNED
-                out.write(raw)
-                places.append((end, raw.nbytes))
-                end += raw.nbytes
-    return pickle.dumps((str(file) if buffers else None, places, content), 5)
-
-
-def portable(error: Exception) -> Exception:
-    """The error in a form that can be pickled: unchanged, or as a RuntimeError with its name and message."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except (
-        Exception
-    ):  # whatever its class raises when unpickled, e.g. for an __init__ with arguments
-        plain = RuntimeError(f"{type(error).__name__}: {error}")
-        for note in getattr(error, "__notes__", ()):
-            plain.add_note(note)
-        return plain
-    return error

@@ -97,7 +97,7 @@ def write_vlmevalkit(dataset: Dataset, images: ImageStore, folder: Path) -> list
                 if bool(row["choices"]) == choices
             )
             total = dataset.manifest.rows // ROWS_AT_ONCE
-            with closing(shared_out(job, _grouped(rows), total)) as made:
+            with closing(shared_out(job, _grouped(rows), total, folder)) as made:
                 out.writelines(made)
         files.append(file)
     return files

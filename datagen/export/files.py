@@ -94,7 +94,7 @@ def parquet_shards(
     schema = embedded(dataset.schema)
     cut = _row_groups(dataset, images, [shard.rows for shard in shards])
     total = max(1, dataset.manifest.rows // GROUP_ROWS)
-    groups = embedded_groups(cut, total, images, schema, changed)
+    groups = embedded_groups(cut, total, images, schema, folder, changed)
     for shard in shards:
         file = folder / f"{split}-{shard.number:05d}-of-{len(shards):05d}.parquet"
         with replaced(file) as part, _parquet_writer(part, schema) as writer:
@@ -115,7 +115,7 @@ def write_jsonl(dataset: Dataset, images: ImageStore, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "metadata.jsonl"
     with replaced(file) as part, open(part, "w", encoding="utf-8") as out:
-        out.writelines(lines_of(dataset, _Line(images, folder), any_row, Counter()))
+        out.writelines(lines_of(dataset, _Line(images, folder), any_row, Counter(), folder))
     return file
 
 
@@ -158,7 +158,7 @@ def write_parquet_rows(
     with replaced(file) as part, _parquet_writer(part, whole) as writer:
         written = 0
         for table in embedded_groups(
-            _batched(rows, schema, GROUP_ROWS), most // GROUP_ROWS, images, whole
+            _batched(rows, schema, GROUP_ROWS), most // GROUP_ROWS, images, whole, file.parent
         ):
             writer.write_table(table)
             written += table.num_rows

@@ -61,7 +61,7 @@ def write_sharegpt(dataset: Dataset, images: ImageStore, folder: Path, prompt: P
     with replaced(file) as part, open(part, "w", encoding="utf-8") as out:
         out.write("[")
         before = "\n"
-        for line in lines_of(dataset, conversation, _no_response, written.left_out):
+        for line in lines_of(dataset, conversation, _no_response, written.left_out, folder):
             out.write(before + line)
             before = ",\n"
         out.write("\n]\n")
@@ -95,7 +95,7 @@ def write_swift(dataset: Dataset, images: ImageStore, folder: Path, prompt: Prom
     unusable = _no_response if dataset.kind == "sample" else _no_gold
     conversation = _Conversation(images, folder, prompt, swift=True)
     with replaced(file) as part, open(part, "w", encoding="utf-8") as out:
-        for line in lines_of(dataset, conversation, unusable, written.left_out):
+        for line in lines_of(dataset, conversation, unusable, written.left_out, folder):
             out.write(line + "\n")
     return written
 

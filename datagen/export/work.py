@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -67,10 +68,14 @@ def lines_of(
     line: Callable[[Row], str],
     unusable: Callable[[Row], str | None],
     left_out: Counter[str],
+    folder: Path,
 ) -> Iterator[str]:
-    """The lines of a version's rows, in their order; `left_out` counts why rows have none."""
+    """The lines of a version's rows, in their order; `left_out` counts the reasons of rows without one.
+
+    `folder` is where they are written, with their images.
+    """
     given = pieces(dataset, ROWS)
-    with closing(shared_out(Lines(line, unusable), given, len(given))) as made:
+    with closing(shared_out(Lines(line, unusable), given, len(given), folder)) as made:
         for lines, reasons in made:
             left_out.update(reasons)
             yield from lines
@@ -81,10 +86,11 @@ def embedded_groups(
     total: int,
     images: ImageStore,
     schema: pa.Schema,
+    folder: Path,
     changed: set[str] | None = None,
 ) -> Iterator[pa.Table]:
-    """Row groups with embedded images; see `Embed`."""
-    with closing(shared_out(Embed(images, schema), groups, total)) as made:
+    """Row groups with embedded images, for a file in `folder`; see `Embed`."""
+    with closing(shared_out(Embed(images, schema), groups, total, folder)) as made:
         for table, others in made:
             if changed is not None:
                 changed.update(others)

@@ -36,6 +36,7 @@ def generate(
     pictures: Sequence[Image.Image] | None = None,
     temperature: float = 0.0,
     batch: int = 200,
+    max_new_tokens: int = MAX_NEW_TOKENS,
 ) -> list[str]:
     """One response per prompt. `reads` is the processor (with pictures) or the tokenizer."""
     import torch
@@ -65,7 +66,7 @@ def generate(
         inputs = reads(text=texts, **shown, return_tensors="pt", padding=True)
         inputs.pop("token_type_ids", None)
         with torch.inference_mode():
-            ids = model.generate(**inputs, max_new_tokens=MAX_NEW_TOKENS, **sampling)
+            ids = model.generate(**inputs, max_new_tokens=max_new_tokens, **sampling)
         out += tokenizer.batch_decode(
             ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
         )
@@ -74,7 +75,7 @@ def generate(
 
 def answer_of(response: str) -> str | None:
     """What the miniature's models answered, in their own strict format."""
-    found = re.fullmatch(r"<think>[^<]*</think>\s*<answer>([^<]*)</answer>\s*", response)
+    found = re.fullmatch(r"<think>.*?</think>\s*<answer>([^<]*)</answer>\s*", response, re.DOTALL)
     return found[1].strip() if found else None
 
 

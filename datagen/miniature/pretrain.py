@@ -12,8 +12,8 @@ times in ten it takes a quick look. The reasoner learns careful traces first and
 careful and 60 % quick ones last.
 
 On 420 held-out items: captions 0.998 exact; scans of the picture 0.85 (sums) to 1.00; reasoner
-pass@1 0.60 and pass@4 0.98 on easy questions, 0.51 and 0.91 on hard ones; the base's direct answers
-0.18 (easy) and 0.25 (hard), 0.31 and 0.24 when it is asked to think (temperature 1).
+pass@1 0.60 and pass@4 0.98 on easy questions, 0.54 and 0.93 on hard ones; the base's direct answers
+0.18 (easy) and 0.25 (hard), 0.31 and 0.27 when it is asked to think (temperature 1).
 
 The shipped weights were made in these stages from seed 0; the last stage of the
 VLM was run on its own, from the saved bfloat16 weights of the stage before.

@@ -67,31 +67,40 @@ def count(cells: tuple[int, ...], key: str) -> int:
     return sum(cell in KEYS[key] for cell in cells)
 
 
+def answer(family: str, key: tuple[str, ...], cells: tuple[int, ...]) -> str:
+    """The exact answer to a question of this family and key about these cells."""
+    if family == "shapes-count":
+        return str(count(cells, key[0]))
+    if family in ("table-over", "bars-over"):
+        return str(sum(cell > int(key[0]) for cell in cells))
+    if family == "shapes-more":
+        return "yes" if count(cells, key[0]) > count(cells, key[1]) else "no"
+    if family == "shapes-difference":
+        return str(abs(count(cells, key[0]) - count(cells, key[1])))
+    if family == "table-sum":
+        return str(sum(cells[:3] if key[0] == "top" else cells[3:]))
+    if family == "bars-range":
+        return str(max(cells) - min(cells))
+    raise ValueError(f"unknown family {family!r}; known: {', '.join(FAMILIES)}")
+
+
 def ask(family: str, cells: tuple[int, ...], rng: random.Random) -> Question:
     """A question of this family about these cells."""
+    key: tuple[str, ...] = ()
+    text = "How much taller is the tallest bar than the shortest bar?"
     if family == "shapes-count":
-        key = rng.choice(list(KEYS))
-        return Question(family, f"How many {_NOUN[key]} are there?", str(count(cells, key)), (key,))
-    if family in ("table-over", "bars-over"):
-        bound = rng.randint(2, 7) if family == "table-over" else rng.randint(1, 5)
+        key = (rng.choice(list(KEYS)),)
+        text = f"How many {_NOUN[key[0]]} are there?"
+    elif family in ("table-over", "bars-over"):
+        key = (str(rng.randint(2, 7) if family == "table-over" else rng.randint(1, 5)),)
         things = "numbers are greater" if family == "table-over" else "bars are taller"
-        answer = str(sum(cell > bound for cell in cells))
-        return Question(family, f"How many {things} than {bound}?", answer, (str(bound),))
-    if family == "shapes-more":
-        first, second = rng.sample(rng.choice(_PAIRS), 2)
-        answer = "yes" if count(cells, first) > count(cells, second) else "no"
-        text = f"Are there more {_NOUN[first]} than {_NOUN[second]}?"
-        return Question(family, text, answer, (first, second))
-    if family == "shapes-difference":
-        first, second = rng.sample(rng.choice(_PAIRS), 2)
-        answer = str(abs(count(cells, first) - count(cells, second)))
+        text = f"How many {things} than {key[0]}?"
+    elif family in ("shapes-more", "shapes-difference"):
+        first, second = key = tuple(rng.sample(rng.choice(_PAIRS), 2))
         text = f"By how many do {_NOUN[first]} and {_NOUN[second]} differ?"
-        return Question(family, text, answer, (first, second))
-    if family == "table-sum":
-        row = rng.choice(("top", "bottom"))
-        total = sum(cells[:3] if row == "top" else cells[3:])
-        return Question(family, f"What is the sum of the {row} row?", str(total), (row,))
-    if family == "bars-range":
-        text = "How much taller is the tallest bar than the shortest bar?"
-        return Question(family, text, str(max(cells) - min(cells)), ())
-    raise ValueError(f"unknown family {family!r}; known: {', '.join(FAMILIES)}")
+        if family == "shapes-more":
+            text = f"Are there more {_NOUN[first]} than {_NOUN[second]}?"
+    elif family == "table-sum":
+        key = (rng.choice(("top", "bottom")),)
+        text = f"What is the sum of the {key[0]} row?"
+    return Question(family, text, answer(family, key, cells), key)

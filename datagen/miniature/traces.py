@@ -1,55 +1,103 @@
-"""The two ways of reasoning that the tiny models learn before the loop starts.
+"""The ways of reasoning that the tiny models learn before the loop starts.
 
 *Careful*: every cell is named beside a running number, so the answer is right if the scan is.
 *Quick*: a glance and a guess, right less than half the time. Verification keeps the right ones of
 both, so SFT teaches a mixture, and GRPO finds out which of the two pays. Some traces look back
 ("Wait, ..."), as R1's do, so that reflection truncation has something to cut.
+
+The second miniature (recipes/miniature-glance.yaml) has two more. *Glances*: its base sees the first
+two cells and takes the others as they come. *Musings*: its reasoner, where the caption lacks a cell,
+scans the others and then wonders at length, before it says what it said first.
 """
 
 from __future__ import annotations
 
 import random
+import re
 
-from vlt.datagen.miniature.questions import KEYS, Question
-from vlt.datagen.miniature.world import Layout, cell_words
+from vlt.datagen.miniature.questions import KEYS, Question, answer
+from vlt.datagen.miniature.world import UNKNOWN, Layout, cell_words, sample_layout
 
 QUICK_RIGHT = {"easy": 0.35, "hard": 0.25}
 """How often a quick look is right, by level (yes/no questions: see `guess`)."""
 REFLECT_SHARE = 0.12
+GLANCED = 2
+"""Cells that a glance catches."""
+MUSES = (2, 10)
+"""How many times a reasoner wonders, at least and at most, where the caption lacks a cell."""
 
 
-def scan(layout: Layout, question: Question) -> str:
-    """The careful trace: `Check red: red circle 1, blue square 1, ... So 2.`"""
+def scan(layout: Layout, question: Question, lacking: int | None = None) -> str:
+    """The careful trace: `Check red: red circle 1, blue square 1, ... So 2.`
+
+    A cell that the caption lacks is named `?` and changes no number.
+    """
     words, cells = cell_words(layout), layout.cells
     family, key = question.family, question.key
+    if lacking is not None:
+        words[lacking] = UNKNOWN
+    places = range(len(cells))
     if family == "table-sum":
-        start = 0 if key[0] == "top" else 3
-        sums = [sum(cells[start : end + 1]) for end in range(start, start + 3)]
-        steps = [f"{cells[start + i]} {total}" for i, total in enumerate(sums)]
-        return f"Check {key[0]} row: {', '.join(steps)}. So {sums[-1]}."
-    head, running = _running(family, key, cells)
-    steps = [f"{word} {' '.join(map(str, now))}" for word, now in zip(words, running, strict=True)]
-    last = running[-1]
-    if len(last) == 1:
-        end = f"So {last[0]}."
+        places = range(3) if key[0] == "top" else range(3, 6)
+    head, running = _running(family, key, [(i, cells[i]) for i in places if i != lacking])
+    now = running[places[0]] if places[0] in running else (0,) * len(next(iter(running.values())))
+    steps = []
+    for place in places:
+        now = running.get(place, now)
+        steps.append(f"{words[place]} {' '.join(map(str, now))}")
+    if len(now) == 1:
+        end = f"So {now[0]}."
     elif family == "shapes-more":
-        sign = ">" if last[0] > last[1] else "<" if last[0] < last[1] else "="
-        end = f"So {last[0]} {sign} {last[1]}, {question.answer}."
+        sign = ">" if now[0] > now[1] else "<" if now[0] < now[1] else "="
+        end = f"So {now[0]} {sign} {now[1]}, {'yes' if sign == '>' else 'no'}."
     else:
-        end = f"So {max(last)} - {min(last)} = {max(last) - min(last)}."
+        end = f"So {max(now)} - {min(now)} = {max(now) - min(now)}."
     return f"Check {head}: {', '.join(steps)}. {end}"
 
 
 def _running(
-    family: str, key: tuple[str, ...], cells: tuple[int, ...]
-) -> tuple[str, list[tuple[int, ...]]]:
-    """What is checked, and the running number(s) after each cell."""
-    seen = [cells[: i + 1] for i in range(len(cells))]
+    family: str, key: tuple[str, ...], known: list[tuple[int, int]]
+) -> tuple[str, dict[int, tuple[int, ...]]]:
+    """What is checked, and the running number(s) after each known cell, by its place."""
+    seen = {place: [cell for _, cell in known[: i + 1]] for i, (place, _) in enumerate(known)}
+    if family == "table-sum":
+        return f"{key[0]} row", {place: (sum(part),) for place, part in seen.items()}
     if family == "bars-range":
-        return "high and low", [(max(part), min(part)) for part in seen]
+        return "high and low", {place: (max(part), min(part)) for place, part in seen.items()}
     if family in ("table-over", "bars-over"):
-        return f"over {key[0]}", [(sum(cell > int(key[0]) for cell in part),) for part in seen]
-    return " and ".join(key), [tuple(sum(c in KEYS[k] for c in part) for k in key) for part in seen]
+        bound = int(key[0])
+        counts = {place: (sum(cell > bound for cell in part),) for place, part in seen.items()}
+        return f"over {bound}", counts
+    return " and ".join(key), {
+        place: tuple(sum(c in KEYS[k] for c in part) for k in key) for place, part in seen.items()
+    }
+
+
+def glance(layout: Layout, question: Question, rng: random.Random) -> str:
+    """The answer to the first cells of the picture, with others drawn at random behind them."""
+    others = sample_layout(layout.picture, rng, "train").cells
+    return answer(question.family, question.key, layout.cells[:GLANCED] + others[GLANCED:])
+
+
+def quick(said: str) -> str:
+    """A quick look that says this, as a whole response."""
+    return f"<think>Quick look: {said}.</think> <answer>{said}</answer>"
+
+
+def read_closely(
+    layout: Layout, question: Question, lacking: int | None, rng: random.Random
+) -> str:
+    """What the second miniature's reasoner writes where it scans: it muses on a cell that is lacking."""
+    thought = scan(layout, question, lacking)
+    said = re.findall(r"\w+", thought)[-1]
+    if lacking is not None:
+        for _ in range(rng.randint(*MUSES)):
+            doubt = {"yes": "no", "no": "yes"}.get(said) or str(
+                abs(int(said) + rng.choice((-2, -1, 1, 2)))
+            )
+            thought += f" Wait, maybe {doubt}?"
+        thought += f" No, {said}."
+    return f"<think>{thought}</think> <answer>{said}</answer>"
 
 
 def guess(question: Question, level: str, rng: random.Random) -> str:
@@ -69,11 +117,11 @@ def trace(
 ) -> str:
     """A whole response in the format of the loop: think, then answer."""
     if rng.random() < careful_share:
-        thought, answer = scan(layout, question), question.answer
+        thought, said = scan(layout, question), question.answer
     else:
-        answer = guess(question, level, rng)
-        thought = f"Quick look: {answer}."
+        said = guess(question, level, rng)
+        thought = f"Quick look: {said}."
     if rng.random() < REFLECT_SHARE:
         doubt = guess(question, level, rng)
-        thought += f" Wait, maybe {doubt}? No, {answer}."
-    return f"<think>{thought}</think> <answer>{answer}</answer>"
+        thought += f" Wait, maybe {doubt}? No, {said}."
+    return f"<think>{thought}</think> <answer>{said}</answer>"

@@ -2,7 +2,9 @@
 
 An example is a prompt and a completion, with or without a picture. The VLM sees captions, noisy
 direct answers and scans of pictures, whole traces of captions in text only, and, where it thinks about a
-picture, mostly quick looks: that is what the loop is there to change.
+picture, mostly quick looks: that is what the loop is there to change. In the second miniature
+(`Mixture.glances`) it takes nothing but quick looks, captions lack a cell now and then, and the reasoner
+muses about it.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import numpy as np
 
 from vlt.datagen.miniature import tiny_models as models
 from vlt.datagen.miniature.questions import FAMILIES, ask
-from vlt.datagen.miniature.traces import guess, scan, trace
+from vlt.datagen.miniature.traces import glance, guess, quick, read_closely, scan, trace
 from vlt.datagen.miniature.world import Layout, Split, caption, draw, sample_layout
 
 PICTURES = ("shapes", "table", "bars")
@@ -51,30 +53,45 @@ class Mixture:
     """Of the traces; the others are quick."""
     careful_thought_share: float = 0.1
     """The same where the model thinks about a picture."""
+    lacking_share: float = 0.0
+    """Of the captions: how many lack a cell."""
+    glances: bool = False
+    """What is said at once of a picture is what a glance catches, and what is lacking is mused upon."""
 
 
 def example(mixture: Mixture, rng: random.Random, split: Split = "train") -> Example:
     """A random example of the mixture."""
     task = rng.choices(list(mixture.tasks), list(mixture.tasks.values()))[0]
+    lacking = rng.randrange(6) if rng.random() < mixture.lacking_share else None
     if task == "caption":
         layout = sample_layout(rng.choice(PICTURES), rng, split)
-        return Example(task, layout, models.CAPTION_PROMPT, caption(layout))
+        return Example(task, layout, models.CAPTION_PROMPT, caption(layout, lacking))
     name = rng.choices(list(mixture.families), list(mixture.families.values()))[0]
     family = FAMILIES[name]
     layout = sample_layout(family.picture, rng, split)
     question = ask(name, layout.cells, rng)
+    seen = mixture.glances
     if task == "direct":
         prompt = models.DIRECT_PROMPT.format(question=question.text)
-        return Example(task, layout, prompt, guess(question, family.level, rng))
+        said = glance(layout, question, rng) if seen else guess(question, family.level, rng)
+        return Example(task, layout, prompt, said)
     if task == "scan":
         prompt = models.SCAN_PROMPT.format(question=question.text)
         return Example(task, layout, prompt, scan(layout, question))
     if task == "think":
         prompt = models.THINK_PROMPT.format(question=question.text)
+        if seen:
+            return Example(task, layout, prompt, quick(glance(layout, question, rng)))
         share = mixture.careful_thought_share
         return Example(task, layout, prompt, trace(layout, question, family.level, rng, share))
-    prompt = models.REASON_PROMPT.format(caption=caption(layout), question=question.text)
-    completion = trace(layout, question, family.level, rng, mixture.careful_share)
+    words = caption(layout, lacking)
+    prompt = models.REASON_PROMPT.format(caption=words, question=question.text)
+    if not seen:
+        completion = trace(layout, question, family.level, rng, mixture.careful_share)
+    elif rng.random() < mixture.careful_share:
+        completion = read_closely(layout, question, lacking, rng)
+    else:
+        completion = quick(guess(question, family.level, rng))
     return Example(task, layout, prompt, completion)
 
 

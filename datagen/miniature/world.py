@@ -34,6 +34,8 @@ COLOURS = ("red", "blue", "green")
 SHAPES = ("circle", "square")
 CELL = 28
 WIDTH, HEIGHT = 3 * CELL, 2 * CELL
+UNKNOWN = "?"
+"""What a caption says of a cell that it does not know."""
 EMPTY_SHARE = 0.12
 HELDOUT_SHARE = 0.125
 
@@ -108,9 +110,15 @@ def cell_words(layout: Layout) -> list[str]:
     ]
 
 
-def caption(layout: Layout) -> str:
-    """The exact caption, e.g. `Shapes: red circle, empty, blue square, ...`."""
-    return f"{layout.picture.capitalize()}: {', '.join(cell_words(layout))}."
+def caption(layout: Layout, lacking: int | None = None) -> str:
+    """The exact caption, e.g. `Shapes: red circle, empty, blue square, ...`.
+
+    It may lack one of the six cells (0-5), and says `?` of that one.
+    """
+    words = cell_words(layout)
+    if lacking is not None:
+        words[lacking] = UNKNOWN
+    return f"{layout.picture.capitalize()}: {', '.join(words)}."
 
 
 def draw(layout: Layout) -> np.ndarray:

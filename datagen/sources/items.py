@@ -18,7 +18,7 @@ from vlt.datagen.sources.formats.documents import forget_documents
 from vlt.datagen.sources.gold import Counted
 from vlt.datagen.sources.intake import Intake
 from vlt.datagen.sources.layouts import Conversations, LaidOut, laid_out, like_images
-from vlt.datagen.sources.load import with_images
+from vlt.datagen.sources.load_on_cluster import with_images
 from vlt.datagen.sources.locate import Source, open_source
 from vlt.datagen.sources.own import MORE, NEEDS
 from vlt.datagen.sources.placed import placed

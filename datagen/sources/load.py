@@ -48,17 +48,18 @@ def with_images(
 
         made = map_in_order(
             load,
-            _batches(rows),
+            batches(rows),
             most_processes() + 1,
             ahead=AHEAD * most_processes(),
             name="images",
         )
-        batches = stack.enter_context(closing(made))  # its threads end before the pool does
-        for batch in batches:
+        done = stack.enter_context(closing(made))  # its threads end before the pool does
+        for batch in done:
             yield from batch
 
 
-def _batches(rows: Iterable[Read]) -> Iterator[Batch]:
+def batches(rows: Iterable[Read]) -> Iterator[Batch]:
+    """The rows with what they name as images, by BATCH_ROWS and about BATCH_BYTES."""
     batch: Batch = []
     held = 0
     for row in rows:

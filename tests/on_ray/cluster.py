@@ -32,6 +32,11 @@ class Nodes(AbstractContextManager["Nodes"]):
         self.address: str = self._cluster.address
         self.nodes: list[Any] = [self.add() for _ in range(nodes)]
 
+    @property
+    def head(self) -> Any:
+        """The node that holds the cluster together."""
+        return self._cluster.head_node
+
     def add(self) -> Any:
         """One more node, alive when this returns."""
         return self._cluster.add_node(node_ip_address=LOOPBACK, **self._shape)

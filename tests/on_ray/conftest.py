@@ -20,7 +20,22 @@ def _no_cluster_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def nodes() -> Iterator[Nodes]:
     """A head and three nodes of one core each."""
-    # Workers find vlt and tests where this process does, whatever is installed.
-    os.environ["PYTHONPATH"] = os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])
+    _findable()
     with Nodes() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def breakable() -> Iterator[Nodes]:
+    """As many more, for tests that kill some and add others; this process may be connected to it."""
+    import ray
+
+    _findable()
+    with Nodes() as running:
+        yield running
+        ray.shutdown()
+
+
+def _findable() -> None:
+    """Workers find vlt and tests where this process does, whatever is installed."""
+    os.environ["PYTHONPATH"] = os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])

@@ -12,6 +12,8 @@ OFTEN = 0.2
 """Seconds between two updates."""
 OPEN = "{desc}"
 FULL = "{percentage:3.0f} % {bar:20} {desc}"
+WIDGET = "{percentage:3.0f} % {bar} {desc}"
+"""In a notebook, where tqdm puts its own widget in the place of {bar}, and of nothing else."""
 
 
 @functools.cache
@@ -40,6 +42,9 @@ class Bar:
         if progress is None:
             self._line = ""
             if self._bar is not None:
+                self._bar.total = (
+                    None  # or a notebook keeps it, in red, where the last news was older
+                )
                 self._bar.close()
                 self._bar = None
         elif not self._line and time.monotonic() - self._drawn >= OFTEN:
@@ -54,6 +59,9 @@ class Bar:
         if progress and progress.left is not None and not line.endswith(" left"):
             line = f"{line}, {duration(progress.left)} left"
         total = progress.total if progress else None
+        if total and total != self._bar.total:
+            self._bar.reset(total)  # the widget's length, too
         self._bar.total, self._bar.n = total, min(progress.done, total) if progress and total else 0
-        self._bar.bar_format = FULL if total else OPEN
+        full = WIDGET if hasattr(self._bar, "container") else FULL
+        self._bar.bar_format = full if total else OPEN
         self._bar.set_description_str(line)

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlt.cli.derived import derived
-from vlt.cli.options import WORKSPACE, As, Json, Workspace, open_store, parse_settings
+from vlt.cli.options import (
+    WORKSPACE,
+    As,
+    Json,
+    Processes,
+    Ray,
+    Workspace,
+    open_store,
+    parse_settings,
+)
 from vlt.cli.output import describe, exit_code, print_json, say
 from vlt.cli.progress import Progress
 from vlt.datagen.import_settings import Import
@@ -46,6 +55,8 @@ def import_(
         list[str] | None,
         typer.Option("--set", help="A setting of a named source or of a function: n=500."),
     ] = None,
+    processes: Processes = None,  # noqa: ARG001
+    ray: Ray = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:

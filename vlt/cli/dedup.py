@@ -14,6 +14,7 @@ from vlt.cli.options import (
     WORKSPACE,
     Json,
     Processes,
+    Ray,
     Workspace,
     complete_datasets,
     open_store,
@@ -86,6 +87,7 @@ def dedup(
     ] = None,
     memory: Memory = "1GB",
     processes: Processes = None,  # noqa: ARG001
+    ray: Ray = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -140,6 +142,7 @@ def decontaminate(
     ] = None,
     memory: Memory = "1GB",
     processes: Processes = None,  # noqa: ARG001
+    ray: Ray = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -219,19 +222,19 @@ def _dedup_file(
     memory: str,
     as_json: bool,
 ) -> None:
-    import tempfile
     from dataclasses import asdict
 
     from vlt.cores import processes
     from vlt.filters.duckdb_scratch import Scratch
     from vlt.filters.duplicates.file import dedup_file
+    from vlt.process_pool import pool_folder
 
-    with tempfile.TemporaryDirectory(prefix="vlt-") as folder, watching("dedup"):
+    with pool_folder(to.parent) as folder, watching("dedup"):
         done = dedup_file(
             file,
             to,
             on,
-            Scratch(Path(folder), memory, processes()),
+            Scratch(folder, memory, processes()),
             near=near,
             **given,
             columns=columns,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vlt.cli.derived import by_source, prompt_of
-from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Processes, Workspace, open_store
+from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Processes, Ray, Workspace, open_store
 from vlt.cli.output import SOME_ROWS_FAILED, print_json, say
 from vlt.cli.progress import watching
 from vlt.train.method import BUILT_IN
@@ -42,6 +42,7 @@ def export_(
     ] = None,
     others: Annotated[list[str] | None, by_source()] = None,
     processes: Processes = None,  # noqa: ARG001
+    ray: Ray = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from vlt.cli.asking import open_workspace
 from vlt.cli.lazy import CHOSEN, ORDER, Ordered, lazily
-from vlt.cli.options import WORKSPACE, Json, Processes, Workspace, complete_datasets
+from vlt.cli.options import WORKSPACE, Json, Processes, Ray, Workspace, complete_datasets
 from vlt.cli.output import describe, exit_code, print_json, print_table, say
 from vlt.cli.progress import watching
 from vlt.errors import UsageError
@@ -74,6 +74,7 @@ def filter_(
         str, typer.Option(help="DuckDB's memory limit; beyond it, it spills to disk.")
     ] = "1GB",
     processes: Processes = None,  # noqa: ARG001
+    ray: Ray = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:

@@ -87,7 +87,7 @@ def grade(
                 answer_types=[row["answer_type"] for row in rows],
                 grader=name,
                 options=options,
-                told=lambda done: report_progress(done, len(rows)),
+                on_progress=lambda done: report_progress(done, len(rows)),
             )
     counts = {name: _counts(grades) for name, grades in graded.items()}
     differing = _disagreements(rows, graded)

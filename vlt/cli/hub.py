@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vlt.cli.options import WORKSPACE, As, Json, Workspace, complete_datasets, open_store
+from vlt.cli.options import WORKSPACE, As, Json, Ray, Workspace, complete_datasets, open_store
 from vlt.cli.output import describe, print_json, say
 
 RepoArgument = Annotated[str, typer.Argument(metavar="REPO", help="user/name on the Hub.")]
@@ -28,6 +28,7 @@ def push(
     license: Annotated[
         str | None, typer.Option(help="Licence for the card, as the Hub names it (cc-by-4.0).")
     ] = None,
+    ray: Ray = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:

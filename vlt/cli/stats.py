@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Processes, Workspace, open_store
+from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Processes, Ray, Workspace, open_store
 from vlt.cli.output import print_json, print_table, say
 from vlt.errors import UsageError
 
@@ -35,6 +35,7 @@ def stats(
         typer.Option(metavar="FILE.svg", help="Plot lengths and pass rates to this file."),
     ] = None,
     processes: Processes = None,  # noqa: ARG001
+    ray: Ray = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:

@@ -82,9 +82,8 @@ def _connect(ray: Any, address: str) -> None:
             ) from error
         raise UserError(f"Ray at {address} does not take this process: {words[:300]}") from error
     if threading.current_thread() is threading.main_thread():
-        signal.signal(
-            signal.SIGTERM, on_sigterm
-        )  # Ray's own handler would exit without cleaning up
+        # Ray's own handler would exit without cleaning up.
+        signal.signal(signal.SIGTERM, on_sigterm)
     # Ray prints events (a lost node, a killed worker) on standard output, which is for results only
     # (--json); vlt reports them itself.
     from ray._private import worker

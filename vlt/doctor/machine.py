@@ -82,7 +82,7 @@ def gpu(devices: Sequence[str] | None = None) -> Iterator[Finding]:
         if sys.platform == "darwin":
             yield ok("GPU", "none with CUDA; torch uses Apple's (MPS) if there is one")
             return
-        says = "none: the demo and models on a server work without, training a large model does not"
+        says = "none; training large models needs one, the demo and models on a server do not"
         yield warning("GPU", says)
         return
     found = _asked_torch()

@@ -69,12 +69,12 @@ class Replica:
         return Started(node, host, url=self._server.url)
 
     def ended(self) -> str | None:
-        """Wait for the server's end, and return its last line; None if this actor has not started one."""
+        """Wait for the server's end, and return its last line and log; None if there is no server yet."""
         server = self._server
         if server is None:
             return None
         server.wait()
-        return server.last_line()
+        return f"{server.last_line()}; see {server.serving.log}"
 
     def stop(self) -> None:
         """Stop the server for good."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from vlt.engine.endpoint import Endpoint
@@ -20,7 +19,6 @@ class Member:
     """One replica."""
 
     number: int
-    log: Path
     group: Any
     actor: Any
     state: str = WAITING

@@ -87,7 +87,7 @@ class ReplicaSet:
             scheduling_strategy=PlacementGroupSchedulingStrategy(group),
         )
         actor = made.remote(replace(self._serving, log=log), *self._told)
-        return Member(number, log, group, actor)
+        return Member(number, group, actor)
 
     def check(self) -> None:
         """Raises UserError if no replica is left or none could be placed; passes notices on."""
@@ -205,7 +205,7 @@ class ReplicaSet:
         self._leave(member, STARTING)
         if last_line is not None:
             times = f"died {plural(member.failures + 1, 'time')} in a row"
-            self._failed(member, f"vllm serve {times}: {last_line}; see {member.log}")
+            self._failed(member, f"vllm serve {times}: {last_line}")
 
     def _failed(self, member: Member, reason: str) -> None:
         member.failures += 1

@@ -39,18 +39,19 @@ def most_processes() -> int:
 class ImagePool(AbstractContextManager["ImagePool"]):
     """Up to `processes` workers, started when there is enough to do."""
 
-    def __init__(self, processes: int | None = None):
+    def __init__(self, processes: int | None = None, alone: int = ALONE):
+        """`alone`: so many images are inspected here before the first process is started."""
         processes = most_processes() if processes is None else processes
         self._free: queue.LifoQueue[_Process | None] = queue.LifoQueue()
         for _ in range(processes):
             self._free.put(None)
         self._processes = processes
-        self._seen = 0
+        self._seen, self._alone = 0, alone
 
     def inspect(self, images: Sequence[tuple[str, bytes]]) -> list[Inspected | BadImage]:
         """For each (sha256, bytes): the result of `inspect_image`, or the error that it raises."""
         self._seen += len(images)
-        if self._seen <= ALONE:
+        if self._seen <= self._alone:
             return [_here(sha256, data) for sha256, data in images]
         process = self._free.get()
         fresh = process is None

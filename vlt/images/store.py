@@ -12,13 +12,13 @@ A killed process leaves a hidden file, which the next one removes.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import pickle
 import threading
 import time
 from contextlib import AbstractContextManager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ class ImageStore(AbstractContextManager["ImageStore"]):
         """Pickled as a read-only store; one that is added to cannot be pickled."""
         if not self.read_only:
             raise pickle.PicklingError("only a read-only store can be pickled")
-        return partial(ImageStore, read_only=True), (self.root,)
+        return _arrived, (self.root, self.root.is_dir())
 
     def add(self, data: bytes) -> str:
         """Store an image and return its sha256; an existing one is not stored twice.
@@ -191,3 +191,10 @@ class ImageStore(AbstractContextManager["ImageStore"]):
                         part.unlink()
             except (BlockingIOError, FileNotFoundError):
                 continue  # its writer lives, or has just renamed it
+
+
+def _arrived(root: Path, there: bool) -> ImageStore:
+    """The store in another process, possibly on another machine, which must see the folder too."""
+    if there and not root.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(root))
+    return ImageStore(root, read_only=True)

@@ -6,8 +6,11 @@ know, so its functions are pickled as the file's path, and the file is loaded ag
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import pickle
+import socket
 import sys
 from pathlib import Path
 from types import FunctionType
@@ -61,10 +64,13 @@ def _arrived(file: str, digest: str, name: str) -> Any:
     """The function or class of this name in the file, which must be unchanged."""
     from vlt.plugins import load_file
 
+    if not os.path.exists(file):  # on another machine
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), file)
     found, now = load_file(Path(file), f"{file}:{name}")
     if now != digest:
         raise UserError(
-            f"{file!r} was changed while its functions were in use; run the command again"
+            f"{file!r} on {socket.gethostname()} was changed while its functions were in use, or differs "
+            "from the file on other nodes; run the command again with the same file everywhere"
         )
     for part in name.split("."):
         found = getattr(found, part)

@@ -161,7 +161,7 @@ def _about(looked: Looked, start: Start) -> str:
 def _models(start: Start, folder: Path) -> str:
     student, teacher = (_model(name, folder) for name in (start.student, start.teacher_name))
     captions = start.teacher_sees == "caption"
-    why = "the students are made from it"
+    why = "students are trained from it"
     if start.data_only:
         why = "not trained: the recipe only makes data"
     lines = ["models:", remarked(f"  base: {{model: {student}, engine: vllm}}", why)]
