@@ -25,7 +25,7 @@ from vlt.workspace.store import Store
 def test_an_import_knows_its_total(
     settings: dict[str, Any], total: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vlt.datagen.sources.intake.TOLD", 0)
+    monkeypatch.setattr("vlt.datagen.sources.intake.REPORT_SECONDS", 0)
     paths = pictures(tmp_path)
     rows = [{"question": f"{n}?", "answer": n, "image": paths[n % 3]} for n in range(90)]
     (tmp_path / "rows.jsonl").write_text(lines(rows))
