@@ -8,8 +8,8 @@ DEMO   ?= vlt-demo
 JOBS   ?= 2
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: demo test docs docs-serve browser test-vllm test-vllm-full test-models test-newest test-fast lint format install clean help
-.PHONY: bench-arms bench-loop bench-gen bench-grade bench-hedging bench-filters bench-train bench-gpu bench-import bench-push bench-view pictures bench-label
+.PHONY: demo test docs docs-serve browser test-vllm test-vllm-full test-ray test-models test-newest test-fast lint format install clean help
+.PHONY: bench-arms bench-loop bench-gen bench-grade bench-hedging bench-filters bench-train bench-gpu bench-import bench-push bench-view bench-ray pictures bench-label
 
 help:           ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -34,6 +34,9 @@ browser: install        ## a Chromium for the tests of pages and the pictures, w
 test-vllm: install      ## generation with a real vLLM on the CPU; builds its environment once, in the user's cache
 	$(BIN)/python -m tests.real_vllm.environment
 	$(BIN)/python -m pytest tests/real_vllm
+
+test-ray: install       ## stages, generation and training on a Ray cluster on this machine, nodes killed
+	$(BIN)/python -m pytest tests/on_ray
 
 test-vllm-full: install ## the recipe for one GPU with a real vLLM, killed in every step of two rounds; most of an hour
 	$(BIN)/python -m tests.real_vllm.environment
@@ -91,8 +94,14 @@ bench-import: install   ## importing images beside copying and hashing the files
 bench-push: install     ## pushing to a Hub on loopback, in bounded memory; ROWS=100000 for 3 GB
 	$(BIN)/python -m benchmarks.push $(if $(ROWS),--rows $(ROWS))
 
+bench-ray: install      ## data stages on a Ray cluster on this machine, 1 to 3 nodes; ROWS=N
+	$(BIN)/python -m benchmarks.ray_stages $(if $(ROWS),--rows $(ROWS))
+
 bench-view: install     ## vlt view over a million rows: time to the first row, queries, memory; ROWS=N
 	$(BIN)/python -m benchmarks.view $(if $(ROWS),--rows $(ROWS))
+
+bench-ray: install      ## replicas on a Ray cluster on this machine, 1 to 64: requests a second over the ideal
+	$(BIN)/python -m benchmarks.ray_generation
 
 pictures: install       ## the README's pictures, from the demo's workspace
 	$(BIN)/python -m benchmarks.screenshots $(DEMO)

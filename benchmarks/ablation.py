@@ -1,13 +1,12 @@
-"""What the loop's parts are worth: the paper's ablation (table 3) and two controls, in small.
+"""What the loop's parts are worth: the paper's ablation (table 3) and two controls, at a small scale.
 
-Three SFTs on round 1's samples, which differ in how these were filtered: verified and no more; also
-without the longest; also with what follows a second thought cut off. All take the same steps. Then
-what lacks a part of the loop: SFT alone, on both rounds' filtered samples, for the loop's three
-epochs and for about as many seconds as the loop's four trainings take together; and GRPO from the
-base, both phases, with no SFT before. All in the workspace of the loop's own run, whose samples are
-there already.
+Three SFTs on round 1's samples, filtered differently: verified only; also without the longest; also
+with everything after a reflection cut off. All take the same number of steps. Then controls that lack
+a part of the loop: SFT alone, on both rounds' filtered samples, for the loop's three epochs and for
+about as many seconds as the loop's four trainings together; and GRPO from the base, both phases,
+without SFT. All of them use the workspace of the loop's own run, which already has the samples.
 
-The first three leave out `select: shortest`, which takes out most second thoughts by itself.
+The first three leave out `select: shortest`, which by itself drops most samples with reflections.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ FILTERED: dict[str, list[Any]] = {
     "SFT 1, reflections cut": ["verify", "truncate_reflections"],
 }
 STEPS = 93
-"""Of each of the three; as many as the loop's first SFT takes."""
+"""Steps of each of the three; as many as in the loop's first SFT."""
 ALONE: dict[str, dict[str, Any]] = {
     "SFT alone": {"num_train_epochs": 3},
     "SFT alone, as long": {"max_steps": 650},
@@ -46,11 +45,11 @@ CONTROLS = (*ALONE, "GRPO from the base")
 ARMS = (*FILTERED, *CONTROLS)
 
 Arm = dict[str, Any]
-"""accuracy (a score), tokens of an answer, seconds of training; of SFT also rows, words, reflecting."""
+"""accuracy (a score), tokens per answer, seconds of training; for SFT also rows, words, reflecting."""
 
 
 def run_arms(seed: int, workspace: Path, recipe: str = "miniature") -> dict[str, Arm]:
-    """Every arm's figures in a workspace where `vlt run` has carried the recipe out."""
+    """Every arm's figures, in a workspace where `vlt run` has run the recipe."""
     loaded = load_recipe(recipe, {"seed": seed})
     with Workspace(workspace) as opened:
         run = Run(opened, loaded)
@@ -74,17 +73,17 @@ def _alone(run: Run) -> dict[str, Arm]:
 
 
 def _sft(run: Run, name: str, data: Dataset, settings: dict[str, Any]) -> Arm:
-    told = run.recipe.rounds[0].sft
-    told = replace(told, settings=_without_epochs(told) | settings)
+    sft = run.recipe.rounds[0].sft
+    sft = replace(sft, settings=_without_epochs(sft) | settings)
     model, _ = train(
         run.workspace,
         "sft",
         data,
         run.recipe.models.base.model,
-        training(told, run.recipe),
+        training(sft, run.recipe),
         name=f"{_slug(name)}-model",
     )
-    return {**_judged(run, name, model), **_texts(data), "seconds": _seconds(model)}
+    return {**_evaluated(run, name, model), **_texts(data), "seconds": _seconds(model)}
 
 
 def _from_base(run: Run) -> Arm:
@@ -100,10 +99,10 @@ def _from_base(run: Run) -> Arm:
             name=f"{_slug(name)}-model",
         )
         model, seconds = str(made.path), seconds + _seconds(made)
-    return {**_judged(run, name, made), "seconds": seconds}
+    return {**_evaluated(run, name, made), "seconds": seconds}
 
 
-def _judged(run: Run, name: str, model: Dataset) -> Arm:
+def _evaluated(run: Run, name: str, model: Dataset) -> Arm:
     recipe: Recipe = run.recipe
     evaluation, _ = make_evaluation(
         run.workspace,
@@ -117,7 +116,7 @@ def _judged(run: Run, name: str, model: Dataset) -> Arm:
 
 
 def _texts(data: Dataset) -> Arm:
-    """Rows, mean words of their reasoning, and the share that thinks twice."""
+    """Rows, mean words of their reasoning, and the share with reflections."""
     thoughts = [text or "" for text in data.table(["reasoning"]).column("reasoning").to_pylist()]
     return {
         "rows": len(thoughts),
@@ -146,9 +145,9 @@ def loop_seconds(workspace: Path) -> float:
 
 
 def table(arms: dict[int, dict[str, Arm]], scores: dict[int, dict[str, Any]]) -> str:
-    """The arms as Markdown, each seed and pooled; then gains over what they lack."""
+    """The arms as Markdown, each seed and pooled; then the gains of the parts that arms lack."""
     seeds = [f"seed {seed}" for seed in arms]
-    head = ["arm", "rows", "words", "think twice", "says", *seeds, "pooled", "training"]
+    head = ["arm", "rows", "words", "reflections", "answers", *seeds, "pooled", "training"]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for name in ARMS:
         each = [of_seed[name] for of_seed in arms.values()]

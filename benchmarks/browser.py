@@ -1,4 +1,4 @@
-"""A headless Chromium for tests and screenshots: one that is there, never one that is downloaded."""
+"""A headless Chromium for tests and screenshots: an installed one, never a downloaded one."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ MISSING = "no Chromium was found; `make browser` installs Debian's, or set VLT_C
 
 
 def chromium() -> str | None:
-    """The program: VLT_CHROMIUM, else what stands in the PATH."""
+    """The program: VLT_CHROMIUM, else the one in the PATH."""
     names = ("chromium", "chromium-browser", "google-chrome")
     return os.environ.get("VLT_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
 
 
 @contextmanager
 def opened() -> Iterator[Any]:
-    """Playwright's Browser; raises FileNotFoundError where there is no Chromium."""
+    """Playwright's Browser; raises FileNotFoundError if there is no Chromium."""
     from playwright.sync_api import sync_playwright
 
     program = chromium()

@@ -1,18 +1,18 @@
-"""A corpus with planted duplicates and the truth about them, and how well a dedup finds them.
+"""A corpus with planted duplicates and their ground truth, and a score of how well a dedup finds them.
 
     python -m benchmarks.corpus 100000 OUT            # OUT/corpus.parquet, OUT/truth.parquet
     python -m benchmarks.corpus 100000 OUT --templates
     python -m benchmarks.corpus --score KEPT.parquet OUT
 
-Of the rows, 70 % are originals, 10 % exact copies and 20 % near copies of originals.
+Of the rows, 70 % are originals, 10 % exact copies and 20 % near-copies of originals.
 
-* Free text: about 300 words drawn by Zipf's law; a near copy has single words replaced all over it,
-  so that the Jaccard of word 5-grams comes near 0.60, 0.65, ... 0.95.
-* `--templates`: questions and traces as in figure and table QA. Originals of one template differ in
-  a few names, colours and numbers only; a near copy differs in case, punctuation and a polite word,
-  never in a fact.
+* Free text: about 300 words drawn by Zipf's law; a near-copy has single words replaced throughout, so
+  that the Jaccard similarity of word 5-grams is about 0.60, 0.65, ... 0.95.
+* `--templates`: questions and traces as in figure and table QA. Originals of one template differ only
+  in a few names, colours and numbers; a near-copy differs in case, punctuation and a polite word, never
+  in a fact.
 
-truth.parquet: id, src (the id that it was copied from), kind (exact or near), jaccard.
+truth.parquet: id, src (the id it was copied from), kind (exact or near), jaccard.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def vocabulary(rng: Rng) -> pa.Array:
 
 
 class Texts:
-    """Texts as numbers of words, so that a million of them fit into memory."""
+    """Texts as arrays of word indices, so that a million of them fit into memory."""
 
     def __init__(self, rows: int, rng: Rng):
         odds = np.cumsum(1 / (np.arange(VOCABULARY) + 3.0) ** 0.9)
@@ -87,7 +87,7 @@ def _jaccard(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any]) -> float
 
 
 def free_text(rows: int, out: Path, rng: Rng) -> None:
-    """Rows of free text, shuffled."""
+    """Write rows of free text, shuffled."""
     originals, exact, near = _shares(rows)
     words, texts = vocabulary(rng), Texts(originals, rng)
     source = rng.integers(0, originals, exact + near)
@@ -131,7 +131,7 @@ KINDS = ("vertical bar chart", "horizontal bar chart", "line plot", "pie chart",
 
 
 def templated(rng: Rng) -> tuple[str, str]:
-    """A question and its trace out of one of four templates."""
+    """A question and its trace from one of four templates."""
 
     def pick(of: Any, count: int) -> list[str]:
         return [str(one) for one in rng.choice(of, count, replace=False)]
@@ -174,7 +174,7 @@ def templated(rng: Rng) -> tuple[str, str]:
 
 
 def reworded(question: str, trace: str, rng: Rng) -> tuple[str, str]:
-    """The same facts, typed otherwise."""
+    """The same facts, written differently."""
     how = int(rng.integers(3))
     if how == 0:
         return question.upper(), trace.replace(". ", ".  ")
@@ -184,7 +184,7 @@ def reworded(question: str, trace: str, rng: Rng) -> tuple[str, str]:
 
 
 def template_text(rows: int, out: Path, rng: Rng) -> None:
-    """Rows of templated text, shuffled; no two originals are the same."""
+    """Write rows of templated text, shuffled; no two originals are the same."""
     originals, exact, near = _shares(rows)
     distinct: dict[tuple[str, str], None] = {}
     while len(distinct) < originals:
@@ -230,8 +230,8 @@ def _write_truth(
 def score(kept: Path, corpus: Path) -> dict[str, float]:
     """Recall and precision of a dedup against the truth.
 
-    Of a family (an original and its copies) all rows but one should go; a row beyond that, or one
-    of another family, is a false removal. Recall by Jaccard is over families of two.
+    All rows but one of a family (an original and its copies) should be removed; a further row, or one
+    of another family, is a false removal. Recall by Jaccard similarity is over families of two.
     """
     rows = pq.ParquetFile(corpus / "corpus.parquet").metadata.num_rows
     truth = pq.read_table(corpus / "truth.parquet")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from vlt.evaluation.evaluate import wilson
 
 Score = Mapping[str, float]
-"""value, low, high, n: as vlt.evaluation.evaluate.Score."""
+"""value, low, high, n, as in vlt.evaluation.evaluate.Score."""
 
 
 def cell(score: Score) -> str:
@@ -16,7 +16,7 @@ def cell(score: Score) -> str:
 
 
 def pooled(scores: Iterable[Score]) -> Score:
-    """The answers of all seeds counted together."""
+    """The score over the answers of all seeds."""
     each = list(scores)
     right = sum(score["value"] * score["n"] for score in each)
     return vars(wilson(right, int(sum(score["n"] for score in each))))

@@ -1,4 +1,4 @@
-"""What the benchmark of the filters runs over: samples, texts with duplicates, pictures and copies."""
+"""The data of the filter benchmark: samples, texts with duplicates, images and their copies."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from vlt.workspace.writer import Writer
 GROUP = 10_000
 CHARTS = 10_000
 PICTURES = 200
-"""Of each kind and family."""
+"""Per kind and family."""
 SEEDS = {"tuned": 101, "held_out": 202}
 
 
 def prepare(folder: Path, rows: int) -> None:
-    """Make the corpora that are not there yet; templates stay at 100,000 rows or fewer."""
+    """Make the corpora that do not exist yet; templates have at most 100,000 rows."""
     if not (folder / "workspace" / "datasets" / "samples").exists():
         make_samples(folder, rows)
     if not (folder / "images.json").exists():
@@ -42,9 +42,9 @@ def prepare(folder: Path, rows: int) -> None:
 
 
 def make_samples(folder: Path, rows: int) -> None:
-    """A dataset `samples`: four traces of about 300 words to a question, 60 % of them correct.
+    """A dataset `samples`: four traces of about 300 words per question, 60 % of them correct.
 
-    Two in five hold a second thought, one in twenty speaks of the caption, one in fifty is looped.
+    Two in five have a reflection, one in twenty mentions the caption, one in fifty repeats itself.
     """
     rng = np.random.default_rng(0)
     words, texts = vocabulary(rng), Texts(min(rows, 100_000), rng)
@@ -95,10 +95,10 @@ def _samples(start: int, rows: int, words: pa.Array, texts: Texts, rng: Any) -> 
 
 
 def make_charts(folder: Path, count: int) -> list[dict[str, Any]]:
-    """Charts, every other one differing from the one before in one bar, and copies of a tenth.
+    """Charts, every other one differing from the previous one in one bar, and copies of a tenth of them.
 
-    A group of pictures: {"group", "names": [sha256], "copies": [[how, sha256 of the copy, of the
-    picture]]}.
+    A group of images is {"group", "names": [sha256], "copies": [[how, sha256 of the copy, of the
+    image]]}.
     """
     rng, values = np.random.default_rng(0), [0]
     with ImageStore(folder / "images") as images:
@@ -113,7 +113,7 @@ def make_charts(folder: Path, count: int) -> list[dict[str, Any]]:
 
 
 def make_pictures(folder: Path, count: int) -> list[dict[str, Any]]:
-    """Of each kind of both families so many pictures, each beside a changed one; copies of all."""
+    """`count` images of each kind in both families, each with a changed one; copies of all of them."""
     groups = []
     with ImageStore(folder / "images") as images:
         for family, kinds in FAMILIES.items():

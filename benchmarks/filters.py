@@ -1,13 +1,13 @@
-"""What filters and dedup cost, beside the bare work that cannot be avoided.
+"""What filters and dedup cost, compared with the minimum of unavoidable work.
 
     python -m benchmarks.filters                    # 100,000 rows: about five minutes on two cores
-    python -m benchmarks.filters --rows 1000000     # the sizes that the targets speak of
+    python -m benchmarks.filters --rows 1000000     # the size that the targets refer to
     python -m benchmarks.filters --memory 100MB --only spill
     python -m benchmarks.filters --only chain,near
-    python -m benchmarks.filters --rows 300000 --only parallel    # one process beside all cores
+    python -m benchmarks.filters --rows 300000 --only parallel    # one process compared with all cores
 
-Every job is a process of its own; CPU seconds (user + system, of all its threads, starting up and
-importing included) and peak memory are the kernel's. Corpora are made once and kept in --folder.
+Every job is a separate process; CPU seconds (user + system, of all its threads, including start-up and
+imports) and peak memory are the kernel's. Corpora are made once and kept in --folder.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from vlt.workspace.store import Store
 MEMORY = os.environ.get("VLT_BENCH_MEMORY", "500MB")
 """DuckDB's limit; set by --memory."""
 Facts = dict[str, Any]
-"""What a job found; a function among the values is called once the job has been measured."""
+"""What a job found; values that are functions are called after the job has been measured."""
 
 
 def read_and_write(folder: Path) -> Facts:
-    """The samples through pyarrow and nothing else, written as the store writes."""
+    """Read and write the samples with pyarrow only, as the store writes them."""
     samples = Store(folder / "workspace").open("samples")
     with pq.ParquetWriter(
         folder / "copy.parquet", samples.schema, compression="zstd", compression_level=1
@@ -72,7 +72,7 @@ def chain(*filters: Any) -> Callable[[Path], Facts]:
 
 
 def statistics(folder: Path) -> Facts:
-    """What `vlt stats` counts."""
+    """Compute the statistics of `vlt stats`."""
     from vlt.filters.stats import dataset_stats
 
     dataset_stats(Store(folder / "workspace").open("samples"))
@@ -82,7 +82,7 @@ def statistics(folder: Path) -> Facts:
 def spilling(folder: Path) -> Facts:
     """Exact dedup of all samples by question and response in DuckDB, which must spill to disk.
 
-    The keys are the texts themselves, so that they do not fit into the memory allowed.
+    The keys are the texts themselves, which do not fit into the memory allowed.
     """
     from vlt.filters.duckdb_scratch import Scratch
 
@@ -97,7 +97,7 @@ def spilling(folder: Path) -> Facts:
 
 
 class Spilled:
-    """Watches how much lies in a folder while something else works."""
+    """Watches the size of a folder while the body runs."""
 
     def __init__(self, folder: Path):
         self.most, self._folder, self._over = 0, folder, threading.Event()
@@ -113,13 +113,13 @@ class Spilled:
 
     def _watch(self) -> None:
         while not self._over.wait(0.1):
-            with contextlib.suppress(FileNotFoundError):  # it is DuckDB's to remove its files
+            with contextlib.suppress(FileNotFoundError):  # DuckDB removes its files
                 sizes = [f.stat().st_size for f in self._folder.rglob("*") if f.is_file()]
                 self.most = max(self.most, sum(sizes))
 
 
 def group_by(folder: Path) -> Facts:
-    """DuckDB's bare grouping by a hash of the text."""
+    """DuckDB grouping by a hash of the text, and nothing else."""
     import duckdb
 
     connection = duckdb.connect(config={"threads": 2})
@@ -151,16 +151,16 @@ class Job:
     """Something to measure."""
 
     run: Callable[[Path], Facts]
-    beside: str | None = None
-    """The job whose CPU seconds this one's are divided by."""
+    baseline: str | None = None
+    """The job that this one's CPU seconds are divided by."""
     target: str = ""
 
 
 def near_images(folder: Path) -> Facts:
-    """Of each group of pictures: recall by how they were copied, and false pairs.
+    """For each group of images: recall by kind of copy, and false pairs.
 
-    `least apart` and `most apart` are the margins around the limit on brightness: of a picture and
-    the one beside it that differs in one thing, and of a picture and its copies (not the cropped).
+    `least apart` and `most apart` are the margins around the limit on brightness: between an image and
+    its changed twin, and between an image and its copies (except cropped ones).
     """
     from vlt.filters.duplicates.near_images import same_pictures
     from vlt.images.store import ImageStore
@@ -187,7 +187,7 @@ def near_images(folder: Path) -> Facts:
 
 
 def margins(images: Any, group: dict[str, Any]) -> dict[str, float]:
-    """How far copies and changed pictures are from each other in brightness, of 255."""
+    """The distances in brightness (of 255) of copies and of changed images."""
     from vlt.filters.duplicates.near_images import apart_stored
 
     true = [(a, b) for how, a, b in group["copies"] if not how.startswith("crop")][:500]
@@ -227,7 +227,7 @@ PARALLEL = {
     "near: ids": dedup("text", near=True, columns=["id"]),
     "stats": statistics,
 }
-"""What is run in one process, and in as many as there are cores."""
+"""Jobs that are run in one process, and in as many as there are cores."""
 
 
 def carry_out(name: str, folder: Path) -> None:
@@ -246,13 +246,13 @@ def carry_out(name: str, folder: Path) -> None:
 
 
 def peak_memory() -> float:
-    """Of this process, in GB; VmHWM begins anew at exec, which ru_maxrss does not."""
+    """Of this process, in GB; VmHWM is reset by exec, unlike ru_maxrss."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1e6
 
 
 def in_a_process(*arguments: str) -> str:
-    """What this script prints when it is run with these arguments."""
+    """The output of this script when run with these arguments."""
     command = [sys.executable, "-m", "benchmarks.filters", *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
@@ -262,7 +262,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--folder", type=Path, default=Path("/tmp/vlt-bench-filters"))
-    parser.add_argument("--only", help="jobs whose name holds one of these, by comma")
+    parser.add_argument("--only", help="jobs whose names contain one of these, separated by commas")
     parser.add_argument("--memory", default=MEMORY, help="DuckDB's limit, e.g. 500MB")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     parser.add_argument("--prepare", action="store_true", help=argparse.SUPPRESS)
@@ -275,17 +275,17 @@ def main() -> None:
         return
     os.environ["VLT_BENCH_MEMORY"] = given.memory
     folder = given.folder / str(given.rows)
-    # In a process of its own: the peak memory of a child is never below what its parent held.
+    # In a separate process: the peak memory of a child is never below what its parent had.
     in_a_process("--prepare", "--rows", str(given.rows), "--folder", str(folder))
     wanted = [n for n in JOBS if not given.only or any(w in n for w in given.only.split(","))]
-    wanted = [n for n in JOBS if n in wanted or any(JOBS[w].beside == n for w in wanted)]
+    wanted = [n for n in JOBS if n in wanted or any(JOBS[w].baseline == n for w in wanted)]
     print(f"{given.rows:,} rows, DuckDB with {given.memory}")
     print(f"{'job':34} {'CPU s':>8} {'wall s':>8} {'GB':>6} {'ratio':>7}  target")
     cpu: dict[str, float] = {}
     for name in wanted:
         result = json.loads(in_a_process("--job", name, "--folder", str(folder)))
         cpu[name], job = result["cpu"], JOBS[name]
-        ratio = f"{cpu[name] / cpu[job.beside]:.2f}" if job.beside else ""
+        ratio = f"{cpu[name] / cpu[job.baseline]:.2f}" if job.baseline else ""
         print(
             f"{name:34} {result['cpu']:8} {result['wall']:8} {result['GB']:6} {ratio:>7}  {job.target}"
         )

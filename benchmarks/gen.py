@@ -2,11 +2,11 @@
 
     python -m benchmarks.gen                    all tables (about five minutes on two cores)
     python -m benchmarks.gen cpu memory         some of them
-    python -m benchmarks.gen cpu --curator DIR  beside bespokelabs-curator in the venv DIR
+    python -m benchmarks.gen cpu --curator DIR  compared with bespokelabs-curator in the venv DIR
 
-Every figure is of whole `vlt gen` processes, journal and Parquet included, against
-tests/stub_server.py on the same machine. Start-up is measured with one row and taken off where a
-table says "per 1,000".
+All figures are for whole `vlt gen` processes, including journal and Parquet, against
+tests/stub_server.py on the same machine. Start-up is measured with one row and subtracted where a table
+says "per 1,000".
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def question(i: int) -> str:
 
 
 def jpeg(seed: int) -> bytes:
-    """A picture of about 30 KB."""
+    """An image of about 30 KB."""
     noise = np.random.default_rng(seed).integers(0, 255, (48, 64, 3), dtype="uint8")
     picture = Image.fromarray(noise).resize((640, 480), Image.Resampling.BICUBIC)
     for quality in range(12, 96):
@@ -91,7 +91,7 @@ def jpeg(seed: int) -> bytes:
 
 
 def make_items(workspace: Path, rows: int, pictures: int) -> None:
-    """A workspace with `rows` items; with pictures, each item has one of them."""
+    """A workspace with `rows` items, each with one of `pictures` images if there are any."""
     store = Store(workspace)
     images = ImageStore(store.images_folder)
     hashes = [images.add(jpeg(seed)) for seed in range(pictures)]
@@ -129,33 +129,33 @@ def generate(workspace: Path, stub: Stub, *options: str) -> Run:
 
 
 def measure(command: list[str], stub: Stub, environment: dict[str, str] | None = None) -> Run:
-    """Run a command to its end: its wall time, CPU and peak memory, and the stub's counts."""
+    """Run a command to completion: its wall time, CPU and peak memory, and the stub's counts."""
     began, clock = time.time(), time.monotonic()
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as messages:
         child = subprocess.Popen(
             command,
             stdout=subprocess.DEVNULL,
-            stderr=said,
+            stderr=messages,
             env={**os.environ, "PYTHONSAFEPATH": "1", **(environment or {})},
         )
         peak_kb = 0
         while not (ended := os.wait4(child.pid, os.WNOHANG))[0]:
-            # Of the child alone: ru_maxrss would begin with what this process had when it forked.
+            # Of the child alone: ru_maxrss would start at what this process had when it forked.
             peak_kb = max(peak_kb, _peak_kb(child.pid))
             time.sleep(0.01)
         _, status, usage = ended
         child.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0)
-        words = said.read()
+        messages.seek(0)
+        words = messages.read()
     if child.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {child.returncode}: {words.decode()}")
+        raise SystemExit(f"{' '.join(command)} exited with {child.returncode}: {words.decode()}")
     cpu = usage.ru_utime + usage.ru_stime
     wall = time.monotonic() - clock
     return Run(wall, cpu, peak_kb / 1024, stub.stats(), began)
 
 
 def _peak_kb(pid: int) -> int:
-    """VmHWM; 0 where the process is just ending."""
+    """VmHWM; 0 if the process is just ending."""
     try:
         found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
     except OSError:
@@ -165,7 +165,7 @@ def _peak_kb(pid: int) -> int:
 
 @contextmanager
 def workspace(rows: int, pictures: int = 0) -> Iterator[Path]:
-    """A workspace of items that is gone afterwards."""
+    """A temporary workspace of items."""
     folder = Path(tempfile.mkdtemp(prefix="vlt-bench-"))
     try:
         make_items(folder, rows, pictures)
@@ -266,7 +266,7 @@ def first(_: Path | None) -> None:
 
 
 def fill_journal(store: Store, start: int, stop: int) -> None:
-    """As if these items had been answered, with the settings of `generate`."""
+    """Fill the journal as if these items had been answered with the settings of `generate`."""
     from vlt.datagen.asking import ROLLOUTS
 
     prompt, sampling = Prompt(user=ROLLOUTS.prompt.user, system=SYSTEM), ROLLOUTS.sampling
@@ -282,9 +282,9 @@ TABLES = {"cpu": cpu, "latency": latency, "memory": memory, "first": first}
 
 
 def main() -> None:
-    """The tables that are named, else all."""
+    """Print the tables that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("tables", nargs="*", choices=[*TABLES, []], help="all where none is named")
+    parser.add_argument("tables", nargs="*", choices=[*TABLES, []], help="[all]")
     parser.add_argument("--curator", type=Path, help="a venv with bespokelabs-curator 0.1.31")
     arguments = parser.parse_args()
     machine = {"cpus": os.cpu_count(), "python": sys.version.split()[0]}

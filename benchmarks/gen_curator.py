@@ -1,7 +1,7 @@
-"""The workload of benchmarks/gen.py through bespokelabs-curator; run by it in curator's own venv.
+"""The workload of benchmarks/gen.py with bespokelabs-curator; run by it in curator's own venv.
 
-ROWS, URL and CURATOR_CACHE_DIR come from the environment. Curator asks for a token-limit file on
-the network at its start, so its own copy is named instead.
+ROWS, URL and CURATOR_CACHE_DIR come from the environment. Curator downloads a token-limit file when it
+starts, so it is pointed to its own copy instead.
 """
 
 from __future__ import annotations

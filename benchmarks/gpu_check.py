@@ -1,16 +1,16 @@
-"""One GPU's figures in one command of about eight minutes, each printed as soon as it is there.
+"""One GPU's figures in one command of about eight minutes, each printed as soon as it is known.
 
     python -m benchmarks.gpu_check [--minutes 8] [--to FILE]      # 80 GB; --shape 0.5b: 24 GB
-    python -m benchmarks.gpu_check --shape tiny                   # tried in small on a CPU
+    python -m benchmarks.gpu_check --shape tiny                   # a trial run on a CPU
 
 1. Trainings of a random Qwen2.5-VL-3B in bfloat16: SFT with a frozen tower, SFT with LoRA, GRPO with
-   transformers' generation. samples/s, tokens/s, peak memory and model FLOPs utilisation, beside TRL
-   called by hand on the same rows: vlt should have at least 0.98 of its speed.
-2. The engine `local` beside transformers' `generate` on the same requests: tokens/s.
-3. Peak memory of the trainings of qwen2.5-vl-3b-single-gpu, as the recipe has them.
-4. The miniature's loop on the GPU: its time, and its accuracies beside a CPU's intervals.
+   transformers' generation. samples/s, tokens/s, peak memory and model FLOPs utilisation, compared with
+   plain TRL on the same rows: vlt should reach at least 0.98 of its speed.
+2. The engine `local` compared with transformers' `generate` on the same requests: tokens/s.
+3. Peak memory of the trainings of qwen2.5-vl-3b-single-gpu, as in the recipe.
+4. The miniature's loop on the GPU: its time, and its accuracies compared with a CPU's intervals.
 
-A part that no longer fits into the time is left out, and said so. No downloads: the models are random.
+A part for which too little time is left is skipped, with a message. No downloads: the models are random.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
 }
 CPU_ACCURACIES = {"base": 26.1, "SFT 1": 49.1, "GRPO 1": 74.5, "SFT 2": 76.9, "GRPO 2": 85.4}
-"""Per cent of the miniature's 1,000 held-out items, as `make demo` prints them on two CPU cores."""
+"""Percent of the miniature's 1,000 held-out items, as `make demo` prints them on two CPU cores."""
 PARTS = {"trainings": 150, "generation": 60, "memory": 60, "loop": 90}
-"""Seconds without which a part is not begun."""
+"""Minimum seconds left to begin a part."""
 RECIPE = "qwen2.5-vl-3b-single-gpu"
 GIB = 2**30
 Figures = dict[str, Any]
 
 
 def trainings(root: Path, shape: str, model: str) -> Iterator[Figures]:
-    """Each training by hand and through vlt, one after the other, each in a process of its own."""
+    """Each training with plain TRL and with vlt, one after the other, in separate processes."""
     for name, (kind, more) in TRAININGS.items():
         store = Store(root / name.replace(" ", "-"))
         data = rows_for(kind, shape, store)
@@ -72,7 +72,7 @@ def trainings(root: Path, shape: str, model: str) -> Iterator[Figures]:
 
 
 def beside(hand: Figures, ours: Figures, settings: dict[str, Any]) -> Figures:
-    """Speed, memory and utilisation of both, and how much of TRL's own speed vlt has."""
+    """Speed, memory and utilisation of both, and vlt's speed as a fraction of TRL's."""
     samples = settings["per_device_train_batch_size"] * settings["max_steps"]
     best = peak_flops(hand["device"])
     found: Figures = {
@@ -92,7 +92,7 @@ def beside(hand: Figures, ours: Figures, settings: dict[str, Any]) -> Figures:
 
 
 def generation(model: str, shape: str) -> Figures:
-    """Tokens a second of the local engine and of `generate`, on requests with one picture each."""
+    """Tokens per second of the local engine and of `generate`, on requests with one image each."""
     import torch
 
     from vlt.engine.local import LocalEngine
@@ -140,7 +140,7 @@ def generation(model: str, shape: str) -> Figures:
 
     found: Figures = {"part": f"{count} answers of at most {length} tokens"}
     for name, run in (("generate", theirs), ("local engine", ours)):
-        run()  # warms up
+        run()  # warm-up
         started = time.monotonic()
         tokens = run()
         found[name] = {"tokens/s": tokens / (time.monotonic() - started)}
@@ -181,7 +181,7 @@ def memory(root: Path, shape: str, model: str) -> Iterator[Figures]:
 
 
 def loop(root: Path, seconds: float) -> Figures:
-    """The demo as it is, on this machine's device."""
+    """The unchanged demo, on this machine's device."""
     command = [sys.executable, "-m", "vlt", "demo", str(root / "demo"), "--json"]
     started = time.monotonic()
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=seconds)
@@ -205,25 +205,25 @@ def loop(root: Path, seconds: float) -> Figures:
 
 
 def verdict(name: str, score: Figures) -> Figures:
-    """Whether a CPU's accuracy lies within this one's interval."""
+    """Whether a CPU's accuracy is within this one's interval."""
     return {"CPU within": score["low"] <= CPU_ACCURACIES[name] / 100 <= score["high"]}
 
 
 def main() -> None:
-    """Carry the parts out in turn, while there is time."""
+    """Run the parts in turn, while there is time."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--shape", choices=["tiny", *SHAPES], default="3b")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART")
-    parser.add_argument("--to", type=Path, help="a file for one JSON line a part")
+    parser.add_argument("--to", type=Path, help="a file for one JSON line per part")
     options = parser.parse_args()
     end = time.monotonic() + 60 * options.minutes
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         started = time.monotonic()
         model = str(build(options.shape, root / "model"))
-        told(options.to, {"part": "model", "seconds": time.monotonic() - started})
-        carried_out: dict[str, Callable[[], Iterator[Figures]]] = {
+        report(options.to, {"part": "model", "seconds": time.monotonic() - started})
+        parts: dict[str, Callable[[], Iterator[Figures]]] = {
             "trainings": lambda: trainings(root, options.shape, model),
             "generation": lambda: iter([generation(model, options.shape)]),
             "memory": lambda: memory(root, options.shape, model),
@@ -232,20 +232,22 @@ def main() -> None:
         for name in options.only:
             left = end - time.monotonic()
             if left < PARTS[name]:
-                told(options.to, {"part": name, "left out": f"{left:.0f} s of {PARTS[name]} left"})
+                report(
+                    options.to, {"part": name, "left out": f"{left:.0f} s of {PARTS[name]} left"}
+                )
                 continue
             try:
-                for figures in carried_out[name]():
-                    told(options.to, figures)
+                for figures in parts[name]():
+                    report(options.to, figures)
                     if time.monotonic() > end:
-                        told(options.to, {"part": name, "left out": "what comes behind this"})
+                        report(options.to, {"part": name, "left out": "what comes after this"})
                         break
             except subprocess.TimeoutExpired:
-                told(options.to, {"part": name, "left out": "it did not end in time"})
+                report(options.to, {"part": name, "left out": "it did not finish in time"})
 
 
-def told(file: Path | None, figures: Figures) -> None:
-    """Print a part's figures, and keep them, should the next part never end."""
+def report(file: Path | None, figures: Figures) -> None:
+    """Print a part's figures, and save them in case the next part never ends."""
     line = json.dumps(figures, default=float)
     print(line, flush=True)
     if file:

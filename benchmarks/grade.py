@@ -1,12 +1,12 @@
-"""The grader beside math-verify and MathRuler: speed on a realistic mix, accuracy on our cases.
+"""The grader compared with math-verify and MathRuler: speed on a realistic mix, accuracy on our cases.
 
     make bench-grade            (or: python -m benchmarks.grade [--rows 20000] [--json])
 
 The mix is made from a seed: 85 % letters, integers and yes/no, 15 % LaTeX; responses of 40 to 220
-words with the reasoning in <think>; one in three is wrong. Every grader runs in this one process on
-the same rows, one row after the other: ours and MathRuler on whole responses (MathRuler on what
-stands in the last <answer>, as OpenVLThinker calls it), math-verify with its parser on the same
-extracted text, which is the faster and more accurate way to call it. Warm-up is not counted.
+words with the reasoning in <think>; one in three is wrong. Every grader runs in this one process on the
+same rows, one by one: ours and MathRuler on whole responses (MathRuler on the content of the last
+<answer>, as OpenVLThinker calls it), math-verify with its parser on our extracted text, which is the
+faster and more accurate way to call it. Warm-up is not counted.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def ours(response: str, gold: str, choices: list[str] | None) -> bool:
 
 
 def math_verify() -> Grader | None:
-    """math-verify with its defaults on what our extraction found, or None if not installed."""
+    """math-verify with its defaults on the text that we extract, or None if not installed."""
     try:
         from math_verify import parse, verify
     except ImportError:
@@ -128,7 +128,7 @@ def timed(grader: Grader, rows: list[Row]) -> dict[str, float]:
     spent = []
     for row in rows:
         began = time.perf_counter()
-        with contextlib.suppress(Exception):  # a peer's exception counts as its verdict "wrong"
+        with contextlib.suppress(Exception):  # another grader's exception counts as "wrong"
             grader(*row)
         spent.append(time.perf_counter() - began)
     total = sum(spent)
@@ -142,12 +142,12 @@ def timed(grader: Grader, rows: list[Row]) -> dict[str, float]:
 
 
 def accuracy(grader: Grader) -> dict[str, float]:
-    """Share of our scored cases judged rightly, and the share of wrong answers called right."""
+    """Share of our scored cases graded correctly, and the share of wrong answers graded as correct."""
     right = wrong = passed = cases = 0
     for response, case, gold_verdict in scored_cases():
         try:
             said = grader(response, case["gold"], case.get("choices"))
-        except Exception:  # a peer that raises has not called the answer right; ours never raises
+        except Exception:  # counts as "wrong" for other graders; ours never raises
             said = False
         cases += 1
         right += said == gold_verdict
@@ -157,7 +157,7 @@ def accuracy(grader: Grader) -> dict[str, float]:
 
 
 def scored_cases() -> list[tuple[str, dict[str, Any], bool]]:
-    """(response, case, is it right?) for every scored case of tests/grade_cases*.toml."""
+    """(response, case, whether it is correct) for every scored case of tests/grade_cases*.toml."""
     found = []
     for path in CASES:
         for case in tomllib.loads(path.read_text("utf-8"))["case"]:
@@ -179,9 +179,11 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--attack", action="store_true", help="the adversary: see grade_attack.py")
-    parser.add_argument("--tries", type=int, default=200_000, help="of the adversary")
-    parser.add_argument("--seed", type=int, default=0, help="of the adversary")
+    parser.add_argument(
+        "--attack", action="store_true", help="run the adversary: see grade_attack.py"
+    )
+    parser.add_argument("--tries", type=int, default=200_000, help="the adversary's")
+    parser.add_argument("--seed", type=int, default=0, help="the adversary's")
     arguments = parser.parse_args()
     if arguments.attack:
         from benchmarks.grade_attack import main as attack
@@ -196,7 +198,7 @@ def main() -> None:
     table: dict[str, dict[str, float]] = {}
     for name, grader in graders.items():
         if grader is None:
-            print(f"{name} is not installed, and is left out", file=sys.stderr)
+            print(f"{name} is not installed; skipped", file=sys.stderr)
             continue
         print(f"{name}: {len(rows):,} rows ...", file=sys.stderr)
         table[name] = timed(grader, rows) | accuracy(grader)

@@ -1,11 +1,11 @@
-"""An adversary for the grader: it builds responses that hedge, and looks for one that pays.
+"""An adversary for the grader: it builds responses that hedge, and looks for one that pays off.
 
     python -m benchmarks.grade --attack [--tries 200000] [--seed 0]     (or: make bench-grade ATTACK=1)
 
-A try takes two different golds of one kind (a and b), builds a response from them (joins, negations,
-corrections, afterthoughts, changed numbers, units, boxes, tags inside tags, other languages, one
-in another) and knows for which of the two it may be right: the one that it commits itself to, or
-neither. It is a find when the response is right for both, or for one that it does not commit to.
+A try takes two different gold answers of one kind (a and b), builds a response from them (joins,
+negations, corrections, afterthoughts, changed numbers, units, boxes, nested tags, other languages, and
+combinations) and knows for which of the two it may be correct: the one that it commits to, or neither.
+It is a find if the response is graded as correct for both, or for one that it does not commit to.
 """
 
 from __future__ import annotations
@@ -48,28 +48,28 @@ OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Find:
-    """A response that was right for what it does not commit itself to."""
+    """A response that was graded as correct for an answer that it does not commit to."""
 
     response: str
     golds: tuple[str, ...]
-    """The golds that it was right for."""
+    """The gold answers that it was correct for."""
     built: str
-    """The templates that made it, the outermost first."""
+    """The templates that made it, outermost first."""
     choices: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A text, which golds it may be right for, and the templates that it is made of."""
+    """A text, which gold answers it may be correct for, and the templates that it is made from."""
 
     text: str
     may: frozenset[str]
     how: str
     computed: bool = False
-    """Arithmetic on a: what it comes to may be b."""
+    """Arithmetic on a, whose result may be b."""
 
 
-# -- golds
+# -- gold answers
 
 
 def _integer(rng: random.Random) -> str:
@@ -115,7 +115,7 @@ KINDS: dict[str, Callable[[random.Random], str]] = {
     "time": lambda rng: f"{rng.randint(1, 12)}:{rng.randint(10, 59)} {rng.choice(('AM', 'PM'))}",
 }
 
-# -- templates: {a} is what is committed or said first, {b} another answer
+# -- templates: {a} is the answer committed to or given first, {b} another answer
 
 JOINS = (
     "{a} or {b}", "{a}, {b}", "{a} and {b}", "{a}/{b}", "{a}; {b}", "{a} | {b}", "{a}\n{b}", "{a} {b}",
@@ -186,11 +186,11 @@ STRUCTURE = re.compile(
     r"|respuesta|option is|```|\"|First",
     re.I,
 )
-"""Where an answer stands is decided: what is put around it is no part of it."""
+"""Marks the position of an answer, so text around it is not part of the answer."""
 
 
 def builds(a: str, b: str, rng: random.Random, depth: int = 0) -> Built:
-    """A response built from two golds."""
+    """A response built from two gold answers."""
     both, one, none = frozenset((a, b)), frozenset((a,)), frozenset[str]()
     kind = rng.choices(
         ("joins", "negations", "changes", "afterthoughts", "corrections"), (5, 2, 2, 4, 1)
@@ -209,19 +209,19 @@ def builds(a: str, b: str, rng: random.Random, depth: int = 0) -> Built:
             how = f"{template} <- {inner.how}"
             if kind == "corrections":
                 second = inner.text
-            else:  # what follows an explanation is a part of it
+            else:  # what follows an explanation is part of it
                 first, may = inner.text, inner.may
     text = template.format(a=first, b=second)
     for _ in range(rng.choice((0, 1, 1, 2)) if depth == 0 else 0):
         wrapper = rng.choice(WRAPPERS)
-        if STRUCTURE.search(text):  # tags in tags are a template of their own
+        if STRUCTURE.search(text):  # nested tags have their own templates
             wrapper = rng.choice(OUTER)
         text, how = wrapper.format(a=text, b=b), f"{wrapper} <- {how}"
     return Built(text, may & both, how, kind == "changes" or template == "{a}/{b}")
 
 
 def attempts(tries: int, seed: int) -> Iterator[tuple[Built, str, str, tuple[str, ...] | None]]:
-    """(what was built, a, b, choices) of every try."""
+    """(the response, a, b, choices) of every try."""
     rng = random.Random(seed)
     kinds = list(KINDS)
     for _ in range(tries):
@@ -232,10 +232,10 @@ def attempts(tries: int, seed: int) -> Iterator[tuple[Built, str, str, tuple[str
             grade(a, b, choices=choices).verdict != "wrong"
             or grade(b, a, choices=choices).verdict != "wrong"
         ):
-            continue  # the same answer, or one that rounds to the other
+            continue  # the same answer, or equal after rounding
         if re.sub(r"[^\d.]", "", a) == re.sub(r"[^\d.]", "", b) != "":
-            continue  # $5 and €5: a bare 5 is right for both
-        if choices and rng.random() < 0.4:  # an option's text for its letter
+            continue  # $5 and €5: a bare 5 is correct for both
+        if choices and rng.random() < 0.4:  # an option's text instead of its letter
             built = builds(a, choices["ABCD".index(b)], rng)
             if re.search(r"\bA \w", built.text) and "{a} {b}" in built.how:
                 continue  # "A green": an article
@@ -246,7 +246,7 @@ def attempts(tries: int, seed: int) -> Iterator[tuple[Built, str, str, tuple[str
 
 
 def search(tries: int, seed: int = 0) -> list[Find]:
-    """What the adversary finds in so many tries."""
+    """What the adversary finds in this many tries."""
     finds = []
     for built, a, b, choices in attempts(tries, seed):
         right = tuple(
@@ -260,12 +260,13 @@ def search(tries: int, seed: int = 0) -> list[Find]:
 
 
 def main(tries: int, seed: int) -> int:
-    """Print what is found; 1 where something is."""
+    """Print the finds; returns 1 if there are any."""
     began = time.monotonic()
     finds = search(tries, seed)
     for find in finds[:50]:
         print(
-            f"right for {' and '.join(find.golds)}: {find.response!r}  [{find.built}] {find.choices or ''}"
+            f"correct for {' and '.join(find.golds)}: {find.response!r}  [{find.built}] "
+            f"{find.choices or ''}"
         )
     print(f"{tries:,} tries, {len(finds):,} finds, {time.monotonic() - began:.0f} s")
     return 1 if finds else 0

@@ -2,12 +2,12 @@
 
     python -m benchmarks.grade_hedge [--steps 400] [--seed 0] [--json]
 
-The policy answers questions of which it knows the answer only with some probability, and chooses how it
-writes: plainly, or in one of the adversary's joins, afterthoughts and corrections (`grade_attack`), with
-its second guess as the other answer. It is a softmax over these ways, begins with hedges as likely as plain
-answers, and is updated as GRPO does: groups of samples of one question, rewards by vlt's own accuracy
-reward (`vlt.train.rewards`), advantages normalised in the group. What is printed is the share of hedges
-(responses that commit to nothing) before and after, and the mean reward of both kinds.
+The policy knows the answer to a question only with some probability, and chooses how to write it:
+plainly, or in one of the adversary's joins, afterthoughts and corrections (`grade_attack`), with its
+second guess as the other answer. It is a softmax over these ways, begins with hedges as likely as plain
+answers, and is updated as in GRPO: groups of samples per question, vlt's own accuracy reward
+(`vlt.train.rewards`), advantages normalised within the group. Prints the share of hedges (responses that
+commit to nothing) before and after, and the mean reward of both kinds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PLAIN = (
     "**{a}**",
 )
 KNOWN = 0.6
-"""How often the first guess is gold; otherwise the second one is, so hedging would pay."""
+"""How often the first guess is correct; otherwise the second one is, so hedging would pay off."""
 GROUP = 8
 BATCH = 8
 RATE = 1.0
@@ -44,7 +44,7 @@ def train(steps: int, seed: int = 0) -> dict[str, float]:
     hedges = np.array([way in JOINS for way in ways])
     reward = accuracy()
     logits = np.zeros(len(ways))
-    logits[hedges] += np.log((~hedges).sum() / hedges.sum())  # half of all are hedges at first
+    logits[hedges] += np.log((~hedges).sum() / hedges.sum())  # initially half of all are hedges
     before = float(_softmax(logits)[hedges].sum())
     paid: dict[bool, list[float]] = {True: [], False: []}
     for step in range(steps):

@@ -2,10 +2,10 @@
 
     python -m benchmarks.hedging [--items 400] [--steps 30]
 
-The miniature's real model is first taught by SFT to name two numbers in half of its answers ("2, 3"),
-one of them the right one; then TRL's GRPO trains it on the 0/1 accuracy reward alone. A grader that
-counted a hedge as right would make hedging pay. Prints the share of hedged answers and the reward over
-GRPO's steps. About five minutes on two cores.
+The miniature's real model is first taught by SFT to give two numbers in half of its answers ("2, 3"),
+one of them correct; then TRL's GRPO trains it on the 0/1 accuracy reward only. With a grader that
+accepted hedges, hedging would pay off. Prints the share of hedged answers and the reward over GRPO's
+steps. About five minutes on two cores.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TRL = {"logging_steps": 1, "report_to": "none", "seed": 1}
 
 @vlt.filter
 def hedged(row: dict[str, Any]) -> bool | dict[str, Any]:
-    """Of every second item: the right number and another one, the right one now first, now last."""
+    """For every second item: the correct number and another one, in either order."""
     number = int(row["id"][:8], 16)
     if number % 2 or not row["answer"].isdigit():
         return True
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def report(rollouts: Path, steps: int) -> None:
-    """Each fifth of the steps: hedges among the completions, what they were paid, the reward of all."""
+    """Print, for each fifth of the steps, the share of hedges, their reward, and the mean reward."""
     rows = pq.read_table(rollouts).to_pylist()
     print(
         "| GRPO steps | completions | hedged | reward of hedges | reward |\n|---|---|---|---|---|"

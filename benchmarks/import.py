@@ -1,12 +1,12 @@
-"""How fast, and in how much memory, `vlt import` takes items in, beside copying and hashing the files.
+"""Speed and memory of `vlt import`, compared with copying and hashing the files.
 
     python -m benchmarks.import [--items 50000] [--kilobytes 30] [--folder DIR]
 
-Draws photographs' likes as JPEG, all different, into DIR (kept between runs of the same size), then
-1. copies every file and takes its sha256, as a script of one thread would (shutil.copy2, hashlib);
-2. imports them with the command as a user runs it, which uses the cores that there are.
-Prints items a second and CPU of both, the ratio of their times (the bar is 0.5), the peak memory of the
-import with the processes that it starts (the bar is 600 MB), and says when a bar is missed.
+Draws photograph-like JPEGs, all different, into DIR (kept between runs of the same size), then
+1. copies every file and computes its sha256, as a single-threaded script would (shutil.copy2, hashlib);
+2. imports them with the command as a user runs it, which uses all cores.
+Prints items per second and CPU of both, the ratio of their times (the bar is 0.5), the peak memory of the
+import with its worker processes (the bar is 600 MB), and whether a bar is missed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from benchmarks.measured import Cost, run_measured
 
 
 def photograph(rng: np.random.Generator, kilobytes: float) -> bytes:
-    """A JPEG of about this size: smooth colours and some grain."""
+    """A JPEG of about this size, with smooth colours and some grain."""
     side = int(92 * kilobytes**0.5)
     small = rng.integers(0, 255, (9, 12, 3), dtype=np.uint8)
     smooth = Image.fromarray(small).resize((side * 4 // 3 // 4 * 4, side), Image.Resampling.BICUBIC)
@@ -48,7 +48,7 @@ def draw(folder: Path, items: int, kilobytes: float) -> int:
     originals = [photograph(rng, kilobytes) for _ in range(200)]
     with open(folder / "rows.jsonl", "w") as rows:
         for i in range(items):
-            # A JPEG may carry a comment: the same picture in another file, and another sha256.
+            # A comment in the JPEG makes the same picture another file, with another sha256.
             data = originals[i % len(originals)]
             comment = f"picture {i:09d}".encode()
             marker = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
@@ -66,7 +66,7 @@ def draw(folder: Path, items: int, kilobytes: float) -> int:
 
 
 def copy_and_hash(folder: Path, to: Path) -> Cost:
-    """Copy every file and take its sha256, one after the other."""
+    """Copy every file and compute its sha256, one by one."""
     os.sync()
     started, cpu = time.perf_counter(), time.process_time()
     for path in sorted((folder / "pictures").rglob("*.jpg")):
@@ -79,7 +79,7 @@ def copy_and_hash(folder: Path, to: Path) -> Cost:
 
 
 def import_them(folder: Path, workspace: Path) -> Cost:
-    """What `vlt import` costs in a process of its own."""
+    """What `vlt import` costs, in a separate process."""
     os.sync()
     command = [sys.executable, "-m", "vlt.cli.main", "import", str(folder / "rows.jsonl")]
     return run_measured([*command, "-w", str(workspace)], {"PYTHONSAFEPATH": "1"})
@@ -102,7 +102,7 @@ def main() -> None:
     for what, cost in (("copy and hash", copied), ("vlt import", imported)):
         print(
             f"{what:14} {cost.seconds:7.1f} s  {options.items / cost.seconds:8,.0f} items/s  "
-            f"{1e3 * cost.cpu / options.items:.2f} ms CPU an item"
+            f"{1e3 * cost.cpu / options.items:.2f} ms CPU per item"
         )
     ratio = copied.seconds / imported.seconds
     print(f"ratio {ratio:.2f} (bar 0.5{'' if ratio >= 0.5 else ', MISSED'})")

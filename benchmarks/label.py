@@ -1,12 +1,12 @@
-"""What are majority answers worth where there is no gold? In small, on the miniature's items.
+"""What are majority answers worth without gold answers? At a small scale, on the miniature's items.
 
     python -m benchmarks.label [--items 400] [--samples 8] [--to bench-data/label]
 
-Round 1's models caption the pictures and reason over the captions, several samples an item. `vlt label`
-answers each item by the majority, and the golds, which the miniature knows, say how many of these are
-right at each threshold. Then two SFTs from the base, of as many steps: on samples that agree with the
-golds, and on those that agree with the labels; the second has never seen a gold. What is asked again of
-the labelled items comes from the journal.
+Round 1's models caption the images and reason over the captions, with several samples per item. `vlt
+label` labels each item with the majority answer, and the miniature's gold answers show how many of these
+are correct at each threshold. Then two SFTs from the base, with the same number of steps: on samples that
+agree with the gold answers, and on samples that agree with the labels; the second never sees a gold
+answer. Requests repeated for the labelled items are answered from the journal.
 """
 
 from __future__ import annotations
@@ -71,14 +71,14 @@ def run(workspace: Workspace, arguments: argparse.Namespace) -> list[str]:
     evaluations = {}
     lines += ["", "| SFT on | items | rows | accuracy |", "|---|---|---|---|"]
     assert first.sft
-    told = training(first.sft, recipe)
-    told = replace(told, settings={**told.settings, "max_steps": arguments.steps})
+    sft = training(first.sft, recipe)
+    sft = replace(sft, settings={**sft.settings, "max_steps": arguments.steps})
     for name, of, drawn in (
         ("golds", items, samples),
         ("labels", labelled, sampled(labelled, "labels")),
     ):
         rows, _ = make_filtered(workspace, drawn, chain=CHAIN, name=f"sft-{name}")
-        model, _ = train(workspace, "sft", rows, recipe.models.base, told, name=f"model-{name}")
+        model, _ = train(workspace, "sft", rows, recipe.models.base, sft, name=f"model-{name}")
         student = replace(recipe.models.base, model=str(model.path), revision=None)
         asking = recipe.asking(recipe.heldout.draw, recipe.prompts.rollout)
         made, _ = make_evaluation(workspace, heldout, student, asking, name=f"eval-{name}")
@@ -87,14 +87,14 @@ def run(workspace: Workspace, arguments: argparse.Namespace) -> list[str]:
         lines.append(f"| {name} | {len(of):,} | {len(rows):,} | {score} |")
     found = compare(workspace, evaluations["golds"], evaluations["labels"])
     points, low, high = (100 * found[key] for key in ("difference", "low", "high"))
-    lines += ["", f"Labels less golds: {points:+.1f} points [{low:+.1f}, {high:+.1f}], paired."]
+    lines += ["", f"Labels minus golds: {points:+.1f} points [{low:+.1f}, {high:+.1f}], paired."]
     return lines
 
 
 def calibration(labelled: Dataset) -> list[str]:
-    """The threshold's table."""
+    """The table of thresholds."""
     rows: list[dict[str, Any]] = labelled.manifest.facts["calibration"]
-    lines = ["| majority | items labelled | right |", "|---|---|---|"]
+    lines = ["| majority | items labelled | correct |", "|---|---|---|"]
     for row in rows:
         share, score = 100 * row["labelled"], cell(row["precision"])
         lines.append(f"| {row['majority']:g} | {share:.1f} % | {score} |")

@@ -1,11 +1,11 @@
-"""Does the loop learn? The miniature with three seeds, accuracy of each model with 95 % intervals.
+"""Does the loop learn? The miniature with three seeds: accuracy of each model with 95 % intervals.
 
     python -m benchmarks.loop [--seeds 1 2 3] [--to bench-data/loop]
 
-Each seed is a workspace of its own and takes what `vlt demo` takes; what is there already is not
-made again. The seed changes sampling and training; the items are the recipe's. `direct` is the base
-model asked for the answer alone. `pooled` counts the answers of all seeds together. Then, in the
-same workspaces, what the loop's parts are worth (benchmarks/ablation.py); --no-arms leaves it out.
+Each seed has its own workspace and takes as long as `vlt demo`; what exists already is not made again.
+The seed changes sampling and training, not the items. `direct` is the base model asked for the answer
+only. `pooled` is over the answers of all seeds. Then, in the same workspaces, what the loop's parts are
+worth (benchmarks/ablation.py); --no-arms skips this.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MODELS = ("direct", "SFT 1", "GRPO 1", "SFT 2", "GRPO 2")
 
 
 def main() -> None:
-    """Run the seeds one after the other and print the table."""
+    """Run the seeds one by one and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--to", type=Path, default=Path("bench-data/loop"))
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def run(seed: int, workspace: Path) -> dict[str, Any]:
-    """Scores by model, and the run's own seconds, of one whole run of the recipe."""
+    """Scores by model, and the seconds, of one complete run of the recipe."""
     command = ["-m", "vlt.cli.main", "run", "miniature", "--set", f"seed={seed}", "--json"]
     done = subprocess.run(
         [sys.executable, *command, "-w", str(workspace)], stdout=subprocess.PIPE, check=True
@@ -65,7 +65,7 @@ def run(seed: int, workspace: Path) -> dict[str, Any]:
 
 
 def table(scores: dict[int, dict[str, Any]]) -> str:
-    """The scores as Markdown, a line a seed, then pooled, then the gains."""
+    """The scores as Markdown: a line per seed, then pooled, then the gains."""
     lines = ["| seed | " + " | ".join(MODELS) + " | time |", "|---" * (len(MODELS) + 2) + "|"]
     for seed, row in scores.items():
         cells = [cell(row[model]) for model in MODELS]

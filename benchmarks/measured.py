@@ -1,4 +1,4 @@
-"""What a command costs: wall time, CPU, and peak memory, with all the processes that it starts."""
+"""What a command costs: wall time, CPU and peak memory, including all processes that it starts."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOOK = 0.2
-"""Seconds between two looks at which processes there are and what they have used."""
+"""Seconds between two samples of its processes and what they have used."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What running something took."""
+    """What running something cost."""
 
     seconds: float
     cpu: float
-    """Seconds, of all its processes."""
+    """Seconds of all its processes."""
     megabytes: float
-    """The sum of each process's own peak (VmHWM): at least what they had in use at once."""
+    """The sum of the processes' peaks (VmHWM): an upper bound of what they used at once."""
 
 
 def run_measured(
     command: Sequence[str], environment: Mapping[str, str], *, quiet: bool = False
 ) -> Cost:
-    """Run a command to its end; exits with its status where that is not 0. A `quiet` one prints nothing."""
+    """Run a command to completion, and exit if it fails. A `quiet` one prints nothing."""
     started = time.perf_counter()
     before = os.times()
     stdout = subprocess.DEVNULL if quiet else None
@@ -40,7 +40,7 @@ def run_measured(
         time.sleep(LOOK)
     seconds, after = time.perf_counter() - started, os.times()
     if process.returncode:
-        sys.exit(f"{' '.join(command)} ended with {process.returncode}")
+        sys.exit(f"{' '.join(command)} exited with {process.returncode}")
     cpu = (after.children_user - before.children_user) + (
         after.children_system - before.children_system
     )
@@ -54,12 +54,12 @@ def _with_children(pid: int) -> list[int]:
             for child in (task / "children").read_text().split():
                 found += _with_children(int(child))
     except (FileNotFoundError, ProcessLookupError):
-        return found  # it has ended
+        return found  # it has exited
     return found
 
 
 def _peak(pid: int) -> int:
-    """VmHWM in kB; 0 where the process has ended."""
+    """VmHWM in kB; 0 if the process has exited."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""What a benchmark's jobs cost in as many processes as there are cores, beside one."""
+"""What a benchmark's jobs cost with as many processes as cores, compared with one."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from vlt.cores import VARIABLE, usable_cores
 def beside_one(module: str, jobs: Sequence[str], arguments: Sequence[str]) -> None:
     """Print what `python -m MODULE --job JOB` costs with one process and with all cores.
 
-    Whole commands, starting up and importing included, and all their processes: "cores" are their CPU
-    seconds over the wall's, "MB" the sum of each one's peak.
+    Whole commands, including start-up and imports, with all their processes: "cores" is CPU seconds
+    divided by wall seconds, "MB" the sum of the processes' peaks.
     """
     print(
-        f"{'job':28} {'processes':>9} {'CPU s':>7} {'wall s':>7} {'cores':>6} {'MB':>6}  beside one"
+        f"{'job':28} {'processes':>9} {'CPU s':>7} {'wall s':>7} {'cores':>6} {'MB':>6}  all / one"
     )
     for job in jobs:
         command = [sys.executable, "-m", module, "--job", job, *arguments]

@@ -1,7 +1,7 @@
-"""Drawn pictures in two families, each picture beside one in which a single thing differs.
+"""Synthetic images in two families, each image with a twin in which a single thing differs.
 
-The limits of filters/near_images.py were chosen on `tuned` and are reported on `held_out`, whose
-pictures other code draws, in other sizes, colours and kinds.
+The limits of filters/near_images.py were chosen on `tuned` and are reported on `held_out`, whose images
+are drawn by different code, in other sizes, colours and kinds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 Rng = np.random.Generator
 Pair = tuple[Image.Image, Image.Image]
-"""A picture, and the same with one thing changed."""
+"""An image, and the same with one thing changed."""
 BLUES = ("#4878a8", "#e08030", "#50a050", "#c04040", "#8060b0", "#a07050")
 PASTEL = ("#1b9e77", "#d95f02", "#7570b3", "#e7298a", "#66a61e", "#e6ab02", "#666666")
 
@@ -29,7 +29,7 @@ def changed(rng: Rng, values: list[int], low: int, high: int, least: int) -> lis
 
 
 def bars(values: list[int], size: tuple[int, int] = (400, 300)) -> Image.Image:
-    """Upright bars of values from 0 to 100."""
+    """Vertical bars of values from 0 to 100."""
     image = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(image)
     width, height, rim = *size, size[0] // 10
@@ -44,13 +44,13 @@ def bars(values: list[int], size: tuple[int, int] = (400, 300)) -> Image.Image:
 
 
 def tuned_chart(rng: Rng) -> Pair:
-    """Upright bars; one of them two of 100 or more higher or lower."""
+    """Vertical bars; one of them differs by at least two of 100."""
     values = rng.integers(5, 95, int(rng.integers(3, 8))).tolist()
     return bars(values), bars(changed(rng, values, 5, 95, 2))
 
 
 def tuned_texture(rng: Rng) -> Pair:
-    """Noise of several sizes, as of a photograph; the other has a small patch of its own."""
+    """Noise at several scales, like a photograph; the twin has a small extra patch."""
     height, width = 240, 320
     total = np.zeros((height, width, 3))
     for octave in range(6):
@@ -67,7 +67,7 @@ def tuned_texture(rng: Rng) -> Pair:
 
 
 def tuned_geometry(rng: Rng) -> Pair:
-    """A triangle with named corners; of the other one, a corner lies elsewhere."""
+    """A triangle with labelled corners; in the twin, one corner is elsewhere."""
 
     def drawn(corners: list[list[int]]) -> Image.Image:
         image = Image.new("RGB", (300, 300), "white")
@@ -87,7 +87,7 @@ def tuned_geometry(rng: Rng) -> Pair:
 
 
 def tuned_diagram(rng: Rng) -> Pair:
-    """Boxes joined by lines; in the other one a line is missing."""
+    """Boxes joined by lines; in the twin, one line is missing."""
     places = [(40 + 110 * (i % 3), 30 + 90 * (i // 3)) for i in range(9)]
     edges = [(i, j) for i in range(9) for j in (i + 1, i + 3) if j < 9 and (j != i + 1 or j % 3)]
     kept = [edge for edge in edges if rng.random() < 0.6] or edges
@@ -107,7 +107,7 @@ def tuned_diagram(rng: Rng) -> Pair:
 
 
 def held_bars(rng: Rng) -> Pair:
-    """Bars side by side in groups, over a grid; one of them two of 100 or more longer or shorter."""
+    """Grouped horizontal bars over a grid; one of them differs by at least two of 100."""
     groups, series = int(rng.integers(2, 6)), int(rng.integers(1, 4))
     values = rng.integers(4, 96, groups * series).tolist()
 
@@ -127,7 +127,7 @@ def held_bars(rng: Rng) -> Pair:
 
 
 def held_photo(rng: Rng) -> Pair:
-    """Soft blobs of light on a gradient, with grain; in the other one the brightest is missing."""
+    """Soft blobs of light on a gradient, with grain; in the twin, the brightest one is missing."""
     y, x = np.mgrid[0:288, 0:384].astype(float)
     grain = rng.normal(0, 6, (288, 384, 3))
     slope = rng.normal(0, 0.25, (2, 3))
@@ -147,7 +147,7 @@ def held_photo(rng: Rng) -> Pair:
 
 
 def held_lines(rng: Rng) -> Pair:
-    """Two lines over eight places; of one of them, one point lies elsewhere."""
+    """Two lines with eight points each; in the twin, one point is elsewhere."""
     values = rng.integers(10, 230, 16).tolist()
 
     def drawn(heights: list[int]) -> Image.Image:
@@ -165,7 +165,7 @@ def held_lines(rng: Rng) -> Pair:
 
 
 def held_table(rng: Rng) -> Pair:
-    """Numbers in cells; in the other one a number differs in a digit."""
+    """Numbers in cells; in the twin, one number differs."""
     values = rng.integers(10, 99, 15).tolist()
 
     def drawn(numbers: list[int]) -> Image.Image:
@@ -204,13 +204,13 @@ def encoded(image: Image.Image, format: str = "PNG", **options: int) -> bytes:
 
 
 def scaled(image: Image.Image, scale: float) -> Image.Image:
-    """The image at another size."""
+    """The image, rescaled."""
     size = (round(image.width * scale), round(image.height * scale))
     return image.resize(size, Image.Resampling.BICUBIC)
 
 
 def copies(image: Image.Image) -> Iterator[tuple[str, bytes]]:
-    """(how, bytes): what other people's copies of it look like."""
+    """(how, bytes) of typical copies of an image."""
     yield "jpeg 90", encoded(image, "JPEG", quality=90)
     yield "jpeg 40", encoded(image, "JPEG", quality=40)
     yield "half size", encoded(scaled(image, 0.5))
@@ -219,6 +219,6 @@ def copies(image: Image.Image) -> Iterator[tuple[str, bytes]]:
 
 
 def cropped(image: Image.Image, share: float = 0.02) -> bytes:
-    """Without `share` of its width and height, half of it on each side."""
+    """The image cropped by `share` of its width and height, half on each side."""
     x, y = round(image.width * share / 2), round(image.height * share / 2)
     return encoded(image.crop((x, y, image.width - x, image.height - y)))

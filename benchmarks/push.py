@@ -1,11 +1,11 @@
-"""How fast, and in how much memory, `vlt push` sends a version to the Hub, and `vlt pull` brings it back.
+"""Speed and memory of `vlt push` to the Hub, and of `vlt pull`.
 
     python -m benchmarks.push [--rows 20000] [--kilobytes 30] [--pull]
 
-Makes a workspace with that many verified responses, each to a picture of its own (files that differ; 200
-drawings), pushes it with the command as a user runs it to a Hub on loopback (tests/hub_server.py, a
-process of its own that writes to disk), and prints rows a second, CPU and the peak memory of the command's
-process. The bar is 1,000 MB at 100,000 rows; beside it stands the speed of one `cp` of as many bytes.
+Makes a workspace with that many verified responses, each with its own image file (200 different
+pictures), pushes it with the command as a user runs it to a Hub on loopback (tests/hub_server.py, a
+separate process that writes to disk), and prints rows per second, CPU and the peak memory of the
+command's process. The bar is 1,000 MB at 100,000 rows; for comparison, it times a copy of the images.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _row(place: int, drawn: list[Inspected], images: ImageStore) -> dict[str, ob
 
 
 def renamed(image: Inspected, place: int) -> Inspected:
-    """The same picture in another file: with a comment behind the first marker of the JPEG."""
+    """The same picture as another file, with a comment after the JPEG's first marker."""
     comment = f"picture {place:09d}".encode()
     marker = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
     data = image.data[:2] + marker + image.data[2:]
@@ -96,9 +96,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--kilobytes", type=float, default=30)
-    parser.add_argument("--pull", action="store_true", help="bring it back into another workspace")
+    parser.add_argument("--pull", action="store_true", help="also pull it into another workspace")
     parser.add_argument(
-        "--folder", type=Path, default=None, help="where it all lies (and is removed)"
+        "--folder",
+        type=Path,
+        default=None,
+        help="where to put everything (it is removed afterwards)",
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="vlt-push-", dir=options.folder) as temporary:
@@ -132,11 +135,11 @@ def main() -> None:
 
 
 def show(what: str, cost: Cost, rows: int) -> None:
-    """One line for a command."""
+    """Print one line for a command."""
     missed = "" if cost.megabytes <= 1000 else ", MISSED"
     print(
         f"{what}  {cost.seconds:6.1f} s  {rows / cost.seconds:7,.0f} rows/s  "
-        f"{1e3 * cost.cpu / rows:.2f} ms CPU a row  peak {cost.megabytes:,.0f} MB (bar 1,000{missed})"
+        f"{1e3 * cost.cpu / rows:.2f} ms CPU per row  peak {cost.megabytes:,.0f} MB (bar 1,000{missed})"
     )
 
 

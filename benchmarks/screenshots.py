@@ -3,8 +3,7 @@
     make demo                                          # makes vlt-demo
     python -m benchmarks.screenshots vlt-demo          # docs/view.png, docs/report.png
 
-Nothing in the workspace is changed. Ends with an error where a picture is larger than 300 kB, which
-is too much for a page that people open to read.
+The workspace is not changed. Fails if a picture is larger than 300 kB, which is too much for a README.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ from benchmarks.view import Viewed
 
 WIDTH = 1100
 GRID, ROW, REPORT = 640, 1000, 1300
-"""Pixels of each picture's height."""
+"""Height of each picture in pixels."""
 GAP = 14
 LARGEST = 300_000
 COLOURS = 256
 
 
 def main() -> None:
-    """Take both."""
+    """Take both pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--to", type=Path, default=Path("docs"))
@@ -46,7 +45,7 @@ def main() -> None:
 
 
 def view_pictures(browser: Any, workspace: Path) -> list[Image.Image]:
-    """What the filters took out of the newest sft, and one item of it."""
+    """What the filters dropped from the newest sft, and one of its items."""
     viewed = Viewed(workspace, "sft")
     try:
         return [
@@ -58,12 +57,12 @@ def view_pictures(browser: Any, workspace: Path) -> list[Image.Image]:
 
 
 def telling_row(viewed: Viewed) -> str:
-    """The address of an item that has right and wrong samples."""
+    """The URL of an item that has correct and wrong samples."""
     for found in re.findall(r'class="card" href="([^"]+)"', viewed.get("/d/sft?dropped=1")):
         page = viewed.get(unescape(found))
         if "verdict correct" in page and "verdict wrong" in page:
             return unescape(found)
-    sys.exit("none of the first rows has both right and wrong samples")
+    sys.exit("none of the first rows has both correct and wrong samples")
 
 
 def report_picture(browser: Any, workspace: Path) -> Image.Image:
@@ -77,7 +76,7 @@ def report_picture(browser: Any, workspace: Path) -> Image.Image:
 
 
 def picture(browser: Any, address: str, height: int) -> Image.Image:
-    """The top of a page, with all that it loads."""
+    """The top of a page, fully loaded."""
     page = browser.new_page(viewport={"width": WIDTH, "height": height}, color_scheme="light")
     try:
         page.goto(address)
@@ -88,7 +87,7 @@ def picture(browser: Any, address: str, height: int) -> Image.Image:
 
 
 def write(file: Path, pictures: list[Image.Image]) -> None:
-    """One below the other, in a few colours: a page has no more, and the file a third of the bytes."""
+    """Stack the pictures, with a small palette: enough for a page, in a third of the bytes."""
     height = sum(p.height for p in pictures) + GAP * (len(pictures) - 1)
     whole = Image.new("RGB", (WIDTH, height), "#c9c9c9")
     top = 0

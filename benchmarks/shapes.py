@@ -1,4 +1,4 @@
-"""Random models with Qwen2.5-VL's structure in the sizes that people train, and rows to match."""
+"""Random models with Qwen2.5-VL's architecture in common sizes, and matching images."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ SHAPES: dict[str, dict[str, Any]] = {
     "0.5b": {"hidden": 896, "ffn": 4864, "layers": 24, "heads": 14, "kv": 2, "depth": 12},
     "3b": {"hidden": 2048, "ffn": 11008, "layers": 36, "heads": 16, "kv": 2, "depth": 32},
 }
-"""The text models of Qwen2.5-0.5B and Qwen2.5-VL-3B; vision as in the 3B, less deep in the small."""
+"""The text models of Qwen2.5-0.5B and Qwen2.5-VL-3B; vision as in the 3B, with fewer layers in the small."""
 VOCABULARY = 151_936
 PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40": 181e12, "4090": 165e12}
-"""Dense bfloat16, from the vendor's data sheets, by a part of the device's name."""
+"""Dense bfloat16, from the vendor's data sheets, by a substring of the device's name."""
 
 
 def build(shape: str, folder: Path) -> Path:
-    """A model of this shape ("tiny": the tests' own), in bfloat16, as one folder."""
+    """A model of this shape ("tiny": that of the tests), in bfloat16, as a folder."""
     if shape == "tiny":
         return tiny_vlm(folder)
     import torch
@@ -88,5 +88,5 @@ def picture(seed: int, side: int) -> bytes:
 
 
 def peak_flops(device: str) -> float | None:
-    """What the device can do in a second at best, or None where we do not know it."""
+    """The device's peak FLOPs per second, or None if unknown."""
     return next((flops for name, flops in PEAK_FLOPS.items() if name in device), None)

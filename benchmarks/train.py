@@ -1,13 +1,13 @@
-"""What `vlt train` costs over TRL called by hand: step time, and time from the command to step 1.
+"""The overhead of `vlt train` over plain TRL: per step, and at start and end.
 
     python -m benchmarks.train [--kind sft|grpo] [--steps 40] [--repeats 3]
     python -m benchmarks.train --shape 3b --steps 20       # one GPU with 80 GB; 0.5b: 24 GB
 
-The same rows, model and settings, each in a process of its own, in turns. Wall times on a busy
-machine vary by more than the overhead, so processor seconds stand beside them, and the overhead is
-given in both: of a step as a share (the bar is 2 %), of start and end in seconds (5 s). On a GPU also
-samples/s, peak memory and, for SFT, model FLOPs utilisation (2 FLOPs a token for each parameter, 4
-more for each that is trained; attention not counted).
+The same rows, model and settings, in separate processes, in turns. Wall times on a busy machine vary by
+more than the overhead, so CPU seconds are given as well, and the overhead in both: per step as a share
+(the bar is 2 %), at start and end in seconds (5 s). On a GPU also samples/s, peak memory and, for SFT,
+model FLOPs utilisation (2 FLOPs per token and parameter, 4 more per trained parameter; attention not
+counted).
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def by_hand(
     freeze: Sequence[str] = (),
     lora: dict[str, Any] | None = None,
 ) -> Result:
-    """A training as a TRL user's own script does it; `freeze`, if anything: the vision tower."""
+    """A training as in a TRL user's own script; `freeze`, if given, freezes the vision tower."""
     words = json.dumps([settings, model, str(file), str(folder), kind, list(freeze), lora])
     done = subprocess.run(
         [sys.executable, "-c", BY_HAND, words],
@@ -125,7 +125,7 @@ def by_hand(
 def by_vlt(
     kind: str, settings: dict[str, Any], model: str, data: Dataset, store: Store, **more: Any
 ) -> Result:
-    """The same through vlt; what it measured stands in the checkpoint's facts and metrics."""
+    """The same with vlt; its measurements are in the checkpoint's facts and metrics."""
     name = f"bench-{time.monotonic_ns()}"
     made, _ = trained(kind, store, data, model, settings=settings, name=name, **more)
     facts = made.manifest.facts
@@ -141,7 +141,7 @@ def by_vlt(
 
 
 def measured(run: Callable[[], Result]) -> Result:
-    """A run's result, with wall seconds that were not training, and processor seconds in all."""
+    """A run's result, with the wall seconds outside training, and the total CPU seconds."""
     before, own = resource.getrusage(resource.RUSAGE_CHILDREN), time.process_time()
     started = time.monotonic()
     result = run()
@@ -154,7 +154,7 @@ def measured(run: Callable[[], Result]) -> Result:
 
 
 def rows_for(kind: str, shape: str, store: Store) -> Dataset:
-    """512 small pictures with short answers, or 64 of 512 x 512 pixels with 400 words each."""
+    """512 small images with short answers, or 64 images of 504 x 504 pixels with 400 words each."""
     if shape == "tiny":
         return samples(store, 512) if kind == "sft" else items(store, 512)
     pictures = [picture(i, 504) for i in range(64)]
@@ -165,7 +165,7 @@ def rows_for(kind: str, shape: str, store: Store) -> Dataset:
 
 
 def show(kind: str, steps: int, batch: int, found: dict[str, list[Result]]) -> None:
-    """The medians side by side."""
+    """Print the medians side by side."""
     device = found["TRL by hand"][0]["device"]
     print(f"{kind}, {steps} steps of {batch}, median of {len(found['TRL by hand'])}, {device}")
     print(f"{'':12}{'ms/step':>10}{'samples/s':>11}{'rest, s':>9}{'CPU, s':>9}{'GiB':>7}{'MFU':>7}")
@@ -183,7 +183,7 @@ def show(kind: str, steps: int, batch: int, found: dict[str, list[Result]]) -> N
 
 
 def overhead(hand: list[Result], ours: list[Result]) -> str:
-    """What vlt adds: to a step as a share, to start and end in seconds; by wall clock and by CPU."""
+    """What vlt adds: per step as a share, at start and end in seconds; by wall clock and by CPU."""
 
     def middle(runs: list[Result], key: str) -> float:
         return statistics.median(run[key] for run in runs)
@@ -193,7 +193,7 @@ def overhead(hand: list[Result], ours: list[Result]) -> str:
         share = middle(ours, step) / middle(hand, step) - 1
         more = middle(ours, rest) - middle(hand, rest)
         lines.append(
-            f"vlt adds, by {clock:4}: {share:+.1%} to a step, {more:+.1f} s to start and end"
+            f"vlt adds, by {clock:4}: {share:+.1%} per step, {more:+.1f} s at start and end"
         )
     return "\n".join(lines)
 

@@ -1,13 +1,13 @@
-"""How soon `vlt view` shows a large dataset, and in how much memory.
+"""Speed and memory of `vlt view` on a large dataset.
 
     python -m benchmarks.view [--rows 1000000] [--images 20000] [--folder bench-data]
 
-Makes, once, a workspace of ROWS samples with texts of about 300 words, four to an item, and IMAGES
+Makes, once, a workspace of ROWS samples with texts of about 300 words, four per item, and IMAGES
 different photographs of about 30 kB, which the items share (20,000 of them: 2.4 GB of disk; with
-`--images 250000` every item has its own: 10 GB). Starts `vlt view` as a user does, asks it for pages
-over HTTP and, where a Chromium is there, in it. Prints for each the wall time, the CPU seconds of the
-server, and its peak memory so far (VmHWM), and says when a bar is missed: 1 second from the start of
-the process to a page that shows rows, 500 MB through all of it.
+`--images 250000` every item has its own: 10 GB). Starts `vlt view` as a user does, and requests pages
+over HTTP and, if there is a Chromium, in it. Prints for each the wall time, the CPU seconds of the
+server, and its peak memory so far (VmHWM), and whether a bar is missed: 1 second from the start of the
+process to a page with rows, 500 MB throughout.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Viewed:
-    """`vlt view` in a process of its own, and a table of what it took."""
+    """`vlt view` in a separate process, and a table of what it costs."""
 
     def __init__(self, workspace: Path, dataset: str = "samples"):
         self._began = time.perf_counter()
@@ -44,10 +44,10 @@ class Viewed:
             env={**os.environ, "PYTHONSAFEPATH": "1"},
         )
         assert self._process.stderr
-        said = self._process.stderr.readline()
-        found = re.search(r"http://127\.0\.0\.1:\d+", said)
+        line = self._process.stderr.readline()
+        found = re.search(r"http://127\.0\.0\.1:\d+", line)
         if not found:
-            sys.exit(said + self._process.stderr.read())
+            sys.exit(line + self._process.stderr.read())
         self.address = found[0]
 
     def get(self, path: str) -> str:
@@ -55,28 +55,28 @@ class Viewed:
         return self.get_bytes(path).decode()
 
     def get_bytes(self, path: str) -> bytes:
-        """As it was sent."""
+        """The response body."""
         with urllib.request.urlopen(self.address + path, timeout=300) as answer:
             data: bytes = answer.read()
         return data
 
     def since_start(self) -> float:
-        """Seconds since the process was started."""
+        """Seconds since the process started."""
         return time.perf_counter() - self._began
 
     def cpu(self) -> float:
-        """Seconds of CPU that the process has used."""
+        """CPU seconds that the process has used."""
         stat = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(") ")[2].split()
         return (int(stat[11]) + int(stat[12])) / TICKS
 
     def megabytes(self) -> float:
-        """The most memory that it had so far."""
+        """Its peak memory so far."""
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         (kilobytes,) = re.findall(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
         return int(kilobytes) / 1024
 
     def timed(self, what: str, work: Callable[[], object]) -> float:
-        """Print a line about this work; returns its seconds."""
+        """Do the work and print a line about it; returns its seconds."""
         began, cpu = time.perf_counter(), self.cpu()
         work()
         seconds = time.perf_counter() - began
@@ -84,7 +84,7 @@ class Viewed:
         return seconds
 
     def line(self, what: str, seconds: float, cpu: float) -> None:
-        """One line of the table."""
+        """Print one line of the table."""
         print(f"{what:44} {seconds:7.2f} s {cpu:7.2f} s {self.megabytes():7.0f} MB", flush=True)
 
     def stop(self) -> None:
@@ -94,7 +94,7 @@ class Viewed:
 
 
 def main() -> None:
-    """Measure, print, and end with 1 where a bar is missed."""
+    """Measure, print, and exit with 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--images", type=int, default=20_000)
@@ -132,7 +132,7 @@ def first_rows(workspace: Path) -> float:
 
 
 def over_http(viewed: Viewed, rows: int) -> None:
-    """Each thing that a person does in the grid."""
+    """Each thing that a user does in the grid."""
     last = rows // 4 - 1
     text = f"trace {rows - 2} begins"
     pages = {
@@ -150,7 +150,7 @@ def over_http(viewed: Viewed, rows: int) -> None:
         "free text, found in every row": "/d/samples?q=begins",
         "jump to an id": f"/d/samples/find?id={item_of(last)[:12]}",
         "open a row": f"/d/samples/row/{item_of(last // 2)}?sample=1",
-        "the row's way": f"/d/samples/path/{item_of(last // 2)}",
+        "a row's history": f"/d/samples/path/{item_of(last // 2)}",
     }
     for what, path in pages.items():
         viewed.timed(what, lambda path=path: viewed.get(path))  # type: ignore[misc]
@@ -161,7 +161,7 @@ def over_http(viewed: Viewed, rows: int) -> None:
 
 
 def in_chromium(viewed: Viewed) -> None:
-    """What a person waits for."""
+    """What a user waits for."""
     painted = "() => document.querySelector('.pic img')?.naturalWidth > 0"
     with opened() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 900})

@@ -1,4 +1,4 @@
-"""The workspace that the benchmark of `vlt view` looks at: many samples of 300 words, with photographs."""
+"""The workspace for the benchmark of `vlt view`: many samples of 300 words, with photographs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from vlt.workspace.writer import Writer
 
 GROUP = 10_000
 SAMPLES = 4
-"""To an item."""
+"""Per item."""
 KILOBYTES = 30.0
 TEXTS = 50_000
-"""Different texts; each is in the rows several times, with another number in front."""
+"""Different texts; each is used for several rows, with different numbers in front."""
 Rng = np.random.Generator
 
 
@@ -32,7 +32,7 @@ def item_of(number: int) -> str:
 
 
 def prepare(folder: Path, rows: int, images: int) -> Path:
-    """The workspace with this many samples and different images; made where it is not there yet."""
+    """The workspace with this many samples and different images; made unless it exists."""
     workspace = folder / f"view-{rows}-{images}"
     store = Store(workspace)
     if store.versions("samples"):
@@ -46,8 +46,8 @@ def prepare(folder: Path, rows: int, images: int) -> Path:
 
 
 def _pictures(store: Store, count: int) -> list[str]:
-    """Their sha256; photographs' likes, no two of which are the same picture."""
-    photograph = importlib.import_module("benchmarks.import").photograph  # a word of Python's own
+    """Their sha256; photograph-like images, no two the same."""
+    photograph = importlib.import_module("benchmarks.import").photograph  # `import` is a keyword
     rng = np.random.default_rng(1)
     with ImageStore(store.images_folder) as kept:
         return [kept.add(photograph(rng, KILOBYTES)) for _ in range(count)]
@@ -74,10 +74,10 @@ def _write(
 def _rows(
     numbers: np.ndarray, each: int, pictures: list[str], words: pa.Array, texts: Texts, rng: Rng
 ) -> pa.Table:
-    """The samples with these numbers, `each` of them to an item."""
+    """The samples with these numbers, `each` of them per item."""
     items, count = numbers // each, len(numbers)
     answers = [str(int(item) * 7919 % 1000) for item in items]
-    # The numbers tell a text from its copies, so that a search can ask for one row.
+    # The numbers distinguish a text from its copies, so that a search can find one row.
     traces = pc.binary_join_element_wise(
         pa.array([f"Trace {n} begins." for n in numbers]),
         _sentences([texts[int(n)] for n in numbers % (len(texts.offsets) - 1)], words),

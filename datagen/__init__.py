@@ -1,1 +1,1 @@
-"""Makes rows: items from sources, captions, reasoning and rollouts from models."""
+"""Creates rows: items from sources; captions, reasoning and rollouts from models."""

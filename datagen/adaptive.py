@@ -1,9 +1,9 @@
-"""How many samples a row gets: k, and k more as long as too few of them are right.
+"""How many samples a row gets: k, and k more as long as too few of them are correct.
 
-The budget goes to the hard rows. Who stops as soon as he has seen enough right answers has seen
-too many of them: over all samples of such a version the share of right ones is too high. The first
-k of every row are drawn whatever comes, so over `sample < k` it is unbiased; the manifest's
-parameters hold k, `until_correct` and `max_samples`.
+The budget goes to the hard rows. Stopping as soon as enough samples are correct is biased: over all
+samples of such a version the share of correct ones is too high. The first k of every row are always
+drawn, so over `sample < k` it is unbiased; the manifest's parameters have k, `until_correct` and
+`max_samples`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vlt.grade import grade_many
 def correct_counts(
     rows: Sequence[dict[str, Any]], responses: Sequence[Mapping[int, str]], asking: Asking
 ) -> list[int]:
-    """How many of each row's responses, by the sample's number, are right."""
+    """How many of each row's responses (sample number -> text) are correct."""
 
     def as_asked(row: dict[str, Any], sample: int) -> Mapping[str, Any]:
         if not asking.shuffle_choices:

@@ -1,4 +1,4 @@
-"""What has come of a stage's requests: answers as rows take them, and what they took, counted once."""
+"""The results of a stage's requests: answers for each row, and their tokens, counted once."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from vlt.workspace.writer import Writer
 Answer = Completion | str
 """An answer, or the reason why there is none."""
 Check = Callable[[Completion], str | None]
-"""Why an answer that has arrived is none for this stage; None where it is one."""
+"""Why an answer cannot be used by this stage; None if it can."""
 KEY_BYTES = 16
 
 
 @dataclass
 class Tokens:
-    """What answers took; rows that ask the same share their request, and it counts once."""
+    """Tokens of answers; rows with the same prompt share their request, which counts once."""
 
     read: int = 0
-    """Of prompts, each as often as it was sent for these answers."""
+    """Prompt tokens, counted once for each time the prompt was sent."""
     written: int = 0
     known: bool = True
-    """False where a server did not say it of all of them."""
+    """False if a server did not report them for all answers."""
 
     def __iadd__(self, other: Tokens) -> Tokens:
         self.read += other.read
@@ -39,16 +39,16 @@ class Tokens:
 
 
 def tokens_of(completions: Sequence[Completion]) -> Tokens:
-    """Of one request's samples."""
+    """The tokens of one request's samples."""
     new = sum(c.prompt_tokens * c.prompts for c in completions if c.prompts is not None)
-    # Of older journals it is not known which came in one reply: they count as one.
+    # Older journals do not record which samples came in one reply: they count as one.
     old = next((c.prompt_tokens for c in completions if c.prompts is None), 0)
     known = all(c.completion_tokens or not c.response for c in completions)
     return Tokens(new + old, sum(c.completion_tokens for c in completions), known)
 
 
 class Answers:
-    """The journal as the rows of one stage read it."""
+    """The journal's answers for the rows of one stage."""
 
     def __init__(
         self,
@@ -58,15 +58,15 @@ class Answers:
         check: Check | None,
         prompts: int = 1,
     ):
-        """`keys` holds the keys of each row's `prompts` requests, `wanted` how many samples it wants;
+        """`keys` are the keys of each row's `prompts` requests, `wanted` the number of samples it wants;
         both are filled elsewhere."""
         self.journal, self.keys, self.wanted, self.check = journal, keys, wanted, check
         self.prompts = prompts
         self.failures: dict[tuple[bytes, int], str] = {}
-        """Why there is none, where it did not arrive."""
+        """(key, sample) -> why there is no answer."""
         self._starts_inside: bool | None = None
         self.whole = self.inside = 0
-        """Of the answers given so far that came to their end: all, and those that only close a thought."""
+        """Finished answers returned so far: all, and those that close a thought but do not open one."""
         self._first: np.ndarray | None = None
 
     def keys_of(self, start: int, rows: int) -> list[bytes]:
@@ -75,8 +75,8 @@ class Answers:
         places = range(start * size, (start + rows) * size, KEY_BYTES)
         return [bytes(self.keys[place : place + KEY_BYTES]) for place in places]
 
-    def there(self, keys: list[bytes], *, good: bool) -> dict[bytes, set[int]]:
-        """Which samples are there; with `good`, only those that the stage can use."""
+    def present(self, keys: list[bytes], *, good: bool) -> dict[bytes, set[int]]:
+        """Which samples are in the journal; with `good`, only those that the stage can use."""
         found = self.journal.samples(keys)
         if good and self.check:
             for completion in self.journal.read(list(found)):
@@ -85,7 +85,7 @@ class Answers:
         return found
 
     def of(self, start: int, rows: int) -> tuple[list[list[Answer]], Tokens]:
-        """(what came of the wanted samples of each row, what those rows took that come first)."""
+        """(the answers of each row's wanted samples, the tokens of the requests that occur here first)."""
         keys = self.keys_of(start, rows)
         by_key: dict[bytes, dict[int, Completion]] = {}
         for completion in self.journal.read(list(set(keys))):
@@ -93,7 +93,7 @@ class Answers:
         answers: list[list[Answer]] = []
         spent = Tokens()
         for place in range(rows):
-            parts = self.parted(range(self.wanted[start + place]))
+            parts = self.by_prompt(range(self.wanted[start + place]))
             of_row: list[Answer] = []
             for prompt, wanted in enumerate(parts, place * self.prompts):
                 key = keys[prompt]
@@ -104,8 +104,8 @@ class Answers:
             answers.append(of_row)
         return answers, spent
 
-    def parted(self, samples: range) -> list[range]:
-        """The wanted samples of a row as those of each of its prompts."""
+    def by_prompt(self, samples: range) -> list[range]:
+        """The wanted samples of a row, split by its prompts."""
         if self.prompts == 1:
             return [samples]
         return [range(sample, sample + (sample in samples)) for sample in range(self.prompts)]
@@ -125,7 +125,8 @@ class Answers:
     def _cut(self, completion: Completion) -> bool:
         """Whether it was cut inside a thought that its prompt had opened.
 
-        The other answers of the stage tell: most that came to their end only close a thought.
+        This is inferred from the stage's other answers: most finished ones close a thought that they did
+        not open.
         """
         text = completion.response
         if completion.finish_reason != "length" or OPEN in text or CLOSE in text:
@@ -141,7 +142,7 @@ class Answers:
         return self._starts_inside
 
     def _is_first(self, place: int) -> bool:
-        """Whether no request before this one asks the same, for the same samples."""
+        """Whether this is the first request with this key for these samples."""
         if self._first is None:
             keys = np.frombuffer(bytes(self.keys), np.uint8).reshape(-1, KEY_BYTES)
             number = np.arange(len(keys)) % self.prompts
@@ -154,24 +155,24 @@ class Answers:
 
 @dataclass
 class Failures:
-    """The rows of a stage that failed: an example of each reason, in the server's own words."""
+    """The failed rows of a stage: an example of each reason, in the server's own words."""
 
     examples: dict[str, str] = field(default_factory=dict)
 
     def add(self, writer: Writer, reasons: Sequence[str]) -> None:
-        """Rows with these reasons have just been written as failed."""
+        """Count rows that have been written as failed with these reasons."""
         for reason in reasons:
             self.examples.setdefault(reason.split(":", 1)[0].split(" (", 1)[0][:200], reason)
         writer.facts["failure_examples"] = self.examples
 
     def check(self, writer: Writer) -> None:
-        """Raises UserError where not one row was answered: that would be a version of nothing."""
+        """Raises UserError if no row was answered: the version would be empty."""
         failed = sum(writer.ledger.failed.values())
         if writer.ledger.kept or not failed:
             return
         reasons = "; ".join(list(self.examples.values())[:3])
         raise UserError(
             f"none of {failed:,} rows was answered ({reasons}), so no version of {writer.name!r} was "
-            "made; fix the cause and run the command again, with --retry-failed to ask anew for what "
-            "had arrived"
+            "made; fix the cause and run the command again, with --retry-failed to also replace unusable "
+            "answers"
         )

@@ -1,7 +1,7 @@
 """vlt gen captions: describe each item's images in words, for a reasoner that cannot see them.
 
 Paper, section 4.1: Qwen2.5-VL-3B-Instruct, as detailed as possible. Items with the same images
-share the caption, unless the prompt holds the question.
+share the caption, unless the prompt contains the question.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ def make_captions(
     name: str = "captions",
     round: int | None = None,
 ) -> tuple[Dataset, bool]:
-    """Items with their captions; returns the version and whether it was there already.
+    """Items with their captions; returns the version and whether it existed already.
 
-    A caption is what follows the model's thought. An item without an image, or whose request fails, or
-    whose caption is empty or cut, stands among the dropped rows with the reason.
+    A caption is the response without the model's thought. An item without an image, or whose request
+    fails, or whose caption is empty or cut, is among the dropped rows with the reason.
     """
     if asking.k != 1:
-        raise UsageError(f"captions take one answer a row, and k is {asking.k}; leave k out")
+        raise UsageError(f"captions take one answer per row, but k is {asking.k}; leave k out")
     asking.refuse("captions", "images", "shuffle_choices")
     check_slots(asking.prompt, needs=None, takes=("question",))
     ask, size = Ask(workspace, model, asking), model.size
@@ -85,7 +85,7 @@ def make_captions(
 
 
 def no_caption(completion: Completion) -> str | None:
-    """Why a response is no caption; None where it is one."""
+    """Why a response is not a caption; None if it is one."""
     if completion.finish_reason == "length":
         return "the caption was cut at the limit of its tokens; a larger --max-tokens gives it room"
     if not completion.response.strip():

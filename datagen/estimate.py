@@ -1,4 +1,4 @@
-"""What a generation stage would ask, counted without asking, or after asking a few rows."""
+"""What a generation stage would request, counted without sending anything, or after a few requests."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from vlt.workspace.progress import duration
 
 @dataclass
 class Plan:
-    """Counts of a dry run. `probed` is what a few real requests came to; they are in the journal."""
+    """Counts of a dry run. The answers to a probe's requests are in the journal."""
 
     requests: int
-    """New ones, the probed not among them; a server that ignores n gets one for each sample."""
+    """New requests after the probe; a server that ignores n gets one per sample."""
     samples: int
-    """New ones, the probed not among them."""
+    """New samples after the probe."""
     seconds: float
-    """What the probe took."""
+    """Duration of the probe."""
     tally: Tally
 
     def summary(self, price: Price | None) -> dict[str, Any]:
@@ -28,7 +28,7 @@ class Plan:
         tally = self.tally
         found: dict[str, Any] = {
             "samples": tally.total,
-            "in_journal": tally.had,
+            "in_journal": tally.journaled,
             "probed": tally.arrived,
             "cannot_be_asked": tally.failed,
             "new_samples": self.samples,
@@ -47,31 +47,29 @@ class Plan:
         return found
 
     def lines(self, price: Price | None) -> list[str]:
-        """For people."""
+        """As `--dry-run` prints it."""
         found = self.summary(price)
         there = f"; {found['in_journal']:,} are in the journal" if found["in_journal"] else ""
         lines = [
-            f"{found['new_samples']:,} of {plural(found['samples'], 'sample')} would be asked for, in "
+            f"{found['new_samples']:,} of {plural(found['samples'], 'sample')} would be requested, in "
             f"{plural(found['new_requests'], 'request')}{there}"
         ]
         if found["probed"]:
-            lines.append(f"{plural(found['probed'], 'sample')} asked for as a probe, and kept")
+            lines.append(f"{plural(found['probed'], 'sample')} requested as a probe, and kept")
         if found["cannot_be_asked"]:
             lines.append(
-                f"{plural(found['cannot_be_asked'], 'sample')} failed or cannot be asked for"
+                f"{plural(found['cannot_be_asked'], 'sample')} failed or cannot be requested"
             )
         if expected := found["expected"]:
             money = expected["money"]
-            cost = f", ${money:,.2f}" if money is not None else " (no price is known: --prices)"
+            cost = f", ${money:,.2f}" if money is not None else " (price unknown: give --prices)"
             lines.append(
                 f"expected: {expected['prompt_tokens']:,} prompt and "
                 f"{expected['completion_tokens']:,} completion tokens{cost}, at most "
-                f"{duration(expected['seconds'])} (the probe's speed)"
+                f"{duration(expected['seconds'])} (at the probe's speed)"
             )
         elif self.tally.uncounted:
-            lines.append(
-                "the server does not say what tokens they took, so no cost can be expected"
-            )
+            lines.append("the server reports no token counts, so the cost cannot be estimated")
         elif found["new_samples"]:
             lines.append("--probe 20 asks 20 rows and estimates the time and cost of the rest")
         return lines

@@ -1,8 +1,8 @@
-"""Asks a model about every row of a dataset: the meeting of rows, journal and engine.
+"""Asks a model about every row of a dataset, through the journal and an engine.
 
-A generation stage says how a row becomes messages and what becomes of the answers, and this does
-the rest: it asks only for what the journal lacks, records every answer when it arrives, and gives
-the rows back in their order with their answers. To write the next stage, copy datagen/captions.py.
+A generation stage defines how a row becomes messages and how answers become columns; this module does
+the rest: it requests only what the journal lacks, records every answer as it arrives, and yields the rows
+in their order with their answers. To write another stage, copy datagen/captions.py.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from vlt.workspace.workspace import Workspace
 
 @dataclass(frozen=True)
 class Ask:
-    """One stage's questions to one model: `asking` says what and how often, `workspace` keeps them."""
+    """One stage's requests to one model: `asking` says what and how often, `workspace` keeps the answers."""
 
     workspace: Workspace
     model: Model
     asking: Asking
     response_format: Mapping[str, Any] | None = None
-    """What a server that can holds the answers to: see vlt.request.Request."""
+    """The format to which servers that support it constrain the answers: see vlt.request.Request."""
     identity: dict[str, Any] = field(init=False)
-    """What the model is, apart from where it lies."""
+    """What the model is, independent of its location."""
     price: Price | None = field(init=False)
-    """What the tokens cost; only told, in the progress and the manifest."""
+    """What the tokens cost; only reported, in the progress and the manifest."""
     facts: dict[str, Any] = field(init=False, default_factory=dict)
-    """Of the model, for the manifest: `prompt_opens`, known when its answers have been read."""
+    """About the model, for the manifest: `prompt_opens`, known after its answers have been read."""
 
     def __post_init__(self) -> None:
         name = self.workspace.resolve_model(self.model.model)
@@ -53,21 +53,21 @@ class Ask:
         object.__setattr__(self, "price", self.asking.price(model))
 
     def parameters(self) -> dict[str, Any]:
-        """What of this belongs to a stage's identity."""
+        """The settings that belong to a stage's identity."""
         pixels = {"pixels": self.model.pixels} if self.model.pixels else {}
         return {"model": self.identity, **self.asking.parameters(), **pixels}
 
     def cost(self, tokens: Tokens) -> float | None:
-        """Dollars, where the model's price is known and what it took."""
+        """Dollars, if the model's price and its token counts are known."""
         return self.price.of(tokens.read, tokens.written) if self.price and tokens.known else None
 
     def found(self, name: str, stage: Stage, parents: Sequence[Dataset]) -> Dataset | None:
-        """The version that is there already, if it need not be made again."""
+        """The version that exists already, if it need not be made again."""
         found = self.workspace.find(name, stage, parents)
         return None if found and self.asking.retry_failed and found.manifest.failed else found
 
     def label(self) -> str:
-        """The model in a row: its name, or the workspace's name for it, or its digest; no path."""
+        """The model's name in rows: its name, the workspace's name for it, or its digest; never a path."""
         name, revision = self.model.model, self.model.revision
         if "digest" not in self.identity:
             return f"{name}@{revision}" if revision else name
@@ -75,7 +75,7 @@ class Ask:
         return checkpoint.ref if checkpoint else f"sha256:{self.identity['digest'][:16]}"
 
     def parents(self, rows: Dataset) -> list[Dataset]:
-        """The rows' dataset, and the model where it is a checkpoint of this workspace."""
+        """The rows' dataset, and the model if it is a checkpoint of this workspace."""
         checkpoint = self.workspace.checkpoint_at(self.model.model)
         return [rows, checkpoint] if checkpoint else [rows]
 
@@ -86,14 +86,14 @@ class Ask:
         reads: Sequence[str],
         check: Check | None = None,
     ) -> Iterator[tuple[pa.RecordBatch, list[list[Answer]], Tokens]]:
-        """Batches of the parent's rows in order, with each row's answers and what they took.
+        """Batches of the parent's rows in order, with each row's answers and their tokens.
 
         A row has k answers, or more with `until_correct`. `reads` are the columns that `messages`
-        needs, so no others are read while asking; where choices are shuffled, a row that `messages`
-        gets says in `sample` of which answer it is. `check` tells of an answer that has arrived why it
-        is none; with `retry_failed` those are asked for again.
+        needs; no others are read while asking. If choices are shuffled, a row that `messages` gets has the
+        number of its sample in `sample`. `check` returns why an answer cannot be used; with
+        `retry_failed` those are requested again.
 
-        Everything is asked before the first batch comes; meanwhile 22 bytes a row are kept.
+        Everything is requested before the first batch is yielded; meanwhile 22 bytes per row are kept.
         """
         reads = self.asking.prompt.reads(reads, parent.schema.names)
         run = OnePass(self, parent, _or_why_not(messages), reads, check)
@@ -110,8 +110,8 @@ class Ask:
         self.facts["prompt_opens"] = self._opened(run.answers)
 
     def _opened(self, answers: Answers) -> str | None:
-        """What the prompt opens a thought with: by the template where it was rendered here, else by
-        the answers that a server gave."""
+        """The text with which the prompt opens a thought: from the template if it was rendered here,
+        otherwise inferred from the server's answers."""
         if self.model.kind != "local":
             return OPEN if 2 * answers.inside > answers.whole else None
         from vlt.engine.loading import opens_thought
@@ -120,7 +120,7 @@ class Ask:
 
 
 def _or_why_not(messages: Messages) -> Messages:
-    """`messages`, with the reason where a prompt of one's own raises at a row."""
+    """`messages`, returning the reason if a user's prompt raises for a row."""
 
     def of(row: dict[str, Any]) -> Sequence[Message] | str:
         try:

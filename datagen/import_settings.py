@@ -1,4 +1,4 @@
-"""What an import takes: one object that the command line, a recipe and Python fill alike."""
+"""The settings of an import: one object, filled by the command line, by a recipe or in Python."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from vlt.errors import UsageError
 from vlt.fields import FORBID, Option, check
 
 KINDS = {"items": "item", "captions": "caption", "samples": "sample"}
-"""What `kind` calls the rows -> the kind of the dataset that they make."""
+"""Value of `kind` -> the kind of the dataset."""
 ALWAYS = "source config split revision limit sample seed where map settings".split()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Import:
-    """Where rows come from, which of them are wanted, and how they are read."""
+    """Where rows come from, which of them to take, and how to read them."""
 
     __pydantic_config__ = FORBID
 
     source: Annotated[str, Option(hidden=True)]
-    """A file, a pattern of files in quotes, a folder, a Hub id (user/name), a name that `vlt sources`
+    """A file, a quoted glob pattern, a folder, a Hub id (user/name), a name that `vlt sources`
     lists, or a function that yields records: file.py:name."""
     kind: Literal["items", "captions", "samples"] = "items"
-    """What a row is: captions and samples (responses) may be your own."""
+    """What the rows are: items, or your own captions or samples (responses)."""
     map: Annotated[Mapping[str, str], Option(hidden=True)] = field(default_factory=dict)
     """Columns that cannot be guessed: {"question": "problem", "images": "pic"}."""
     limit: Annotated[int | None, Ge(1)] = None
@@ -35,35 +35,35 @@ class Import:
     sample: Annotated[int | None, Ge(1)] = None
     """Take N rows at random, in the order of the source."""
     seed: int = 0
-    """Of --sample."""
+    """Seed of --sample."""
     where: str | None = None
-    """SQL on question, choices, answer, answer_type, source and meta (other columns):
+    """SQL condition on question, choices, answer, answer_type, source and meta (other columns):
     "meta->>'grade' = '3'"."""
     split: str | None = None
     """Split of a Hub dataset, of a folder, or of an object in a JSON file."""
     config: str | None = None
-    """Configuration of a Hub dataset, or of a folder that holds several."""
+    """Configuration of a Hub dataset, or of a folder with several."""
     revision: str | None = None
     """Revision of a Hub dataset."""
     unlabelled: bool = False
-    """Take rows without a gold answer, too: `vlt label` answers them by what most samples say."""
+    """Also take rows without a gold answer: `vlt label` gives them the majority answer of samples."""
     images: Literal["optional", "required"] = "optional"
-    """Whether a row without an image is text only, or fails."""
+    """Whether a row without an image is text-only, or fails."""
     image_root: Path | None = None
-    """Where image paths begin, if not in the file's own folder; no image outside is opened."""
+    """Root of image paths, by default the file's own folder; no image outside it is opened."""
     private_urls: bool = False
-    """Fetch images by URL from addresses of your own network, too."""
+    """Also fetch image URLs that point into your own network."""
     settings: Annotated[Mapping[str, Any], Option("--set", hidden=True)] = field(
         default_factory=dict
     )
-    """Of a source with a name, or of a function: {"n": 500}, {"path": COPY}."""
+    """Settings of a named source or of a function: {"n": 500}, {"path": COPY}."""
 
     def __post_init__(self) -> None:
         check(self)
         if self.limit is not None and self.sample is not None:
-            raise UsageError("--limit and --sample exclude each other; name one of them")
+            raise UsageError("--limit and --sample exclude each other; give one of them")
         if self.kind not in KINDS:
-            raise UsageError(f"--kind {self.kind!r} is none of {', '.join(KINDS)}")
+            raise UsageError(f"--kind {self.kind!r} is not known; write one of {', '.join(KINDS)}")
         if self.images not in ("optional", "required"):
             raise UsageError(f"--images {self.images!r} is neither optional nor required")
 
@@ -73,7 +73,7 @@ class Import:
         return KINDS[self.kind]
 
     def as_json(self) -> dict[str, Any]:
-        """The settings as a recipe's record keeps them."""
+        """The settings as recorded for a recipe."""
         said: dict[str, Any] = {name: getattr(self, name) for name in ALWAYS}
         said |= {"map": dict(self.map), "settings": dict(self.settings)}
         if self.kind != "items":

@@ -1,7 +1,7 @@
-"""Several item datasets as one, in the given order; an item that two of them hold comes once.
+"""Several item datasets as one, in the given order; an item in more than one of them is taken once.
 
-With `sample`, a part of them: which items is decided by the seed and the items' ids alone, not by
-their order, so a larger sample with the same seed holds the smaller one.
+With `sample`, a part of them: the draw depends only on the seed and the items' ids, not on their
+order, so a larger sample with the same seed includes the smaller one.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def make_mix(
     name: str = "items",
     round: int | None = None,
 ) -> tuple[Dataset, bool]:
-    """The items of all parents, or `sample` of them; returns the version and whether it was there.
+    """The items of all parents, or `sample` of them; returns the version and whether it existed already.
 
-    An item met again is the same item (its id is made of all that it is), so it is left out before
-    it counts as a row that came in. Items that were not drawn stand among the dropped ones.
+    A repeated id means the same item (ids are digests of the content), so repeats do not count as
+    rows that came in. Items that were not drawn are among the dropped rows.
     """
     stage = Stage("mix", {"sample": sample, "seed": seed if sample is not None else None})
     found = store.find(name, stage, parents)

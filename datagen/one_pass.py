@@ -1,4 +1,4 @@
-"""One pass over a stage's rows: asks for the samples that the journal lacks, and records what comes."""
+"""One pass over a stage's rows: requests the samples that the journal lacks, and records the results."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ import pyarrow as pa
 from vlt.datagen.adaptive import correct_counts
 from vlt.datagen.answers import KEY_BYTES, Answers, Check
 from vlt.datagen.estimate import Plan
-from vlt.datagen.scan import Group, batches, in_search, row_groups
+from vlt.datagen.scan import Group, batches, row_groups, unanswered_first
 from vlt.datagen.tally import Tally
 from vlt.engine import Engine
 from vlt.request import Completion, Failure, Message, Request, key_maker
-from vlt.workspace.progress import report_progress
+from vlt.workspace.progress import current_progress, replicas_words, report_progress
 
 if TYPE_CHECKING:
     from vlt.datagen.generate import Ask
     from vlt.workspace.store import Dataset
 
 Messages = Callable[[dict[str, Any]], Sequence[Message] | str]
-"""What a row asks, or the reason why it cannot be asked."""
+"""A row's messages, or the reason why it cannot be asked."""
 
 
 class OnePass:
-    """Which samples are missing, and what became of them."""
+    """Which samples are missing, and their results."""
 
     def __init__(
         self,
@@ -43,26 +43,26 @@ class OnePass:
         self.engine: Engine | None = None
         self.k, self.sampling = asking.k, asking.sampling
         self.prompts = asking.prompts_a_row
-        """Different prompts of one row: one for all its samples, or one for each."""
+        """Number of prompts of one row: one for all its samples, or one for each."""
         self.journal = ask.workspace.journal
         self.key_of = key_maker(ask.identity, self.sampling)
         self.groups = row_groups(parent, asking.limit)
         rows = sum(group.rows for group in self.groups)
         self.keys = bytearray(KEY_BYTES * rows * self.prompts)
-        """Of each prompt, in the rows' order."""
+        """The key of each prompt, in the rows' order."""
         self.wanted, self.drawn, self.correct = array("H", [self.k]) * rows, array("H"), array("H")
-        """Of each row: samples wanted; and with `until_correct`, those graded, and the right among them."""
+        """For each row: samples wanted; with `until_correct`, also samples graded, and correct ones."""
         self.answers = Answers(self.journal, self.keys, self.wanted, check, self.prompts)
         self.failures = self.answers.failures
         self.again = asking.retry_failed and check is not None
-        """Ask again for answers that are there and are none for this stage."""
+        """Request again what the journal has but the stage cannot use."""
         self.asked_again: set[bytes] = set()
         self.open: dict[bytes, set[int]] = {}
-        """Samples in flight of each request: two rows with the same request share its answers."""
+        """Samples in flight for each request: two rows with the same request share its answers."""
         self.tally = Tally(self.k * rows, price=ask.price)
 
     def ask(self, requests: Iterator[Request]) -> None:
-        """Ask, and record what comes; the engine is opened for the first request."""
+        """Send the requests, and record the results; the engine is opened at the first request."""
         first = next(requests, None)
         if first is None:
             return
@@ -71,13 +71,13 @@ class OnePass:
             self.record(result)
 
     def close(self) -> None:
-        """Close the engine, if one was needed."""
+        """Close the engine, if one was opened."""
         if self.engine:
             self.engine.close()
             self.engine = None
 
     def plan(self, probe: int) -> Plan:
-        """Ask `probe` requests, and count the others."""
+        """Send `probe` requests, and count the others."""
         missing = self.missing()
         self.ask(islice(missing, probe))
         seconds = self.tally.seconds
@@ -86,35 +86,35 @@ class OnePass:
 
     def missing(self) -> Iterator[Request]:
         """Requests for what is neither in the journal nor in flight, row by row."""
-        for start, batch in batches(in_search(self.groups, self.lacks), self.reads):
+        for start, batch in batches(unanswered_first(self.groups, self.lacks), self.reads):
             keys, asked = self.keyed(batch)
             at = start * self.prompts
             self.keys[at * KEY_BYTES : (at + len(keys)) * KEY_BYTES] = b"".join(keys)
-            yield from self.requests(keys, asked, self.parted([range(self.k)] * len(batch)))
+            yield from self.requests(keys, asked, self.by_prompt([range(self.k)] * len(batch)))
 
     def keyed(self, batch: pa.RecordBatch) -> tuple[list[bytes], list[Sequence[Message] | str]]:
-        """Of each row's prompts: the key of the request, and what it asks or why it cannot be asked."""
+        """For each prompt of the rows: the key of the request, and its messages or why it cannot be asked."""
         asked = [self.messages(row) for row in self.prompted(batch.to_pylist())]
         return [_no_key(m) if isinstance(m, str) else self.key_of(m) for m in asked], asked
 
     def prompted(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Each row once for each of its prompts, with the number of the sample that it is for."""
+        """Each row once for each of its prompts, with the number of its sample."""
         if self.prompts == 1:
             return rows
         return [{**row, "sample": sample} for row in rows for sample in range(self.prompts)]
 
-    def parted(self, wanted: Sequence[range]) -> list[range]:
-        """The wanted samples of rows as those of their prompts."""
-        return [part for of_row in wanted for part in self.answers.parted(of_row)]
+    def by_prompt(self, wanted: Sequence[range]) -> list[range]:
+        """The wanted samples of rows, split by their prompts."""
+        return [part for of_row in wanted for part in self.answers.by_prompt(of_row)]
 
     def lacks(self, group: Group) -> bool:
         """Whether a wanted sample of a group's rows is not in the journal."""
         for _, batch in batches([group], self.reads):
             keys, asked = self.keyed(batch)
-            there = self.answers.there(keys, good=self.again)
-            wanted = self.parted([range(self.k)] * len(batch))
+            present = self.answers.present(keys, good=self.again)
+            wanted = self.by_prompt([range(self.k)] * len(batch))
             for key, content, samples in zip(keys, asked, wanted, strict=True):
-                have = there.get(key, set())
+                have = present.get(key, set())
                 if not isinstance(content, str) and any(s not in have for s in samples):
                     return True
         return False
@@ -125,18 +125,18 @@ class OnePass:
         asked: Sequence[Sequence[Message] | str],
         wanted: Sequence[range],
     ) -> Iterator[Request]:
-        """Requests for those of the wanted samples that are not there."""
-        there = self.answers.there([*keys], good=self.again)
+        """Requests for those of the wanted samples that are missing."""
+        present = self.answers.present([*keys], good=self.again)
         for key, content, samples in zip(keys, asked, wanted, strict=True):
             if isinstance(content, str):
                 self.fail(key, samples, content)
                 continue
-            have = there.setdefault(key, set())
+            have = present.setdefault(key, set())
             missing = [s for s in samples if s not in have]
-            self.tally.had += len(samples) - len(missing)
-            have.update(missing)  # a second row of this batch may ask the same
+            self.tally.journaled += len(samples) - len(missing)
+            have.update(missing)  # a second row of this batch may have the same request
             if key in self.asked_again:
-                continue  # and what it got is no answer again
+                continue  # its new answer is unusable too
             in_flight = self.open.get(key, set())
             missing = [s for s in missing if s not in in_flight and (key, s) not in self.failures]
             if missing:
@@ -147,7 +147,7 @@ class OnePass:
                 yield Request(key, content, tuple(missing), self.sampling, format)
 
     def want_more(self) -> bool:
-        """Grade what is new, and want k more samples of the rows that lack right ones."""
+        """Grade new samples, and request k more for rows with too few correct ones; whether there are any."""
         more, until = False, self.of.asking
         self.drawn = self.drawn or array("H", [0]) * len(self.wanted)
         self.correct = self.correct or array("H", [0]) * len(self.wanted)
@@ -177,7 +177,7 @@ class OnePass:
         return more
 
     def missing_again(self) -> Iterator[Request]:
-        """Requests for the samples that are wanted since the last pass."""
+        """Requests for the samples wanted since the last pass."""
         for start, batch in batches(self.groups, self.reads):
             ranges = [
                 range(self.drawn[row], self.wanted[row]) for row in range(start, start + len(batch))
@@ -185,13 +185,13 @@ class OnePass:
             more = [i for i, samples in enumerate(ranges) if samples]
             rows = batch.take(pa.array(more, pa.int32()))
             keys, asked = self.keyed(rows)
-            yield from self.requests(keys, asked, self.parted([ranges[i] for i in more]))
+            yield from self.requests(keys, asked, self.by_prompt([ranges[i] for i in more]))
 
     def record(self, result: Completion | Failure) -> None:
         if isinstance(result, Completion):
             self.journal.put(result, again=self.again)
             if result.key not in self.open:
-                return  # of a batch that another run had sent off
+                return  # from a batch that another run had sent
             self.tally.count(result, last=self.settle(result.key, [result.sample]))
         else:
             self.fail(result.key, result.samples, result.reason)
@@ -200,10 +200,13 @@ class OnePass:
             tally = self.tally
             report_progress(tally.done, tally.total, "samples", tally.speed or 0)
             if self.of.workspace.progress:
-                self.of.workspace.progress(tally.line())
+                stage = current_progress()
+                replicas = stage.replicas if stage else None
+                words = f"{replicas_words(replicas)}: " if replicas else ""
+                self.of.workspace.progress(words + tally.line())
 
     def settle(self, key: bytes, samples: Sequence[int]) -> bool:
-        """Take samples off those in flight; whether they were the last of their request."""
+        """Remove samples from those in flight; returns whether they were the last of their request."""
         self.open[key].difference_update(samples)
         if self.open[key]:
             return False
@@ -216,5 +219,5 @@ class OnePass:
 
 
 def _no_key(reason: str) -> bytes:
-    """In place of a request's key, for rows that cannot be asked for this reason."""
+    """Replaces the request's key for rows that cannot be asked for this reason."""
     return hashlib.blake2b(reason.encode(), digest_size=KEY_BYTES).digest()

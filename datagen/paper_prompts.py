@@ -1,6 +1,6 @@
-"""The prompts of the paper, and those that it leaves unsaid.
+"""The prompts of the paper, and ours where it does not print one.
 
-A recipe or `--prompt FILE` gives others. An edited prompt is another stage and asks again.
+A recipe or `--prompt FILE` gives others. An edited prompt is a different stage with new requests.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CAPTION_FOR_QUESTION = Prompt(
         "not answer the question.\n\nQuestion: {question}"
     )
 )
-"""A caption that knows the question loses less of what it needs; one for each question is paid for."""
+"""A caption written for the question omits less of what it needs, but costs one caption per question."""
 
 REASONING = Prompt(
     user=(
@@ -53,4 +53,4 @@ PROMPTS = {
     "reasoning": REASONING,
     "rollout": ROLLOUT,
 }
-"""By the names that `--prompt` takes beside a file."""
+"""Names that `--prompt` accepts besides a file."""

@@ -1,6 +1,6 @@
-"""vlt gen reasoning: k chains of thought for each captioned item, by a model that reads only text.
+"""vlt gen reasoning: k chains of thought for each captioned item, from a text-only model.
 
-Paper, section 4.1: DeepSeek-R1-Distill-Qwen-14B with the caption in the image's place, k = 4.
+Paper, section 4.1: DeepSeek-R1-Distill-Qwen-14B with the caption in place of the image, k = 4.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def make_reasoning(
     name: str = "samples",
     round: int | None = None,
 ) -> tuple[Dataset, bool]:
-    """k samples of each caption, or more with `until_correct`; (the version, was it there)."""
-    asking.refuse("reasoning and whoever reads captions", "images")
+    """k samples of each caption, or more with `until_correct`; (version, whether it existed already)."""
+    asking.refuse("reasoning and other stages over captions", "images")
     check_slots(asking.prompt, needs="question")
     ask = Ask(workspace, model, asking)
     stage = Stage("gen reasoning", ask.parameters())

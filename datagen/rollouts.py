@@ -1,4 +1,4 @@
-"""vlt gen rollouts: k responses to each item by a model that sees its images.
+"""vlt gen rollouts: k responses to each item from a model that sees its images.
 
 Paper, section 4.3: from round 2 on, the GRPO checkpoint of the round before writes the SFT data.
 """
@@ -32,7 +32,7 @@ def make_rollouts(
     name: str = "samples",
     round: int | None = None,
 ) -> tuple[Dataset, bool]:
-    """k samples of each item, or more with `until_correct`; (the version, was it there)."""
+    """k samples of each item, or more with `until_correct`; (version, whether it existed already)."""
     check_slots(asking.prompt, needs="question", takes=("question",))
     ask, size = Ask(workspace, model, asking), model.size
     stage = Stage("gen rollouts", ask.parameters())

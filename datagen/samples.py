@@ -1,4 +1,4 @@
-"""What reasoning and rollouts share: k responses to each row, one row of the new version each."""
+"""Common part of reasoning and rollouts: k responses to each row, each a row of the new version."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from vlt.workspace.store import Dataset
 from vlt.workspace.writer import Writer
 
 ORDERED = ("question", "choices", "answer", "images")
-"""What an order of choices is made of: see vlt.choice_order."""
+"""The columns that determine an order of choices: see vlt.choice_order."""
 
 
 def make_samples(
@@ -41,8 +41,8 @@ def make_samples(
 ) -> tuple[Dataset, bool]:
     """The parent's rows, once for each answer with `sample` 0, 1, ...; those without one are failed.
 
-    `shown` says what stood in the place of the rows' images. Returns the version and whether it was
-    there already.
+    `shown` gives the images that replaced the rows' own. Returns the version and whether it existed
+    already.
     """
     if ask.asking.shuffle_choices:
         reads = tuple(dict.fromkeys([*reads, *ORDERED]))
@@ -73,14 +73,14 @@ def make_samples(
 
 
 def _repeat(rows: pa.RecordBatch, times: list[int]) -> pa.RecordBatch:
-    """Each row so many times, with the column `sample`."""
+    """Each row repeated `times` times, with the column `sample`."""
     places = pa.array(np.repeat(np.arange(rows.num_rows), times))
     samples = pa.array(np.concatenate([np.arange(n, dtype=np.int32) for n in [0, *times]]))
     return rows.take(places).append_column("sample", samples)
 
 
 def as_asked(row: Mapping[str, Any], asking: Asking) -> Mapping[str, Any]:
-    """The row as its sample (`sample`) is asked: its choices in an order of their own, where that is."""
+    """The row as its sample (`sample`) is asked: with its own order of choices, if they are shuffled."""
     if not asking.shuffle_choices:
         return row
     order = order_of(row, asking.seed, row["sample"])
@@ -88,7 +88,7 @@ def as_asked(row: Mapping[str, Any], asking: Asking) -> Mapping[str, Any]:
 
 
 def _as_shown(every: pa.RecordBatch, asking: Asking, shown: Shown | None) -> pa.RecordBatch:
-    """The rows with what they were asked with in place of their own images and order of choices."""
+    """The rows with columns for the images and the order of choices that were shown, if not their own."""
     if asking.shuffle_choices:
         columns = every.select([*ORDERED, "sample"]).to_pylist()
         orders = [order_of(row, asking.seed, row["sample"]) for row in columns]
@@ -101,7 +101,7 @@ def _as_shown(every: pa.RecordBatch, asking: Asking, shown: Shown | None) -> pa.
 
 
 def _predicted(rows: pa.RecordBatch, answers: Sequence[Answer]) -> list[str | None]:
-    """What each response commits itself to; letters are those of the choices in their own order."""
+    """Each response's extracted answer; letters refer to the choices in their original order."""
     said = [extract(a.response) if isinstance(a, Completion) else None for a in answers]
     if "choice_order" not in rows.schema.names:
         return said
@@ -110,7 +110,7 @@ def _predicted(rows: pa.RecordBatch, answers: Sequence[Answer]) -> list[str | No
 
 
 def _agreements(rows: pa.RecordBatch, answered: pa.Array) -> pa.Array:
-    """Of each sample, how far its item's samples agree; null where an item has but one."""
+    """The agreement of the samples of each sample's item; null if an item has only one."""
     if len(rows) == pc.sum(pc.equal(rows["sample"], 0)).as_py():
         return pa.nulls(len(rows), pa.float64())
     there = answered.to_pylist()

@@ -1,4 +1,4 @@
-"""A dataset's rows by row group, and the order in which to look for what is not answered yet."""
+"""A dataset's rows by row group, and the order in which to look for missing answers."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class Group:
 
     file: Path
     index: int
-    """Its place in the file."""
+    """Its index in the file."""
     start: int
     """The number of its first row in the dataset."""
     rows: int
-    """How many of its rows are taken."""
+    """The number of rows taken from it."""
 
 
 def row_groups(dataset: Dataset, limit: int | None = None) -> list[Group]:
-    """The groups that hold the first `limit` rows, in order; only the files' footers are read."""
+    """The groups with the first `limit` rows, in order; only the files' footers are read."""
     found: list[Group] = []
     start = 0
     for file in dataset.files:
@@ -57,7 +57,7 @@ def batches(
                     opened.close()
                 file, opened = group.file, pq.ParquetFile(group.file)
             done = 0
-            # Without threads: each would keep memory of its own, and there is little to share.
+            # Without threads: each would take its own memory, for little gain.
             for batch in opened.iter_batches(
                 ROWS_AT_A_TIME, row_groups=[group.index], columns=columns, use_threads=False
             ):
@@ -71,12 +71,12 @@ def batches(
             opened.close()
 
 
-def in_search(groups: list[Group], lacks: Callable[[Group], bool]) -> list[Group]:
-    """The groups, those first that probably lack an answer; `lacks` tells it of one.
+def unanswered_first(groups: list[Group], lacks: Callable[[Group], bool]) -> list[Group]:
+    """The groups, starting with those that probably lack an answer; `lacks` tests one.
 
-    What is answered is mostly a run's beginning: the run was stopped, or rows were added at the end.
-    So the place where the answers end is searched by halves, and a run of 100,000 rows that goes on
-    sends its first request after a look at a few thousand of them.
+    Usually the beginning is answered: a run was stopped, or rows were added at the end. So the place
+    where the answers end is found by binary search, and a resumed run of 100,000 rows sends its first
+    request after reading a few thousand of them.
     """
     if len(groups) < 3 or lacks(groups[0]) or not lacks(groups[-1]):
         return groups

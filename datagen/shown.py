@@ -1,8 +1,8 @@
-"""What a model is shown of an item: its own images, or, to see what these are worth, something else.
+"""Which images a model is shown for an item: its own, or, to measure what they contribute, others.
 
-none: no image at all. swapped: another item's, as many of them, the same each time, and never one that
-the item has itself. noise: as many of the same size, of pixels that are black or full in each colour.
-The rows keep their own images, and say in `images_shown` what was shown in place of them.
+none: no image at all. swapped: another item's images, as many of them, the same each time, and never one
+that the item has itself. noise: as many of the same size, with each colour channel of a pixel 0 or 255.
+The rows keep their own images, and `images_shown` has what was shown in their place.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from vlt.workspace.store import Dataset, Store
 from vlt.workspace.workspace import Workspace
 
 NO_OTHER = "no other item has as many images that are all different"
-"""Why an item could not be shown another's."""
+"""Why an item could not be shown another's images."""
 
 
 class Shown:
-    """What the items of one dataset are shown with."""
+    """The images shown for the items of one dataset."""
 
     def __init__(self, workspace: Workspace, items: Dataset, how: Images):
         self.workspace, self.items, self.how = workspace, items, how
         self._digests: dict[str, bytes] = {}
 
     def of(self, row: Mapping[str, Any]) -> list[str] | str:
-        """The images (sha256) that stand for the row's own, or why there are none for it."""
+        """The images (sha256) shown in place of the row's own, or why there are none."""
         own: list[str] = row["images"]
         if self.how == "own" or not own:
             return own
@@ -44,7 +44,7 @@ class Shown:
         return self._other(row["id"], own)
 
     def _other(self, id: str, own: list[str]) -> list[str] | str:
-        """Another item's images: which, is made of the item's id."""
+        """Another item's images, chosen by a hash of the item's id."""
         others = self._by_count[len(own)]
         digest = hashlib.blake2b(id.encode(), digest_size=8).digest()
         start = int.from_bytes(digest) % len(others)
@@ -56,7 +56,7 @@ class Shown:
 
     @cached_property
     def _by_count(self) -> dict[int, list[tuple[str, ...]]]:
-        """Number of images -> the distinct lists of so many, in the order of their hashes."""
+        """Number of images -> the distinct lists of that length, in the order of their hashes."""
         found: dict[int, set[tuple[str, ...]]] = {}
         for images in self._lists():
             found.setdefault(len(images), set()).add(images)
@@ -64,7 +64,7 @@ class Shown:
 
     @cached_property
     def _noise(self) -> dict[tuple[int, ...], str]:
-        """(width, height) -> the picture of noise of that size, in the store."""
+        """(width, height) -> the noise picture of that size, in the store."""
         sizes = sorted({self._looks(image)[:2] for images in self._lists() for image in images})
         store = self.workspace.images
         made = {size: store.add(noise(*size)) for size in sizes}
@@ -76,11 +76,11 @@ class Shown:
             yield from map(tuple, batch.column("images").to_pylist())
 
     def _same(self, a: str, b: str) -> bool:
-        """Whether two images are one picture, whatever their bytes are."""
+        """Whether two images show the same pixels, whatever their encoding."""
         return a == b or (self._looks(a) == self._looks(b) and self._pixels(a) == self._pixels(b))
 
     def _looks(self, image: str) -> tuple[int, ...]:
-        """Width, height, and what looks alike has alike."""
+        """Width, height and perceptual hash."""
         info = self.workspace.images.info(image)
         return info.width, info.height, info.phash
 
@@ -92,7 +92,7 @@ class Shown:
 
 
 def noise(width: int, height: int) -> bytes:
-    """A PNG of that size, the same each time: each pixel's red, green and blue by the toss of a coin."""
+    """A PNG of that size, the same each time: each pixel's red, green and blue is 0 or 255 at random."""
     from PIL import Image
 
     tosses = np.random.default_rng([width, height]).integers(0, 2, (height, width, 3), np.uint8)
@@ -102,7 +102,7 @@ def noise(width: int, height: int) -> bytes:
 
 
 def images_of(store: Store, samples: Dataset) -> Images:
-    """What the samples' models were shown: own, none, swapped or noise."""
+    """Which images the samples' model was shown: own, none, swapped or noise."""
     for each in ancestors(store, samples, through=lambda v: v.kind == "sample", gone=True):
         manifest = each.dataset.manifest
         if manifest.stage.startswith("gen "):

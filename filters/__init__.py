@@ -1,6 +1,6 @@
-"""Filters: what keeps, drops or rewrites rows before they are trained on. One file for each.
+"""Filters keep, drop or rewrite rows before training. One file each.
 
-`protocol.py` says what a filter is, `registry.py` names them all and reads what a recipe writes, `own.py`
-makes one of a user's function, `apply.py` runs a chain over a dataset. `pass_rate.py` is how often a
-model solves an item, wherever that is asked.
+`protocol.py` defines what a filter is, `registry.py` lists them all and parses the chains of recipes,
+`own.py` turns a user's function into one, `apply.py` runs a chain over a dataset. `pass_rate.py` computes
+how often a model solves an item, for every part of vlt that needs it.
 """

@@ -1,9 +1,9 @@
 """Run a chain of filters over samples: one new version, every row accounted for.
 
-Row filters stream: a piece of the rows goes through all of them at once, in this process or in another
-one beside it (see vlt.process_pool). Before a filter that must see everything, the rows are spilled to
-disk while their narrow views are kept; once it has decided, here, they stream on. What is left and what
-goes is written here, in the rows' order, so the version is the same however many have worked at it.
+Row filters stream: a piece of the rows goes through all of them at once, in this process or in a worker
+process (see vlt.process_pool). Before a filter that must see all rows, the rows are spilled to disk and
+only their narrow views are kept; once it has decided, in this process, they stream on. Kept and dropped
+rows are written by this process in the rows' order, so the number of processes does not change the version.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from vlt import cores
 from vlt.errors import UsageError
 from vlt.filters.duckdb_scratch import Scratch
 from vlt.filters.links import Chain, Link, Outcome, Spilled, Task, by_source, links_of
-from vlt.filters.own_class import told
+from vlt.filters.own_class import reporting_own_errors
 from vlt.filters.protocol import Filter, Prepares, WholeFilter, is_whole, settings
 from vlt.filters.registry import parse_chain
-from vlt.filters.rules.not_cut import made_before, without_cut
+from vlt.filters.rules.not_cut import made_before, with_not_cut
 from vlt.process_pool import ProcessPool
 from vlt.workspace.manifest import Stage
 from vlt.workspace.pieces import PIECE, RowsPiece, alone
@@ -51,21 +51,21 @@ def make_filtered(
     processes: int | None = None,
     keep_cut: bool = False,
 ) -> tuple[Dataset, bool]:
-    """The version that `chain` leaves of the samples, and whether it was there already.
+    """The version with the rows that `chain` keeps, and whether it existed already.
 
     Args:
         samples: One or several datasets of one kind; their rows in this order.
-        chain: Filters, or what a recipe writes for them (see registry.py).
-        memory: DuckDB's limit; beyond it, it spills to disk.
-        processes: Most that work at it, this one included; by default the setting (vlt.cores).
-        keep_cut: Keep samples that were cut at their length, which otherwise go.
+        chain: Filters, or how a recipe writes them (see registry.py).
+        memory: DuckDB's limit; beyond it, DuckDB spills to disk.
+        processes: Maximum number of processes, this one included; by default the setting (vlt.cores).
+        keep_cut: Keep samples that were cut at the token limit, which are dropped otherwise.
 
-    Raises UsageError where the chain and the rows do not fit.
+    Raises UsageError if the chain does not fit the rows.
     """
     parents = [samples] if isinstance(samples, Dataset) else list(samples)
     filters = parse_chain(chain)
     kind = _one_kind(parents, filters)
-    asked, filters = filters, filters if keep_cut else without_cut(filters, kind)
+    asked, filters = filters, filters if keep_cut else with_not_cut(filters, kind)
     filters = [f.prepared(workspace, parents) if isinstance(f, Prepares) else f for f in filters]
     stage = Stage("filter", {"chain": [settings(filter) for filter in filters]})
     every = [*parents, *(d for f in filters for d in getattr(f, "references", ()))]
@@ -81,7 +81,7 @@ def make_filtered(
         pieces = [piece for parent in parents for piece in pieces_of(parent, BATCH)]
         job = Chain(links, kind, scratch.folder)
         with ProcessPool[Task, Outcome](job, scratch.folder, most) as pool:
-            for batch in _left(links, pieces, pool, scratch, writer, ledger):
+            for batch in _kept(links, pieces, pool, scratch, writer, ledger):
                 ledger.count("kept", batch)
                 writer.keep(batch)
         writer.facts["by_source"] = ledger.as_json()
@@ -90,9 +90,9 @@ def make_filtered(
 
 
 def _one_kind(parents: Sequence[Dataset], filters: Sequence[Filter]) -> str:
-    """The kind of all the parents; raises UsageError where they differ or lack a column."""
+    """The kind of all the parents; raises UsageError if they differ or lack a column."""
     if not parents:
-        raise UsageError("filter was given no dataset; name at least one")
+        raise UsageError("filter needs a dataset; name at least one")
     kind = parents[0].kind
     for parent in parents:
         if parent.kind != kind or kind not in KINDS:
@@ -111,7 +111,7 @@ def _one_kind(parents: Sequence[Dataset], filters: Sequence[Filter]) -> str:
 
 
 class _Sources:
-    """The ledger per source: rows in, taken out by each filter, kept."""
+    """The ledger per source: rows in, dropped by each filter, kept."""
 
     def __init__(self) -> None:
         self._counts: dict[str, Counter[str]] = {}
@@ -127,7 +127,7 @@ class _Sources:
         return {source: dict(counts) for source, counts in sorted(self._counts.items())}
 
 
-def _left(
+def _kept(
     links: Sequence[Link],
     pieces: Sequence[RowsPiece],
     pool: ProcessPool[Task, Outcome],
@@ -135,7 +135,7 @@ def _left(
     writer: Writer,
     ledger: _Sources,
 ) -> Iterator[pa.RecordBatch]:
-    """What all the links leave of the rows; what they take out is written down on the way."""
+    """The rows that pass all the links; those dropped are written on the way."""
     given: Iterable[RowsPiece | Spilled] = pieces
     total = len(pieces)
     for number, link in enumerate(links):
@@ -159,7 +159,7 @@ def _left(
 
 
 def _settled(outcomes: Iterable[Outcome], writer: Writer, ledger: _Sources) -> Iterator[Outcome]:
-    """Write down what came in and what was taken out; pass on the rest."""
+    """Record what came in, write what was dropped, and pass the outcomes on."""
     for outcome in outcomes:
         if outcome.came:
             writer.expect_sum(outcome.came, outcome.keys)
@@ -184,7 +184,7 @@ def _decided(
     writer: Writer,
     ledger: _Sources,
 ) -> Iterator[Spilled]:
-    """Let the whole filters decide over their views; the rows that they leave, batch by batch."""
+    """Let the whole filters decide over their views; the rows that they keep, batch by batch."""
     by, reasons = _decisions(filters, views, scratch)
     at = 0
     for piece in spilled:
@@ -206,9 +206,9 @@ def _decided(
 def _decisions(
     filters: Sequence[WholeFilter], views: Sequence[list[pa.RecordBatch]], scratch: Scratch
 ) -> tuple[np.ndarray[Any, np.dtype[np.int8]], list[Iterator[Reason]]]:
-    """(place of the filter that took out each row, -1 for none; each filter's reasons in order).
+    """(index of the filter that dropped each row, -1 for none; each filter's reasons in order).
 
-    A filter sees the rows that those before it have left.
+    A filter sees only the rows that the filters before it kept.
     """
     rows = sum(len(view) for view in views[0])
     by = np.full(rows, -1, np.int8)
@@ -219,7 +219,7 @@ def _decisions(
             reasons.append(iter(()))
             continue
         table = pa.Table.from_batches(view)
-        with told(filter):
+        with reporting_own_errors(filter):
             judged = filter.decide(
                 table if len(left) == rows else table.take(pa.array(left)), scratch
             )

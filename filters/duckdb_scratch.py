@@ -13,7 +13,7 @@ from vlt.errors import UsageError, UserError
 
 @dataclass(frozen=True)
 class Scratch:
-    """Where a filter may put what does not fit into memory, and how much memory it may take."""
+    """Where a filter may spill what does not fit into memory, and how much memory it may use."""
 
     folder: Path
     memory: str = "1GB"
@@ -23,7 +23,7 @@ class Scratch:
     def connect(self) -> Any:
         """A DuckDB connection in memory that spills into the folder.
 
-        Raises UsageError where `memory` is no size.
+        Raises UsageError if `memory` is not a size.
         """
         import duckdb
 
@@ -40,13 +40,13 @@ class Scratch:
         except (duckdb.ParserException, duckdb.InvalidInputException) as error:
             words = " ".join(str(error).split())
             raise UsageError(
-                f"--memory {self.memory!r} is no size ({words}); write e.g. --memory 1GB"
+                f"--memory {self.memory!r} is not a size ({words}); write e.g. --memory 1GB"
             ) from None
 
     def query(self, sql: str, **tables: pa.Table) -> pa.Table:
-        """The result of one query over Arrow tables that it names.
+        """The result of one query over the Arrow tables that it names.
 
-        Raises UserError where even spilling cannot do with the memory allowed.
+        Raises UserError if the memory limit is too low even with spilling.
         """
         import duckdb
 
@@ -58,6 +58,6 @@ class Scratch:
             except duckdb.OutOfMemoryException:
                 rows = max((len(table) for table in tables.values()), default=0)
                 raise UserError(
-                    f"DuckDB cannot do with {self.memory} of memory for {rows:,} rows, though it "
-                    "spills; give more, e.g. --memory 1GB"
+                    f"{self.memory} of memory is too little for DuckDB to process {rows:,} rows, even "
+                    "with spilling to disk; give more, e.g. --memory 1GB"
                 ) from None

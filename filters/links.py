@@ -1,8 +1,8 @@
-"""A chain's work on one piece of the rows, which any process can do by itself.
+"""A chain's work on one piece of the rows, which any process can do on its own.
 
-A chain is parted into links: row filters, then the whole filters right behind them. Of a link, a piece of
-the rows goes through all the row filters at once, and for the whole filters it is boiled down to its
-narrow views.
+A chain is split into links: row filters, then the whole filters that directly follow them. In a link, a piece
+of the rows goes through all the row filters at once, and is then reduced to a narrow view for each whole
+filter.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlt.filters.own_class import judged as judged_by
-from vlt.filters.own_class import told
+from vlt.filters.own_class import reporting_own_errors
 from vlt.filters.protocol import Filter, Judgement, Mask, RowFilter, WholeFilter, is_whole
 from vlt.workspace.manifest import key_sum
 from vlt.workspace.pieces import RowsPiece
@@ -29,7 +29,7 @@ from vlt.workspace.writer import FAILED
 
 @dataclass(frozen=True)
 class Link:
-    """Row filters, then the whole filters right behind them."""
+    """Row filters, then the whole filters that directly follow them."""
 
     row: list[RowFilter]
     whole: list[WholeFilter]
@@ -37,31 +37,31 @@ class Link:
 
 @dataclass
 class Spilled:
-    """Rows on disk that a link's whole filters are to decide over, or have."""
+    """Rows on disk that a link's whole filters decide over, or have decided over."""
 
     file: Path
     """An Arrow file of one batch."""
     rows: int
     keep: Mask | None = None
-    """[rows] those that stay."""
+    """[rows] which rows are kept."""
     left: pa.RecordBatch | None = None
-    """These, where this process has read them; they do not go to another."""
+    """The kept rows, if this process has read them; not pickled."""
 
     @classmethod
     def write(cls, rows: pa.RecordBatch, folder: Path) -> Spilled:
-        """Rows in a file of their own in this folder."""
+        """Write the rows to a new file in this folder."""
         file = folder / f"rows-{uuid4().hex}.arrow"
         with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as spill:
             spill.write_batch(rows)
         return cls(file, rows.num_rows)
 
     def all(self) -> pa.RecordBatch:
-        """All of the rows, as they lie in the file: they stay there while it is mapped."""
+        """All of the rows, memory-mapped from the file."""
         with pa.memory_map(str(self.file)) as source, pa.ipc.open_file(source) as spilled:
             return spilled.get_batch(0)
 
     def read(self) -> pa.RecordBatch:
-        """The rows that stay."""
+        """The rows that are kept."""
         return self.all().filter(pa.array(self.keep)) if self.left is None else self.left
 
     def __reduce__(self) -> Any:
@@ -69,30 +69,30 @@ class Spilled:
 
 
 Task = tuple[int, RowsPiece | Spilled]
-"""The number of a link, and rows that come to it."""
+"""The number of a link, and the rows that enter it."""
 
 
 @dataclass
 class Outcome:
-    """What became of a piece in a link: the rows that go on, and those taken out by each filter."""
+    """What became of a piece in a link: the rows that go on, and those dropped by each filter."""
 
     rows: pa.RecordBatch | None
-    """None where they are spilled."""
+    """None if they are spilled."""
     dropped: list[tuple[str, pa.RecordBatch, list[Reason]]] = field(default_factory=list)
-    """(filter, or FAILED where it could not judge them; rows; why)"""
+    """(filter, or FAILED if it could not judge them; rows; why)"""
     rewritten: Counter[str] = field(default_factory=Counter)
     came: int = 0
-    """Rows that came in, to the first link."""
+    """Rows that entered the chain; 0 in later links."""
     keys: int = 0
     """Their `key_sum`."""
     sources: dict[str, int] = field(default_factory=dict)
-    """How many of them each source has."""
+    """How many of them come from each source."""
     views: list[pa.RecordBatch] = field(default_factory=list)
     """Of the rows that go on, one for each of the link's whole filters."""
     spilled: Spilled | None = None
-    """The rows that go on, where the link has whole filters and there are any."""
+    """The rows that go on, if the link has whole filters and there are any."""
     read: Path | None = None
-    """The file that the piece was spilled to, which is of no more use."""
+    """The file that the piece was spilled to, which is no longer needed."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Chain:
             outcome.sources = by_source(rows)
         if link.whole and outcome.rows:
             for filter in link.whole:
-                with told(filter):
+                with reporting_own_errors(filter):
                     outcome.views.append(filter.view(outcome.rows))
             outcome.spilled = Spilled.write(outcome.rows, self.folder)
         if link.whole:
@@ -126,7 +126,7 @@ class Chain:
 
 
 def links_of(filters: Sequence[Filter]) -> list[Link]:
-    """The chain in links; one without filters where there are none."""
+    """The chain split into links; one empty link if there are no filters."""
     links = [Link([], [])]
     for filter in filters:
         if is_whole(filter):
@@ -139,7 +139,7 @@ def links_of(filters: Sequence[Filter]) -> list[Link]:
 
 
 def by_source(rows: pa.RecordBatch) -> dict[str, int]:
-    """How many of the rows each source has."""
+    """How many of the rows come from each source."""
     counts: Counter[str] = Counter()
     for pair in pc.value_counts(rows.column("source")):
         counts[pair["values"].as_py() or ""] += pair["counts"].as_py()
@@ -157,7 +157,7 @@ def through(rows: pa.RecordBatch, filters: Sequence[RowFilter]) -> Outcome:
             rows = rows.set_column(rows.schema.get_field_index(column), column, values)
         if judged.rewritten:
             outcome.rewritten[filter.name] += judged.rewritten
-        kept, dropped = _parted(rows, judged)
+        kept, dropped = _split(rows, judged)
         if dropped.num_rows:
             outcome.dropped.append((filter.name, dropped, judged.each_reason()))
         if judged.failed:
@@ -168,8 +168,8 @@ def through(rows: pa.RecordBatch, filters: Sequence[RowFilter]) -> Outcome:
     return outcome
 
 
-def _parted(rows: pa.RecordBatch, judged: Judgement) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-    """The rows that stay, and those taken out; not those that could not be judged."""
+def _split(rows: pa.RecordBatch, judged: Judgement) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    """The kept rows and the dropped ones; rows that could not be judged are in neither."""
     if judged.keep.all():
         return rows, rows.slice(0, 0)
     out = ~judged.keep

@@ -1,4 +1,4 @@
-"""A function of the user's own as a filter: of a row, or of a batch of rows.
+"""A user's function as a filter, over a row or over a batch of rows.
 
     def no_apologies(row):                          # a dict: every column of the row
         return "sorry" not in row["response"] or "apologises"
@@ -6,15 +6,15 @@
     def short(batch, limit=500):                    # a pyarrow.RecordBatch, since it is called `batch`
         return pc.less(pc.utf8_length(batch["response"]), limit)
 
-What it may say of a row: True keeps it; False, a reason, or a pair (what the ledger counts, what differs
-from row to row) drops it; a dict keeps it with these columns replaced. Of a batch: a list or an array
-that says so of each of its rows. Parameters beside the first are settings.
+What it may return for a row: True keeps it; False, a reason, or a pair (what the ledger counts, what differs
+from row to row) drops it; a dict keeps it with these columns replaced. For a batch: a list or an array
+with one such value per row. Parameters after the first are settings.
 
-Rows are judged in several processes where there are many (see vlt.process_pool), so a function that keeps
-something from row to row must be marked `@vlt.filter(stateful=True)`.
+Many rows are judged in several processes (see vlt.process_pool), so a function that keeps state from row
+to row must be marked `@vlt.filter(stateful=True)`.
 
-A row at which it raises is not kept, and counts as failed with the error as its reason; where it says
-something else than the above, the run ends with a sentence.
+A row for which it raises is not kept, and counts as failed with the error as its reason; any other return
+value stops the run with an error message.
 """
 
 from __future__ import annotations
@@ -37,34 +37,34 @@ from vlt.workspace.reason import Reason
 from vlt.workspace.schema import ITEM
 
 KEYS = (*(name for name in ITEM.names if name != "meta"), "sample", "model")
-"""Columns that say which row it is; a filter may not replace them."""
+"""Columns that identify the row; a filter may not replace them."""
 WANTED = "return True to keep a row, False or a reason to drop it, or a dict of columns to replace"
 
 
 @dataclass(frozen=True)
 class Own:
-    """Judges each row by a function that vlt does not know; see `own_filter`."""
+    """Judges each row with a user's function; see `own_filter`."""
 
     name: str = field(default="", init=False)
     columns: tuple[str, ...] = field(default=(), init=False)
-    """Those that the function was marked to read; empty: all."""
+    """Those that the function is marked to read; empty means all."""
     plugin: Plugin = field(default_factory=lambda: Plugin("", None), init=False)
     given: Mapping[str, Any] = field(default_factory=dict, init=False)
-    """Its settings, the defaults spelt out."""
+    """Its settings, defaults included."""
     batch: bool = field(default=False, init=False)
 
     def identity(self) -> dict[str, Any]:
-        """The settings, and the digest of the source."""
+        """The settings and the digest of the function's source."""
         return {**self.given, **self.plugin.identity}
 
     def __getstate__(self) -> dict[str, Any]:
-        """For another process; a function that must see all rows in their order does not go there."""
+        """For another process; a stateful function must see all rows in order and is not sent there."""
         if (mark := mark_of(self.plugin.object)) and mark.stateful:
             raise pickle.PicklingError(f"{self.name} is stateful")
         return dict(self.__dict__)
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
-        """Row by row; a batch at which the function raises is given to it row by row."""
+        """Row by row, or by batch; a batch for which the function raises is retried row by row."""
         seen = rows.select(list(self.columns)) if self.columns else rows
         said: list[Any] = []
         failed: dict[int, Reason] = {}
@@ -97,7 +97,7 @@ class Own:
             said = said.tolist() if hasattr(said, "tolist") else said
         if not isinstance(said, list | tuple) or len(said) != rows.num_rows:
             raise UserError(
-                f"{self.plugin.source} said {_short(said)} of a batch of {rows.num_rows:,} rows; return "
+                f"{self.plugin.source} returned {_short(said)} for a batch of {rows.num_rows:,} rows; return "
                 "a list or an array with one value for each row"
             )
         return list(said)
@@ -136,7 +136,7 @@ class Own:
             else:
                 row_id = rows.column("id")[row].as_py()
                 raise UserError(
-                    f"{self.plugin.source} said {_short(word)} of the row {row_id}; {WANTED}"
+                    f"{self.plugin.source} returned {_short(word)} for the row {row_id}; {WANTED}"
                 )
             keep[row] = False
         keep[list(failed)] = False
@@ -178,12 +178,12 @@ class _Raised(Exception):
 
 
 def own_filter(plugin: Plugin, values: Mapping[str, Any]) -> Own:
-    """The filter of a user's function; raises UsageError where settings and function do not fit."""
+    """The filter of a user's function; raises UsageError if the settings do not fit the function."""
     try:
         first, *others = inspect.signature(plugin.object).parameters.values()
     except (ValueError, TypeError):
         raise UsageError(
-            f"{plugin.source} takes no row; a filter is a function of a row or of a batch"
+            f"{plugin.source} takes no argument; a filter is a function of a row or of a batch"
         ) from None
     mark = mark_of(plugin.object)
     named = first.name == "batch" or str(first.annotation).rstrip("'>").endswith("RecordBatch")
@@ -200,7 +200,7 @@ def own_filter(plugin: Plugin, values: Mapping[str, Any]) -> Own:
 def _given(
     plugin: Plugin, parameters: Sequence[inspect.Parameter], values: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The settings that the function is called with."""
+    """The settings with which the function is called."""
     any_name = any(p.kind is p.VAR_KEYWORD for p in parameters)
     known = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     for name in values:
@@ -212,7 +212,7 @@ def _given(
             raise UsageError(f"{plugin.source} needs {name}; give it as a setting: {{{name}: ...}}")
     try:
         hints = inspect.get_annotations(plugin.object, eval_str=True)
-    except (NameError, TypeError, AttributeError):  # names that only a type checker knows
+    except (NameError, TypeError, AttributeError):  # names that exist only for the type checker
         hints = {}
     defaults = {
         name: parameter.default

@@ -1,4 +1,4 @@
-"""Classes of the user's own that are filters (see protocol.py): what they raise costs rows, not the run."""
+"""A user's classes as filters (see protocol.py): an exception in them fails rows, not the run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vlt.workspace.reason import Reason
 
 
 def judged(filter: RowFilter, rows: pa.RecordBatch) -> Judgement:
-    """`filter.judge(rows)`; where one of the user's own raises, the rows at which it does have failed."""
+    """`filter.judge(rows)`; if a user's filter raises, only the rows that cause it count as failed."""
     try:
         return filter.judge(rows)
     except UserError:
@@ -34,8 +34,8 @@ def judged(filter: RowFilter, rows: pa.RecordBatch) -> Judgement:
 
 
 @contextmanager
-def told(filter: Filter) -> Iterator[None]:
-    """What a whole filter of the user's own raises, as a sentence: it judges all rows or none."""
+def reporting_own_errors(filter: Filter) -> Iterator[None]:
+    """Turn what a user's whole filter raises into a UserError: it judges all rows or none."""
     try:
         yield
     except UserError:
@@ -47,7 +47,7 @@ def told(filter: Filter) -> Iterator[None]:
 
 
 def is_own(filter: Filter) -> bool:
-    """Whether it is a class that is not vlt's."""
+    """Whether its class is the user's and not vlt's."""
     return not type(filter).__module__.startswith("vlt.")
 
 
@@ -74,7 +74,7 @@ def _together(
 
 
 def _reasons(part: Judgement) -> list[Reason]:
-    """One for each row taken out, not for those that failed."""
+    """One for each dropped row, none for those that failed."""
     reasons = part.each_reason()
     out = int(np.count_nonzero(~part.keep)) - len(part.failed)
     return reasons[:out]

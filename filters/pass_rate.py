@@ -1,8 +1,9 @@
-"""How often does a model solve an item? The one pass rate: of filter, command line, recipe and GRPO.
+"""How often does a model solve an item? The one definition of the pass rate: for filters, command line,
+recipes and GRPO.
 
 An item's pass rate is the share of its samples that are correct. Samples that the grader could not
-judge do not count; one that was cut at its length limit counts as not correct even where nobody
-graded it. The samples that filters took out count as well: verification takes out the wrong ones.
+judge do not count; one that was cut at its token limit counts as not correct even if it was not
+graded. Samples dropped by filters count as well: verification drops the wrong ones.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ READS = ("id", "verdict", "finish_reason")
 COUNTED = pa.schema([("id", pa.string()), ("solved", pa.bool_()), ("counts", pa.bool_())])
 JUDGED = pa.array(["correct", "wrong"])
 CLOSE = 1e-6
-"""A rate so near an end of a band lies in it: 4 of 5 is 0.8, also as a 32-bit number."""
+"""Tolerance at the ends of a band: 4 of 5 is 0.8, also as a 32-bit number."""
 
 
 @dataclass(frozen=True)
 class Band:
-    """Pass rates from `low` to `high`, ends included; None is no limit."""
+    """Pass rates from `low` to `high`, ends included; None means no limit."""
 
     low: float | None = None
     high: float | None = None
@@ -46,7 +47,7 @@ class Band:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From LOW:HIGH; raises UsageError where the text is none."""
+        """From LOW:HIGH; raises UsageError if the text is not a band."""
         try:
             low, high = (float(end) for end in text.split(":"))
             return cls(low, high)
@@ -56,7 +57,7 @@ class Band:
             ) from None
 
     def holds(self, rates: pa.Array | pa.ChunkedArray) -> Mask:
-        """[n] which of the rates lie in it; an unknown one (null) only where there are no limits."""
+        """[n] which of the rates lie in it; an unknown one (null) only if there are no limits."""
         low, high = self._ends()
         values = pc.cast(rates, pa.float64())
         if self.low is None and self.high is None:
@@ -73,7 +74,7 @@ Rows = TypeVar("Rows", pa.RecordBatch, pa.Table)
 
 
 def counted(rows: Rows) -> Rows:
-    """id, whether a sample is right, and whether it counts (see COUNTED) of rows with READS."""
+    """From rows with READS: id, whether the sample is correct, and whether it counts (see COUNTED)."""
     verdict = rows.column("verdict")
     cut = pc.equal(pc.fill_null(rows.column("finish_reason"), ""), "length")
     columns = [
@@ -103,11 +104,11 @@ def of_batches(batches: Iterable[pa.RecordBatch]) -> pa.Table:
 
 
 def pass_rates(samples: Dataset, *, captions: bool = False) -> pa.Table:
-    """The pass rates (see `rates_of`) of a dataset of graded samples, those taken out included.
+    """The pass rates (see `rates_of`) of a dataset of graded samples, dropped ones included.
 
     With `captions` the `id` stands for a caption of an item: see `by_caption`.
 
-    Raises UserError where nothing has been graded.
+    Raises UserError if nothing has been graded.
     """
     if samples.kind != "sample":
         raise UsageError(
@@ -119,41 +120,41 @@ def pass_rates(samples: Dataset, *, captions: bool = False) -> pa.Table:
         rates = of_batches(with_dropped(samples, READS))
     if not rates.num_rows and samples.manifest.rows:
         raise UserError(
-            f"{samples.ref} has no verdicts; write them with `vlt filter {samples.ref} --verify`"
+            f"{samples.ref} has no verdicts; add them with `vlt filter {samples.ref} --verify`"
         )
     return rates
 
 
 def fair_rates(
-    store: Store, samples: Dataset, whose: str, *, captions: bool = False
+    store: Store, samples: Dataset, filter_name: str, *, captions: bool = False
 ) -> dict[str, float]:
     """id -> the pass rate of each item; with `captions`, of each caption (see `with_caption`).
 
-    Raises UsageError, in the name of the filter `whose`, for samples that were drawn until they were
-    right, which biases their pass rates.
+    Raises UsageError, on behalf of the filter `filter_name`, for samples that were drawn until one was
+    correct, which biases their pass rates.
     """
     if fair_samples(store, samples) is not None:
         raise UsageError(
-            f"{whose}: {samples.ref} was sampled with --until-correct, which biases pass rates; sample "
-            "without it"
+            f"{filter_name}: {samples.ref} was sampled with --until-correct, which biases pass rates; "
+            "sample without it"
         )
     rates = pass_rates(samples, captions=captions)
     return dict(zip(rates["id"].to_pylist(), rates["pass_rate"].to_pylist(), strict=True))
 
 
 def by_caption(rows: pa.RecordBatch) -> pa.RecordBatch:
-    """The rows with what stands for one caption of one item (see `with_caption`) in the place of the id."""
+    """The rows with the key of one caption of one item (see `with_caption`) in place of the id."""
     return rows.set_column(rows.schema.get_field_index("id"), "id", with_caption(rows))
 
 
 def with_caption(rows: pa.RecordBatch) -> pa.Array:
-    """[n] what stands for one caption of one item; rows without a caption have the item's id alone."""
+    """[n] keys, one for each caption of an item; rows without a caption have the item's id alone."""
     captions = pc.fill_null(rows.column("caption"), "")
     return pc.binary_join_element_wise(rows.column("id"), captions, "\0")
 
 
 def with_dropped(samples: Dataset, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The rows that were kept, then those that were not."""
+    """The kept rows, then the dropped ones."""
     yield from samples.batches(columns)
     yield from samples.dropped.batches(columns)
 
@@ -161,9 +162,9 @@ def with_dropped(samples: Dataset, columns: Sequence[str]) -> Iterator[pa.Record
 def rated_items(samples: Dataset, of_items: Iterable[str], fair: int | None = None) -> pa.Table:
     """The distinct items of a dataset of graded samples: ITEM's columns and pass_rate (float32).
 
-    An item none of whose samples was kept is there too, since a wrong, cut or long response says
-    nothing against its question: unless a filter of `of_items` took it out, those that judge whole
-    items (see vlt.filters.registry.of_items). Samples that could not be had bring no item.
+    An item none of whose samples was kept is included too, since a wrong, cut or long response says
+    nothing against its question, unless it was dropped by one of the filters `of_items`, which judge whole
+    items (see vlt.filters.registry.of_items). Failed samples add no item.
 
     Args:
         fair: Only samples below this number count (see vlt.workspace.lineage.fair_samples).

@@ -1,19 +1,19 @@
-"""What a filter is: one of two shapes, both plain frozen dataclasses whose fields are settings.
+"""What a filter is: one of two protocols, both plain frozen dataclasses whose fields are settings.
 
-A *row filter* judges each row by itself, a batch at a time. A *whole filter* must see all rows at
-once (the shortest response of an item, duplicates): it boils each batch down to a narrow view, and
-decides over the view of everything.
+A *row filter* judges each row independently, a batch at a time. A *whole filter* must see all rows at
+once (the shortest response of an item, duplicates): it reduces each batch to a narrow view, and
+decides over the views of all rows.
 
-Where there are many rows, `judge` and `view` run in several processes, each with a pickled copy of the
-filter: what is found in a `Once` goes with it.
+With many rows, `judge` and `view` run in several processes, each with a pickled copy of the filter; the
+value of a `Once` is pickled with it.
 
-What else a filter may have, both shapes alike:
+What else a filter of either kind may have:
 
-    of_items: ClassVar[bool] = True     it judges items, so that one it takes out is no item to train on
+    of_items: ClassVar[bool] = True     it judges items: one that it drops is not trained on
     def prepared(workspace, parents)    see Prepares: what it must look up in the workspace
-    def identity()                      see Identifies: settings, such as a path, that are not its identity
+    def identity()                      see Identifies: replaces settings, such as a path, in its identity
 
-Copy a file of filters/rules/ and register it in registry.py, in one line.
+To add one, copy a file of filters/rules/ and register it in registry.py, in one line.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 @dataclass
 class Judgement:
-    """What a filter says about n rows."""
+    """What a filter decides about n rows."""
 
     keep: Mask
-    """[n]; False takes the row out."""
+    """[n]; False drops the row."""
     reasons: Reason | Sequence[Reason] = ()
-    """Why: one for all the rows taken out, or one for each of them in order."""
+    """Why: one for all dropped rows, or one for each of them in order."""
     columns: dict[str, pa.Array] = field(default_factory=dict)
-    """Columns [n] to be put in the place of the row's own, also in the rows taken out."""
+    """Columns [n] that replace the rows' own, in dropped rows too."""
     rewritten: int = 0
     """Rows whose text was changed."""
     failed: Mapping[int, Reason] = field(default_factory=dict)
-    """Row -> why it could not be judged: an error of the user's own code, say. It is not kept."""
+    """Row -> why it could not be judged, e.g. an error in the user's code. It is not kept."""
 
     def each_reason(self) -> list[Reason]:
-        """One reason for each row taken out."""
+        """One reason for each dropped row."""
         if isinstance(self.reasons, Reason):
             return [self.reasons] * int(np.count_nonzero(~self.keep))
         return list(self.reasons)
@@ -66,19 +66,19 @@ class RowFilter(Protocol):
 
     @property
     def name(self) -> str:
-        """As in a recipe and in the column `filter` of dropped rows."""
+        """Its name in a recipe and in the column `filter` of dropped rows."""
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that it reads."""
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
-        """Never needs another batch, and may run in another process than those before."""
+        """Never needs another batch, and may run in a different process for each."""
         ...
 
 
 class WholeFilter(Protocol):
-    """Judges rows by all the others."""
+    """Judges each row in view of all the others."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -93,7 +93,7 @@ class WholeFilter(Protocol):
         ...
 
     def decide(self, view: pa.Table, scratch: Scratch) -> Judgement:
-        """Over the views of all rows that came this far, in their order; `columns` stays empty."""
+        """Decides over the views of all rows that reach it, in their order; `columns` stays empty."""
         ...
 
 
@@ -105,28 +105,28 @@ class Prepares(Protocol):
     """A filter that must look something up in the workspace, or refuse the datasets."""
 
     def prepared(self, workspace: Workspace, parents: Sequence[Dataset]) -> Filter:
-        """The same filter, ready (see `with_found`), before its version is looked for.
+        """The same filter, ready to run (see `with_found`); called before its version is looked up.
 
-        It is asked each time, so it must be quick: what costs belongs into a `Once`. Where it holds
-        datasets in `references`, the rows hang on them, and they become parents of the new version.
+        It is called on every run, so it must be quick: expensive work belongs in a `Once`. Datasets
+        that it holds in `references` affect the result and become parents of the new version.
 
         Args:
-            parents: The datasets whose rows come.
+            parents: The datasets whose rows it will see.
         """
         ...
 
 
 @runtime_checkable
 class Identifies(Protocol):
-    """A filter with a setting, such as a path, that is not what its identity should hang on."""
+    """A filter with a setting, such as a path, that should not be part of its identity."""
 
     def identity(self) -> dict[str, Any]:
-        """What stands in the place of such settings."""
+        """What replaces such settings in the identity."""
         ...
 
 
 class Once(Generic[Found]):
-    """What is found when it is first asked for, and then kept; threads wait for each other."""
+    """A value that is computed at the first call, and then kept; threads wait for each other."""
 
     def __init__(self, find: Callable[[], Found]):
         self._find, self._lock = find, Lock()
@@ -139,7 +139,7 @@ class Once(Generic[Found]):
         return self._found[0]
 
     def __reduce__(self) -> Any:
-        """It goes to another process as what was found, which is not looked for there again."""
+        """Pickled with its value, which is not computed again in the other process."""
         return _as_found, (self(),)
 
 
@@ -148,15 +148,15 @@ def _as_found(found: Found) -> Once[Found]:
 
 
 def _unprepared() -> Any:
-    raise AssertionError("prepared() comes before the first row")
+    raise AssertionError("prepared() must be called before the first row")
 
 
 NEVER: Once[Any] = Once(_unprepared)
-"""In the place of what `prepared` finds, until it has."""
+"""The placeholder for what `prepared` finds, until it is called."""
 
 
 def with_found(filter: Ready, **found: Any) -> Ready:
-    """A copy of a filter (a frozen dataclass) that holds what was found under these names."""
+    """A copy of a filter (a frozen dataclass) with these fields set."""
     ready = copy(filter)
     for name, value in found.items():
         object.__setattr__(ready, name, value)
@@ -164,12 +164,12 @@ def with_found(filter: Ready, **found: Any) -> Ready:
 
 
 def is_whole(filter: Filter) -> TypeGuard[WholeFilter]:
-    """Whether it needs the view of everything."""
+    """Whether it needs the views of all rows."""
     return hasattr(filter, "decide")
 
 
 def settings(filter: Filter) -> dict[str, Any]:
-    """The filter as a recipe may write it, every setting spelt out: its identity."""
+    """The filter as a recipe may write it, with every setting explicit: its identity."""
     found = {f.name: getattr(filter, f.name) for f in fields(filter) if f.init}
     if isinstance(filter, Identifies):
         found.update(filter.identity())

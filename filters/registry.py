@@ -6,7 +6,7 @@ filters:
   - repetition: {share: 0.2}        # settings by name
   - filter: select                  # the same, flat
     policy: shortest
-  - ./mine.py:no_apologies          # a function of one's own (see own.py), settings as above
+  - ./mine.py:no_apologies          # your own function (see own.py), settings as above
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def of_items() -> list[str]:
 
 
 def located(chain: Sequence[Any], folder: Path) -> list[Any]:
-    """The chain of a recipe in this folder: paths of files with filters start there."""
+    """The chain of a recipe in this folder, with paths to files of filters resolved from there."""
     return [_located(entry, folder) for entry in chain]
 
 
@@ -99,16 +99,16 @@ def _located(entry: Any, folder: Path) -> Any:
 
 
 def _beside(value: Any, folder: Path) -> Any:
-    """A setting, which may be a file.py:name as well, or a mapping of settings."""
+    """A setting, which may itself be a file.py:name, or a mapping of settings."""
     if isinstance(value, Mapping):
         return {name: _beside(each, folder) for name, each in value.items()}
     return beside(value, folder) if isinstance(value, str) else value
 
 
 def parse_chain(chain: Sequence[Any]) -> list[Filter]:
-    """Filters from what a recipe or the command line writes; filters themselves pass through.
+    """Filters as a recipe or the command line writes them; filter objects pass through.
 
-    Raises UsageError for an unknown filter or setting, and for an order that cannot be meant.
+    Raises UsageError for an unknown filter or setting, and for an order that makes no sense.
     """
     if isinstance(chain, str | Mapping) or not isinstance(chain, Sequence):
         raise UsageError(f"filters must be a list, such as [verify, max_words: 500], not {chain!r}")
@@ -136,8 +136,8 @@ def parse_chain(chain: Sequence[Any]) -> list[Filter]:
 def parse_filter(entry: Any) -> Filter:
     """One filter from its name, {name: value}, {name: {setting: value}} or {filter: name, ...}.
 
-    A name may be that of a function of one's own (see vlt.plugins); in Python the function itself, or
-    a filter, will do.
+    A name may be that of a user's function (see vlt.plugins); from Python, the entry may be the function
+    itself or a filter object.
     """
     values: Any
     if is_filter(entry):
@@ -177,7 +177,7 @@ def parse_filter(entry: Any) -> Filter:
 
 
 def is_filter(entry: Any) -> TypeGuard[Filter]:
-    """Whether it is a filter that was made already."""
+    """Whether it is a filter object already."""
     return not isinstance(entry, type) and hasattr(entry, "name") and _judges(entry)
 
 
@@ -186,7 +186,7 @@ def _judges(kind: Any) -> bool:
 
 
 def _settings(kind: Any) -> list[str]:
-    """The names of the settings of a filter's class, or of a function of the user's own."""
+    """The names of the settings of a filter's class, or of a user's function."""
     if _judges(kind):
         return [field.name for field in fields(kind) if field.init]
     try:
@@ -196,7 +196,7 @@ def _settings(kind: Any) -> list[str]:
 
 
 def _own(plugin: Plugin, values: Mapping[str, Any]) -> Filter:
-    """The filter of a function, or of a class that is one, which is not vlt's."""
+    """The filter from a user's function, or from a user's class that is a filter."""
     kind = plugin.object
     filter: Filter
     if _judges(kind):
@@ -205,7 +205,7 @@ def _own(plugin: Plugin, values: Mapping[str, Any]) -> Filter:
         filter = own_filter(plugin, values)
     if filter.name in FILTERS:
         raise UsageError(
-            f"{plugin.source} has the name of a filter of vlt's own, which a ledger could not tell "
-            f"from it; rename it, or mark it with @vlt.filter(name=...)"
+            f"{plugin.source} has the same name as a built-in filter, and a ledger could not tell them "
+            f"apart; rename it, or mark it with @vlt.filter(name=...)"
         )
     return filter

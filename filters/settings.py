@@ -1,4 +1,4 @@
-"""Settings of filters: a value as its type wants it, or a sentence."""
+"""Settings of filters: values converted to their types, or a UsageError."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vlt.errors import UsageError
 
 
 def built(kind: Any, name: str, values: Mapping[str, Any]) -> Any:
-    """A dataclass of these settings; raises UsageError where one is unknown, missing or unfit."""
+    """The dataclass with these settings; raises UsageError if one is unknown, missing or ill-typed."""
     known = {field.name: field for field in fields(kind) if field.init}
     for key in values:
         if key not in known:
@@ -24,12 +24,12 @@ def built(kind: Any, name: str, values: Mapping[str, Any]) -> Any:
 
 
 def fitting(name: str, setting: str, type: Any, value: Any) -> Any:
-    """The value as its type wants it; raises UsageError where it does not fit."""
+    """The value converted to its type; raises UsageError if it does not fit."""
     from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
     try:
         return TypeAdapter(type).validate_python(value)
-    except PydanticSchemaGenerationError:  # a type that says nothing of values
+    except PydanticSchemaGenerationError:  # a type that does not constrain values
         return value
     except ValidationError as error:
         first = error.errors()[0]

@@ -1,7 +1,7 @@
-"""Signs of how far rows can be trusted, counted: for `vlt stats`, cards, the report and the view.
+"""Counts that show how far rows can be trusted: for `vlt stats`, dataset cards, the report and the view.
 
-agreement of an item's samples; sufficiency of captions (the pass rate of samples that read nothing
-else); where answers come from; what judges said.
+Agreement of an item's samples; sufficiency of captions (the pass rate of samples that read only the
+caption); where answers come from; the judges' verdicts.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from vlt.workspace.judgements import COLUMN, FAIL, PASS, combined, judgements_in
 from vlt.workspace.store import Dataset
 
 GOLD = "gold"
-"""The source of an answer that is a gold's."""
+"""The source of a gold answer."""
 
 
 def signs(dataset: Dataset) -> dict[str, Any]:
-    """What of the signs the dataset has: answers, agreement, sufficiency, judgements.
+    """Those of the signs that the dataset has: answers, agreement, sufficiency, judgements.
 
-    Agreement and sufficiency count what filters took out, too, as pass rates do.
+    Agreement and sufficiency count dropped rows too, as pass rates do.
     """
     found: dict[str, Any] = {}
     answers = answer_sources(dataset)
@@ -48,9 +48,9 @@ def answer_sources(dataset: Dataset) -> Counter[str]:
 
 
 def agreements(samples: Dataset) -> dict[str, Any] | None:
-    """items, their mean agreement, and the share of them whose samples all say the same.
+    """Number of items, their mean agreement, and the share of them whose samples all give the same answer.
 
-    None where no item has several samples.
+    None if no item has several samples.
     """
     names = [*VIEW.names, "sample"]
     several, views = False, []
@@ -72,9 +72,9 @@ def agreements(samples: Dataset) -> dict[str, Any] | None:
 
 
 def sufficiency(samples: Dataset) -> dict[str, Any] | None:
-    """captions, their mean pass rate, and the shares of them that never and always are enough.
+    """Number of captions, their mean pass rate, and the shares of them that never and always suffice.
 
-    None where no graded sample read a caption.
+    None if no graded sample read a caption.
     """
 
     def read() -> Iterable[pa.RecordBatch]:
@@ -94,7 +94,7 @@ def sufficiency(samples: Dataset) -> dict[str, Any] | None:
 
 
 def judgements(dataset: Dataset) -> dict[str, dict[str, Any]] | None:
-    """rubric -> rows that could be judged by it, their share of all rows, and the share of them that pass."""
+    """rubric -> number of rows judged by it, their share of all rows, and the share of them that pass."""
     if COLUMN not in dataset.schema.names or not dataset.manifest.rows:
         return None
     verdicts: dict[str, Counter[str]] = {}

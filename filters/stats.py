@@ -1,4 +1,4 @@
-"""What a dataset holds, counted in one pass: lengths (paper, Figure 10), pass@k (Figure 11), verdicts."""
+"""Statistics of a dataset in one pass: lengths (paper, Figure 10), pass@k (Figure 11), verdicts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class _Counts:
     reflecting: int = 0
 
     def add(self, rows: pa.RecordBatch) -> None:
-        """Count a batch; columns that its kind does not have are left out."""
+        """Count a batch; columns that its kind does not have are skipped."""
         names = rows.schema.names
         self.sources.update(_tally(rows.column("source")))
         for title, column in COUNTED.items():
@@ -65,7 +65,7 @@ class _Counts:
         self.reflecting += int(some.sum())
 
     def join(self, later: _Counts) -> None:
-        """Take in the counts of the rows that come next."""
+        """Add the counts of the rows that come next."""
         for title, values in later.values.items():
             self.values.setdefault(title, Counter()).update(values)
         for mine, theirs in (
@@ -96,12 +96,12 @@ class _Count:
 def dataset_stats(dataset: Dataset) -> dict[str, Any]:
     """A JSON object; what the kind of rows does not have is left out.
 
-    Pass rates count the rows that filters took out, too, as far as they had been graded.
+    Pass rates count dropped rows too, if they had been graded.
     """
     counts = _Counts()
     names = [name for name in READ if name in dataset.schema.names]
     given = pieces(dataset, PIECE)
-    for counted in shared_out(_Count(names), given, len(given)):
+    for counted in shared_out(_Count(names), given, len(given), dataset.root):
         counts.join(counted)
     rows = dataset.manifest.rows
     ids = pa.chunked_array(counts.ids, pa.string())
@@ -135,13 +135,13 @@ def dataset_stats(dataset: Dataset) -> dict[str, Any]:
 
 
 def bin_edges(longest: int, bins: int) -> Ints:
-    """Edges of at most so many bins, all equally wide and a whole number, that hold 0 to `longest`."""
+    """Edges of at most `bins` bins of one integer width that cover 0 to `longest`."""
     width = longest // bins + 1
     return np.arange(0, longest + 1 + width, width)
 
 
 def distribution(values: Ints) -> dict[str, Any]:
-    """Mean, quantiles and a histogram of equal bins up to the 99th percentile, the rest in the last."""
+    """Mean, quantiles and a histogram of equal bins up to the 99th percentile; the last holds the rest."""
     if not len(values):
         return {"mean": None, "histogram": []}
     most = int(np.quantile(values, 0.99))
@@ -159,10 +159,10 @@ def distribution(values: Ints) -> dict[str, Any]:
 
 
 def pass_at_by_source(dataset: Dataset) -> dict[str, dict[str, float]]:
-    """source -> {"pass@1": ..., "pass@4": ...}, over its items; empty where nothing was graded.
+    """source -> {"pass@1": ..., "pass@4": ...}, over its items; empty if nothing was graded.
 
-    Unbiased for k below the number of samples (Chen et al. 2021): 1 - C(n - c, k) / C(n, k). Items
-    with fewer than k samples do not count for pass@k.
+    The unbiased estimator (Chen et al. 2021): 1 - C(n - c, k) / C(n, k). Items with fewer than k samples
+    do not count for pass@k.
     """
     source: dict[str, str] = {}
     graded = 0
@@ -176,7 +176,7 @@ def pass_at_by_source(dataset: Dataset) -> dict[str, dict[str, float]]:
             yield batch
 
     per_item = of_batches(batches()).to_pylist()
-    if not graded:  # what was cut at its length counts as not solved, but alone it is no rate
+    if not graded:  # a cut response counts as not solved, but cut responses alone give no rate
         return {}
     sums: dict[str, dict[int, list[float]]] = {}
     for row in per_item:
@@ -192,7 +192,7 @@ def pass_at_by_source(dataset: Dataset) -> dict[str, dict[str, float]]:
 
 
 def _duplicates(ids: pa.ChunkedArray, keys: list[pa.Array]) -> int:
-    """Items beyond the first of each question, choices and images."""
+    """Items after the first with the same question, choices and images."""
     if not len(ids):
         return 0
     clusters = pa.table({"id": ids, "key": pa.chunked_array(keys)}).group_by("key")

@@ -1,4 +1,4 @@
-"""Measures of text columns, over Arrow's buffers: no Python per row."""
+"""Measures of text columns, computed on Arrow's buffers without Python code per row."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def buffers(column: pa.Array) -> tuple[Bytes, Ints]:
 
 
 def count_words(column: pa.Array) -> Ints:
-    """Words of each text: runs of bytes above the space; characters where a script has no spaces."""
+    """Words of each text: runs of bytes above the space; characters in scripts without spaces."""
     data, offsets = buffers(segmented(column))
     if not len(data):
         return np.zeros(len(column), np.int64)
@@ -42,18 +42,18 @@ def count_words(column: pa.Array) -> Ints:
 
 
 def either(column: pa.Array, other: pa.Array) -> pa.Array:
-    """The text, or the other one where it is null or empty."""
+    """The text, or the other one if it is null or empty."""
     empty = pc.equal(pc.binary_length(pc.fill_null(column, "")), 0)
     return pc.if_else(empty, other, column) if pc.any(empty).as_py() else column
 
 
 def reasoning(rows: pa.RecordBatch) -> pa.Array:
-    """The reasoning of each sample; the whole response where it has no <think>."""
+    """The reasoning of each sample; the whole response if it has no <think>."""
     return either(rows.column("reasoning"), rows.column("response"))
 
 
 def normalised(column: pa.Array) -> pa.Array:
-    """In lower case, NFKC, runs of whitespace as one space: what two typings of one text share."""
+    """In lower case, NFKC, runs of whitespace as one space, so that typographic variants of a text agree."""
     text = pc.fill_null(column, "")
     if not pc.all(pc.string_is_ascii(text)).as_py():
         text = pc.utf8_normalize(text, "NFKC")

@@ -1,4 +1,4 @@
-"""Benchmarks' files as they lie on the Hub, drawn by us: the real columns and types, a few rows each.
+"""Benchmarks' files in the layouts of the Hub, written by us: the real columns and types, a few rows each.
 
 Layouts: the datasets' cards and repositories (datagen/benchmarks/catalog.py says which).
 """
@@ -326,7 +326,7 @@ def parquet(name: str) -> tuple[str, bytes]:
 
 
 def copy_of(name: str, folder: Path) -> Path:
-    """A copy of the benchmark's repository on this machine, with a split beside the one that counts."""
+    """A local copy of the benchmark's repository, with another split besides the one that is used."""
     path, data = parquet(name)
     (folder / path).parent.mkdir(parents=True, exist_ok=True)
     (folder / path).write_bytes(data)

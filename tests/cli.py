@@ -1,4 +1,4 @@
-"""Runs `vlt` as a user does: a process of its own, its words and its exit code."""
+"""Runs `vlt` as a user does: in a separate process, with its output and exit code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def vlt(*arguments: object, code: int = 0, cwd: Path | None = None, **environment: str) -> str:
-    """stdout of `vlt ARGUMENTS`; fails with all it said where the exit code is another."""
+    """stdout of `vlt ARGUMENTS`; fails with all output if the exit code differs."""
     done = run_vlt(*arguments, cwd=cwd, **environment)
     assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -19,7 +19,7 @@ def vlt(*arguments: object, code: int = 0, cwd: Path | None = None, **environmen
 def vlt_error(
     *arguments: object, code: int = 1, cwd: Path | None = None, **environment: str
 ) -> str:
-    """The one sentence on stderr of a command that a user got wrong."""
+    """The one-sentence error on stderr of a wrong command."""
     done = run_vlt(*arguments, cwd=cwd, **environment)
     assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr, done.stderr

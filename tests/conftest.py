@@ -18,7 +18,7 @@ os.environ["NO_PROXY"] = "*"
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A developer's own keys and workspace must not reach the tests."""
+    """Keep a developer's own keys and workspace out of the tests."""
     for name in ("VLT_WORKSPACE", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
 
@@ -54,7 +54,7 @@ def stub_server() -> Iterator[Any]:
 
 @pytest.fixture
 def stub(stub_server: Any) -> Any:
-    """That server with its usual settings, and nothing asked of it yet."""
+    """That server with its default settings, and no requests yet."""
     from tests.stub_server import SETTINGS
 
     stub_server.reset()

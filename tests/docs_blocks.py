@@ -1,4 +1,4 @@
-"""The code blocks of README and docs, and how a reader carries them out.
+"""The code blocks of README and docs, and how a reader runs them.
 
 A block is run by its language and, behind it, a file name:
 
@@ -56,7 +56,7 @@ class Block:
 
 
 def pages() -> list[str]:
-    """README and the pages that people write; those made from the code are carried out otherwise."""
+    """README and the hand-written pages; generated ones are tested elsewhere."""
     written = list((ROOT / "docs").glob("*.md"))
     return ["README.md", *sorted(str(file.relative_to(ROOT)) for file in written)]
 
@@ -86,7 +86,7 @@ class Reader:
         self.space: dict[str, Any] = {"__name__": "__main__"}
 
     def carry_out(self, block: Block) -> None:
-        """Run it; fails with what it said."""
+        """Run it; fails with its output."""
         text = SERVER.sub(self.server, block.text)
         if block.name:
             file = Path(block.name)
@@ -106,7 +106,7 @@ class Reader:
             json.loads(text)
 
     def command(self, line: str, where: str) -> None:
-        """One `vlt` command, with what is written behind it."""
+        """One `vlt` command, with the comment after it."""
         typed, _, behind = re.sub(r"\s{2,}#", "\0", line, count=1).partition("\0")
         program, *words = shlex.split(typed)
         assert program == "vlt", f"{where}: {typed!r} is no vlt command; say why it is not run"
@@ -117,7 +117,7 @@ class Reader:
             assert re.search(rf"@v\d+: {made[1]} {made[2]}", said), f"{where}: {typed}\n{said}"
 
     def run(self, words: list[str]) -> tuple[int, str]:
-        """(exit code, all that it said) of a command."""
+        """(exit code, all output) of a command."""
         if self.environment is None:
             done = CliRunner().invoke(app, words)
             error = getattr(done.exception, "exit_code", done.exit_code)
@@ -132,7 +132,7 @@ class Reader:
         return ran.returncode, ran.stdout + ran.stderr
 
     def piece(self, text: str) -> None:
-        """A piece of a recipe, or a list of filters: with the rest of a small one it is whole."""
+        """A fragment of a recipe, or a list of filters, completed to a small recipe."""
         said = yaml.safe_load(text)
         if said is None:  # a comment
             return

@@ -1,4 +1,4 @@
-"""Python environments that tests need beside vlt's own: each built once a machine, in the user's cache."""
+"""Python environments that tests need besides vlt's own: each built once per machine, in the user's cache."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TORCH = "torch==2.13.0"
 
 
 def cached(name: str, made_of: Iterable[bytes], build: Callable[[Path], None]) -> Path:
-    """The environment's folder, built where there is none of this name and made of just this."""
+    """The environment's folder, built unless one with this name and these contents exists."""
     digest = hashlib.sha256(b"".join([*made_of, sys.version.encode()])).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vlt"
     folder = cache / f"{name}-{digest}"

@@ -21,7 +21,7 @@ from tests.stub_server import Server, serve
 
 
 class Mortal(Server):
-    """Dies at a given request."""
+    """A server that dies at a given request."""
 
     def __init__(self, settings: dict[str, object], dies_at: int | None):
         super().__init__(settings)

@@ -93,7 +93,7 @@ class HubServer:
         self.http.server_close()
 
     def environment(self, cache: Path) -> dict[str, str]:
-        """What a client's process needs to take this for the Hub."""
+        """The environment with which a client's process uses this server as the Hub."""
         return client_environment(self.url, cache)
 
     def trouble(self, pattern: str, what: int | str, times: int = 1) -> None:
@@ -120,19 +120,19 @@ class HubServer:
         return File(sha256, len(data), lfs)
 
     def make(self, kind: str, name: str, files: dict[str, bytes]) -> str:
-        """A repository that is there already; returns its commit."""
+        """Create a repository beforehand; returns its commit."""
         repo = self.repos[kind, name] = Repo(kind, name, private=False)
         return repo.commit(
             {path: self.keep(data, lfs=is_large(path)) for path, data in files.items()}
         )
 
     def read(self, kind: str, name: str, path: str) -> bytes:
-        """A file as the newest commit has it."""
+        """A file, as in the newest commit."""
         return self.blob(self.repos[kind, name].commits[-1][1][path].sha256).read_bytes()
 
 
 def client_environment(url: str, cache: Path) -> dict[str, str]:
-    """What a client's process needs to take the server at `url` for the Hub."""
+    """The environment with which a client's process uses the server at `url` as the Hub."""
     return {
         "HF_ENDPOINT": url,
         "HF_HUB_OFFLINE": "0",

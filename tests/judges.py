@@ -38,7 +38,7 @@ def right(text: str) -> Said:
 
 
 def biased(text: str) -> Said:
-    """Two points more for a long text, and the first of two whatever they are."""
+    """Two points more for a long text, and always the first of two."""
     if '"better"' in text:
         return json.dumps({"reason": "the first one reads well", "better": "first"})
     judged = text.partition("begins]")[2]
@@ -50,12 +50,12 @@ def lazy(_: str) -> Said:
 
 
 def talkative(text: str) -> Said:
-    """Prose around the object, in which another one stands."""
+    """Prose around the object, containing another one."""
     return f"A 5 would be {judgement(5)}. But I say:\n{judgement(truth(text))}\nHope this helps!"
 
 
 def broken(text: str) -> Said:
-    """Half JSON, out of the scale, in quotes, another shape, nothing, not a number."""
+    """Truncated JSON, off the scale, in quotes, another shape, nothing, not a number."""
     whole = judgement(5)
     says = [
         whole[: len(whole) // 2],

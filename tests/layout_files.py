@@ -52,7 +52,7 @@ LAYOUTS: dict[str, Callable[[Path], Layout]] = {}
 
 
 def layout(make: Callable[[Path], Layout]) -> Callable[[Path], Layout]:
-    """Put it into LAYOUTS under its name."""
+    """Register it in LAYOUTS under its name."""
     LAYOUTS[make.__name__] = make
     return make
 

@@ -33,7 +33,7 @@ class Served:
         self.asked = 0
 
     async def work(self) -> None:
-        """Answer batches for ever."""
+        """Answer batches forever."""
         while True:
             waiting = [await self.queue.get()]
             await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""A newcomer at work: a folder of their own, the files and commands that docs/extending.md shows.
+"""A newcomer's folder, with the files and commands of docs/extending.md.
 
 The folder also holds a train.py, filters.py, datagen.py and recipes/ of theirs, and PYTHONPATH=. is set.
 """

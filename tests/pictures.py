@@ -41,7 +41,7 @@ def animation(format: str) -> bytes:
 
 
 def bomb() -> bytes:
-    """A PNG of few bytes that claims 40,000 x 40,000 pixels."""
+    """A small PNG that claims 40,000 x 40,000 pixels."""
     data = bytearray(encoded(Image.new("1", (8, 8))))
     data[16:24] = (40_000).to_bytes(4, "big") * 2
     data[29:33] = zlib.crc32(bytes(data[12:29])).to_bytes(4, "big")

@@ -1,4 +1,4 @@
-"""Processes that a test kills: their children, and waiting for something to come."""
+"""Processes that a test kills: their children, and waiting for a condition."""
 
 from __future__ import annotations
 

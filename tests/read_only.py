@@ -1,4 +1,4 @@
-"""A folder that cannot be written, and `vlt` run by somebody whom that stops, root or not."""
+"""A read-only folder, and `vlt` run as a process that permissions apply to, even under root."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
 
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
-    """Nothing under the folder can be changed while the body lasts."""
+    """Make everything under the folder read-only during the body."""
     everything = [folder, *folder.rglob("*")]
     modes = {path: path.stat().st_mode for path in everything}
     for path in everything:
@@ -44,7 +44,7 @@ def run_without_override(
 
 
 def drop_override() -> None:
-    """Root passes over permissions by a capability; a process that is started from here has not."""
+    """Drop the capability by which root overrides permissions, for processes started from here."""
     if os.geteuid() == 0 and ctypes.CDLL(None, use_errno=True).prctl(
         PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
     ):

@@ -1,4 +1,4 @@
-"""A report as a reader takes it in: its tables, texts, examples, and all that it refers to."""
+"""A report as a reader sees it: its tables, texts, examples, and everything it refers to."""
 
 from __future__ import annotations
 

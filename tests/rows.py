@@ -1,4 +1,4 @@
-"""Rows for tests: items, captions and samples with what the test does not care about filled in."""
+"""Rows for tests: items, captions and samples, with defaults for what a test does not care about."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An engine that says what it is told to: for tests of what is done with answers."""
+"""An engine with scripted answers, for tests of what is done with answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The miniature's recipe, cut down to seconds a stage: the same models and stages, few items."""
+"""The miniature's recipe, reduced to seconds per stage: the same models and stages, few items."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starts tests/stub_server.py in a process of its own and talks to it."""
+"""Starts tests/stub_server.py in a separate process and talks to it."""
 
 from __future__ import annotations
 

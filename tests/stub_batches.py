@@ -76,7 +76,7 @@ class Batches:
         return batch
 
     def look(self, name: str) -> dict[str, Any]:
-        """The batch; it ends when it has been looked at often enough."""
+        """The batch; it completes when it has been polled often enough."""
         batch, settings = self.batches[name], self.server.settings
         batch["looks"] += 1
         if batch["looks"] >= settings["batch_polls"]:

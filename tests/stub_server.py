@@ -248,10 +248,10 @@ def _error(message: str, code: str | None) -> bytes:
     return json.dumps({"error": {"message": message, "type": "stub", "code": code}}).encode()
 
 
-async def serve(server: Server, port: int) -> None:
+async def serve(server: Server, port: int, host: str = "127.0.0.1") -> None:
     """Until SIGTERM or SIGINT; prints the port on the first line."""
     loop = asyncio.get_running_loop()
-    listener = await loop.create_server(lambda: Connection(server), "127.0.0.1", port, backlog=4096)
+    listener = await loop.create_server(lambda: Connection(server), host, port, backlog=4096)
     print(listener.sockets[0].getsockname()[1], flush=True)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,4 +1,4 @@
-"""A program on a terminal of so many columns, and what it shows there."""
+"""A program on a terminal of a given width, and what it shows there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Python face: the stages as methods, the same versions as the command line makes, and what a
+"""The Python API: the stages as methods, the same versions as the command line makes, and what a
 version shows of itself in a notebook and to other libraries."""
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def test_an_export_is_the_commands(workspace: Path, tmp_path: Path) -> None:
     (file,) = ws.export(items, tmp_path / "out")
     by_command = vlt_json("export", "items", "--to", tmp_path / "again", "-w", workspace)
     assert file.read_bytes() == Path(by_command["files"][0]).read_bytes()
-    with pytest.raises(vlt.UserError, match="'xml' is none; there are parquet"):
+    with pytest.raises(vlt.UserError, match="'xml' is not a format; choose parquet"):
         ws.export(items, tmp_path / "no", "xml")
     from vlt.api.export import FORMATS
     from vlt.cli import export
@@ -109,9 +109,9 @@ def test_mistakes_are_one_sentence(workspace: Path) -> None:
     with pytest.raises(vlt.UserError, match="no dataset 'sft' in workspace"):
         ws.filter("sft", ["verify"])
     items = dataset(ws, "items", "item", [item("q")])
-    with pytest.raises(vlt.UserError, match="'temprature' is no setting of asking; there are"):
+    with pytest.raises(vlt.UserError, match="'temprature' is not a setting of Asking; choose from"):
         ws.rollout(items, "m", temprature=1)
-    with pytest.raises(vlt.UserError, match="nothing says who answers for the model 'm'"):
+    with pytest.raises(vlt.UserError, match="no server is given for the model 'm'"):
         ws.rollout(items, "m")
     with pytest.raises(vlt.UserError, match="there is no workspace"):
         vlt.load("nowhere/sft@v1")

@@ -1,4 +1,4 @@
-"""Recipes that leave parts out, as arms of one on the miniature: run, killed, gone on with, and told."""
+"""Recipes that leave parts out, as arms of one on the miniature: run, killed, resumed and reported."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.timeout(1800)  # a minute of CPU; what else runs on the machine takes its part
 def test_arms_of_a_finished_run(home: Path) -> None:
-    """What is there is not made or asked again; a killed `--arms` run goes on."""
+    """What exists is not made or asked again; a killed `--arms` run resumes."""
     file, at = home / "recipe.yaml", ("-w", home / "workspace")
     tree = recipe()
     file.write_text(yaml.safe_dump(tree, sort_keys=False))
@@ -157,7 +157,7 @@ def test_arms_of_a_finished_run(home: Path) -> None:
 
 
 def check_told(rows: list[dict[str, Any]], file: Path, at: tuple[Any, ...], home: Path) -> None:
-    """The arms side by side: in the table, the report, the status and the log."""
+    """The arms compared: in the table, the report, the status and the log."""
     by_arm = {row["arm"]: row for row in rows}
     assert all(row["accuracy"]["n"] == HELD_OUT for row in rows)
     assert by_arm["loop"]["against"] is None and by_arm["dpo"]["against"]["n"] == HELD_OUT

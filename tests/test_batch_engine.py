@@ -141,7 +141,7 @@ def test_a_killed_run_finds_its_batches(workspace: Path, stub: Stub) -> None:
 def test_wrong_usage(workspace: Path, stub: Stub) -> None:
     dataset(Store(workspace), "items", "item", [item()])
     words = vlt_error(*command(workspace, stub), "--rpm", 3, code=2)
-    assert "--rpm and --tpm do not go with it" in words
+    assert "--budget, --rpm or --tpm" in words
     done = run_vlt(*command(workspace, stub)[:-1], "--batch", "--base-url", "http://127.0.0.1:1/v1")
     assert done.returncode == 2
     assert "goes to one server" in done.stderr

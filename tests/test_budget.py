@@ -1,4 +1,4 @@
-"""What a recipe takes is told before anything is made."""
+"""The cost of a recipe is shown before anything is made."""
 
 from __future__ import annotations
 

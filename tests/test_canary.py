@@ -1,4 +1,4 @@
-"""The canary: who looks, who does not, and when neither can be told."""
+"""The canary: models that look, models that do not, and when it cannot be decided."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_model_that_looks_goes_on() -> None:
 
 
 def test_a_model_that_answers_as_well_without_looking_is_stopped() -> None:
-    """It is far better than a guess, and no better with its own images: by the text, then."""
+    """It is far better than a guess, but no better with the own images: it answers from the text."""
     same = tossed(0.7, 200, 1)
     said = judged(worth(same, same), Canary(), who="round 1's sft-model")
     assert said.finding == "does not look"
@@ -79,7 +79,7 @@ def test_a_model_that_answers_as_well_without_looking_is_stopped() -> None:
 
 
 def test_a_model_that_has_unlearnt_to_look_is_stopped() -> None:
-    """Its accuracy is that of a guess: what the model before it had of its images tells."""
+    """Its accuracy is that of a guess; what images were worth to the model before it decides."""
     assert finding(0.25, 0.25) == "cannot tell"
     told = [finding(0.25, 0.25, seed=seed, seen=0.2) for seed in range(40)]
     assert told.count("does not look") >= 30
@@ -95,11 +95,11 @@ def test_too_low_or_too_few_stops_nobody(own: float, other: float, n: int) -> No
         said = judged(found, Canary())
         assert said.finding == "cannot tell" or found.p <= 0.05
         if said.finding == "cannot tell":
-            assert "cannot be told" in said.sentence
+            assert "cannot tell" in said.sentence
 
 
 def test_a_model_that_looks_a_little_is_hardly_ever_stopped() -> None:
-    """A worth of ten points on 200 items: seldom shown, and not denied either."""
+    """A worth of ten points on 200 items is rarely significant, but not ruled out either."""
     told = [finding(0.40, 0.30, seed=seed) for seed in range(60)]
     assert told.count("does not look") <= 2
 
@@ -112,9 +112,9 @@ def test_no_item_with_an_image() -> None:
 def test_settings() -> None:
     with pytest.raises(UsageError, match="level = 0.7"):
         Canary(level=0.7)
-    with pytest.raises(UsageError, match="name what is shown"):
+    with pytest.raises(UsageError, match="list what is shown"):
         Canary(images=())
-    with pytest.raises(UsageError, match="name what is shown"):
+    with pytest.raises(UsageError, match="list what is shown"):
         Canary(images=("none", "none"))
 
 
@@ -147,12 +147,12 @@ def test_the_steps_of_a_recipe(tmp_path: Path) -> None:
     ]
     with pytest.raises(UsageError, match="captions take no shuffle_choices"):
         load_recipe(str(file), {"captions": {"shuffle_choices": True}})
-    with pytest.raises(UsageError, match="canary goes by held-out items"):
+    with pytest.raises(UsageError, match="canary needs held-out items"):
         load_recipe(str(file), {"canary": True, "heldout": None})
 
 
 def test_a_run_is_stopped_in_one_sentence(workspace: Path) -> None:
-    """By the step itself: who reads the text alone is stopped, who looks is told of and goes on."""
+    """By the step itself: a model that reads only the text stops the run, one that looks is reported."""
     told: list[str] = []
     with Workspace(workspace, notice=told.append) as opened:
         rows = []
@@ -198,7 +198,7 @@ def test_a_run_is_stopped_in_one_sentence(workspace: Path) -> None:
 
 
 def test_a_processor_that_blanks_stops_the_run_at_the_base(workspace: Path, tmp_path: Path) -> None:
-    """Before a round is paid for: the base is asked, and its processor looked at."""
+    """Before a round is paid for, the base is asked, and its processor checked."""
     blanks = tmp_path / "blanks"
     shutil.copytree(BUNDLED / "miniature" / "vlm", blanks)
     file = blanks / "processor_config.json"
@@ -210,5 +210,5 @@ def test_a_processor_that_blanks_stops_the_run_at_the_base(workspace: Path, tmp_
     tree["models"]["base"]["model"] = str(blanks)
     recipe.write_text(yaml.safe_dump(tree))
     sentence = vlt_error("run", recipe, "-w", workspace)
-    assert "makes nearly the same of a black picture and a white one" in sentence
+    assert "encodes a black picture and a white one nearly the same" in sentence
     assert not Store(workspace).versions("items")

@@ -1,4 +1,4 @@
-"""Prompts that open a thought, what is put back and taken off, and where an answer ends."""
+"""Prompts that open the reasoning, the tag put back and removed, and where an answer ends."""
 
 from __future__ import annotations
 

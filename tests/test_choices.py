@@ -1,4 +1,4 @@
-"""Options in the forms that data sets have, and what is no option however much it looks like one."""
+"""Options in the forms of real datasets, and what only looks like an option."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vlt.datagen.sources.choices import choices_of, question_and_choices
-from vlt.datagen.sources.conversations import taken_apart
+from vlt.datagen.sources.conversations import question_parts
 from vlt.datagen.sources.images_of import is_base64
 from vlt.datagen.sources.row import BadRow
 
@@ -93,7 +93,7 @@ def test_options_in_the_question(
 )  # fmt: skip
 def test_no_text_takes_long(text: str) -> None:
     question_and_choices("What?" + text + "?", "B")
-    taken_apart("What?" + text + "?", keep_markers=True)
+    question_parts("What?" + text + "?", keep_markers=True)
     is_base64("iVBORw0KGgo" + "A" * 50 + text + "!")
     with suppress(BadRow):
         choices_of("A. " + text)

@@ -1,4 +1,4 @@
-"""What stands around the commands: help, version, the workspace before them, completion."""
+"""What commands have in common: help, version, the workspace before them, completion."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tests.cli import run_vlt, vlt, vlt_error, vlt_json
 from tests.rows import dataset, item
 from vlt.cli.groups import GROUPS
 from vlt.cli.main import app
+from vlt.cli.output import as_called
 from vlt.workspace.store import Store
 
 
@@ -100,7 +101,7 @@ def test_help_and_import_are_light() -> None:
 
 
 def complete(words: str, workspace: Path, cwd: Path) -> list[str]:
-    """What bash is told for a command line that ends in these words."""
+    """Bash's completions for a command line that ends in these words."""
     done = run_vlt(
         cwd=cwd,
         _VLT_COMPLETE="complete_bash",
@@ -146,3 +147,20 @@ def test_the_module_runs_as_the_command_does(two: tuple[Path, Path]) -> None:
     )
     assert "here" in done.stdout
     assert vlt_json("-w", two[0], "ls")[0]["name"] == "here"
+
+
+def test_what_to_do_next_is_called_as_the_shell_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`make demo` calls a program that no PATH has: `vlt view ...` would not be found."""
+    program = tmp_path / ".venv" / "bin" / "vlt"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [".venv/bin/vlt", "demo"])
+    assert as_called() == ".venv/bin/vlt"
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    assert as_called() == "vlt"
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "cli" / "main.py")])
+    assert as_called() == "vlt"

@@ -1,4 +1,4 @@
-"""Arms set side by side from their evaluations: seeds pooled, spread, who solves what alone."""
+"""Arms compared by their evaluations: seeds pooled, spread, items solved by one arm only."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from tests.made_run import BASE, HELD_OUT, evaluation, write
 from tests.rows import item
+from vlt.cli.arms import print_arms
 from vlt.runs.arms import Ran, end_of, recorded, side_by_side
 from vlt.runs.record import RecordedRun, runs
 from vlt.runs.status import status
@@ -48,9 +49,15 @@ def test_seeds_are_pooled_and_paired(arms: tuple[Store, list[Ran]]) -> None:
     assert loop["image"] is None and loop["planned"] is None
 
 
-def test_an_arm_that_has_come_to_nothing_yet(arms: tuple[Store, list[Ran]]) -> None:
+def test_an_arm_that_has_come_to_nothing_yet(
+    arms: tuple[Store, list[Ran]], capsys: pytest.CaptureFixture[str]
+) -> None:
     empty = Ran("late", 1, [], end_of([END]))
-    row = side_by_side([*arms[1], empty])[-1]
+    print_arms(side_by_side([empty]), as_json=False)
+    assert "`vlt run RECIPE --arms`" in capsys.readouterr().err
+    print_arms(rows := side_by_side([*arms[1], empty]), as_json=False)
+    assert not capsys.readouterr().err
+    row = rows[-1]
     assert row["arm"] == "late" and row["accuracy"] is None and row["seeds"] == []
     assert row["against"] is None and row["alone"] is None and row["grpo_steps"] == 0
 

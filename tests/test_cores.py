@@ -26,7 +26,7 @@ def test_the_setting_outweighs_what_there_is(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
 def test_what_is_no_number_is_told(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv(cores.VARIABLE, value)
-    with pytest.raises(UsageError, match=f"VLT_PROCESSES='{value}' is no number of processes"):
+    with pytest.raises(UsageError, match=f"VLT_PROCESSES='{value}' is not a number of processes"):
         cores.processes()
 
 

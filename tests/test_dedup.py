@@ -34,7 +34,7 @@ def store(workspace: Path) -> Store:
 def deduped(
     store: Store, rows: Sequence[dict[str, Any]], *chain: Any, kind: str = "item"
 ) -> Dataset:
-    """What the chain leaves of the rows."""
+    """What the chain keeps of the rows."""
     return make_filtered(store, dataset(store, "rows", kind, rows), chain=chain, name="left")[0]
 
 
@@ -185,9 +185,9 @@ def test_what_does_not_fit_into_the_memory_allowed_is_spilled(tmp_path: Path) ->
     wide = kept_items(view, "first", "same", Scratch(tmp_path / "wide", "1GB", 1))
     assert (judged.keep == wide.keep).all()
     assert int((~judged.keep).sum()) == 1_000
-    with pytest.raises(UserError, match="cannot do with 1MB of memory for 300,000 rows"):
+    with pytest.raises(UserError, match="too little for DuckDB to process 300,000 rows"):
         kept_items(view, "first", "same", Scratch(tmp_path / "none", "1MB", 1))
-    with pytest.raises(UsageError, match="--memory 'much' is no size"):
+    with pytest.raises(UsageError, match="--memory 'much' is not a size"):
         kept_items(view, "first", "same", Scratch(tmp_path / "much", "much", 1))
 
 

@@ -1,4 +1,4 @@
-"""Duplicates out of a Parquet file, without a workspace."""
+"""Deduplication of a Parquet file, without a workspace."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_what_cannot_be_deduped_is_one_sentence(tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": [1], "t": ["a"]}), file)
     with pytest.raises(UserError, match="has no column 'text'"):
         dedup_file(file, tmp_path / "o", ["text"], scratch(tmp_path))
-    with pytest.raises(UsageError, match="is the file itself"):
+    with pytest.raises(UsageError, match="is the input file"):
         dedup_file(file, file, ["t"], scratch(tmp_path))
 
 

@@ -1,4 +1,4 @@
-"""vlt diff: rows by key, verdicts that flipped, distributions, parameters; and what bad input says."""
+"""vlt diff: rows by key, flipped verdicts, distributions, parameters; and errors for bad input."""
 
 from __future__ import annotations
 
@@ -72,9 +72,11 @@ def test_rows_verdicts_lengths_and_parameters(workspace: Path) -> None:
     assert found["parameters"] == {"temperature": [0.5, 1.0]}
     assert not found["same_content"]
     words = vlt("diff", "a", "b", "-w", workspace)
-    assert "3 rows -> 2: 0 added, 1 gone, 1 changed, 1 the same (by id)" in words
+    assert "3 rows -> 2: 0 added, 1 removed, 1 changed, 1 the same (by id)" in words
     assert (
-        "gone by verify: 1" in words and "wrong -> correct" in words and "How many cats?" in words
+        "dropped by verify: 1" in words
+        and "wrong -> correct" in words
+        and "How many cats?" in words
     )
     assert diff(a, b, examples=0)["examples"] == []
 

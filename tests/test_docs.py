@@ -1,4 +1,4 @@
-"""The documents and the program agree: each command and option that is written down exists."""
+"""The docs and the program agree: each command and option that is mentioned exists."""
 
 from __future__ import annotations
 

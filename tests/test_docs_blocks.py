@@ -1,4 +1,4 @@
-"""README and docs: every command and every code block is carried out, or says why not."""
+"""README and docs: every command and every code block is run, or says why not."""
 
 from __future__ import annotations
 

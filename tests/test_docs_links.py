@@ -1,4 +1,4 @@
-"""No dead link: pages, anchors and pictures that README and docs point to are there."""
+"""No dead links: pages, anchors and images that README and docs point to exist."""
 
 from __future__ import annotations
 

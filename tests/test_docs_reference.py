@@ -1,4 +1,4 @@
-"""The generated references: nothing that a user can name is left out, or stands without a text."""
+"""The generated references: everything that a user can name is listed and described."""
 
 from __future__ import annotations
 

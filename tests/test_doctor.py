@@ -1,4 +1,4 @@
-"""vlt doctor names planted troubles, each with what to do; it writes nothing."""
+"""vlt doctor finds planted problems, and says what to do about each; it writes nothing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def by_name(found: list[dict[str, str]], what: str) -> list[dict[str, str]]:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's home with an empty Hub cache, no token, and a Hub that nobody answers for."""
+    """A user's home with an empty Hub cache, no token, and a Hub that does not answer."""
     for name in (*OFFLINE, "HF_TOKEN", "VLT_VLLM_COMMAND"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
@@ -76,7 +76,7 @@ def test_a_version_that_vlt_does_not_take_and_one_that_is_not_tested(home: Path)
     old = plant(home / "old", "transformers", "4.57.0")
     (found,) = by_name(doctor(PYTHONPATH=old, code=1), "package")
     assert found["state"] == "broken"
-    assert found["says"].startswith("transformers 4.57.0 is not among the versions that vlt takes")
+    assert found["says"].startswith("transformers 4.57.0 is not a version that vlt supports")
     assert found["do"].startswith("`pip install 'transformers")
     newer = plant(home / "newer", "trl", "1.99.0")
     (found,) = by_name(doctor(PYTHONPATH=newer), "versions")
@@ -98,7 +98,7 @@ def test_torchvision_missing_or_for_another_torch(home: Path) -> None:
     assert "pip install torchvision" in found.do
     path = plant(home / "other", "torchvision", "0.20.0", "torch==2.5.0")
     (planted,) = by_name(doctor(PYTHONPATH=path, code=1), "torchvision")
-    assert planted["says"].startswith("0.20.0 is for torch ==2.5.0, and torch ")
+    assert planted["says"].startswith("0.20.0 is for torch ==2.5.0, but torch ")
 
 
 def test_a_gpu_that_torch_cannot_use() -> None:
@@ -109,7 +109,7 @@ def test_a_gpu_that_torch_cannot_use() -> None:
         assert found.state == "ok"
     else:
         assert found.state == "broken"
-        assert found.says.startswith("/dev/nvidia0 is there, and torch ")
+        assert found.says.startswith("/dev/nvidia0 exists, but torch ")
     assert only(gpu([])).state == ("ok" if sys.platform == "darwin" else "warning")
 
 
@@ -118,7 +118,7 @@ def test_a_torch_whose_import_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     found = only(gpu(["/dev/nvidia0"]))
     assert "libcudart.so.12: cannot open" in found.says
-    assert "install torch anew" in found.do
+    assert "reinstall torch" in found.do
 
 
 def test_little_memory() -> None:
@@ -130,7 +130,7 @@ def test_little_memory() -> None:
 def test_a_full_disk_and_little_room(tmp_path: Path) -> None:
     full, little = (next(disk(tmp_path / "w", free=free)) for free in (0, 3 * GIB))
     assert (full.what, full.state, little.state) == ("disk", "broken", "warning")
-    assert "make room" in full.do
+    assert "free some space" in full.do
     assert not (tmp_path / "w").exists()
 
 
@@ -217,7 +217,7 @@ def test_a_server_away_with_another_model_or_key(
 
 
 class Odd(http.server.BaseHTTPRequestHandler):
-    """Answers with the status that the path's first part names; `slow` answers nobody."""
+    """Answers with the status in the path's first part; `slow` never answers."""
 
     def do_GET(self) -> None:
         part = self.path.split("/")[1]
@@ -244,7 +244,7 @@ def test_servers_that_answer_oddly(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("vlt.doctor.servers.SECONDS", 0.5)
         assert "no answer within 0.5 s" in only(server(f"{at}/slow/v1")).says
         assert only(server(f"{at}/503/v1")).state == "warning"
-        assert "wants a key" in only(server(f"{at}/401/v1")).says
+        assert "requires a key" in only(server(f"{at}/401/v1")).says
         assert f"{at}/404/v1" in only(server(f"{at}/404")).do
         assert "status 302" in only(server(f"{at}/302/v1")).says
         monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")

@@ -1,4 +1,4 @@
-"""Two models on the same items: the exact test, the interval, and what may be compared at all."""
+"""Two models on the same items: the exact test, the interval, and what can be compared."""
 
 from __future__ import annotations
 

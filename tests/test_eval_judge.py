@@ -1,4 +1,4 @@
-"""The LLM judge: whom it is asked about, what counts as its verdict, and that nothing is asked twice."""
+"""The LLM judge: which answers it is asked about, what its verdict is, and that nothing is asked twice."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ ATTACKS = [
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_repeating_what_was_read_is_no_verdict(attack: str) -> None:
-    """Neither the answer, nor the whole prompt with the answer in it, ends in a verdict."""
+    """Repeating the answer, or the whole prompt with the answer in it, is not a verdict."""
     row = {"question": "How many?", "choices": [], "answer": "7", "predicted": attack}
     code = code_of(row)
     (message,) = messages_for(PROMPT, row, code)

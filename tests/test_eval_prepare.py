@@ -1,4 +1,4 @@
-"""Benchmarks in their real layouts become items: prompts as upstream's, gold as it is meant."""
+"""Benchmarks in their real layouts become items: with upstream's prompts and the intended gold answers."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_sentences_for_what_cannot_be(workspace: Path, tmp_path: Path) -> None:
     assert "no setting 'n'" in vlt_error("import", "mathvision", "--set", "n=3", *where, code=2)
     wrong = vlt_error("import", "emma-math", "--set", f"path={copy}", *where, code=2)
     assert "image_1" in wrong or "splits" in wrong
-    assert "no file or folder" in vlt_error(
+    assert "not a file or folder" in vlt_error(
         "eval", "mathvista", "--path", tmp_path / "none", "--model", "m", *where, code=2
     )
     assert "is none of" in vlt_error(

@@ -1,4 +1,4 @@
-"""What leaves a workspace is what stands in it, as its reader reads it."""
+"""Exports hold what is in the workspace, as their readers read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exports by the rules of the programs that read them, and the words that these take for pictures."""
+"""Exports by the rules of the programs that read them, and words that these take for image tokens."""
 
 from __future__ import annotations
 

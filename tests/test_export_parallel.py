@@ -1,4 +1,4 @@
-"""The same files, byte for byte, however many processes have written their rows."""
+"""The same files, byte for byte, however many processes wrote the rows."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_same_files(
 def test_the_rows_of_a_training(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever trains opens the images to write as well, and those cannot go to other processes."""
+    """A training opens the images for writing, and such a store cannot be sent to other processes."""
     from tests.tiny import PROMPT, tiny_vlm
     from vlt.train import training
     from vlt.train.method import find_method

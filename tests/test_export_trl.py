@@ -128,13 +128,13 @@ def test_resized_pictures_pass_the_processor_unchanged(tmp_path: Path) -> None:
 
     from vlt.engine.size_rule import model_rule
     from vlt.train.child import Job
-    from vlt.train.processor import load_reader
+    from vlt.train.processor import load_training_processor
 
     model = tiny_vlm(tmp_path / "vlm")
     assert model_rule(str(model)).factor == 28
     for limits in ({"min": 784, "max": 10_000}, {"min": 20_000, "max": 20_000}):
         job = Job("sft", str(model), None, "", {}, [], limits, sized=True)
-        processor = load_reader(job)
+        processor = load_training_processor(job)
         pixels = Pixels(limits["min"], limits["max"], 28)
         for size in ((300, 200), (61, 300), (40, 30), (500, 499)):
             data = fitted(png((9, 9, 9), size), pixels)

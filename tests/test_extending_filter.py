@@ -73,13 +73,13 @@ def test_what_goes_wrong_is_said(newcomer: Newcomer) -> None:
     assert "raises raised KeyError" in found
     assert "'respons' (bad.py, line 2)" in newcomer.run("vlt show sft --dropped")
     said = newcomer.run("vlt filter samples --filter bad.py:nonsense", code=1)
-    assert "vlt: bad.py:nonsense said None (of type NoneType) of the row" in said
+    assert "vlt: bad.py:nonsense returned None (of type NoneType) for the row" in said
     for name, says in (
-        ("bad.py:no", "there is no 'no' in it; it has raises, nonsense"),
+        ("bad.py:no", "the module has no 'no'; it has raises, nonsense"),
         ("no.py:no", "no.py' does not exist"),
         ("noo", "no filter is called 'noo'; there are grade, correct, verify"),
         ("bad.py:raises=limit=3", "bad.py:raises has no setting 'limit'; it has none"),
-        ("max_words={", "has settings that cannot be read"),
+        ("max_words={", "has settings that cannot be parsed"),
     ):
         said = newcomer.run(f"vlt filter samples --filter '{name}'", code=2)
         assert says in said

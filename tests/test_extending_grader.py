@@ -61,7 +61,7 @@ def test_the_page_as_it_is_written(newcomer: Newcomer) -> None:
     file.write_text(file.read_text().replace("0.05", "0.5"))
     assert json.loads(newcomer.run(f"{filter} --json"))["dataset"] == "sft@v2"
     said = newcomer.run("vlt eval samples --grader close.py:far", code=2)
-    assert "there is no 'far' in it; it has close" in said
+    assert "the module has no 'far'; it has close" in said
     assert "'near' is not a grader" in newcomer.run("vlt filter --verify --grader near", code=2)
 
 
@@ -88,7 +88,7 @@ def test_a_function_takes_the_columns_that_it_names(workspace: Path) -> None:
         ("wrong", "so", "1"),
         ("correct", "as told", "7"),
     ]
-    with pytest.raises(UserError, match="the grader the function nonsense said '12' "):
+    with pytest.raises(UserError, match="the grader the function nonsense returned '12' "):
         make_filtered(store, data, chain=[{"verify": {"grader": nonsense}}], name="other")
 
 

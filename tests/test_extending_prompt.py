@@ -58,7 +58,7 @@ def test_the_page_as_it_is_written(newcomer: Newcomer, stub: Stub) -> None:
     assert store.open("samples").ref == "samples@v2"  # told by its source
     assert stub.stats()["requests"] == asked  # and nothing is paid for twice
     said = newcomer.run(f"{rollouts.replace('ask.py:ask', 'ask.py:no')}", code=2)
-    assert "there is no 'no' in it; it has ask, with_example" in said
+    assert "the module has no 'no'; it has ask, with_example" in said
 
 
 def test_in_python_and_in_a_recipe(newcomer: Newcomer, stub: Stub) -> None:
@@ -78,7 +78,7 @@ def test_in_python_and_in_a_recipe(newcomer: Newcomer, stub: Stub) -> None:
     assert prompt.own and prompt.own.name == "ask"
     tree["prompts"]["rollout"] = "ask.py:nothing"
     file.write_text(yaml.safe_dump(tree))
-    with pytest.raises(vlt.UsageError, match=r"prompts.rollout: .*there is no 'nothing'"):
+    with pytest.raises(vlt.UsageError, match=r"prompts.rollout: .*the module has no 'nothing'"):
         load_recipe(str(file))
 
 

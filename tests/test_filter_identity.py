@@ -1,4 +1,4 @@
-"""Identities of filter stages as the release before wrote them: its versions are found again."""
+"""Identities of filter stages as an earlier release wrote them: its versions are found again."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from vlt.workspace.store import Store
     ],
 )
 def test_a_chain_is_known_as_before(chain: list[Any], identity: str) -> None:
-    """Of vlt 0.1.0, for a parent whose digest is 64 zeros."""
+    """Identities of vlt 0.1.0, for a parent whose digest is 64 zeros."""
     stage = Stage("filter", {"chain": [settings(filter) for filter in parse_chain(chain)]})
     assert stage.identity(["0" * 64])[:16] == identity
 

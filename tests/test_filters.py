@@ -50,7 +50,7 @@ def kept(made: Dataset) -> list[int]:
 
 
 def why(made: Dataset) -> dict[int, str]:
-    """Sample number -> `filter: reason` of the rows taken out."""
+    """Sample number -> `filter: reason` of the dropped rows."""
     rows = made.dropped.table().to_pylist()
     return {row["sample"]: f"{row['filter']}: {row['reason']}" for row in rows}
 
@@ -256,7 +256,7 @@ def test_unicode_empty_and_megabyte_responses_survive(store: Store) -> None:
         (["nope"], "no filter is called 'nope'; there are grade,"),
         ([{"max_words": "many"}], "max_words: words cannot be 'many'"),
         ([{"max_words": {"wrds": 3}}], "max_words has no setting 'wrds'; it has words"),
-        ([{"max_words": 0}], "leaves no response"),
+        ([{"max_words": 0}], "keeps no response"),
         ([{"select": "best"}], "'best' is not a policy"),
         (["verify", "difficulty"], "write grade, difficulty, correct"),
         ([{"verify": "judge"}], "'judge' is not a grader"),

@@ -1,4 +1,4 @@
-"""What a benchmark asks does not stay in the training data, and templates do."""
+"""Items that overlap with a benchmark are dropped from training data, templates are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Filters of one's own: what a function may say, what it costs if it raises, and what it is known by."""
+"""A user's own filters: what a function may return, what happens if it raises, and its identity."""
 
 # ruff: noqa: ARG002, ARG005
 
@@ -135,16 +135,16 @@ def test_a_function_that_raises_costs_the_row(
 @pytest.mark.parametrize(
     ("says", "told"),
     [
-        (lambda row: None, "said None (of type NoneType) of the row"),
-        (lambda row: 1, "said 1 (of type int) of the row"),
-        (lambda row: "", "said '' (of type str) of the row"),
+        (lambda row: None, "returned None (of type NoneType) for the row"),
+        (lambda row: 1, "returned 1 (of type int) for the row"),
+        (lambda row: "", "returned '' (of type str) for the row"),
         (lambda row: ("a", 2), "return True to keep a row"),
         (lambda row: {"question": "x"}, "replaces the column 'question'; it may replace meta"),
         (lambda row: {"nowhere": "x"}, "replaces the column 'nowhere'"),
         (lambda row: {"completion_tokens": "many"}, "does not fit it"),
-        (lambda batch: True, "said True (of type bool) of a batch of 4 rows"),
+        (lambda batch: True, "returned True (of type bool) for a batch of 4 rows"),
         (lambda batch: [True], "return a list or an array with one value for each row"),
-        (lambda batch: [None] * 4, "said None (of type NoneType) of the row"),
+        (lambda batch: [None] * 4, "returned None (of type NoneType) for the row"),
     ],
 )
 def test_nonsense_is_one_sentence(workspace: Path, says: Callable[..., Any], told: str) -> None:
@@ -197,7 +197,7 @@ def test_parameters_are_settings_and_part_of_the_identity(workspace: Path, tmp_p
 
 @dataclass(frozen=True)
 class Ends:
-    """A filter of the protocol, in somebody's package."""
+    """A filter of the protocol, in a user's package."""
 
     name: ClassVar[str] = "ends_with"
     columns: ClassVar[tuple[str, ...]] = ("response",)
@@ -220,7 +220,7 @@ def test_a_class_of_the_protocol_is_a_filter_too(workspace: Path) -> None:
 
 @dataclass(frozen=True)
 class Fragile(Ends):
-    """It raises at some rows, and rewrites others."""
+    """It raises on some rows, and rewrites others."""
 
     name: ClassVar[str] = "fragile"
 
@@ -235,7 +235,7 @@ class Fragile(Ends):
 
 @dataclass(frozen=True)
 class Whole:
-    """It raises where all rows are judged at once."""
+    """It raises when all rows are judged at once."""
 
     name: ClassVar[str] = "whole"
     columns: ClassVar[tuple[str, ...]] = ("id",)

@@ -1,4 +1,4 @@
-"""The same version, row for row, however many processes have worked at it; and none left behind."""
+"""The same version, row for row, however many processes worked on it; and no process left behind."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small pieces, and processes join in however little is left to do."""
+    """Small chunks, and processes start however little is left to do."""
     monkeypatch.setattr("vlt.process_pool.WORTH", 1e-9)
     monkeypatch.setattr("vlt.filters.apply.BATCH", 16)
 
@@ -126,7 +126,7 @@ def filtered(folder: Path, chain: list[Any], name: str, processes: int) -> Datas
 
 
 def told(version: Dataset) -> dict[str, Any]:
-    """The manifest, without what names and times it."""
+    """The manifest, without names and times."""
     manifest = asdict(version.manifest)
     return {k: v for k, v in manifest.items() if k not in ("name", "created", "seconds")}
 
@@ -230,7 +230,7 @@ def test_an_error_in_another_process_is_the_same_sentence(folder: Path) -> None:
             filtered(folder, [f"{folder / 'bad.py'}:bad"], "bad", processes)
         said.append(str(raised.value))
     assert said[0] == said[1]
-    assert "said 7 (of type int) of the row" in said[0]
+    assert "returned 7 (of type int) for the row" in said[0]
     with Workspace(folder / "workspace") as opened:
         assert opened.versions("bad") == []
 

@@ -1,4 +1,4 @@
-"""Whatever the rows and the chain: no row is lost, twice is once, order and batches do not matter."""
+"""For any rows and chain: no row is lost, filtering is idempotent, order and batches do not matter."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def numbered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def run(rows: list[dict[str, Any]], chain: list[Any], **options: Any) -> Dataset:
-    """The chain's outcome in a workspace of its own."""
+    """The chain's outcome in a new workspace."""
     store = Store(Path(tempfile.mkdtemp(dir=_folder[0])) / "w")
     samples = dataset(store, "samples", "sample", numbered(rows))
     dataset(store, "bench", "item", [item("How many red bars are there?", images=["b"])])

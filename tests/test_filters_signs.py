@@ -1,4 +1,4 @@
-"""Signs that cost no judge: agreement, what is solved without the image, captions that are enough."""
+"""Signs that need no judge: agreement, items solved without the image, captions that suffice."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_items_whose_samples_agree(workspace: Path) -> None:
 
 
 def blind_world(store: Workspace, n: int = 120, seed: int = 0) -> tuple[Dataset, set[str], Any]:
-    """Items of which a third give their answer away, ids of these, and who reads and else guesses."""
+    """Items a third of which give their answer away, the ids of these, and a model that reads or guesses."""
     rng = random.Random(seed)
     rows, telling = [], set()
     for i in range(n):
@@ -142,7 +142,7 @@ def test_samples_that_saw_the_image_say_nothing_of_it(workspace: Path) -> None:
         model = Through("m", opens=lambda: Answering(says))
         drawn, _ = make_rollouts(opened, items, model, Asking(prompt=Prompt("{question}"), k=2))
         make_filtered(opened, drawn, chain=["grade"], name="saw")
-    assert "saw the images" in vlt_error(
+    assert "was sampled with the images" in vlt_error(
         "filter", "items", "--needs-image", "saw", "-w", workspace, code=2
     )
 

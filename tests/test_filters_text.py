@@ -1,4 +1,4 @@
-"""The filters of what a response says: leakage, format, disagreement, language."""
+"""Filters on a response's text: leakage, format, disagreement, language."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows by a condition in SQL: in a chain, from the command line, and what is said if it does not fit."""
+"""Rows by a condition in SQL: in a chain, from the command line, and errors if it does not fit."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def start(arguments: list[str]) -> subprocess.Popen[str]:
 
 
 def until_requests(stub: Stub, count: int, child: subprocess.Popen[str]) -> bool:
-    """Wait until the stub has seen so many requests; False where the child has ended."""
+    """Wait until the stub has seen this many requests; False if the child has exited."""
     while stub.stats()["requests"] < count:
         if child.poll() is not None:
             return False
@@ -94,7 +94,7 @@ def test_interrupted(workspace: Path, number: signal.Signals) -> None:
         _, words = child.communicate(timeout=10)
         assert child.returncode == 130
         assert (
-            words.strip().splitlines()[-1].startswith("vlt: interrupted; the same command goes on")
+            words.strip().splitlines()[-1].startswith("vlt: interrupted; the same command resumes")
         )
         assert "Traceback" not in words
         assert run_vlt(*command(workspace, stub)).returncode == 0
@@ -206,7 +206,7 @@ def test_nothing_secret_is_written_down(workspace: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "options", "sentence"),
     [
-        ({"api_key": "right"}, [], "refuses the key"),
+        ({"api_key": "right"}, [], "rejects the key"),
         ({"only_model": True, "model": "other"}, [], "does not serve the model 'stub'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Dry runs, prices, budgets and limits a minute."""
+"""Dry runs, prices, budgets and rate limits."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_budget_is_not_passed(store: Store, stub: Stub, prices: Path) -> None:
     options = ["--prices", prices, "--budget", budget, "--max-tokens", 100]
     words = vlt_error(*rollouts(store, stub, *options))
     assert "is used up" in words
-    assert "a larger budget goes on" in words
+    assert "a larger budget to continue" in words
     asked = stub.stats()["requests"]
     assert asked * EACH <= budget
     assert asked >= 10
@@ -122,4 +122,4 @@ def test_tokens_a_minute(store: Store, stub: Stub) -> None:
 
 
 def test_a_probe_goes_with_a_dry_run(store: Store, stub: Stub) -> None:
-    assert "goes with --dry-run" in vlt_error(*rollouts(store, stub, "--probe", 3), code=2)
+    assert "needs --dry-run" in vlt_error(*rollouts(store, stub, "--probe", 3), code=2)

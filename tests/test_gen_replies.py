@@ -1,4 +1,4 @@
-"""What `vlt gen` makes of replies: whole thoughts, checked captions, tokens counted once, own words."""
+"""What `vlt gen` makes of replies: complete reasoning, checked captions, tokens counted once, messages."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_one_that_was_cut_inside_is_told_by_the_others(
     server.says = lambda _model, text: cut if "How many 3?" in text else others
     done = run_vlt(*gen("rollouts", store, server))
     assert done.returncode == 0
-    assert "1 of 4 responses (25%) were cut at --max-tokens" in done.stderr
+    assert "1 of 4 responses (25%) were cut off at --max-tokens" in done.stderr
     inside = others == INSIDE
     last = store.open("samples").table().to_pylist()[-1]
     assert last["response"] == ("<think>I look and" if inside else "I look and")
@@ -107,7 +107,7 @@ def test_one_that_was_cut_inside_is_told_by_the_others(
     opened = store.open("samples").manifest.facts["prompt_opens"]
     assert opened == ("<think>" if inside else None)
     log = vlt("log", "samples", "-w", store.root)
-    assert ("the model's prompt opens the thought: <think>" in log) == inside
+    assert ("the prompt opens the reasoning: <think>" in log) == inside
     kept = vlt_json("filter", "--verify", "-w", store.root)["kept"]
     assert kept == 3
 
@@ -210,8 +210,8 @@ def test_a_caption_that_is_none_again_is_asked_once(store: Workspace, server: Se
         ("Answer ${question}", "{question}"),
         ("", "is empty"),
         ("Answer it.", "has no {question}"),
-        ("{question} {problem}", "'{problem}', which is no slot"),
-        ("{question} {caption}", "'{caption}', which is no slot here"),
+        ("{question} {problem}", "'{problem}', which is not a slot"),
+        ("{question} {caption}", "'{caption}', which is not a slot here"),
         ("{question}".encode("utf-16"), "is not UTF-8"),
         (b"Gr\xfc\xdfe {question}", "is not UTF-8"),
     ],
@@ -234,7 +234,7 @@ def test_a_prompt_may_hold_braces_that_are_no_slots(store: Workspace, server: Se
     vlt(*gen("rollouts", store, server, "--prompt", file))
     asked = {text for _, text, _ in server.asked}
     assert asked == {text.replace("{question}", f"How many {i}?") for i in range(4)}
-    assert "'{question}', and no slot is filled in" in vlt_error(
+    assert "'{question}', but slots are not filled in" in vlt_error(
         *gen("rollouts", store, server, "--system", "About {question}"), code=2
     )
 
@@ -271,10 +271,10 @@ def test_what_a_server_does_not_count_costs_nothing_known(
     server.said = {**reply({"content": "<answer>2</answer>"}), "usage": None}
     done = run_vlt(*gen("rollouts", store, server, "--prices", prices))
     assert done.returncode == 0
-    assert "did not say how many tokens" in done.stderr
+    assert "did not report how many tokens" in done.stderr
     assert store.open("samples").manifest.money is None
     words = vlt(*gen("rollouts", store, server, "--dry-run", "--probe", 2, "--temperature", 0.1))
-    assert "does not say what tokens they took" in words
+    assert "reports no token counts" in words
     assert "in the journal" not in words
 
 

@@ -137,10 +137,10 @@ def test_conventions_stand_in_a_graders_name() -> None:
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ("vlt:tolerance=1", "'tolerance' is no convention"),
+        ("vlt:tolerance=1", "'tolerance' is not a convention"),
         ("vlt:percent=some", "not one of share, sign, loose"),
         ("vlt:relative_tolerance=much", "should be a number"),
-        ("vlt:relative_tolerance=-1", "a number from 0 on"),
+        ("vlt:relative_tolerance=-1", "a number of at least 0"),
         ("vlt:plurals=1", "true or false"),
         ("vlt:languages=en+xx", "xx is not known"),
     ],

@@ -1,4 +1,4 @@
-"""No response is right for two golds, nor for one that it does not commit itself to."""
+"""No response is correct for two gold answers, or for one that it does not commit to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_the_adversary_finds_nothing(seed: int) -> None:
 
 
 def test_the_adversary_knows_a_plain_answer_to_be_right() -> None:
-    """What it builds of one gold alone is right for it: the search is no search among dead letters."""
+    """A response built from one gold answer is correct for it: the search space is meaningful."""
     import random
 
     rng = random.Random(3)

@@ -170,7 +170,7 @@ def test_all_attacks_in_one_process_stay_small() -> None:
 
 
 def _harmless(name: str) -> bool:
-    """Attacks that are, once their noise is gone, the answer 5."""
+    """Attacks that are the answer 5 once the noise is removed."""
     return name in ("null bytes", "right to left", "zalgo", "surrogates", "spaces before a dot")
 
 

@@ -1,4 +1,4 @@
-"""What must hold for every answer that hypothesis can think of."""
+"""Properties that must hold for every answer that hypothesis generates."""
 
 from __future__ import annotations
 

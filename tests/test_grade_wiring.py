@@ -69,7 +69,7 @@ def test_a_reward_takes_them() -> None:
 
 
 def test_the_reward_pays_no_hedge() -> None:
-    """What the adversary builds without committing itself earns nothing, whichever gold is right."""
+    """What the adversary builds without committing earns nothing, whichever gold answer is correct."""
     reward = accuracy()
     texts, golds, choices = [], [], []
     for built, a, b, options in attempts(1500, seed=11):

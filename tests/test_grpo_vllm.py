@@ -1,4 +1,4 @@
-"""GRPO with vLLM: what TRL's path asks of it, up to the call, is what transformers is asked."""
+"""GRPO with vLLM: up to the call, TRL asks vLLM the same as transformers."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_where_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm, "installed", lambda: None)
     assert settings(None) == settings("auto") == {}
     with pytest.raises(
-        UserError, match=r"vllm colocate: there is no vLLM .* pip install 'vlt-loop"
+        UserError, match=r"vllm colocate: vLLM is not installed .* pip install 'vlt-loop"
     ):
         settings("colocate")
     monkeypatch.setattr(vllm, "installed", lambda: "0.31.0+cu129")
@@ -118,12 +118,12 @@ def test_where_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     url = {"vllm_server_base_url": "http://10.0.0.1:8000"}
     beside = {"use_vllm": True, "vllm_mode": "server"}
     assert settings("auto", **url) == settings("server", **url) == beside
-    with pytest.raises(UserError, match="vllm server: nothing says where the server is; start it"):
+    with pytest.raises(UserError, match="vllm server: no server address is given; start one"):
         settings("auto", accelerate=["--num_machines=2"])
     monkeypatch.setattr(launch, "has_gpu", lambda: False)
     assert settings("auto") == {}
     monkeypatch.setattr(vllm, "installed", lambda: "0.9.1")
-    with pytest.raises(UserError, match=r"vLLM 0.9.1 is installed and TRL .* takes .*0.22.0"):
+    with pytest.raises(UserError, match=r"vLLM 0.9.1 is installed but TRL .* needs .*0.22.0"):
         settings("colocate")
 
 
@@ -154,9 +154,9 @@ def test_it_is_no_part_of_an_identity() -> None:
 def test_what_it_costs_without(given: dict[str, Any], rows: int | None, says: str) -> None:
     found = METHOD.cost(GrpoTraining(settings=given), rows)
     assert found.startswith("generation by transformers: ") and says in found
-    assert found.endswith("vllm: auto (--vllm auto) lets vLLM write them where it is installed")
+    assert found.endswith("vllm: auto (--vllm auto) lets vLLM write them if it is installed")
     asked = METHOD.cost(GrpoTraining(settings=given, vllm="auto"), rows)
-    assert "by transformers, as there is no vLLM here: " in asked
+    assert "by transformers, since vLLM is not installed: " in asked
 
 
 def test_a_plan_says_what_generation_costs() -> None:

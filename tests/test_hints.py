@@ -1,4 +1,4 @@
-"""Hints for items that nobody solves: a part of the prompt, recorded, faded, and part of the identity."""
+"""Hints for items that are never solved: part of the prompt, recorded, faded, and part of the identity."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_training_with_hints(tmp_path: Path) -> None:
 
 
 def test_the_hint_is_the_prompts_end() -> None:
-    """Also where the template opens the thought itself, which then stands there once."""
+    """Also if the template opens the reasoning itself: the tag is there once."""
     from vlt.train.grpo_trainer import RowsGRPOTrainer
 
     def asked(prompt: str, share: float, step: int = 0) -> dict[str, object]:
@@ -134,7 +134,7 @@ def test_hints_need_pass_rates_and_verdicts(workspace: Path) -> None:
 
 
 def test_in_a_recipe(tmp_path: Path) -> None:
-    """A step's name; the plan draws the student's rollouts to see what nobody solves."""
+    """A step's name; the plan samples the student to find items that are never solved."""
     import yaml
 
     from vlt.errors import UsageError

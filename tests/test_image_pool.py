@@ -1,4 +1,4 @@
-"""Images inspected in other processes: the same findings, and no image lost with a process."""
+"""Images inspected in worker processes: the same findings, and no image lost with a process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def named(*images: bytes) -> list[tuple[str, bytes]]:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes from the first image on."""
+    """Use processes from the first image on."""
     monkeypatch.setattr(image_pool, "ALONE", 0)
 
 
@@ -76,7 +76,7 @@ def test_a_process_that_dies_loses_nothing() -> None:
 
 @pytest.mark.usefixtures("at_once")
 def test_an_image_that_kills_costs_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that ends when it is shown a certain image, as a decoder with a defect would."""
+    """A process that dies on a certain image, as with a decoder's bug."""
     ask = image_pool._Process.ask
 
     def deadly(process: image_pool._Process, images: list[tuple[str, bytes]]) -> object:

@@ -1,4 +1,4 @@
-"""The image store: what may enter, where it lies, and what survives a kill."""
+"""The image store: what is accepted, where it is stored, and what survives a kill."""
 
 from __future__ import annotations
 

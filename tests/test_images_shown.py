@@ -52,7 +52,7 @@ def coloured(store: Workspace, n: int = 24) -> Dataset:
 
 
 def seeing(items: Dataset) -> Answering:
-    """Says what is on the picture that it is shown, and 0 where there is none."""
+    """Says what is in the image that it is shown, and 0 without one."""
     known = {row["images"][0]: row["answer"] for row in items.rows() if row["images"]}
     return Answering(
         lambda content, _: f"<answer>{known.get(*images_of(content) or [''], '0')}</answer>"
@@ -133,7 +133,7 @@ def test_what_the_image_is_worth(opened: Workspace, images: Images) -> None:
     assert "the image is worth" in found.sentence()
     with pytest.raises(UserError, match="their images differ"):
         compare(opened, own, other)
-    with pytest.raises(UserError, match="do not differ in what is shown"):
+    with pytest.raises(UserError, match="do not differ in the images shown"):
         image_worth(opened, own, own)
     asked = len(engine.asked)
     evaluated(opened, items, engine, images)

@@ -168,7 +168,7 @@ def test_the_command_writes_nothing_twice_and_nothing_wrong(tmp_path: Path) -> N
     assert vlt("init", file, "--yes", cwd=tmp_path) == "recipe.yaml\n"
     done = run_vlt("init", file, cwd=tmp_path)
     assert done.returncode == 2
-    assert "is there already" in done.stderr
+    assert "exists already" in done.stderr
     before = (tmp_path / "recipe.yaml").read_text()
     (tmp_path / "empty").mkdir()
     wrong = ("init", file, "--force", "--student", "empty")
@@ -200,10 +200,10 @@ def test_on_a_terminal_it_asks(stub: Stub, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     answers = f"-\nnowhere\n{stub.url}\n\n"
     shown = without_colours(on_terminal(100, "-m", "vlt", "init", file, typed=answers))
-    assert "Which model is trained" in shown
-    assert "'nowhere' is no URL" in shown
-    assert "By which model [stub]" in shown
-    after = shown.partition("recipe.yaml is written. What to do next:\n")[2].splitlines()
+    assert "Which model to train" in shown
+    assert "'nowhere' is not a URL" in shown
+    assert "With which model [stub]" in shown
+    after = shown.partition("Wrote recipe.yaml. What to do next:\n")[2].splitlines()
     assert len(after) == 5
     assert after[0].split()[:3] == ["vlt", "doctor", "recipe.yaml"]
     recipe = load_recipe("recipe.yaml")

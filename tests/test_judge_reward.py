@@ -69,9 +69,9 @@ def test_what_cannot_be_judged_is_left_out_and_counted(workspace: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        (1, "needs to know who judges"),
-        ({"base_url": "http://x/v1"}, "needs to know who judges"),
-        ({"model": "m"}, "nothing says who answers"),
+        (1, "needs a model that judges"),
+        ({"base_url": "http://x/v1"}, "needs a model that judges"),
+        ({"model": "m"}, "no server is given"),
         ({"model": "m", "modle": "n"}, "no setting 'modle'"),
         ({"model": "m", "base_url": "http://x/v1", "weight": "much"}, "weight cannot be 'much'"),
         (
@@ -99,7 +99,7 @@ def test_where_it_is_asked_is_no_part_of_what_is_trained(tmp_path: Path) -> None
     twin.write_text(file.read_text().replace("4", "5"))
     with pytest.raises(UserError, match="two are called 'judge:mine'"):
         check_reward({f"judge:{file}": one, f"judge:{twin}": one})
-    with pytest.raises(UserError, match="shows the caption, which a completion has none of"):
+    with pytest.raises(UserError, match="shows the caption, which a completion does not have"):
         check_reward({"judge:caption": one})
 
 

@@ -1,4 +1,4 @@
-"""How far a judge can be trusted: beside people's marks, and against empty words and order."""
+"""How far a judge can be trusted: compared with people's marks, and tested with filler and order."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def marked(workspace: Path) -> Dataset:
 def test_beside_the_marks_of_people(workspace: Path) -> None:
     command = ["judge", "-w", workspace]
     assert "nothing in workspace" in vlt_error(*command, "--agreement")
-    assert "holds no judgements by any rubric" in vlt_error(
+    assert "has no judgements by any rubric" in vlt_error(
         *command, "samples", "--agreement", code=2
     )
     with Judges("right") as server:
@@ -113,7 +113,7 @@ def test_beside_the_marks_of_people(workspace: Path) -> None:
         *command, "--agreement", "--rubric", "caption", code=2
     )
     (workspace / "flags.parquet").unlink()
-    assert "nobody has marked a row" in vlt_error(*command, "--agreement", code=2)
+    assert "is marked; accept and flag some" in vlt_error(*command, "--agreement", code=2)
     assert "asks no model" in vlt_error(*command, "--agreement", "--model", "m", code=2)
 
 
@@ -128,7 +128,7 @@ def several(store: Store, items: int = 6) -> Dataset:
 
 
 def fair(text: str) -> Any:
-    """Names the better of two by its true score, wherever it stands."""
+    """Names the better of two by its true score, in either position."""
     if '"better"' not in text:
         return judgement(truth(text))
     import re
@@ -165,11 +165,11 @@ def test_a_biased_judge_is_found_out(workspace: Path) -> None:
         assert found["length"]["flips"]["value"] == 0.5
         assert found["position"]["flips"]["value"] == found["position"]["first"]["value"] == 1
         said = vlt(*command, "--rubric", "sound")
-        assert "empty words added to 12 responses: score +1.50 [" in said
-        assert "the first was named in 100.0 %" in said
+        assert "filler added to 12 responses: score +1.50 [" in said
+        assert "the first was chosen in 100.0 %" in said
         assert server.answered.total() == 36
         assert not Store(workspace).versions("judged")
-        assert "prompt holds {response}" in vlt_error(*command, "--rubric", "caption", code=2)
+        assert "prompt has {response}" in vlt_error(*command, "--rubric", "caption", code=2)
 
 
 def test_replies_that_are_none_are_left_out_and_told(workspace: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is done with judgements: the filter `judged`, and `select` by score."""
+"""What judgements are used for: the filter `judged`, and `select` by score."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_by_a_minimum_and_with_the_unjudged(workspace: Path, judged: Dataset) ->
 def test_what_cannot_be_filtered(workspace: Path, judged: Dataset) -> None:
     store = Store(workspace)
     with pytest.raises(
-        UsageError, match="judged by sound, grounded alone; run `vlt judge judged@v1"
+        UsageError, match="judged only by sound, grounded; run `vlt judge judged@v1"
     ):
         make_filtered(package.Workspace(workspace), judged, chain=[{"judged": "mine"}])
     bare = dataset(store, "bare", "sample", [sample("a")])

@@ -1,4 +1,4 @@
-"""vlt judge: what a reply means, what a rubric may be, and that judgements lose and repeat nothing."""
+"""vlt judge: what a reply means, what a rubric may be, and that nothing is lost or asked twice."""
 
 from __future__ import annotations
 
@@ -128,12 +128,12 @@ def test_what_is_cut_failed_or_repeated_is_no_judgement() -> None:
         ({"scale": [5, 1]}, "two numbers, the lower first"),
         ({"scale": "1-5"}, "scale: '1-5' is none"),
         ({"scale": [1, float("nan")]}, "is none"),
-        ({"prompt": "Is {respnse} good? {response}"}, "'{respnse}', which is no slot"),
-        ({"prompt": "Is {{response}} good?"}, "'{{response}}', which is no slot"),
+        ({"prompt": "Is {respnse} good? {response}"}, "'{respnse}', which is not a slot"),
+        ({"prompt": "Is {{response}} good?"}, "'{{response}}', which is not a slot"),
         ({"prompt": "Is {question} good?"}, "shows nothing to judge"),
-        ({"prompt": 7}, "prompt: 7 is no text"),
+        ({"prompt": 7}, "prompt: 7 is not text"),
         ({"image": "yes"}, "image: 'yes' is neither true nor false"),
-        ({"system": "Judge {response}."}, "no slot is filled there"),
+        ({"system": "Judge {response}."}, "slots are not filled in there"),
         ({"passes": 4}, "unknown key 'passes'"),
     ],
 )
@@ -162,13 +162,11 @@ def test_rubrics_that_come_along_and_ones_own(tmp_path: Path) -> None:
     assert said(reply(judgement(0.75)), polite).verdict == "pass"
     text = polite.filled({"response": "{question} is <image>text"})
     assert text and text.startswith("\\frac{a}{b} {question} is text\n\nReply with one JSON object")
-    for content, words in (("- a", "holds no keys"), ("a: [", "cannot be read"), ("", "no keys")):
+    for content, words in (("- a", "has no keys"), ("a: [", "cannot be read"), ("", "no keys")):
         file.write_text(content)
         with pytest.raises(UsageError, match=words):
             load_rubric(file)
-    with pytest.raises(
-        UsageError, match="there is no rubric 'nope'; name caption, grounded, sound"
-    ):
+    with pytest.raises(UsageError, match="no rubric 'nope'; name caption, grounded, sound"):
         load_rubric("nope")
 
 
@@ -310,7 +308,7 @@ def test_several_judges_decide_by_majority(workspace: Path) -> None:
         drawn = replace(JUDGING, k=3, temperature=0.7)
         thrice, _ = make_judged(store, rows, judges[0], "sound", drawn, name="thrice")
         assert [len(row["judgements"]) for row in thrice.rows()] == [3, 3]
-        with pytest.raises(UsageError, match="at temperature 0 are the same one"):
+        with pytest.raises(UsageError, match="at temperature 0 are identical"):
             make_judged(store, rows, judges[0], "sound", replace(JUDGING, k=3))
         with pytest.raises(UsageError, match="the same model"):
             make_judged(store, rows, [judges[0], judges[0]], "sound")
@@ -324,9 +322,9 @@ def test_a_server_without_response_format_is_asked_without_it(workspace: Path) -
         made, _ = make_judged(store, marked(store, [5] * 6), model, "sound")
         assert verdicts(made) == ["pass"] * 6
         assert sum("response_format" in body for body in server.bodies) == 1
-        assert [words for words in told if "takes no response_format" in words] == [
-            f"{server.url} takes no response_format (HTTP 400: response_format is not supported); "
-            "it is asked without"
+        assert [words for words in told if "does not accept response_format" in words] == [
+            f"{server.url} does not accept response_format (HTTP 400: response_format is not supported); "
+            "requests are sent without it"
         ]
     with Judges("right") as server, Workspace(workspace) as store:
         make_judged(store, marked(store, [4] * 3, "others"), judge_at(server), "sound")
@@ -473,9 +471,7 @@ def test_one_sentence_each(workspace: Path) -> None:
     judge = ["judge", "-w", workspace, "--base-url", "http://127.0.0.1:9/v1"]
     assert "--rubric is missing" in vlt_error(*judge, "--model", "m", code=2)
     assert "--model is missing" in vlt_error(*judge, "--rubric", "sound", code=2)
-    assert "there is no rubric 'nope'" in vlt_error(
-        *judge, "--model", "m", "--rubric", "nope", code=2
-    )
+    assert "no rubric 'nope'" in vlt_error(*judge, "--model", "m", "--rubric", "nope", code=2)
     both = ["--model", "a", "--model", "b", "--rubric", "sound", "--budget", "1"]
-    assert "--budget is kept for one model" in vlt_error(*judge, *both, code=2)
-    assert "two questions" in vlt_error(*judge, "--agreement", "--bias", code=2)
+    assert "--budget works with one model" in vlt_error(*judge, *both, code=2)
+    assert "exclude each other" in vlt_error(*judge, "--agreement", "--bias", code=2)

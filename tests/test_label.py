@@ -1,4 +1,4 @@
-"""vlt import --unlabelled and vlt label: items without golds, answered by what most samples say."""
+"""vlt import --unlabelled and vlt label: items without gold answers, labelled by majority."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_what_has_no_gold_is_unjudged(opened: Workspace, tmp_path: Path) -> None
 
 
 def world(store: Workspace, n: int = 200) -> tuple[Dataset, Any]:
-    """Items with golds, and who is right more often the more samples of an item agree."""
+    """Items with gold answers, and a model that is correct more often the more samples of an item agree."""
     rows = [item(f"{i}", str(i % 7)) for i in range(n)]
 
     def says(content: Any, number: int) -> str:
@@ -157,10 +157,10 @@ def test_too_few_samples_and_whom_golds_only_measure(opened: Workspace, tmp_path
     assert made.manifest.dropped == {"label": {"has a gold answer": 1}}
     assert [row["answer"] for row in made.rows()] == ["A"] * 4
     assert made.manifest.facts["calibration"][0]["precision"]["n"] == 1
-    with pytest.raises(UsageError, match="vlt label goes by samples"):
+    with pytest.raises(UsageError, match="vlt label needs samples"):
         make_labels(opened, items)
     blind = drawn(opened, items, lambda *_: "<answer>A</answer>", images="none")
-    with pytest.raises(UsageError, match="were shown other images"):
+    with pytest.raises(UsageError, match="was sampled with other images"):
         make_labels(opened, blind)
 
 
@@ -189,9 +189,9 @@ def test_what_is_asked_again_of_labelled_items_costs_nothing(opened: Workspace) 
     assert dataset_stats(kept)["answers"] == {"majority": kept.manifest.rows}
     for version in (made, kept):
         card = dataset_card(opened, version, opened.images, repo="me/data")
-        assert "not golds: what most samples of a model said" in card
+        assert "with the majority answer of a model's samples instead of a gold" in card
     card = dataset_card(opened, items, opened.images, repo="me/data")
-    assert "most samples" not in card.split("## Columns")[0]
+    assert "majority answer" not in card.split("## Columns")[0]
 
 
 def test_the_command_prints_the_calibration(opened: Workspace) -> None:
@@ -203,7 +203,7 @@ def test_the_command_prints_the_calibration(opened: Workspace) -> None:
     found = vlt_json("label", "samples", "-w", opened.root)
     assert found["existed"] and len(found["calibration"]) == 7
     sentence = vlt_error("label", "items", "-w", opened.root, code=2)
-    assert "vlt label goes by samples" in sentence
+    assert "vlt label needs samples" in sentence
 
 
 def test_from_python(opened: Workspace) -> None:

@@ -1,4 +1,4 @@
-"""Every layout of tests/layout_files.py is imported right: question, choices, gold, pictures, id."""
+"""Every layout of tests/layout_files.py is imported correctly: question, choices, gold, images, id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A version's folder, opened as anybody would open it, gives the rows that were kept."""
+"""A version's folder, opened with common libraries, gives the kept rows."""
 
 from __future__ import annotations
 

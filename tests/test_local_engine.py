@@ -267,7 +267,7 @@ def test_think_tags_stay_even_as_special_tokens(tmp_path: Path) -> None:
 def test_what_it_cannot_do_is_said(models: dict[str, Path], store: Store, tmp_path: Path) -> None:
     engine = LocalEngine(str(models["text"]), load_image=lambda _: b"")
     odd = Sampling(extra={"repetition_penalty": 1.1})
-    with pytest.raises(UserError, match="does not know repetition_penalty"):
+    with pytest.raises(UserError, match="does not support repetition_penalty"):
         list(engine.complete(requests(store, 1, 1, odd, images=False)))
     seen = requests(store, 1)
     with_images = LocalEngine(str(models["text"]), load_image=lambda _: png((1, 2, 3)))

@@ -1,4 +1,4 @@
-"""vlt ls, show and log: what a person reads about a workspace, and one row's way through it."""
+"""vlt ls, show and log: what a user reads about a workspace, and the history of one row."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vlt.workspace.writer import Writer
 
 @pytest.fixture
 def filled(workspace: Path) -> Path:
-    """Two items, two samples of each, one of which a filter took out."""
+    """Two items, two samples of each, one of which a filter dropped."""
     store = Store(workspace)
     questions = [item("How many dogs?", "2"), item("How many cats?", "3")]
     parent = dataset(store, "items", "item", questions)

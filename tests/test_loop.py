@@ -1,4 +1,4 @@
-"""The loop on a small recipe with the miniature's real models: whole, again, edited, and killed."""
+"""The loop on a small recipe with the miniature's real models: complete, repeated, edited, and killed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Any]:
-    """(recipe, workspace, what `vlt run --json` said) of a run that ended well."""
+    """(recipe, workspace, output of `vlt run --json`) of a successful run."""
     home = tmp_path_factory.mktemp("loop")
     recipe = write_small(home / "small.yaml")
     return recipe, home / "workspace", vlt_json("run", recipe, "-w", home / "workspace")
@@ -215,7 +215,7 @@ def test_interrupted_and_two_at_once(tmp_path: Path) -> None:
     assert first.stderr is not None
     words = first.stderr.read()
     assert first.wait(timeout=60) == 130
-    assert words.strip().splitlines()[-1].startswith("vlt: interrupted; the same command goes on")
+    assert words.strip().splitlines()[-1].startswith("vlt: interrupted; the same command resumes")
     assert "Traceback" not in words
     vlt("run", recipe, "--rounds", 1, "--until", "sft-model", "-w", workspace)
     check_conservation(workspace)

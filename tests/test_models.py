@@ -1,4 +1,4 @@
-"""What a checkpoint needs beside its weights."""
+"""What a checkpoint needs besides its weights."""
 
 from __future__ import annotations
 

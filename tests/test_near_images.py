@@ -1,4 +1,4 @@
-"""Pictures that show the same, and charts that do not."""
+"""Images that are copies of each other, and charts that only look alike."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def chart(values: list[int], size: tuple[int, int] = (400, 300), shift: int = 0)
 
 
 def copies(image: Image.Image) -> list[bytes]:
-    """What other people's copies of it look like."""
+    """Typical copies of an image."""
     return [data for _, data in picture_copies(image)]
 
 

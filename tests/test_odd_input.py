@@ -1,4 +1,4 @@
-"""Files, keys and values as people have them: each is read, or refused in one sentence."""
+"""Odd files, keys and values: each is read, or refused with one sentence."""
 
 from __future__ import annotations
 

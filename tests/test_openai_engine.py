@@ -184,7 +184,7 @@ def test_overload_lowers_what_is_in_flight(stub: Stub) -> None:
     stub.configure(latency_ms=10, p429=1.0, fail_first_only=True)
     opened = engine(stub.url, concurrency=64)
     got = list(opened.complete([ask(str(i)) for i in range(200)]))
-    limit = opened._endpoints[0].limit
+    limit = next(iter(opened.servers)).limit
     opened.close()
     assert len(got) == 200
     assert stub.stats()["requests"] == 400
@@ -200,7 +200,7 @@ def test_retry_after_is_honoured(stub: Stub) -> None:
 
 def test_a_wrong_key_stops_at_once(stub: Stub) -> None:
     stub.configure(api_key="right")
-    with pytest.raises(UserError, match=r"refuses the key.*OPENAI_API_KEY"):
+    with pytest.raises(UserError, match=r"rejects the key.*OPENAI_API_KEY"):
         answers(engine(stub.url, api_key="wrong"), [ask(str(i)) for i in range(100)])
     assert len(answers(engine(stub.url, api_key="right"), [ask("x")])) == 1
 

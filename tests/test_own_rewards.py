@@ -1,4 +1,4 @@
-"""Rewards of one's own: what they are known by, what their mistakes cost, and a newcomer's task."""
+"""A user's own rewards: their identity, what their errors cost, and a newcomer's task."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ POLITE = """
 
 
 def write(file: Path, text: str) -> Path:
-    """A file of the user's."""
+    """Write a file of the user's."""
     file.write_text(textwrap.dedent(text))
     return file
 
@@ -126,10 +126,10 @@ def test_names_and_settings_that_cannot_be_are_refused(tmp_path: Path) -> None:
     )
     for reward, words in (
         ({"polit": 1}, "name a function of your own"),
-        ({f"{file}:none": 1}, "there is no 'none' in it; it has format, f, g"),
+        ({f"{file}:none": 1}, "the module has no 'none'; it has format, f, g"),
         ({f"{tmp_path}/gone.py:f": 1}, "does not exist"),
         ({f"{file}:format": 1}, "two are called 'format'"),
-        ({f"{file}:f": 1}, "takes 'texts', which nothing fills"),
+        ({f"{file}:f": 1}, "takes 'texts', which does not exist"),
         ({f"{file}:g": "high"}, "should be a number"),
         ({f"{file}:g": 0}, "every weight is 0"),
     ):
@@ -165,7 +165,7 @@ def test_in_a_recipe_the_file_lies_beside_it(tmp_path: Path) -> None:
 
 
 def test_a_file_edited_while_it_starts_ends_the_run(tmp_path: Path) -> None:
-    """The child would be rewarded by another function than the checkpoint is known by."""
+    """Otherwise the child would use another reward function than the checkpoint's identity says."""
     from vlt.train.child import Job, train
     from vlt.train.method import find_method
 

@@ -1,4 +1,4 @@
-"""Captions and samples of one's own, text-only items, and rows from a function of one's own."""
+"""A user's own captions and samples, text-only items, and rows from a function."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_text_only_items(store: Store, tmp_path: Path) -> None:
     assert required.manifest.failed == {"no image": 2}
     plain = str(jsonl(tmp_path / "p.jsonl", rows[0]))
     none, _ = make_items(store, plain, name="plain")
-    assert "all rows are text only" in none.manifest.facts["notes"][0]
+    assert "all rows are text-only" in none.manifest.facts["notes"][0]
     with pytest.raises(UserError, match="1 no image"):
         make_items(store, plain, images="required")
     marked = {"question": "<image> How many?", "answer": "2"}
@@ -183,7 +183,7 @@ def nothing():
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """A newcomer's folder, in which other files are called as vlt's own parts are."""
+    """A newcomer's folder with files named like vlt's own parts."""
     home = tmp_path / "project"
     (home / "pictures").mkdir(parents=True)
     for number in range(4):
@@ -229,7 +229,7 @@ def test_a_source_of_ones_own(own: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("mine.py:recordz", "there is no 'recordz' in it; it has records"),
+        ("mine.py:recordz", "the module has no 'recordz'; it has records"),
         ("mine.py:broken", "KeyError: 'gone' (mine.py, line"),
         ("mine.py:nothing", "yields no records"),
         ("none.py:records", "does not exist"),

@@ -1,9 +1,11 @@
-"""What a release says of itself: extras, pins, and the version in every place that has it."""
+"""A release's metadata: extras, pins, and the same version everywhere."""
 
 from __future__ import annotations
 
+import ast
 import os
 import re
+import sys
 import tomllib
 from datetime import date
 from importlib import metadata
@@ -72,6 +74,37 @@ def test_every_dependency_is_pinned_in_its_range() -> None:
         pin = PINS.get(canonicalize_name(needs.name))
         assert pin, f"{needs.name} has no version in constraints.txt"
         assert needs.specifier.contains(pin), f"{needs} and {pin}"
+
+
+def test_what_is_imported_is_a_dependency() -> None:
+    """Or one of an extra: what another package happens to bring may go with its next release."""
+    named = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
+    named |= {canonicalize_name(needs.name) for _, needs in NEEDED}
+    offered = metadata.packages_distributions()
+    unnamed = {
+        (module, str(file.relative_to(ROOT)))
+        for folder in ("vlt", "datagen", "filters", "train", "recipes")
+        for file in sorted((ROOT / folder).rglob("*.py"))
+        for module in imported(file)
+        if not {canonicalize_name(d) for d in offered.get(module, [module])} & named
+    }
+    assert not unnamed
+
+
+def imported(file: Path) -> set[str]:
+    """Packages of others that a file imports; pydantic_core is pydantic's, which pins its version."""
+    tree = ast.walk(ast.parse(file.read_text("utf-8")))
+    modules = {
+        name
+        for node in tree
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (
+            [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module]
+        )
+        if name and not getattr(node, "level", 0)
+    }
+    packages = {module.partition(".")[0] for module in modules}
+    return packages - set(sys.stdlib_module_names) - {"vlt", "pydantic_core"}
 
 
 def test_the_version_is_the_same_everywhere() -> None:

@@ -17,7 +17,7 @@ from vlt.workspace.store import Dataset, Store
 
 
 def drawn(store: Store, n: int = 5) -> Dataset:
-    """One item for each number of right samples among n, which is its question."""
+    """One item for each number of correct samples among n, which is its question."""
     rows = [
         sample(f"<think>a</think><answer>{2 if i < right else 3}</answer>", i, item(str(right)))
         for right in range(n + 1)

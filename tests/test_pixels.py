@@ -1,4 +1,4 @@
-"""--pixels: images brought into a range of pixels before a model sees them."""
+"""--pixels: images resized to a range of pixels before a model sees them."""
 
 from __future__ import annotations
 

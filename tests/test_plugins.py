@@ -1,4 +1,4 @@
-"""Functions of one's own by name: what is found, what it is known by, and what is said if not."""
+"""A user's functions by name: how they are found, their identity, and errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vlt.plugins import beside, is_path, mark_of, of_function, resolve
 
 
 def write(file: Path, text: str) -> Path:
-    """A file of the user's."""
+    """Write a file of the user's."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(textwrap.dedent(text))
     return file
@@ -111,7 +111,7 @@ def test_registered_names_come_first() -> None:
     ("name", "says"),
     [
         ("nowhere.py:f", "does not exist"),
-        ("mine.py:g", "there is no 'g' in it; it has f"),
+        ("mine.py:g", "the module has no 'g'; it has f"),
         ("mine.py:LIMIT", "is a value of type int; a filter is a function"),
         ("mine.py", "write file.py:name"),
         ("mine.py:", "write file.py:name"),

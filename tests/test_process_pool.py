@@ -1,4 +1,4 @@
-"""A job in several processes: order, buffers, errors, deaths, functions of the user's own."""
+"""A job in several processes: order, buffers, errors, deaths, the user's functions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def arrays(n: int) -> tuple[pa.RecordBatch, np.ndarray[Any, Any], bytes]:
 
 
 class Own(Exception):
-    """It cannot be made again from its words, nor pickled."""
+    """It can be neither rebuilt from its settings nor pickled."""
 
     def __init__(self, one: str, other: str):
         super().__init__(one)
@@ -40,7 +40,7 @@ class Own(Exception):
 
 
 class Fails:
-    """It cannot do one piece."""
+    """It fails on one chunk."""
 
     def __init__(self, at: int, kind: type[Exception], *words: Any):
         self.at, self.kind, self.words = at, kind, words
@@ -52,7 +52,7 @@ class Fails:
 
 
 class Dies:
-    """Its process is killed at a piece, once or always."""
+    """Its process is killed on a chunk, once or always."""
 
     def __init__(self, mark: Path, always: bool):
         self.mark, self.always, self.home = mark, always, os.getpid()
@@ -67,7 +67,7 @@ class Dies:
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes join in however little is left to do."""
+    """Processes start however little is left to do."""
     monkeypatch.setattr("vlt.process_pool.WORTH", 1e-9)
 
 
@@ -105,7 +105,7 @@ def test_buffers_come_as_they_were_and_leave_no_file(tmp_path: Path) -> None:
 
 
 def test_little_is_done_ahead_of_who_takes_it(tmp_path: Path) -> None:
-    """What waits, and so the memory, is bounded by the processes and not by the pieces."""
+    """The queue, and so the memory, is bounded by the number of processes, not of chunks."""
     given: list[int] = []
 
     def pieces() -> Iterator[int]:
@@ -147,7 +147,7 @@ def test_a_process_that_died_is_replaced(tmp_path: Path) -> None:
 
 
 def test_one_that_always_dies_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"died twice over the same rows \(exit status -9;"):
+    with pytest.raises(UserError, match=r"died twice on the same rows \(exit status -9;"):
         mapped(Dies(tmp_path / "mark", always=True), tmp_path)
 
 
@@ -188,7 +188,7 @@ def test_functions_of_a_file_travel_and_others_do_not(tmp_path: Path) -> None:
     assert travels(lambda row: row) is None
     file.write_text(MINE + "\n# changed")
     assert travels(short.object) is None, "what was loaded is not there any more"
-    with pytest.raises(UserError, match="was changed while its functions were used; run again"):
+    with pytest.raises(UserError, match="was changed while its functions were in use, or differs"):
         pickle.loads(packed)
 
 

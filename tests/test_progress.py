@@ -1,4 +1,4 @@
-"""What stages tell of how far they are: imports with their total, trainings each step."""
+"""The progress that stages report: imports with their total, trainings each step."""
 
 from __future__ import annotations
 
@@ -104,3 +104,24 @@ def test_a_listener_hears_the_innermost_stage_and_its_end(tmp_path: Path) -> Non
             begin_part("steps")
     report_progress(9)
     assert heard == ["outer: 1/4 rows, 2/s", "inner: 3 samples", "inner: 0 steps", None, None]
+
+
+def test_a_notebooks_bar_is_gone_when_the_stage_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the last news was of 1 in 60, tqdm would keep it there, in red."""
+    pytest.importorskip("ipywidgets")
+    import tqdm.auto
+    import tqdm.notebook
+
+    from vlt.api import bar
+
+    monkeypatch.setattr(tqdm.auto, "tqdm", tqdm.notebook.tqdm)
+    monkeypatch.setattr(
+        bar, "current_progress", lambda: SimpleNamespace(total=60, done=1, left=None)
+    )
+    shown = bar.Bar()
+    shown("1/60 samples")
+    container = shown._bar.container
+    _, widget, words = container.children
+    assert (widget.value, widget.max) == (1, 60) and "█" not in words.value
+    shown.hear(None)
+    assert container.comm is None and widget.bar_style != "danger"

@@ -1,4 +1,4 @@
-"""Prompts are filled in one pass, and images stand where the question has them."""
+"""Prompts are filled in one pass, and images are placed where the question has them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looking at a workspace writes nothing into it, so a read-only disk is fine; writing says one sentence."""
+"""Reading a workspace writes nothing, so a read-only disk is fine; writing fails with one sentence."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_looking_at_a_read_only_workspace(words: list[str], locked: Path, tmp_pa
 
 @pytest.mark.parametrize("words", LOOKING, ids=" ".join)
 def test_looking_changes_nothing(words: list[str], filled: Path, tmp_path: Path) -> None:
-    """Not where one could write, either: no lock, no file of SQLite's, no folder."""
+    """Not on a writable disk either: no lock, no SQLite file, no folder."""
     before = state_of(filled)
     assert run_without_override(*words, "-w", filled, cwd=tmp_path).returncode == 0
     assert state_of(filled) == before
@@ -111,7 +111,7 @@ def test_writing_says_one_sentence(locked: Path, tmp_path: Path) -> None:
 
 
 def test_view_on_a_read_only_workspace(locked: Path) -> None:
-    """Its words and pictures are there; a mark is refused with a sentence."""
+    """It shows text and images; a mark is refused with a sentence."""
     before = state_of(locked)
     with serving(locked, before_start=drop_override) as site:
         shown = site.get("/d/sft")
@@ -122,7 +122,7 @@ def test_view_on_a_read_only_workspace(locked: Path) -> None:
         mark = {"dataset": "samples", "id": row["id"], "mark": "flag", "token": site.token}
         refused = site.post("/mark", mark)
         assert refused.status == 404
-        assert "must be one that can be written" in refused.text
+        assert "make the workspace writable" in refused.text
     assert state_of(locked) == before
 
 
@@ -182,7 +182,7 @@ def test_pictures_that_come_while_somebody_looks(tmp_path: Path) -> None:
         assert len(looking) == 5
         with pytest.raises(UserError, match="import its source again"):
             looking.read("0" * 64)
-        with pytest.raises(ValueError, match="opened to be read"):
+        with pytest.raises(ValueError, match="is read-only"):
             looking.add(png(9))
 
 

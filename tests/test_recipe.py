@@ -1,4 +1,4 @@
-"""Recipes: what a round inherits, what is refused, and that the bundled ones say what they are for."""
+"""Recipes: what a round inherits, what is refused, and that the bundled ones have a description."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_set_changes_a_key(tmp_path: Path) -> None:
     [
         ({"colour": "red"}, "unknown key 'colour'"),
         ({"rounds": []}, "rounds"),
-        ({"rounds": [{"teacher": "reasoner"}]}, r"lacks the key 'rounds\.0\.items'"),
+        ({"rounds": [{"teacher": "reasoner"}]}, r"the key 'rounds\.0\.items' is missing"),
         ({"rounds": [{"teacher": "me", "items": []}]}, "rounds.0.teacher = 'me'"),
         ({"captions": {"temprature": 1}}, r"unknown key 'rounds\.0\.captions\.temprature'"),
         ({"reasoning": {"k": 0}}, "k = 0"),
@@ -75,9 +75,9 @@ def test_set_changes_a_key(tmp_path: Path) -> None:
         ({"grpo": [{"rates": "rollouts"}]}, "rates are for a difficulty band"),
         (
             {"grpo": [{"items": [{"source": "a"}], "difficulty": [0, 1], "rates": "samples"}]},
-            "rates: samples are of a round's own items",
+            "rates: samples exist only for the round's items",
         ),
-        ({"grpo": [{"difficulty": [0, 1], "rates": "previous"}]}, "no round before it"),
+        ({"grpo": [{"difficulty": [0, 1], "rates": "previous"}]}, "no previous round"),
         ({"sft": {"choose": {"every": 5}}}, "add validation"),
         ({"rounds": [{"teacher": "student", "items": []}]}, "round 1 has no student yet"),
         ({"stop": {"gain": 1}}, r"unknown key 'stop\.gain'"),
@@ -288,11 +288,11 @@ def test_where_a_round_without_sft_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"models": {"base": "b", "reasoner": "r"}}, "reads captions, and nothing writes them"),
-        ({"models": {"base": "b"}}, "'reasoner' is no model; there are base, student"),
+        ({"models": {"base": "b", "reasoner": "r"}}, "reads captions, but nothing writes them"),
+        ({"models": {"base": "b"}}, "'reasoner' is not a model; choose base, student"),
         (
             {"rounds": [{"items": [{"source": "miniature"}]}]},
-            "round 1 has sft and no teacher, so nobody writes what it trains on",
+            "round 1 has sft but no teacher, so there are no samples to train on",
         ),
         (
             {
@@ -300,9 +300,9 @@ def test_where_a_round_without_sft_goes_on(tmp_path: Path) -> None:
                 "sft": None,
                 "grpo": [{"difficulty": [0, 1]}],
             },
-            "has no teacher who draws them; write rates: rollouts",
+            "has no teacher to draw them; write rates: rollouts",
         ),
-        ({"heldout": None, "stop": True}, "stop goes by held-out items"),
+        ({"heldout": None, "stop": True}, "stop needs held-out items"),
         ({"filters": ["verfy"]}, r"rounds\.0\.filters\.0: no filter is called 'verfy'"),
         ({"filters": [{"max_words": {"wrods": 3}}]}, "max_words has no setting 'wrods'"),
         ({"sft": {"settings": {"lerning_rate": 1}}}, "has no field 'lerning_rate'; did you mean"),
@@ -378,7 +378,7 @@ def test_seeds_are_variants_too(tmp_path: Path) -> None:
 
 
 def test_an_arm_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no arm 'rl'; there are loop, grpo-only, longer, same"):
+    with pytest.raises(UsageError, match="no arm 'rl'; its arms are loop, grpo-only, longer, same"):
         arms_of(tmp_path, "rl")
     with pytest.raises(UsageError, match="unknown key 'rounds.0.sfft'"):
         from vlt.runs.arms import variants

@@ -66,16 +66,16 @@ def test_each_teachers_samples_are_judged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("judge", "sentence"),
     [
-        ({"rubric": "nope", "model": "big"}, "there is no rubric 'nope'"),
+        ({"rubric": "nope", "model": "big"}, "no rubric 'nope'"),
         (
             {"rubric": "sound", "model": "bog"},
-            "'bog' is no model; there are base, captioner, reasoner, big",
+            "'bog' is not a model; choose base, captioner, reasoner, big",
         ),
-        ({"rubric": "sound", "model": ["big", "big"]}, "names no model, or one twice"),
-        ({"rubric": "sound"}, "lacks the key 'rounds.0.judge.0.model'"),
-        ({"rubric": "sound", "model": "big", "k": 3}, "at temperature 0 are the same one"),
+        ({"rubric": "sound", "model": ["big", "big"]}, "names no model, or the same one twice"),
+        ({"rubric": "sound"}, "the key 'rounds.0.judge.0.model' is missing"),
+        ({"rubric": "sound", "model": "big", "k": 3}, "at temperature 0 are all the same"),
         ({"rubric": "sound", "model": "big", "modle": 1}, "modle"),
-        ([{"rubric": "sound", "model": "big"}] * 2, "comes twice"),
+        ([{"rubric": "sound", "model": "big"}] * 2, "is given twice"),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_is_spent(

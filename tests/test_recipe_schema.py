@@ -1,4 +1,4 @@
-"""The JSON schema of recipes: made of the fields, and right."""
+"""The JSON schema of recipes: made from the fields, and correct."""
 
 from __future__ import annotations
 
@@ -18,19 +18,27 @@ from vlt.runs.schema import recipe_schema
 
 VALIDATOR = Draft202012Validator(recipe_schema())
 RUNS = (
-    "no model's folder|does not list|is not there|has no NO_SUCH_URL|is not one of openai|gone.py"
+    "not a model folder|does not list|is not there|no server answers at|has no NO_SUCH_URL|"
+    "is not one of openai|gone.py"
 )
 """Only a run can know: files, servers, functions; the environment; what goes together."""
 BLIND = (
-    *("stands for something", "the prompt", "write {question}", "has no {question}", "no source"),
+    *("is a placeholder", "the prompt", "write {question}", "has no {question}", "no source"),
     *(
-        "there is no 'polite'",
+        "the module has no 'polite'",
         "missing",
         "band of pass rates",
         "add validation",
         "cut image tokens",
     ),
-    *("is no model", "no student yet", "names a model twice", "has no mine", "models.base", "rank"),
+    *(
+        "is not a model",
+        "no student yet",
+        "names a model twice",
+        "has no mine",
+        "models.base",
+        "rank",
+    ),
     *("strict", "select", "by_source other", "'magic'", "already"),
 )
 
@@ -52,7 +60,7 @@ def test_it_is_a_schema_and_says_what_the_fields_say() -> None:
     schema = recipe_schema()
     Draft202012Validator.check_schema(schema)
     assert schema["required"] == ["name", "models", "rounds"]
-    assert schema["properties"]["reasoning"]["description"].startswith("How samples are drawn")
+    assert schema["properties"]["reasoning"]["description"].startswith("How teachers that read")
     draw = schema["$defs"]["Draws"]["properties"]
     assert draw["k"] == {**draw["k"], "description": "Samples of each row.", "default": 4}
     settings = schema["$defs"]["GrpoTraining-of-grpo"]["properties"]["settings"]["properties"]

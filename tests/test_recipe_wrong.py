@@ -1,4 +1,4 @@
-"""Wrong recipes: each is refused before anything is asked, with all that is wrong and each line."""
+"""Wrong recipes: each is refused before anything is asked, with all faults and their lines."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ rounds:
 """
 WRONG = [
     ("seed: 1", "seed: many", "seed = 'many'"),
-    ("seed: 1", "seed: 1\nname: other", "line 3: the key 'name' stands in line 1 already"),
+    ("seed: 1", "seed: 1\nname: other", "line 3: the key 'name' is in line 1 already"),
     ("seed: 1", "seed: 1\ncolour: red", "unknown key 'colour'"),
     ("  base: {model: stub,", "  base: {modell: stub,", "unknown key 'models.base.modell'"),
-    ("base: {model: stub,", "base: {model: <your-model>,", "'<your-model>' stands for something"),
-    ("base: {model: stub,", "base: {model: ./gone,", "no model's folder"),
+    ("base: {model: stub,", "base: {model: <your-model>,", "'<your-model>' is a placeholder"),
+    ("base: {model: stub,", "base: {model: ./gone,", "not a model folder"),
     ("base: {model: stub,", "base: {pixels: '900:100', model: stub,", "models.base"),
     (
         "captioner: {model: stub,",
@@ -64,7 +64,7 @@ WRONG = [
     (
         "captioner: {model: stub, base_url: $URL}",
         "captioner: {model: stub, base_url: http://127.0.0.1:9/v1}",
-        "the server http://127.0.0.1:9/v1 is not there",
+        "no server answers at http://127.0.0.1:9/v1",
     ),
     (
         "captioner: {model: stub, base_url: $URL}",
@@ -99,12 +99,12 @@ WRONG = [
     (
         "reward: {accuracy: 1.0}",
         "reward: {./mine.py:polite: 1.0, accuracy: 0}",
-        "there is no 'polite' in it",
+        "the module has no 'polite'",
     ),
     ("  - train:\n", "  - difficulty: [0.9, 0.1]\n    train:\n", "is not a band of pass rates"),
     ("settings: {beta: 0.1}", "settings: {betta: 0.1}", "has no field 'betta'"),
     ("teacher: off,", "teachr: off,", "arm grpo-only: unknown key 'rounds.0.teachr'"),
-    ("teacher: reasoner", "teacher: someone", "'someone' is no model"),
+    ("teacher: reasoner", "teacher: someone", "'someone' is not a model"),
     ("teacher: reasoner", "teacher: student", "round 1 has no student yet"),
     ("teacher: reasoner", "teacher: [reasoner, reasoner]", "names a model twice"),
     (
@@ -120,7 +120,7 @@ WRONG = [
     (
         "items: [{source: ./questions.jsonl}]",
         "items: [{source: ./CHANGE_ME.jsonl}]",
-        "'CHANGE_ME' stands for something",
+        "'CHANGE_ME' is a placeholder",
     ),
     (
         "items: [{source: ./questions.jsonl}]",
@@ -193,7 +193,7 @@ def test_all_at_once(folder: Path, stub: Stub) -> None:
     """Faults of every kind together; the last line of each kind's own sentence is in the list."""
     places: dict[str, tuple[str, str]] = {}
     for old, new, says in WRONG:  # one at each place, none that hides another
-        if not re.search("no model's folder|has no mine|already", says):
+        if not re.search("not a model folder|has no mine|already", says):
             places[old] = (new, says)
     for each in (
         "settings: {learning_rate: 1e-6}",
@@ -233,7 +233,7 @@ def test_a_server_that_does_not_answer_is_not_waited_for_long(folder: Path, stub
     started = time.monotonic()
     gone = GOOD.replace("base_url: $URL}", "base_url: http://127.0.0.1:9/v1}", 2)
     sentence = refused(folder, gone, stub)
-    assert sentence.count("is not there") == 2
+    assert sentence.count("no server answers at") == 2
     assert time.monotonic() - started < 10
 
 

@@ -1,4 +1,4 @@
-"""Replies as real servers write them: odd ends, thoughts in parts, broken JSON, errors inside."""
+"""Replies of real servers: odd finish reasons, separate reasoning, broken JSON, embedded errors."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ def test_an_error_inside_a_reply(error: dict[str, Any], reason: str, tries: int)
 
 
 def test_a_redirect_is_told() -> None:
-    with pytest.raises(UserError, match="redirects to http://.*give the address"):
+    with pytest.raises(UserError, match="redirects to http://.*give that address"):
         asked((307, {}))
 
 
@@ -331,7 +331,7 @@ def test_a_server_that_loads_its_model_is_waited_for(monkeypatch: pytest.MonkeyP
         len(server.asked) < 2 * 50 + 20
     )  # all may have been sent at once; then it is tried now and then
     assert lines
-    assert all("HTTP 503: Loading model; asked again in" in line for line in lines)
+    assert all("HTTP 503: Loading model; next try in" in line for line in lines)
 
 
 def test_one_that_loads_for_ever_ends_the_run() -> None:
@@ -370,9 +370,7 @@ def test_a_budget_counts_what_a_server_does_not_tell() -> None:
             load_image=dict[str, bytes]().__getitem__,
             budget=Budget(10.5 * each, price),
         )
-        with pytest.raises(
-            UserError, match=r"did not say what its replies took: 10 .*upper bounds"
-        ):
+        with pytest.raises(UserError, match=r"gave no token counts for 10 .*upper bounds"):
             list(engine.complete([request(str(i)) for i in range(60)]))
         engine.close()
     assert len(server.asked) == 10

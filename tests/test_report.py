@@ -1,4 +1,4 @@
-"""vlt report: every number against the manifests and rows, counted in another way."""
+"""vlt report: every number checked against the manifests and rows, counted independently."""
 
 from __future__ import annotations
 
@@ -110,8 +110,8 @@ def test_pass_at_k_over_all_choices_of_k_samples(run: Found, page: Page) -> None
                 assert f"pass@{k} {expected:.3f}" in table[each.label, source]
 
 
-def test_lengths_and_second_thoughts(run: Found, page: Page) -> None:
-    table = {row["version"]: row for row in page.table("second thought")}
+def test_lengths_and_reflections(run: Found, page: Page) -> None:
+    table = {row["version"]: row for row in page.table("reflections")}
     for name in ("samples@v1", "sft@v2", "eval-grpo@v2"):
         held = rows(run.store.open(name), dropped=False)
         words = [len((r["reasoning"] or r["response"]).split()) for r in held]
@@ -120,7 +120,7 @@ def test_lengths_and_second_thoughts(run: Found, page: Page) -> None:
         assert row["median"] == f"{statistics.median(words):,.0f}"
         assert row["mean"] == f"{statistics.mean(words):.1f}"
         waits = sum("Wait," in r["response"] for r in held)
-        assert row["second thought"] == f"{100 * waits / len(held):.1f} %"
+        assert row["reflections"] == f"{100 * waits / len(held):.1f} %"
         tokens = statistics.mean(r["completion_tokens"] for r in held)
         assert row["tokens"] == f"{tokens:.1f}"
         found = responses(run.store.open(name))
@@ -140,8 +140,8 @@ def test_training_curves_leave_out_what_is_no_number(run: Found, page: Page) -> 
         assert f"GRPO 1, step {step}: {0.1 * step:.4g}" in page.texts
         assert f"GRPO 2, step {step}: {20 + step}" in page.texts
     assert {"GRPO step", "mean reward", "mean length (tokens)"} <= set(page.texts)
-    row = page.table("parameters trained")[0]
-    assert (row["training"], row["steps"], row["parameters trained"]) == ("SFT 1", "8", "1,234")
+    row = page.table("trained parameters")[0]
+    assert (row["training"], row["steps"], row["trained parameters"]) == ("SFT 1", "8", "1,234")
 
 
 def test_cost_of_a_verified_sample_and_of_stages(run: Found, page: Page) -> None:
@@ -153,8 +153,8 @@ def test_cost_of_a_verified_sample_and_of_stages(run: Found, page: Page) -> None
         tokens = read + sum(r["completion_tokens"] for r in drawn)
         paid = 2.5 if each.number == 1 else 2.0
         assert row["verified samples"] == str(verified)
-        assert row["tokens each"] == f"{tokens / verified:,.1f}"
-        assert row["money each"] == f"${paid / verified:.2g}"
+        assert row["tokens"] == f"{tokens / verified:,.1f}"
+        assert row["cost"] == f"${paid / verified:.2g}"
         seconds = sum(v.manifest.seconds for v in each.chain if v.manifest.stage.startswith("gen "))
         found = per_verified(each)
         assert found and found["seconds"] == pytest.approx(seconds / verified)

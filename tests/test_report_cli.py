@@ -1,4 +1,4 @@
-"""vlt report as a command: which run, what is not there yet, and where the file lies."""
+"""vlt report as a command: which run, what is missing, and where the file is written."""
 
 from __future__ import annotations
 
@@ -46,11 +46,15 @@ def test_only_samples_then_a_model_by_hand(workspace: Path) -> None:
     assert "is empty: nothing to report on yet" in vlt_error("report", "-w", workspace)
     of = item()
     items = dataset(store, "items", "item", [of])
-    assert "holds 1 versions and no samples" in vlt_error("report", "-w", workspace)
+    assert "has 1 version but no samples" in vlt_error("report", "-w", workspace)
     drawn = [sample(f"<answer>{n}</answer>", n, of) for n in range(K)]
     samples = write(store, Stage("gen rollouts", {"model": BASE}), "s", "sample", drawn, [items])
     alone = Page(report_html(find(store)))
-    for sentence in ("no model was evaluated yet", "No samples were graded", "Nothing was trained"):
+    for sentence in (
+        "no model has been evaluated",
+        "No samples have been graded",
+        "Nothing has been trained",
+    ):
         assert sentence in alone.text
     assert [title for title, _ in alone.examples] == ["typical of the samples"] * 3
     graded = [{**row, "verdict": "correct" if row["sample"] else "wrong"} for row in drawn]
@@ -68,8 +72,8 @@ def test_one_round_without_evaluations(workspace: Path) -> None:
     assert found["missing"] == {"round 1": ["eval-sft", "eval-grpo"]}
     assert (found["rounds"], found["evaluations"]) == ([1], [])
     page = Page((workspace / "report.html").read_text())
-    assert "1 round; no model was evaluated yet." in re.sub(r"\s+([;.])", r"\1", page.text)
-    assert "Not there yet of round 1: eval-sft, eval-grpo." in page.text
+    assert "1 round; no model has been evaluated yet." in re.sub(r"\s+([;.])", r"\1", page.text)
+    assert "Not made yet in round 1: eval-sft, eval-grpo." in page.text
 
 
 def test_while_a_version_is_written_and_after_it_was_not(workspace: Path) -> None:

@@ -1,4 +1,4 @@
-"""The report as a page: nothing runs, nothing is loaded, and it fits, whatever the texts hold."""
+"""The report as a page: nothing runs, nothing is loaded, and it fits, whatever texts it contains."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_print_is_light_and_whole(browser: Any, plain: Path) -> None:
 
 @pytest.mark.slow
 def test_of_a_real_run(tmp_path: Path) -> None:
-    """The miniature's models, cut down: the report says what the run said of itself."""
+    """The miniature's models, reduced: the report agrees with the run's own output."""
     workspace = tmp_path / "workspace"
     result = vlt_json("run", write_small(tmp_path / "small.yaml"), "-w", workspace)
     found = vlt_json("report", "small", "-w", workspace)

@@ -1,4 +1,4 @@
-"""One form of a response for the filter, the reward and the evaluation."""
+"""One response format for the filter, the reward and the evaluation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a round may decide: which step's model goes on, which items are kept out, when to stop."""
+"""What a round decides: which checkpoint is kept, which items are kept out, when to stop."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_band_by_new_rollouts(done: tuple[Path, Path, Any]) -> None:
 
 
 def test_start_at_a_step(done: tuple[Path, Path, Any], tmp_path: Path) -> None:
-    """An edited recipe: what comes before is as it was, what comes after is made anew."""
+    """An edited recipe: earlier steps stay as they were, later ones are made again."""
     recipe, workspace, result = done
     tree = yaml.safe_load(recipe.read_text())
     tree["captions"]["max_tokens"] = 39
@@ -116,7 +116,7 @@ def test_start_at_a_step(done: tuple[Path, Path, Any], tmp_path: Path) -> None:
         "run", edited, "--from", "sft@r1", "--until", "sft@r1", "-w", workspace, "--json"
     )
     assert again.returncode == 0, again.stderr
-    assert "captions: captions@v1, taken as it is" in again.stderr
+    assert "captions: captions@v1, used as it is" in again.stderr
     made = {v.ref for v in Store(workspace).all()} - before
     assert {ref.partition("@")[0] for ref in made} == {"sft"}
     (row,) = json.loads(again.stdout)["rounds"]

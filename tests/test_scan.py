@@ -1,4 +1,4 @@
-"""The order in which rows are looked at for missing answers."""
+"""The order in which rows are scanned for missing answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.rows import dataset, item
-from vlt.datagen.scan import Group, batches, in_search, row_groups
+from vlt.datagen.scan import Group, batches, row_groups, unanswered_first
 from vlt.workspace.store import Store
 
 
@@ -23,16 +23,16 @@ def test_the_answers_end_is_found_by_halves(answered: int) -> None:
         looked.append(group.index)
         return group.index >= answered
 
-    order = in_search(groups(100), lacks)
+    order = unanswered_first(groups(100), lacks)
     assert sorted(group.index for group in order) == list(range(100))
     assert order[0].index == (answered if answered < 100 else 0)
     assert len(looked) <= 9
 
 
 def test_every_group_is_looked_at_whatever_is_answered() -> None:
-    order = in_search(groups(50), lambda group: group.index % 3 == 1)
+    order = unanswered_first(groups(50), lambda group: group.index % 3 == 1)
     assert sorted(group.index for group in order) == list(range(50))
-    assert in_search([], lambda _: True) == []
+    assert unanswered_first([], lambda _: True) == []
 
 
 def test_rows_by_group(workspace: Path) -> None:

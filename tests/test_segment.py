@@ -1,4 +1,4 @@
-"""Scripts without spaces are counted and compared by their characters; other text is as it was."""
+"""Scripts without spaces are counted and compared by character; other text by word, as before."""
 
 # ruff: noqa: E501
 

@@ -1,4 +1,4 @@
-"""A server that is told to end: it takes no connections any more, and never answers those it has."""
+"""A server that is shutting down: it accepts no connections, and never answers those it has."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vlt.request import Completion
 
 
 class Silent:
-    """Takes connections and reads what is asked; says nothing. `leave` closes the door behind them."""
+    """Accepts connections and reads requests, but never replies. `leave` stops accepting."""
 
     def __init__(self) -> None:
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -33,7 +33,7 @@ class Silent:
             self.held.append(connection)
 
     def leave(self) -> None:
-        """Take no connections any more; those that are there stay."""
+        """Stop accepting connections; existing ones stay open."""
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
 
@@ -73,7 +73,7 @@ def test_one_that_is_only_slow_is_waited_for(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_run_that_is_ended_meanwhile_ends(
     silent: Silent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given up and cancelled at once, a request must not go on."""
+    """A request that is given up and cancelled at once must not continue."""
     monkeypatch.setattr(endpoint, "SILENCE_SECONDS", 0.2)
 
     async def both() -> None:

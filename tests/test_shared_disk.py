@@ -105,7 +105,7 @@ def test_one_process_has_the_journal_and_the_next_is_told(shared: Path) -> None:
     refused = other(shared, 2)
     _, said = refused.communicate(timeout=60)
     assert said.strip() == (
-        f"journal {str(shared / 'journal.sqlite')!r} is on a disk that hosts share (lustre) and in use "
+        f"journal {str(shared / 'journal.sqlite')!r} is on a disk shared by hosts (lustre) and in use "
         "by another vlt, here or on another host; wait for it, or set VLT_JOURNAL to a file on a local "
         "disk"
     )
@@ -170,5 +170,5 @@ def test_a_disk_without_locks_is_told(shared: Path, monkeypatch: pytest.MonkeyPa
         raise OSError(errno.ENOSYS, "Function not implemented")
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with pytest.raises(UserError, match=r"\(lustre\) keeps no locks; mount it with them"):
+    with pytest.raises(UserError, match=r"\(lustre\) does not support locks; mount it with them"):
         dataset(Store(shared / "w"), "items", "item", [item()])

@@ -1,4 +1,4 @@
-"""vlt show, log and what else prints model text: previews of images, and nothing that drives a terminal."""
+"""vlt show, log and others that print model text: image previews, and no control sequences."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.cli import vlt, vlt_json
+from tests.cli import run_vlt, vlt, vlt_json
 from tests.rows import dataset, item, sample
 from vlt.cli.preview import COLUMNS, ROWS, draw, preview_of
 from vlt.images.store import ImageStore
@@ -167,3 +167,16 @@ def test_the_log_is_a_tree(workspace: Path) -> None:
     drawn = [_branches([0, 1, 2, 1], place)[0] for place in range(4)]
     assert drawn == ["", "├─ ", "│  └─ ", "└─ "]
     assert json.loads(vlt("ls", "--json", "-w", workspace)) == []
+
+
+def test_where_the_rows_of_an_empty_version_are(workspace: Path) -> None:
+    store = Store(workspace)
+    rows = [sample("no", 0, item("How many?"), verdict="wrong")]
+    dataset(store, "samples", "sample", rows)
+    vlt("filter", "samples", "--where", "verdict = 'correct'", "--as", "none", "-w", workspace)
+    said = run_vlt("show", "none", "-w", workspace)
+    assert said.stderr.strip() == "none@v1: no rows; --dropped shows the 1 that were not kept"
+    assert "verdict  wrong" in vlt("show", "none", "--dropped", "-w", workspace)
+    assert run_vlt("show", "samples", "--dropped", "-w", workspace).stderr.endswith(
+        "no dropped rows\n"
+    )

@@ -1,4 +1,4 @@
-"""One size rule a model, read from its processor: real processors as published, and what is refused."""
+"""One size rule per model, read from its processor: real processors as published, and what is refused."""
 
 from __future__ import annotations
 
@@ -135,20 +135,20 @@ def test_without_a_minimum_the_processors_own_stands() -> None:
         ("smolvlm", Pixels(262144, 300000), "leave out the min"),
         ("pixtral", Pixels(262144, 262144), "leave out the min"),
         ("internvl", Pixels(0, 200000), "in fewer than 200704 pixels"),
-        ("internvl", Pixels(300000, 401407), "no whole number of .* tiles of 448 x 448"),
+        ("internvl", Pixels(300000, 401407), "no number of .* tiles of 448 x 448"),
         ("gemma3", Pixels(0, 262144), "in 802816 pixels, whatever its size"),
-        ("llava_next", Pixels(0, 262144), "belong to the model"),
+        ("llava_next", Pixels(0, 262144), "fixed by the model"),
         (
             "gemma4",
             Pixels(0, 262144),
-            r"by its number of tokens \(max_soft_tokens 280\), not of pix",
+            r"by its number of tokens \(max_soft_tokens 280\), not by pix",
         ),
         (
             "lfm2_vl",
             Pixels(0, 262144),
-            r"\(min_image_tokens 64, max_image_tokens 256\), not of pix",
+            r"\(min_image_tokens 64, max_image_tokens 256\), not by pix",
         ),
-        ("llama4", Pixels(0, 262144), "no range of pixels that we know"),
+        ("llama4", Pixels(0, 262144), "no known range of pixels"),
     ],
 )
 def test_what_cannot_be_honoured_is_one_sentence(name: str, pixels: Pixels, why: str) -> None:
@@ -168,14 +168,14 @@ def test_a_copy_shows_the_range_and_the_processor_stays() -> None:
 
 
 def test_a_server_sizes_by_its_own_processor(tmp_path: Path) -> None:
-    """The miniature's brings images into 784:50176 itself."""
+    """The miniature's resizes images to 784:50176 itself."""
     model = str(tiny_vlm(tmp_path / "vlm"))
     rule = model_rule(model)
     assert rule
     assert rule.own == Pixels(784, 50176, 28)
     inside = Pixels(3136, 40000)
     assert resolved(inside, model, served=True) == Pixels(3136, 40000, 28)
-    with pytest.raises(UserError, match="brings images into 784:50176 itself"):
+    with pytest.raises(UserError, match="resizes images to 784:50176 itself"):
         resolved(Pixels(3136, 262144), model, served=True)
     assert resolved(Pixels(3136, 262144), model) == Pixels(3136, 262144, 28)
     assert resolved(Pixels(3136, 262144), "gpt-4o", served=True) == Pixels(3136, 262144, 28)

@@ -1,4 +1,4 @@
-"""Sources in the layouts that users have, and what makes an import the same as before."""
+"""Sources in users' layouts, and when an import is the same as before."""
 
 from __future__ import annotations
 
@@ -379,9 +379,9 @@ def test_the_command(tmp_path: Path) -> None:
         (["rows.jsonl", "--split", "test"], 2, "--split"),
         (["rows.jsonl", "--revision", "abc"], 2, "--revision"),
         (["rows.jsonl", "--set", "n=3"], 2, "takes no settings"),
-        (["rows.jsonl", "--as", "no/good"], 2, "not a name"),
+        (["rows.jsonl", "--as", "no/good"], 2, "not a valid dataset name"),
         (["pictures"], 1, "metadata"),
-        (["pictures/0.png"], 2, "is none of"),
+        (["pictures/0.png"], 2, "is not one of"),
         (["no_answer.jsonl"], 2, "no column for answer"),
     ],
 )

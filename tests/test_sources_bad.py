@@ -217,10 +217,15 @@ BAD_FILES: list[tuple[str, str, bytes, str]] = [
     # What it is, the file's name, its bytes, and what the one sentence says.
     ("empty jsonl", "a.jsonl", b"", "is empty"),
     ("blank jsonl", "a.jsonl", b"\n \n\n", "is empty"),
-    ("only garbage", "a.jsonl", os.urandom(5000), "no rows that can be read"),
+    ("only garbage", "a.jsonl", os.urandom(5000), "no readable rows"),
     ("empty csv", "a.csv", b"", "is empty"),
     ("csv of a header", "a.csv", b"image,question,answer\n", "is empty"),
-    ("csv of nameless columns", "a.csv", b",,\n1,2,3\n", "does not name its columns"),
+    (
+        "csv of nameless columns",
+        "a.csv",
+        b",,\n1,2,3\n",
+        "is not a header with distinct column names",
+    ),
     ("csv with a column twice", "a.csv", b"image,question,question\nx,y,z\n", "each once"),
     (
         "csv in UTF-16",
@@ -231,7 +236,7 @@ BAD_FILES: list[tuple[str, str, bytes, str]] = [
     ("broken json list", "a.json", b'[{"image": 1}, ', "broken JSON"),
     ("json list in latin-1", "a.json", '[{"question": "é"}]'.encode("latin-1"), "not UTF-8"),
     ("empty json list", "a.json", b"[]", "is empty"),
-    ("text as parquet", "a.parquet", b"PAR1 not really", "no Parquet file"),
+    ("text as parquet", "a.parquet", b"PAR1 not really", "not a Parquet file"),
     ("empty parquet file", "a.parquet", b"", "is empty"),
     ("no data at all", "a.xlsx", b"PK", "is none of"),
     ("gzip cut short", "a.jsonl.gz", gzip.compress(b'{"question": 1}\n' * 99)[:40], "is damaged"),
@@ -242,11 +247,11 @@ BAD_FILES: list[tuple[str, str, bytes, str]] = [
         pa.compress(b"a,b\n" * 999, "zstd", asbytes=True)[:20],
         "a.csv",
     ),
-    ("json null", "a.json", b"null", "holds null and no rows"),
+    ("json null", "a.json", b"null", "contains null instead of rows"),
     ("json of two lists", "a.json", b'{"a": [{"x": 1}], "b": [{"y": 1}]}', "under 'a', 'b'"),
     ("json of texts", "a.json", b'["a", "b"]', "no JSON object"),
     ("text as tar", "a.tar", b"no tar" * 200, "is damaged"),
-    ("text as arrow", "a.arrow", b"no arrow" * 200, "no Arrow file"),
+    ("text as arrow", "a.arrow", b"no arrow" * 200, "not an Arrow file"),
     ("a Git LFS pointer", "a.parquet", LFS + b"v1\noid x\n", "git lfs pull"),
     ("a pointer as jsonl", "a.jsonl", LFS + b"v1\noid x\n", "git lfs pull"),
 ]
@@ -290,6 +295,16 @@ def test_rows_of_which_none_is_an_item_make_no_version(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="none of the 9 rows.*9 image file not found.*e.g."):
         make_items(store, str(file))
     assert not store.all()
+
+
+def test_questions_without_golds_are_told_what_takes_them(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"question": "How many dots?"}\n')
+    with pytest.raises(UserError, match=r"no column for answer .*`vlt import --unlabelled`"):
+        make_items(Store(tmp_path / "workspace"), str(file))
+    file.write_text('{"text": "How many dots?", "answer": "2"}\n')
+    with pytest.raises(UserError, match=r"no column for question .*question=COLUMN$"):
+        make_items(Store(tmp_path / "workspace"), str(file))
 
 
 def test_csv_rows_that_are_broken(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""No gold changes on its way in, whatever the type of its column; and what whole numbers mean."""
+"""No gold answer changes on import, whatever the type of its column; and what integers mean."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_what_python_cannot_hold_is_text(store: Store, tmp_path: Path) -> None:
         ([(["a", "b"], 0), (["a", "b", "c"], 2)], ["A", "C"], None),
         ([(["1", "2"], 1)], None, None),
         # Texts: one gold is no place, so none is.
-        ([(["10", "20", "30"], 20), (["2", "4", "6"], 2)], ["20", "2"], "as the text"),
+        ([(["10", "20", "30"], 20), (["2", "4", "6"], 2)], ["20", "2"], "as texts"),
         # Places: one gold is no text, so none is.
         ([(["x", "y", "z"], 2), (["1", "2"], 1)], ["C", "B"], None),
         # Places from 1: the last place is one too many, and 0 does not occur.
@@ -204,7 +204,7 @@ def test_letters_without_options_are_told(tmp_path: Path) -> None:
     lines = [{"image": "i.png", "question": f"Which? {n}", "answer": "B"} for n in range(3)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     done = run_vlt("import", tmp_path / "rows.jsonl", "-w", tmp_path / "w")
-    assert "3 golds are letters of options" in done.stderr
+    assert "3 golds are option letters" in done.stderr
     assert "--map choices=COLUMN" in done.stderr
 
 

@@ -1,4 +1,4 @@
-"""Images by URL: what is fetched, and what a row's author must not make us ask."""
+"""Images by URL: what is fetched, and what a row's author must not make us request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Known sources: files drawn by us in the real layouts, read through a small Hub on loopback."""
+"""Known sources: files written by us in the real layouts, read through a small Hub on loopback."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.hub_server import HubServer
 from tests.imported import make_items
 from tests.pictures import png
 from vlt.datagen.benchmarks import BENCHMARKS
-from vlt.datagen.sources.conversations import stated_answer, taken_apart
+from vlt.datagen.sources.conversations import question_parts, stated_answer
 from vlt.datagen.sources.known import KNOWN, ONEVISION, Known
 from vlt.images.store import ImageStore
 from vlt.workspace.store import Store
@@ -353,7 +353,7 @@ def test_sources_are_listed(tmp_path: Path) -> None:
     ],
 )
 def test_questions_are_taken_apart(text: str, question: str, choices: list[str]) -> None:
-    assert taken_apart(text) == (question, choices)
+    assert question_parts(text) == (question, choices)
 
 
 @pytest.mark.parametrize(

@@ -148,9 +148,7 @@ def test_what_has_not_changed_is_not_copied_again(bucket: str, tmp_path: Path) -
 
 def test_what_is_not_there_is_told(bucket: str, tmp_path: Path) -> None:
     for place in ("none.jsonl", "nothing/here", "none-*.parquet"):
-        with pytest.raises(
-            UserError, match=r"there is nothing at '.*'; see that the path is right"
-        ):
+        with pytest.raises(UserError, match=r"there is nothing at '.*'; check the path"):
             imported(tmp_path, f"{bucket}/{place}")
     with pytest.raises(UsageError, match="is not on the Hub; leave out --revision"):
         imported(tmp_path, f"{bucket}/x.jsonl", revision="main")
@@ -186,7 +184,7 @@ def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     fsspec.filesystem("s3").clear_instance_cache()
-    with pytest.raises(UserError, match=r"cannot be read \(.*127.0.0.1:9.*\); see that the path"):
+    with pytest.raises(UserError, match=r"cannot be read \(.*127.0.0.1:9.*\); check the path"):
         imported(tmp_path, "s3://data/x.jsonl")
 
 

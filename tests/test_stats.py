@@ -1,4 +1,4 @@
-"""What `vlt stats` counts."""
+"""The statistics of `vlt stats`."""
 
 from __future__ import annotations
 

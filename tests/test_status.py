@@ -51,7 +51,7 @@ with RecordedRun(root, "small", [(0, "heldout", "", ""), (1, "samples", "", ""),
 
 @pytest.fixture
 def running(workspace: Path) -> Any:
-    """A process in the middle of a run's second step."""
+    """A process that is in the middle of a run's second step."""
     Store(workspace)
     child = subprocess.Popen(
         [sys.executable, "-c", RUNNING, str(workspace)],
@@ -97,7 +97,7 @@ def test_what_was_killed_is_not_called_running(
     assert found["run"]["steps"][1]["done"] == 30
     text = vlt("status", "-w", workspace)
     assert "running" not in text
-    assert "the same `vlt run` goes on" in text
+    assert "the same `vlt run` resumes it" in text
     # The next writer of the name takes the dead one's place.
     with tracked(workspace, "samples", "sample", "gen reasoning"):
         assert [s.live for s in progress_in(workspace)] == [True]
@@ -116,7 +116,7 @@ def test_a_run_that_fails_keeps_its_sentence(workspace: Path) -> None:
     assert found["run"]["steps"][1]["reason"] == "the source 'x' cannot be read; name another"
     text = vlt("status", "heldout@v1", "-w", workspace)
     assert "the source 'x' cannot be read" in text
-    assert "heldout@v1, was there already" in text
+    assert "heldout@v1, existed already" in text
 
 
 def test_interrupted_and_ended_by_the_recipe(workspace: Path) -> None:

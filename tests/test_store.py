@@ -208,7 +208,7 @@ def test_two_kinds_do_not_share_a_name(workspace: Path) -> None:
     for kind in ("caption", "sample"):
         with (
             pytest.raises(
-                UserError, match=f"holds items already \\(mine@v1\\) and cannot hold {kind}s"
+                UserError, match=f"already holds items \\(mine@v1\\) and cannot also hold {kind}s"
             ),
             Writer(store, Stage("test", {}), "mine", kind),
         ):

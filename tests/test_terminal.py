@@ -1,4 +1,4 @@
-"""Tables and progress on a terminal; elsewhere the same words as plain lines."""
+"""Tables and progress on a terminal; elsewhere the same text as plain lines."""
 
 from __future__ import annotations
 

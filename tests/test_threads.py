@@ -1,4 +1,4 @@
-"""Work in threads, in order, and not more of it ahead than was said."""
+"""Work in threads, in order, and no further ahead than allowed."""
 
 from __future__ import annotations
 

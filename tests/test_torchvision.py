@@ -1,4 +1,4 @@
-"""torchvision missing, and torchvision beside a torch that it was not built for."""
+"""torchvision missing, or built for another torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training by SFT and by GRPO: the same as TRL by hand, frozen, resumed, safe."""
+"""SFT and GRPO: the same as plain TRL, frozen, resumed, safe."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def checkpoint(store: Store, model: str, data: Dataset) -> Dataset:
 
 @pytest.fixture(scope="module")
 def student(store: Store, model: str, data: Dataset) -> str:
-    """A model that has learnt the form and guesses the colour, so that its rewards differ."""
+    """A model that has learnt the format and guesses the colour, so that rewards differ."""
     settings = {**SFT, "max_steps": 50, "learning_rate": 3e-3}
     found, _ = trained("sft", store, data, model=model, settings=settings, name="student")
     return str(found.path)
@@ -276,7 +276,7 @@ def test_killed_and_resumed_is_the_same_curve(
 
 @pytest.fixture
 def users_folder(tmp_path: Path) -> Iterator[Path]:
-    """A working directory with files that are called like our packages."""
+    """A working directory with files named like our packages."""
     for name in ("train.py", "filters.py", "vlt.py", "datagen.py", "rewards.py"):
         (tmp_path / name).write_text("raise SystemExit('a file of the user was imported')\n")
     before = Path.cwd()
@@ -295,7 +295,7 @@ def test_a_users_own_train_py_breaks_nothing(
 
 
 def test_a_childs_failure_is_one_sentence(store: Store, model: str, data: Dataset) -> None:
-    with pytest.raises(UserError, match="TRL refuses the settings"):
+    with pytest.raises(UserError, match="TRL rejects the settings"):
         trained(
             "sft",
             store,
@@ -304,7 +304,7 @@ def test_a_childs_failure_is_one_sentence(store: Store, model: str, data: Datase
             settings={**SFT, "lr_scheduler_type": "wavy"},
             name="refused",
         )
-    with pytest.raises(UserError, match=r"the whole log is in '.*log.txt'"):
+    with pytest.raises(UserError, match=r"the full log is in '.*log.txt'"):
         trained(
             "sft",
             store,
@@ -338,10 +338,10 @@ def test_a_text_model_has_no_tower_to_freeze(store: Store, tmp_path: Path) -> No
 def test_prompts_that_are_too_long_are_left_out(store: Store, model: str, data: Dataset) -> None:
     """Pictures of 84, 112 and 140 x 56 pixels make 6, 8 and 10 tokens, and each prompt the rest."""
     from vlt.train.child import Job
-    from vlt.train.processor import load_reader, prompt_tokens
+    from vlt.train.processor import load_training_processor, prompt_tokens
 
     settings = {**SFT, "max_steps": 1}
-    reader = load_reader(Job("sft", model, None, "", {}, [], None))
+    reader = load_training_processor(Job("sft", model, None, "", {}, [], None))
     with ImageStore(store.images_folder) as images:
         from PIL import Image
 
@@ -368,7 +368,7 @@ def test_prompts_that_are_too_long_are_left_out(store: Store, model: str, data: 
 
 def test_the_command_line(store: Store, model: str, data: Dataset, tmp_path: Path) -> None:
     """vlt train sft, with the prompt from a file and the checkpoint copied out."""
-    from tests.cli import vlt_error, vlt_json
+    from tests.cli import vlt, vlt_error, vlt_json
 
     prompt = tmp_path / "prompt.txt"
     prompt.write_text("{question} Think first.\n")
@@ -386,10 +386,13 @@ def test_the_command_line(store: Store, model: str, data: Dataset, tmp_path: Pat
     assert "holds samples" in vlt_error(
         "train", "grpo", "-w", store.root, "--data", data.ref, "--model", data.ref, code=2
     )
+    vlt("filter", data.ref, "--where", "question = ''", "--as", "none", "-w", store.root)
+    empty = ("train", "sft", "-w", store.root, "--data", "none", "--model", model)
+    assert "no row to train on; see `vlt show none@v1 --dropped`" in vlt_error(*empty)
 
 
 def test_identities_are_those_of_the_release_before(checkpoint: Dataset) -> None:
-    """Its checkpoints are found again by the same stage and parameters, which this spells out."""
+    """An earlier release's checkpoints are found again by the same stage and parameters."""
     from vlt.train.settings import Training
 
     parameters = dict(checkpoint.manifest.parameters)

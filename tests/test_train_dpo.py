@@ -1,4 +1,4 @@
-"""DPO: which samples make a pair, what TRL reads, and that it trains as TRL by hand does."""
+"""DPO: which samples make a pair, what TRL reads, and that it trains like plain TRL."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def filtered(
 
 
 def sampled(row: Mapping[str, Any], *verdicts: str, lengths: Sequence[int] = ()) -> list[Any]:
-    """Samples of an item with these verdicts; the responses are so many letters long."""
+    """Samples of an item with these verdicts and response lengths."""
     sizes = lengths or [number + 1 for number in range(len(verdicts))]
     return [
         {**row, "sample": number, "response": "abcdefghij"[:size], "verdict": verdict}

@@ -1,4 +1,4 @@
-"""LoRA: what is trained, what is left alone, and that the checkpoint is a model like any other."""
+"""LoRA: what is trained, what is not, and that the checkpoint is an ordinary model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training methods: the record says all; one of one's own comes from a file."""
+"""Training methods: the record is complete; a user's own comes from a file."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_names_that_stand_for_no_method_are_told(own: Path, tmp_path: Path) -> N
         find_method(f"{own}:trainer")
     same = tmp_path / "same.py"
     same.write_text("from vlt.train.methods.sft import METHOD\n")
-    with pytest.raises(UserError, match="as one of vlt's own is"):
+    with pytest.raises(UserError, match="has the name of a built-in method"):
         find_method(f"{same}:METHOD")
     assert "rlhf" in vlt_error("train", "rlhf", code=2)
 

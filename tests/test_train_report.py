@@ -1,4 +1,4 @@
-"""report_to: TRL's own loggers get the numbers, where a finished training leaves them in place."""
+"""report_to: TRL's own loggers get the numbers, and their files outlive the training."""
 
 from __future__ import annotations
 

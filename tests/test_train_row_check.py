@@ -15,7 +15,7 @@ from vlt.errors import UserError
 from vlt.train import trl_rows
 from vlt.train.child import Job
 from vlt.train.method import find_method
-from vlt.train.processor import load_reader, load_rows
+from vlt.train.processor import load_rows, load_training_processor
 from vlt.train.row_check import check_shown, write_asked
 from vlt.train.turns import Turns
 from vlt.workspace.workspace import Workspace
@@ -29,7 +29,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def looked_at(workspace: Path, method: str, model: Path) -> None:
-    """What a training does up to its first step: the export, and the child's look at its rows."""
+    """What a training does before its first step: the export, and the child's check of its rows."""
     from transformers import AutoModelForImageTextToText
 
     folder, by = workspace / "build", find_method(method)
@@ -41,7 +41,7 @@ def looked_at(workspace: Path, method: str, model: Path) -> None:
         write_asked(data, folder / "asked", **shown)
         trl_rows.write_trl(data, folder / "rows", by, **shown)
     job = Job(method, str(model), None, str(folder / "rows"), {}, [], None, folder=str(folder))
-    reader = load_reader(job, **by.processor)
+    reader = load_training_processor(job, **by.processor)
     rows, _ = load_rows(job, reader, by.completions)
     turns = Turns.of(reader, AutoModelForImageTextToText.from_pretrained(model))
     check_shown(turns, rows, folder / "asked")
@@ -80,7 +80,7 @@ def test_images_dropped_in_the_export(
 ) -> None:
     plant(monkeypatch, lambda _own, _before: [])
     sentence = stopped(workspace, method, model)
-    assert "shows 0 images where generation shows 1" in sentence
+    assert "shows 0 images but generation shows 1" in sentence
 
 
 @pytest.mark.parametrize("method", ["sft", "grpo"])
@@ -89,7 +89,7 @@ def test_images_swapped_between_rows(
 ) -> None:
     plant(monkeypatch, lambda _own, before: before)
     sentence = stopped(workspace, method, model)
-    assert "shows the model other pixels than generation does" in sentence
+    assert "shows the model other pixels than generation" in sentence
 
 
 def test_images_of_another_size(
@@ -97,7 +97,7 @@ def test_images_of_another_size(
 ) -> None:
     large = [{"bytes": png((0, 0, 0), (280, 280)), "path": None}]
     plant(monkeypatch, lambda _own, _before: large)
-    assert "image tokens and generation shows the model" in stopped(workspace, "sft", model)
+    assert "image tokens but generation shows the model" in stopped(workspace, "sft", model)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_processor_that_blanks_them(
     config["image_processor"].update(blank)
     file.write_text(json.dumps(config))
     sentence = stopped(workspace, "sft", blanks)
-    assert "makes nearly the same of a black picture and a white one" in sentence
+    assert "encodes a black picture and a white one nearly the same" in sentence
 
 
 def test_a_text_that_is_asked_otherwise(
@@ -125,7 +125,7 @@ def test_a_text_that_is_asked_otherwise(
         return honest(prompt, {**row, "question": "What colour is it?"}, **more)
 
     monkeypatch.setattr(trl_rows, "render", planted)
-    assert "asks something else than generation does" in stopped(workspace, "sft", model)
+    assert "has a different prompt from generation" in stopped(workspace, "sft", model)
 
 
 @pytest.mark.slow
@@ -135,13 +135,13 @@ def test_the_training_itself_stops(
     plant(monkeypatch, lambda _own, before: before)
     with Workspace(workspace) as opened:
         data = samples(opened, 12, pictures=PICTURES)
-        with pytest.raises(UserError, match="other pixels than generation does"):
+        with pytest.raises(UserError, match="other pixels than generation"):
             trained("sft", opened, data, str(model), settings={"max_steps": 1})
         assert not [v for v in opened.all() if v.kind == "checkpoint"]
 
 
 def test_rows_are_looked_at_evenly(workspace: Path, tmp_path: Path) -> None:
-    """Of all rows, not of the first ones; those without an image are passed over."""
+    """Across all rows, not just the first; those without an image are skipped."""
     with Workspace(workspace) as opened:
         data = items(opened, 100, pictures=[png((i, i, 0)) for i in range(100)])
         order = [row["id"] for row in data.rows()]

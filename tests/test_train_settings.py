@@ -217,9 +217,9 @@ def test_a_model_may_lie_on_one_gpu_by_a_recipe_that_spreads_it() -> None:
     assert _launcher(1, ["none"]) == _launcher(1, [])
     assert METHOD.training(accelerate=["none"]).accelerate == ["none"]
     for words, said in (
-        (["zero9"], "'zero9' is no way of spreading a model"),
-        ([""], "'' is no way of spreading a model"),
-        (["none", "zero3"], "none stands alone"),
+        (["zero9"], "'zero9' is unknown"),
+        ([""], "'' is unknown"),
+        (["none", "zero3"], "none takes no other arguments"),
     ):
         with pytest.raises(UserError, match=said):
             METHOD.training(accelerate=words)

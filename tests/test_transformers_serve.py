@@ -1,4 +1,4 @@
-"""`transformers serve`, a server that answers 200 and leaves out what it does not know."""
+"""`transformers serve`, a server that answers 200 and ignores what it does not support."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Report and view on trust: dependence on the image, labels, agreement, choices as they were shown."""
+"""Trust in report and view: dependence on the image, labels, agreement, choices as shown."""
 
 from __future__ import annotations
 
@@ -90,5 +90,5 @@ def test_the_view_shows_what_a_model_was_shown(filled: Path) -> None:
         assert "asked with no image" in page("eval-none", blind)
         assert "asked with" not in page("eval", next(store.open("eval").rows()))
         labelled = next(store.open("labelled").rows())
-        assert "what most samples said, no gold" in page("labelled", labelled)
+        assert "majority of samples, no gold" in page("labelled", labelled)
         assert "<small>gold</small>" in page("heldout", next(store.open("heldout").rows()))

@@ -88,7 +88,7 @@ def test_a_row_shows_the_item_and_every_sample(site: Site) -> None:
     for said in (
         *("How many zebras are in picture 29?", "farm", "hard", "<strong>29</strong> animals"),
         *("tiny-captioner", "2 responses", "sample 0", "sample 1", "correct", "wrong"),
-        *("another number", "tiny-model", "finished by stop", "10)", '<b class="text">30</b>'),
+        *("another number", "tiny-model", "finish reason: stop", "10)", '<b class="text">30</b>'),
     ):
         assert said in text
     assert "<details><summary>Reasoning" in text.replace(" open", "")
@@ -101,7 +101,7 @@ def test_a_row_shows_the_item_and_every_sample(site: Site) -> None:
 
 
 def test_the_rows_beside(site: Site) -> None:
-    """Next and previous go through what the grid showed, in its order, across its pages."""
+    """Next and previous follow the grid, in its order, across its pages."""
     found = grid(site, where="sample = 0", sort="question", down="1")
     row, seen = cards(found)[0], []
     while row:
@@ -132,7 +132,7 @@ def _shared_beginning(site: Site) -> str:
 
 
 def test_the_way_of_an_item(site: Site) -> None:
-    """From items to what took it out, with links, whichever version it is looked at in."""
+    """From items to the filter that dropped it, with links, from whichever version it is viewed."""
     wanted = zebra(site)
     for ref in ("items", "samples", "sft"):
         text = site.get(f"/d/{ref}/path/{wanted}").text

@@ -169,7 +169,7 @@ def test_a_line_of_a_megabyte_opens(attacked: Watched) -> None:
     page = attacked.go("/d/samples/row/long")
     assert "The first 200,000 of 1,000,000 characters" in page.locator(".asked").inner_text()
     assert attacked.overflow() <= 0
-    page.get_by_role("link", name="the whole text").first.click()
+    page.get_by_role("link", name="the full text").first.click()
     page.wait_for_load_state()
     assert len(page.locator("body").inner_text()) == 1_000_000
 

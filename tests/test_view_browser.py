@@ -1,4 +1,4 @@
-"""vlt view in a real Chromium: a person's way through it, keys, maths, narrow screens."""
+"""vlt view in a real Chromium: a user's session, keys, maths, narrow screens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""vlt view: what judges said of rows, and rows by what judges said."""
+"""vlt view: judgements of rows, and rows filtered by judgements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""vlt view while a workspace changes, over what little there may be, and on this machine alone."""
+"""vlt view while a workspace changes, with almost empty workspaces, and on this machine only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vlt.workspace.store import Store
 
 
 def test_a_version_that_is_written_meanwhile(tmp_path: Path) -> None:
-    """It is not seen while it is written, and is there at the next load once it stands."""
+    """It is not visible while being written, and appears at the next load afterwards."""
     workspace = tmp_path / "workspace"
     store = fill(workspace)
     with serving(workspace) as site:
@@ -72,7 +72,7 @@ def test_a_checkpoint_has_a_place_and_no_rows(tmp_path: Path) -> None:
         assert answer.status == 404 and "is a checkpoint and has no rows" in sentence(answer)
         (row,) = cards(site.get("/d/items"))
         way = site.get(row.split("?")[0].replace("/row/", "/path/")).text
-        assert "sft-model@v1" in way and "was trained on data that held it" in way
+        assert "sft-model@v1" in way and "was trained on data that includes it" in way
 
 
 def _parent(manifest: Manifest) -> Any:

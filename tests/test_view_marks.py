@@ -1,4 +1,4 @@
-"""Marks that a person puts on rows in vlt view: kept as a table, and filtered by."""
+"""Marks on rows in vlt view: stored as a table, and used by a filter."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def test_odd_addresses_never_break_it(site: Site, path: str) -> None:
     ],
 )
 def test_conditions_that_are_refused(site: Site, tmp_path: Path, where: str) -> None:
-    """Those that are no condition, and those that would read or write what is not the version's own."""
+    """Text that is not a condition, and conditions that would read or write other files."""
     file = tmp_path / "secret.csv"
     file.write_text("secret\n")
     other = next((site.workspace / "datasets" / "items").glob("v1/part-*.parquet"))
@@ -167,7 +167,7 @@ def test_writes_need_the_token_and_this_origin(site: Site) -> None:
     other = {"Origin": "http://evil.example"}
     for bad in ({}, {"token": ""}, {"token": token + "x"}, {"token": "é"}):
         answer = site.post("/mark", fields | bad)
-        assert answer.status == 403 and "load it again" in sentence(answer)
+        assert answer.status == 403 and "reload it" in sentence(answer)
     assert site.post("/mark", fields | {"token": token}, **other).status == 400
     assert site.post("/mark", fields | {"token": token}, Origin="null").status == 400
     assert site.post("/datasets", fields | {"token": token}).status == 405

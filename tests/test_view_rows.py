@@ -1,4 +1,4 @@
-"""The rows behind vlt view's grid, where there are more than it remembers or counts at once."""
+"""The rows behind vlt view's grid, if there are more than it caches or counts at once."""
 
 from __future__ import annotations
 

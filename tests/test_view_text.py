@@ -1,4 +1,4 @@
-"""How vlt view makes HTML of a model's text: Markdown and maths, and nothing that is not text."""
+"""How vlt view renders a model's text as HTML: Markdown and maths, and nothing else."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ PIECES += [
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
 def test_any_text_makes_only_our_elements(text: str) -> None:
-    """Tags are Markdown's own and the span of maths, with attributes that we wrote."""
+    """The only tags are Markdown's and the span for maths, with our own attributes."""
     ours = (
         r"</?(p|h\d|ul|ol|li|blockquote|pre|code|em|strong|hr|br|table|thead|tbody|tr|th|td)( /)?>"
     )

@@ -15,6 +15,7 @@ from tests.cli import run_vlt, vlt_error
 from tests.rows import dataset, item
 from tests.test_gen_crash import check_whole, start
 from vlt.engine.vllm import VLLMEngine
+from vlt.engine.vllm_server import Serving
 from vlt.errors import UserError
 from vlt.request import Completion, Request, Sampling, request_key
 from vlt.workspace.store import Store
@@ -36,16 +37,15 @@ def requests(count: int) -> list[Request]:
     return [Request(request_key({}, m, SAMPLING), m, (0,), SAMPLING) for m in asked]
 
 
-def engine(tmp_path: Path, **settings: object) -> VLLMEngine:
-    return VLLMEngine(
+def engine(tmp_path: Path, command: str = FAKE, revision: str | None = None) -> VLLMEngine:
+    serving = Serving(
         "org/model",
-        load_image={}.__getitem__,
-        log=tmp_path / "logs" / "vllm.log",
-        command=FAKE,
+        tmp_path / "vllm.log",
+        command=command,
         arguments="--tensor-parallel-size 2",
-        concurrency=8,
-        **settings,  # type: ignore[arg-type]
+        revision=revision,
     )
+    return VLLMEngine(serving, load_image={}.__getitem__, concurrency=8)
 
 
 def starts(state: Path) -> list[list[str]]:
@@ -54,7 +54,7 @@ def starts(state: Path) -> list[list[str]]:
 
 
 def gone(pid: str) -> bool:
-    """Whether the process has ended (or is only waiting for its end to be noted)."""
+    """Whether the process has exited (or is a zombie)."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
@@ -81,7 +81,7 @@ def test_it_serves_and_is_stopped(tmp_path: Path, state: Path) -> None:
     command = " ".join(arguments)
     assert command.startswith("serve org/model --served-model-name org/model --host 127.0.0.1")
     assert command.endswith("--revision abc --tensor-parallel-size 2")
-    assert opened.log.read_text().startswith("$ ")
+    assert (tmp_path / "vllm.log").read_text().startswith("$ ")
 
 
 def test_it_is_started_again_when_it_dies(
@@ -112,7 +112,7 @@ def test_it_does_not_start(tmp_path: Path, state: Path, monkeypatch: pytest.Monk
     with pytest.raises(UserError, match="did not start: ValueError: no such model; see .*vllm.log"):
         engine(tmp_path)
     with pytest.raises(UserError, match=r"cannot be started .*--vllm-command"):
-        VLLMEngine("m", load_image={}.__getitem__, log=tmp_path / "log", command="/no/such/vllm")
+        engine(tmp_path, "/no/such/vllm")
     assert len(starts(state)) == 1
 
 
@@ -163,6 +163,20 @@ def test_what_it_leaves_in_shared_memory_is_removed(
     assert not second.exists()
 
 
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="Linux alone has it there")
+def test_nor_is_its_shared_memory_when_the_run_is_killed(
+    command: list[str], state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_VLLM_SHARES", "4096")
+    child = start(command)
+    assert within(60, (state / "segment-0").exists)
+    segment = Path("/dev/shm") / (state / "segment-0").read_text()
+    assert segment.exists()
+    child.kill()
+    child.communicate(timeout=60)
+    assert within(20, lambda: not segment.exists())
+
+
 def test_wrong_usage(command: list[str]) -> None:
     words = vlt_error(*command, "--base-url", "http://localhost:1/v1", code=2)
-    assert "--engine vllm asks no server that is there already" in words
+    assert "--engine vllm does not use a running server" in words

@@ -1,4 +1,4 @@
-"""A process that answers over a pipe, and may be killed at any moment."""
+"""A worker process that answers over a pipe, and may be killed at any moment."""
 
 from __future__ import annotations
 

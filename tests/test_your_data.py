@@ -1,4 +1,4 @@
-"""docs/your-data.md: each example is carried out as it is written."""
+"""docs/your-data.md: each example is run as written."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_section(title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_messages_of_the_table_are_those_of_the_program() -> None:
-    told = re.findall(r"^\| `([^|]+?)` \|", PAGE.split("## What it says")[1], re.M)
+    told = re.findall(r"^\| `([^|]+?)` \|", PAGE.split("## Messages")[1], re.M)
     assert len(told) > 8
     sources = "".join(
         file.read_text()

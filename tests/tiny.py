@@ -1,4 +1,4 @@
-"""Random tiny models and drawn data, for the tests of training and of the local engine."""
+"""Random tiny models and synthetic data, for the tests of training and of the local engine."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def shrunken_vlm(
 
 
 def png(colour: tuple[int, int, int], size: tuple[int, int] = (84, 56)) -> bytes:
-    """One colour on all of the picture."""
+    """An image of one colour."""
     from PIL import Image
 
     out = io.BytesIO()

@@ -1,4 +1,4 @@
-"""`vlt view` as a user starts it: a process of its own on loopback, asked over HTTP."""
+"""`vlt view` as a user starts it: a separate process on loopback, used over HTTP."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Site:
         return f"http://127.0.0.1:{self.port}"
 
     def get(self, path: str, **headers: str) -> Answer:
-        """One GET, redirects not followed; the path goes out as it is."""
+        """One GET without following redirects; the path is sent as it is."""
         return self._ask("GET", path, None, headers)
 
     def post(self, path: str, fields: dict[str, Any], **headers: str) -> Answer:
@@ -67,7 +67,7 @@ class Site:
 
     @property
     def token(self) -> str:
-        """The secret that its pages carry."""
+        """The secret in its pages."""
         (row,) = re.findall(r'href="(/d/[^"]*/row/[^"?]*)', self.get("/d/samples").text)[:1]
         found = re.search(r'name="token" value="([^"]+)"', self.get(row).text)
         assert found
@@ -178,7 +178,7 @@ def fill(workspace: Path) -> Store:
 
 
 def cards(answer: Answer) -> list[str]:
-    """The addresses of the rows that a grid shows."""
+    """The URLs of the rows that a grid shows."""
     assert answer.status == 200, answer.text
     return re.findall(r'class="card" href="([^"]+)"', answer.text)
 
@@ -189,7 +189,7 @@ def grid(site: Site, ref: str = "samples", **fields: Any) -> Answer:
 
 
 def rows_of(answer: Answer) -> int:
-    """The number that stands above a grid."""
+    """The number of rows shown above a grid."""
     found = re.search(r"<p><b>([\d,]+)</b> row", answer.text)
     assert found, answer.text
     return int(found[1].replace(",", ""))

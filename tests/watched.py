@@ -1,4 +1,4 @@
-"""A page of `vlt view` in a real Chromium, watched for all that it must not do."""
+"""A page of `vlt view` in a real Chromium, watched for what it must not do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNFOLD = "for (const fold of document.querySelectorAll('details')) fold.open = t
 
 
 class Watched:
-    """A page, and all that it must not do: errors in the console, dialogs, requests elsewhere."""
+    """A page, and what it must not do: console errors, dialogs, requests elsewhere."""
 
     def __init__(self, browser: Any, site: Site, size: dict[str, int]):
         self.site, self.wrong = site, []
@@ -39,12 +39,12 @@ class Watched:
             self.wrong.append(f"asked {request.url}")
 
     def go(self, path: str) -> Any:
-        """The page, loaded, with the item's way if it shows one."""
+        """The page, loaded, with the item's history if it shows one."""
         self.page.goto(self.site.address + path)
         return self.settled()
 
     def settled(self) -> Any:
-        """The page, once nothing is on its way any more."""
+        """The page, once nothing is loading any more."""
         self.page.wait_for_load_state("networkidle")
         return self.page
 

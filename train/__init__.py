@@ -1,1 +1,1 @@
-"""Training, thin over TRL: export what it reads, launch it, and keep what it made as a version."""
+"""Training, a thin layer over TRL: export its input, launch it, and keep the result as a version."""

@@ -1,4 +1,4 @@
-"""What is written down while TRL's trainer runs, and when it has ended."""
+"""What is recorded while TRL's trainer runs, and when it has ended."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def write_metrics(history: list[dict[str, Any]], file: Path) -> None:
 
 
 def write_progress(file: Path) -> Any:
-    """A callback that writes how far the training is, a line of JSON each: where it starts, each log,
-    and in between the steps, at most one line every STEP_SECONDS."""
+    """A callback that writes the training's progress as JSON lines: one at the start, one per log, and
+    for the steps in between at most one every STEP_SECONDS."""
     from transformers import TrainerCallback
 
     class WriteProgress(TrainerCallback):  # type: ignore[misc]
@@ -56,7 +56,7 @@ def write_progress(file: Path) -> Any:
     return WriteProgress()
 
 
-def put_aside(trainer: Any, folder: Path, every: int) -> Any:
+def save_candidates(trainer: Any, folder: Path, every: int) -> Any:
     """A callback that saves the model of each `every`-th step, before that step's checkpoint.
 
     So a run that resumes from a checkpoint has all the models up to it.
@@ -65,7 +65,7 @@ def put_aside(trainer: Any, folder: Path, every: int) -> Any:
 
     from vlt.train.selection import candidate_folder
 
-    class PutAside(TrainerCallback):  # type: ignore[misc]
+    class SaveCandidates(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
             step = state.global_step
             if step % every or step >= state.max_steps:
@@ -79,4 +79,4 @@ def put_aside(trainer: Any, folder: Path, every: int) -> Any:
                 shutil.rmtree(to, ignore_errors=True)
                 part.rename(to)
 
-    return PutAside()
+    return SaveCandidates()

@@ -1,7 +1,7 @@
-"""A checkpoint as a version of the workspace: built where a killed run finds it again, then named.
+"""A checkpoint as a version of the workspace: built where a killed run finds it again, then published.
 
-The build folder is named after the training's identity, so the same command goes on from TRL's last
-checkpoint in it, and a changed setting starts anew in a folder of its own.
+The build folder is named after the training's identity, so the same command resumes from TRL's last
+checkpoint in it, and a changed setting starts over in a separate folder.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ def make_checkpoint(
     name: str,
     round: int | None = None,
 ) -> tuple[Dataset, bool]:
-    """The checkpoint that `stage` makes of `parents`, and whether it was there already.
+    """The checkpoint that `stage` makes from `parents`, and whether it existed already.
 
-    `build` trains in the folder that it is given and leaves the model in a subfolder. What it
-    finds in the folder is what a killed run of the same identity left there.
+    `build` trains in the folder it is given and leaves the model in a subfolder. The folder may
+    contain what a killed run of the same identity left there.
     """
     if found := store.find(name, stage, parents):
         return found, True
@@ -94,7 +94,7 @@ def _rounded(seconds: float) -> float:
 
 
 def copy_out(checkpoint: Dataset, to: Path) -> None:
-    """Copy a checkpoint to a folder of the user's; raises UserError where that is not empty."""
+    """Copy a checkpoint to a user's folder; raises UserError if that is not empty."""
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UserError(f"--output {str(to)!r} is not an empty folder; name another")
     shutil.copytree(checkpoint.path, to, dirs_exist_ok=True)

@@ -1,4 +1,4 @@
-"""The child's side of a training: what the methods share around TRL's trainers.
+"""The child process of a training: what all methods share around TRL's trainers.
 
 python -m vlt.train.child JOB.json
 """
@@ -23,9 +23,9 @@ from vlt.engine.loading import keep_video_settings
 from vlt.engine.mended import mended
 from vlt.errors import UserError
 from vlt.shared_disk import flock
-from vlt.train.callbacks import put_aside, write_metrics, write_progress
+from vlt.train.callbacks import save_candidates, write_metrics, write_progress
 from vlt.train.method import Method, find_method
-from vlt.train.processor import keep_range, load_reader, load_rows
+from vlt.train.processor import keep_range, load_rows, load_training_processor
 from vlt.train.row_check import check_shown
 from vlt.train.turns import Turns, check_turn
 from vlt.workspace.files import write_json
@@ -33,12 +33,12 @@ from vlt.workspace.files import write_json
 
 @dataclass
 class Job:
-    """What the child is told, through a file."""
+    """The child's input, passed through a file."""
 
     method: str
     """A training method's name: see vlt.train.method."""
     model: str
-    """A directory or a name that from_pretrained takes."""
+    """A directory or a name that from_pretrained accepts."""
     revision: str | None
     data: str
     """The Parquet file that vlt.train.trl_rows wrote."""
@@ -46,27 +46,27 @@ class Job:
     """TRL's fields."""
     freeze: list[str]
     pixels: dict[str, int] | None
-    """The range that images are brought into, in pixels: min and max."""
+    """The range to which images are resized, in pixels: min and max."""
     sized: bool = False
-    """Whether the export has brought them into it."""
+    """Whether the export has resized them already."""
     max_prompt_tokens: int | None = None
     lora: dict[str, Any] | None = None
     own: dict[str, Any] = field(default_factory=dict)
     """The method's own settings."""
     identity: dict[str, Any] | None = None
-    """What of them is part of the checkpoint's identity."""
+    """The part of them that belongs to the checkpoint's identity."""
     candidates: int | None = None
-    """Put the model aside after each so many steps: see vlt.train.selection."""
+    """Save a candidate model every this many steps: see vlt.train.selection."""
     as_asked: str | None = None
-    """What generation asks of some rows: see vlt.train.row_check."""
+    """A file with some rows as generation asks them: see vlt.train.row_check."""
     folder: str = ""
     """The build folder."""
     workspace: str | None = None
-    """The workspace's folder: its journal and images are there, for rewards that ask a model."""
+    """The workspace's folder, with its journal and images, for rewards that ask a model."""
     version: str | None = None
     """The version that is trained on."""
     logs: str | None = None
-    """Where TensorBoard's files go: the build folder does not outlive the training."""
+    """Where TensorBoard's files go, since the build folder is deleted after the training."""
 
     @property
     def path(self) -> Path:
@@ -76,15 +76,15 @@ class Job:
 
 @dataclass
 class Given:
-    """What a method builds its trainer of."""
+    """What a method builds its trainer from."""
 
     job: Job
     training: Any
     """The method's own settings: an instance of Method.training."""
     config: Any
-    """TRL's."""
+    """TRL's config."""
     processor: Any
-    """The model's, or its tokenizer."""
+    """The model's processor, or its tokenizer."""
     rows: Any
     """The export as a `datasets.Dataset`, images decoded."""
     model: Any
@@ -92,7 +92,7 @@ class Given:
     """How the model reads rows."""
 
     def arguments(self, without: Sequence[str] = ()) -> dict[str, Any]:
-        """What every trainer of TRL takes; `without` are columns that it should not see."""
+        """The arguments that every TRL trainer takes; `without` are columns that it should not see."""
         return {
             "model": self.model,
             "peft_config": lora_config(self.job, self.model),
@@ -103,10 +103,9 @@ class Given:
 
 
 def main() -> None:
-    """Carry out the job file that the command line names; facts go to result.json.
+    """Run the job file named on the command line; facts go to result.json.
 
-    A mistake of the user's goes to failure.json as one sentence; anything else is a traceback in
-    the log.
+    A user's mistake goes to failure.json as one sentence; anything else is a traceback in the log.
     """
     job = Job(**json.loads(Path(sys.argv[1]).read_text()))
     _end_with_parent()
@@ -121,8 +120,8 @@ def main() -> None:
 
 
 def train(method: Method, job: Job) -> dict[str, Any]:
-    """Load what the job names, train as the method does, leave model/ and return the facts."""
-    torchvision.trouble()  # before TRL, and with it transformers, looks for it
+    """Load what the job names, train with the method, write model/ and return the facts."""
+    torchvision.trouble()  # before TRL, and with it transformers, looks for torchvision
     import trl
 
     training = method.training(**job.own)
@@ -130,7 +129,7 @@ def train(method: Method, job: Job) -> dict[str, Any]:
     if job.identity is not None and now != job.identity:
         raise UserError("a file was edited while the training started; run the command again")
     config = trainer_config(getattr(trl, method.config[-1]), job)
-    processor = load_reader(job, **method.processor)
+    processor = load_training_processor(job, **method.processor)
     rows, left_out = load_rows(job, processor, method.completions)
     model = load_model(job, config)
     turns = Turns.of(processor, model)
@@ -146,7 +145,7 @@ def train(method: Method, job: Job) -> dict[str, Any]:
 
 
 def _end_with_parent() -> None:
-    """End at once when the parent is gone: standard input is a pipe that it holds open."""
+    """Exit at once when the parent is gone: standard input is a pipe that it holds open."""
     if sys.stdin is None or sys.stdin.isatty():
         return
 
@@ -160,14 +159,14 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Wait until a killed run's child, which may still be ending, has let go of the folder."""
+    """Wait until a killed run's child, which may still be exiting, has released the folder."""
     with open(folder / ".running", "a") as opened:
         flock(opened, fcntl.LOCK_SH if "RANK" in os.environ else fcntl.LOCK_EX)
         yield
 
 
 def trainer_config(cls: Any, job: Job) -> Any:
-    """TRL's config; without a GPU, what a CPU cannot do is turned off unless it was set."""
+    """TRL's config; without a GPU, what a CPU cannot do is turned off unless set explicitly."""
     import torch
 
     settings = dict(job.settings)
@@ -185,17 +184,17 @@ def trainer_config(cls: Any, job: Job) -> Any:
     try:
         return cls(output_dir=str(job.path / "run"), **settings)
     except (ValueError, TypeError) as error:
-        raise UserError(f"TRL refuses the settings: {error}") from error
+        raise UserError(f"TRL rejects the settings: {error}") from error
 
 
 def load_model(job: Job, config: Any) -> Any:
-    """The model as TRL would load it (float32 unless model_init_kwargs says), parts frozen."""
+    """The model as TRL would load it (float32 unless model_init_kwargs sets it), parts frozen."""
     from trl.trainer.utils import create_model_from_path
 
     from vlt.train.freeze import freeze
 
     kwargs = dict(config.model_init_kwargs or {})
-    # TRL loads a reference model by the same name; of the model's kwargs it needs this one.
+    # TRL loads a reference model by the same name; it needs only this one of the model's kwargs.
     config.model_init_kwargs = {"revision": job.revision} if job.revision else None
     if job.lora and job.lora.get("quantize"):
         from vlt.train.lora import in_four_bits
@@ -207,10 +206,10 @@ def load_model(job: Job, config: Any) -> Any:
         kwargs["device_map"] = None
     last = last_checkpoint(job.path / "run")
     if last and (last / "config.json").is_file():
-        # transformers 5.23 resumes a Qwen2.5-VL from no weights at all: the names in the file are
-        # the published ones, those in memory are others, and it loads what matches, unasked.
+        # transformers 5.23 loads no weights at all when it resumes a Qwen2.5-VL: the file has the
+        # published names, memory has others, and it silently loads only those that match.
         model = create_model_from_path(str(last), **{**kwargs, "revision": None})
-        model.config._name_or_path = job.model  # where GRPO takes its reference model from
+        model.config._name_or_path = job.model  # GRPO loads its reference model from here
     else:
         model = create_model_from_path(job.model, **kwargs)
     mended(model)
@@ -220,7 +219,7 @@ def load_model(job: Job, config: Any) -> Any:
 
 
 def lora_config(job: Job, model: Any) -> Any:
-    """What TRL needs to put adapters on the model, or None where its own weights are trained."""
+    """What TRL needs to put adapters on the model, or None if its own weights are trained."""
     if not job.lora:
         return None
     from vlt.train.lora import peft_config
@@ -229,10 +228,10 @@ def lora_config(job: Job, model: Any) -> Any:
 
 
 def carry_out(trainer: Any, job: Job, curves: Sequence[str]) -> dict[str, Any]:
-    """Train from the last whole checkpoint, if there is one; leave model/ and return the facts."""
+    """Train, from the last complete checkpoint if there is one; write model/ and return the facts."""
     trainer.add_callback(write_progress(job.path / "progress.jsonl"))
     if job.candidates:
-        trainer.add_callback(put_aside(trainer, job.path, job.candidates))
+        trainer.add_callback(save_candidates(trainer, job.path, job.candidates))
     last = last_checkpoint(job.path / "run")
     started, cpu, resumed = time.monotonic(), time.process_time(), _step(last) if last else 0
     if last:
@@ -253,14 +252,14 @@ def carry_out(trainer: Any, job: Job, curves: Sequence[str]) -> dict[str, Any]:
             for file in ("training_args.bin", "README.md"):
                 (final / "adapter" / file).unlink(missing_ok=True)
         keep_video_settings(job.model, job.revision, final)
-        (final / "training_args.bin").unlink(missing_ok=True)  # paths of this machine, no model
+        (final / "training_args.bin").unlink(missing_ok=True)  # local paths, not the model
         write_metrics(trainer.state.log_history, final / "metrics.parquet")
         return {**facts(trainer, curves, seconds, resumed), "train_cpu_seconds": round(cpu, 3)}
     return {}
 
 
 def facts(trainer: Any, curves: Sequence[str], seconds: float, resumed: int) -> dict[str, Any]:
-    """What the manifest keeps: the training's size, its time, its curves' beginnings and ends."""
+    """What the manifest keeps: the training's size, its duration, the start and end of its curves."""
     import torch
 
     history = trainer.state.log_history
@@ -291,9 +290,9 @@ def facts(trainer: Any, curves: Sequence[str], seconds: float, resumed: int) -> 
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest of TRL's checkpoints to go on from: whole, as its trainer_state.json comes last.
+    """The newest of TRL's checkpoints to resume from; complete if it has trainer_state.json, written last.
 
-    Not that of the last step: transformers would train one step more than was asked for.
+    Not that of the final step: transformers would train one step too many.
     """
     found = sorted(folder.glob("checkpoint-*"), key=_step, reverse=True)
     for checkpoint in found:

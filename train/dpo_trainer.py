@@ -1,4 +1,4 @@
-"""TRL's DPOTrainer on turns as vlt writes them: see vlt.train.turns."""
+"""TRL's DPOTrainer on turns as vlt builds them: see vlt.train.turns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class RowsDPOTrainer(DPOTrainer):  # type: ignore[misc]
         super().__init__(*arguments, **more)
 
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
-        """A vision-language model's rows are made when their batch comes, a text model's here."""
+        """A vision-language model's rows are encoded batch by batch, a text model's here."""
         if sees(self.turns.processor):
             return dataset
 

@@ -1,4 +1,4 @@
-"""What a training will really run with, beside the paper's value and TRL's default."""
+"""The effective settings of a training, beside the paper's values and TRL's defaults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Freezing parts of a vision-language model by name, whatever the model calls them."""
+"""Freeze parts of a vision-language model by a common name, whatever the model calls them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from vlt.errors import UserError
 
-# A projector may lie inside the tower (Qwen2.5-VL: visual.merger), so it is looked for first. Names as
-# in transformers 5.23; whatever stands between tower and language model is the projector.
+# A projector may be inside the tower (Qwen2.5-VL: visual.merger), so it is matched first. Names as
+# in transformers 5.23; everything between tower and language model is the projector.
 _PROJECTORS = (
     "merger multi_modal_projector connector projector aligner mlp1 "
     "mm_projector "  # Kimi K2.5
@@ -37,17 +37,17 @@ PROJECTOR, TOWER = _named(_PROJECTORS), _named(_TOWERS)
 
 
 def part_of(parameter: str) -> str:
-    """ "projector", "vision_tower" or "language_model": where a parameter's name puts it."""
+    """ "projector", "vision_tower" or "language_model": the part that a parameter belongs to."""
     if PROJECTOR.search(parameter):
         return "projector"
     return "vision_tower" if TOWER.search(parameter) else "language_model"
 
 
 def freeze(model: Any, parts: Iterable[str]) -> dict[str, int]:
-    """Stop gradients to the parts; returns how many numbers each holds.
+    """Stop gradients to the parts; returns the number of parameters of each.
 
-    Raises UserError where the model has no such part: a run that was meant to freeze it should not
-    train everything in silence.
+    Raises UserError if the model has no such part: a run that should freeze it must not silently
+    train everything.
     """
     frozen = dict.fromkeys(parts, 0)
     for name, parameter in model.named_parameters():

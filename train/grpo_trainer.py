@@ -1,8 +1,8 @@
 """TRL's GRPOTrainer, with prompts and images as vlt's generation shows them to the model.
 
-TRL carries the pixels of a whole batch and cuts them up by rules of each family's; some have none
-(Mistral 3, LLaVA-OneVision with several images, rows without an image). Here rows travel, and the
-model's own processor makes of them what a forward pass needs, whatever rows it is of.
+TRL passes the pixels of a whole batch and splits them by rules for each family; some have none
+(Mistral 3, LLaVA-OneVision with several images, rows without an image). Here rows are passed, and the
+model's own processor encodes them for each forward pass, whichever rows it covers.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from vlt.train.turns import Turns, encode, is_per_token, pictures
 
 OTHER = ("input_ids", "attention_mask")
 NEVER = -100.0
-"""vLLM's least bias of a token."""
+"""vLLM's minimum logit bias."""
 
 
 def left_out(rewards: Any, functions: Sequence[Any]) -> Any:
-    """`rewards` [completions, functions] without those that a judge could not judge: nan throughout.
+    """`rewards` [completions, functions], with nan throughout for completions that a judge could not judge.
 
-    What the other rewards say of them would pass for the whole.
+    Otherwise the sum of the other rewards would pass for the full reward.
     """
     judges = [i for i, f in enumerate(functions) if getattr(f, "leaves_out", False)]
     if judges:
@@ -35,14 +35,14 @@ def left_out(rewards: Any, functions: Sequence[Any]) -> Any:
 
 
 class RowsGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
-    """Takes GRPOTrainer's arguments, `turns`, and `fade` where rows may have hints."""
+    """Takes GRPOTrainer's arguments, `turns`, and `fade` if rows may have hints."""
 
     def __init__(self, *arguments: Any, turns: Turns, fade: Fade | None = None, **more: Any):
         super().__init__(*arguments, **more)
         self.turns, self.fade = turns, fade
         self._rows: list[dict[str, Any]] = []
-        """The rows of the batch at hand: their prompts' texts, the thought that these have begun (""
-        for none), their hints and their images."""
+        """The rows of the current batch: prompt text, the opening of a thought that it ends with ("" for
+        none), hint and images."""
         ends, never, self._strip = token_sets(self.model, self._tokenizer)
         given = dict(self.args.generation_kwargs or {})
         suppressed = sorted({*never, *turns.never, *(given.pop("suppress_tokens", None) or [])})
@@ -57,14 +57,14 @@ class RowsGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         if self.fade:
             hinted = sum(row["hint"] is not None for row in rows) / len(rows)
             self._metrics["train" if self.model.training else "eval"]["hinted"].append(hinted)
-        # Without their images, so that TRL leaves all that concerns them to us.
+        # Without images, so that TRL leaves their handling to this class.
         texts = [{k: v for k, v in row.items() if k != "images"} for row in inputs]
         found: dict[str, Any] = super()._generate_and_score_completions(texts)
         found["rows"] = rows
         return found
 
     def _asked(self, row: dict[str, Any]) -> dict[str, Any]:
-        """A row as it is asked now: its hint, if it has one, is the end of the prompt."""
+        """A row as it is asked at this step: its hint, if it has one, ends the prompt."""
         text = self.turns.prompt(row)
         asked: dict[str, Any] = {
             "text": text,
@@ -101,8 +101,8 @@ class RowsGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         if self.use_vllm and any(row["images"] for row in self._rows):
             images = [row["images"] or None for row in self._rows]
             if self.vllm_mode == "colocate":
-                # vLLM itself puts an image's tokens in the place of the one that stands for it. It
-                # would do so once more in a prompt that holds them (TRL 1.16, its issue 6294).
+                # vLLM itself expands an image's placeholder into its tokens. In a prompt where they
+                # are expanded already it would do so again (TRL 1.16, its issue 6294).
                 texts = [row["text"] for row in self._rows]
                 prompt_ids = self._tokenizer(texts, add_special_tokens=False)["input_ids"]
         return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *rest, **more)
@@ -114,7 +114,7 @@ class RowsGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         completions: Any,  # noqa: ARG002
         completion_ids_list: Any,
     ) -> Any:
-        """Rewards judge what a filter would: the whole response, its thought's beginning included."""
+        """Rewards judge what a filter would: the whole response, including the opening of its thought."""
         whole = [
             [
                 {
@@ -168,7 +168,7 @@ class RowsGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         )
 
     def _beside(self, rows: list[dict[str, Any]], ids: Any, written: int) -> dict[str, Any]:
-        """What a forward pass needs beside tokens and mask, of these rows; tokens as in `ids`."""
+        """What a forward pass needs for these rows besides tokens and mask; token positions as in `ids`."""
         import torch
 
         if not self._is_vlm:
@@ -176,10 +176,8 @@ class RowsGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         fields = self._encoded(rows)
         prompt, width = fields["input_ids"], ids.shape[1] - written
         for name, value in fields.items():
-            if is_per_token(
-                name, value, prompt
-            ):  # as wide as TRL has padded; what is written is text
-                left = width - prompt.shape[1]
+            if is_per_token(name, value, prompt):
+                left = width - prompt.shape[1]  # TRL's padding; the completion is text
                 fields[name] = torch.nn.functional.pad(value, (left, written))
         moved = {k: v for k, v in fields.items() if k not in OTHER}
         return dict(self._prepare_input(moved))
@@ -196,9 +194,9 @@ class RowsGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
 
 
 def _for_vllm(given: dict[str, Any], ends: list[int], suppressed: list[int]) -> dict[str, Any]:
-    """vLLM's sampling parameters, so that it ends and draws where transformers does.
+    """vLLM's sampling parameters, so that it samples and stops as transformers does.
 
-    vLLM knows no suppress_tokens; its bias of -100 leaves a token a share of e^-100.
+    vLLM has no suppress_tokens; a bias of -100 leaves a token a factor of e^-100.
     """
     bias = {**dict.fromkeys(suppressed, NEVER), **(given.get("logit_bias") or {})}
     stops = sorted({*ends, *(given.get("stop_token_ids") or [])})

@@ -1,8 +1,8 @@
-"""Hints: the first part of a verified trace, put in front of the response to an item that nobody solves.
+"""Hints: the first part of a verified trace, put in front of the response to an item that no sample solves.
 
-Where all rollouts of an item are wrong, GRPO has nothing to tell them apart by. With the beginning of a
-trace that was verified, some come out right. The hint is a part of the prompt: it is not trained on,
-rewards judge what the policy itself wrote, and its share falls while the training goes on.
+If all rollouts of an item are wrong, they have no advantage and GRPO learns nothing. With the beginning of a
+verified trace, some become right. The hint is part of the prompt: it is not trained on, rewards judge only
+what the policy itself wrote, and the hint's share of the trace shrinks as the training proceeds.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from vlt.train.methods.grpo import MAX_SHARE
 from vlt.workspace.store import Dataset
 
 TRACE = "hint_trace"
-"""The export's column: a verified trace of the item, null where it gets no hint."""
+"""The export's column: a verified trace of the item, null if it gets no hint."""
 _REACH = 80
-"""Characters in which a script with spaces has one."""
+"""Characters within which a script with spaces has one."""
 _OPENING = re.compile(r"\s*<think>\s*")
 _ANSWER = re.compile(r"</think>|<answer>|\\boxed\b")
-"""From here on a trace says its answer."""
+"""Where a trace starts to give its answer."""
 
 
 @dataclass(frozen=True)
 class Fade:
-    """How much of a thought is given away at a step."""
+    """How much of a thought the hint reveals at each step."""
 
     share: float
     steps: int | None = None
-    """Steps in which it falls to 0, evenly; None: all that there are; 0: it stays."""
+    """Steps over which it falls linearly to 0; None: over all steps; 0: it stays constant."""
 
     def at(self, step: int, of: int) -> float:
-        """The share at a step (from 0) of a training of so many steps."""
+        """The share at a step (from 0) of a training with `of` steps."""
         steps = of if self.steps is None else self.steps
         return self.share * max(0.0, 1 - step / steps) if steps else self.share
 
 
 def first_part(trace: str, share: float) -> str:
-    """So much of a trace's thought, in characters, cut between words; "" where nothing is left of it.
+    """The first `share` of a trace's thought, by characters, cut between words; "" if nothing is left.
 
-    What follows the thought, the answer above all, is never part of it; a trace whose thought does not
-    stand apart from its answer gives no hint.
+    What follows the thought, above all the answer, is never included; a trace whose thought is not
+    separated from its answer gives no hint.
     """
     found = _ANSWER.search(trace)
     if not found:
@@ -59,7 +59,7 @@ def first_part(trace: str, share: float) -> str:
         for place in range(max(0, end - _REACH), end + 1)
         if thought[place : place + 1].isspace()
     ]
-    if spaces:  # a script without spaces is cut anywhere
+    if spaces:  # a script without spaces may be cut anywhere
         end = spaces[-1]
     elif end < _REACH and " " in thought:
         end = 0
@@ -68,10 +68,10 @@ def first_part(trace: str, share: float) -> str:
 
 
 def with_traces(items: pa.Table, samples: Dataset) -> pa.Table:
-    """Rated items (see vlt.train.methods.grpo) with the column TRACE: for those with pass rate 0 the
-    shortest verified trace among `samples`, those that filters dropped included.
+    """Rated items (see vlt.train.methods.grpo) with the column TRACE: for items with pass rate 0 the
+    shortest verified trace among `samples`, dropped ones included.
 
-    Raises UserError where the samples were never verified.
+    Raises UserError if the samples were never verified.
     """
     if samples.kind != "sample":
         raise UserError(
@@ -99,7 +99,7 @@ def with_traces(items: pa.Table, samples: Dataset) -> pa.Table:
             traces[row_id] = response
     if not verified and samples.manifest.rows:
         raise UserError(
-            f"{samples.ref} has no verdicts to take hints from; write them with `vlt filter "
+            f"{samples.ref} has no verdicts, which hints need; add them with `vlt filter "
             f"{samples.ref} --verify`"
         )
     found = pa.array([traces.get(row_id) for row_id in items["id"].to_pylist()], pa.string())

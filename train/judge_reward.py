@@ -2,9 +2,9 @@
 
 vlt train grpo --reward accuracy=1 --reward 'judge:sound={model: M, base_url: http://127.0.0.1:8000/v1}'
 
-What it says goes through the workspace's journal, so a training that was killed asks for nothing twice. A
-completion that it cannot judge is left out of its group, whatever the other rewards say of it: it has no
-advantage, and the others' is taken without it.
+Its replies go through the workspace's journal, so a training that was killed repeats no request. A
+completion that it cannot judge is left out of its group, whatever its other rewards: it has no
+advantage, and those of the others are computed without it.
 """
 
 from __future__ import annotations
@@ -32,41 +32,41 @@ from vlt.workspace.workspace import Workspace
 
 PREFIX = "judge:"
 GIVEN = ("id", "question", "choices", "answer")
-"""What a judge may be shown of the item; the rest of a rubric's slots is of the completion."""
+"""What a judge may see of the item; the other slots of a rubric come from the completion."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeReward:
-    """One judge, as `judge:RUBRIC: {...}` names it."""
+    """One judge, as defined by `judge:RUBRIC: {...}`."""
 
     model: str
-    """Who judges, as its server knows it."""
+    """The judge's name on its server."""
     weight: float = 1.0
-    """Of this reward in the sum."""
+    """The weight of this reward in the sum."""
     base_url: tuple[str, ...] | str = ()
     """Its servers; several share the work. [OPENAI_BASE_URL]"""
     revision: str | None = None
     """The model's revision on the Hub."""
     pixels: str | None = None
-    """Show images in this range of pixels: MIN:MAX."""
+    """Resize images to this range of pixels: MIN:MAX."""
     concurrency: Annotated[int, Ge(1)] = 32
-    """Requests in flight at each server."""
+    """Concurrent requests per server."""
     timeout: Annotated[float, Gt(0)] = 120.0
-    """Seconds for one request, then it is sent again."""
+    """Seconds until a request is sent again."""
     image: bool | None = None
     """Whether it sees the image. [as the rubric says]"""
     score: bool = False
-    """Reward the score, from 0 at the scale's low end to 1 at its high one; else pass is 1 and fail 0."""
+    """Reward the score, scaled from 0 to 1 over the rubric's scale; by default pass is 1 and fail 0."""
     temperature: Annotated[float, Ge(0)] = 0.0
     """0 is greedy."""
     max_tokens: Annotated[int, Ge(1)] = 1024
-    """Of one reply."""
+    """Maximum tokens of one reply."""
 
     rubric: Rubric = field(init=False)
 
     @property
     def name(self) -> str:
-        """Of the reward: judge:RUBRIC, also where a file is the rubric."""
+        """The reward's name: judge:RUBRIC, with the rubric's name even if it comes from a file."""
         return f"{PREFIX}{self.rubric.name}"
 
     def __post_init__(self) -> None:
@@ -76,23 +76,23 @@ class JudgeReward:
 
     @classmethod
     def of(cls, name: str, value: Any) -> JudgeReward:
-        """The judge of a reward's name and settings; raises UserError where it is none."""
+        """The judge from a reward's name and settings; raises UserError if they do not define one."""
         if not isinstance(value, Mapping) or "model" not in value:
             raise UserError(
-                f"reward: {name} needs to know who judges; write {name}: {{model: M, base_url: "
+                f"reward: {name} needs a model that judges; write {name}: {{model: M, base_url: "
                 "http://127.0.0.1:8000/v1, weight: 1}"
             )
         rubric = load_rubric(name.removeprefix(PREFIX))
         shows = [slot for slot in rubric.written if slot not in OF_SAMPLES]
         if shows:
             raise UserError(
-                f"reward: rubric {rubric.name!r} shows the {shows[0]}, which a completion has none of; "
-                "name one whose prompt holds {response}"
+                f"reward: rubric {rubric.name!r} shows the {shows[0]}, which a completion does not have; "
+                "name one whose prompt has {response}"
             )
         try:
             made: JudgeReward = built(cls, name, value)
             object.__setattr__(made, "rubric", rubric)
-            made.reached.kind  # noqa: B018  raises where nothing says who answers
+            made.reached.kind  # noqa: B018  raises if no server is given
         except UserError as error:
             raise UserError(f"reward: {name}: {str(error).removeprefix(f'{name}: ')}") from None
         return made
@@ -120,7 +120,7 @@ class JudgeReward:
         return Sampling(temperature=self.temperature, max_tokens=self.max_tokens)
 
     def identity(self) -> dict[str, Any]:
-        """What of it decides the weights that are trained: no endpoint, no pace."""
+        """The settings that affect the trained weights: not the server or the request rate."""
         return {
             "weight": self.weight,
             "rubric": self.rubric.as_json(),
@@ -132,7 +132,7 @@ class JudgeReward:
         }
 
     def value(self, found: Said) -> float | None:
-        """The reward of a judgement; None for one that is none."""
+        """The reward for a judgement; None if it is unjudged."""
         if found.verdict == UNJUDGED or found.score is None:
             return None
         if not self.score:
@@ -141,17 +141,17 @@ class JudgeReward:
 
 
 def is_judge(name: str) -> bool:
-    """Whether a reward's name stands for a judge."""
+    """Whether a reward's name names a judge."""
     return name.startswith(PREFIX)
 
 
 def judge_reward(
     settings: JudgeReward, root: Path, data: str, missed: Missed
 ) -> Callable[..., list[float | None]]:
-    """The reward with TRL's signature, in a training of the version `data` of the workspace at `root`.
+    """The reward with TRL's signature, for a training on the version `data` of the workspace at `root`.
 
-    What it cannot judge is counted in `missed`, with the reason. Raises UserError while it trains where
-    the judge's server answers nothing at all.
+    What it cannot judge is counted in `missed`, with the reason. The reward raises UserError during
+    training if the judge's server does not answer at all.
     """
     workspace, rubric = Workspace(root), settings.rubric
     judge = Judge(
@@ -187,7 +187,7 @@ def judge_reward(
 
 
 def images_of(workspace: Workspace, data: str) -> dict[str, list[str]]:
-    """Item id -> its images (sha256), of all rows that a version has, kept or not."""
+    """Item id -> its images (sha256), for all rows of a version, kept or dropped."""
     columns = ["id", "images"]
     found: dict[str, list[str]] = {}
     for batch in with_dropped(workspace.open(data), columns):

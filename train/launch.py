@@ -1,7 +1,7 @@
-"""Runs a training in a child process: accelerate's launcher where several processes are wanted.
+"""Runs a training in a child process, through accelerate's launcher if several processes are wanted.
 
-The child's words go to a file; its progress comes back through another, one JSON line a log. The
-child ends when its parent does (its standard input closes), so a killed run leaves nothing behind.
+The child's output goes to a file; its progress comes back through another, one JSON line per log. The
+child exits when its parent does (its standard input closes), so a killed run leaves no process behind.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vlt.train.settings import NAMED, NOT_SPREAD
 from vlt.workspace.progress import begin_part, report_progress
 
 Progress = Callable[[str], None]
-"""Told the state of the training, one line at a time; the newest replaces the one before."""
+"""Called with the state of the training, one line at a time; each line replaces the one before."""
 
 CHILD = "vlt.train.child"
 
@@ -37,14 +37,14 @@ def launch(
     accelerate: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Train as `job` says (vlt.train.child.Job) and return the facts that the child leaves.
+    """Train as `job` says (vlt.train.child.Job) and return the facts that the child writes.
 
     One process is started directly, since accelerate's launcher would only import torch once more;
     several, or any `accelerate` argument (one of NAMED, or the launcher's own), go through it.
     Raises UserError with the child's reason, or with its last line and the log's path.
     """
     result = folder / "result.json"
-    if result.exists():  # it had trained to its end when the run was killed
+    if result.exists():  # the training had finished when the run was killed
         return _facts(result)
     config = folder / "job.json"
     config.write_text(json.dumps(job, indent=1))
@@ -77,14 +77,14 @@ def _facts(result: Path) -> dict[str, Any]:
 
 
 def environment(processes: int = 1) -> dict[str, str]:
-    """The child's: a user's own train.py must not shadow ours, and nothing phones home."""
+    """The child's environment: a user's own train.py must not shadow ours, and telemetry is off."""
     found = dict(os.environ)
     defaults = {
         "OMP_NUM_THREADS": str(max(1, usable_cores() // processes)),
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TRANSFORMERS_VERBOSITY": "warning",
-        # Threads that spin while they wait slow a small model down tenfold where cores are shared.
+        # Threads that spin while they wait slow a small model down tenfold on shared cores.
         "OMP_WAIT_POLICY": "PASSIVE",
     }
     for name, value in defaults.items():
@@ -100,7 +100,7 @@ def _launcher(processes: int, accelerate: Sequence[str]) -> list[str]:
     if not accelerate and processes == 1:
         return []
     if not accelerate and not has_gpu():
-        # Without GPUs accelerate's launcher needs MPI for this; torchrun is what it calls with them.
+        # Without GPUs accelerate's launcher needs MPI for this; with GPUs it calls torchrun too.
         return ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     words = ["-m", "accelerate.commands.launch"]
     for argument in accelerate:
@@ -114,7 +114,7 @@ def _launcher(processes: int, accelerate: Sequence[str]) -> list[str]:
 
 
 def _named(name: str) -> str:
-    """The file that TRL ships for a name of NAMED."""
+    """The configuration file that TRL ships for a name in NAMED."""
     if name.startswith("zero") and importlib.util.find_spec("deepspeed") is None:
         raise UserError(
             f"{name} needs DeepSpeed; `pip install deepspeed`, or use fsdp2, or {NOT_SPREAD} on one GPU"
@@ -129,7 +129,7 @@ def _named(name: str) -> str:
 
 
 def has_gpu() -> bool:
-    """Whether this machine has a GPU: without importing torch, which the child does anyway."""
+    """Whether this machine has a GPU, without importing torch, which only the child needs."""
     return any(os.path.exists(f"/dev/{device}") for device in ("nvidia0", "kfd"))
 
 
@@ -139,9 +139,9 @@ def _watch(
     """Pass on the newest line of `state` until the child has ended."""
     seen, started = 0, time.monotonic()
     first: tuple[int, float] | None = None
-    """The first step that is told, and when: the model is loaded by then."""
+    """The first reported step, and its time: the model is loaded by then."""
     newest: dict[str, Any] = {}
-    """What was told last of each thing: a step in between two logs has no loss."""
+    """The last reported value of each metric: a step between two logs has no loss."""
     begin_part("steps")
     progress(f"{what}: starting")
     while True:
@@ -174,7 +174,7 @@ def _line(state: Mapping[str, Any], goal: str | None, seconds: float) -> str:
 
 
 def _reason(folder: Path, code: int) -> str:
-    """What the child said went wrong, else its last line."""
+    """The child's own error message, else its last line."""
     log = folder / "log.txt"
     failure = folder / "failure.json"
     if failure.exists():
@@ -182,6 +182,6 @@ def _reason(folder: Path, code: int) -> str:
         failure.unlink()
         return sentence
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    last = lines[-1][:300] if lines else "it said nothing"
+    last = lines[-1][:300] if lines else "no output"
     killed = f" by signal {-code}" if code < 0 else ""
-    return f"training ended{killed} with: {last}; the whole log is in {str(log)!r}"
+    return f"training ended{killed} with: {last}; the full log is in {str(log)!r}"

@@ -1,10 +1,10 @@
-"""LoRA and QLoRA: small adapters trained in place of the weights, merged into them at the end.
+"""LoRA and QLoRA: small adapters trained instead of the weights, merged into them at the end.
 
     lora: {r: 16, lora_alpha: 32}                  # LoRA
     lora: {r: 16, lora_alpha: 32, quantize: true}  # QLoRA: the base in 4 bits (needs a GPU)
 
-The checkpoint holds whole weights, as any other does, so it is asked, trained on and served in the
-same way; the adapter lies beside them in adapter/.
+The checkpoint has full weights, as any other does, so it is sampled, trained further and served in the
+same way; the adapter is beside them in adapter/.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ FIELDS = {
     "use_dora": bool,
     "quantize": bool,
 }
-"""What may be said; all but `quantize` are fields of peft's LoraConfig."""
+"""The settings; all but `quantize` are fields of peft's LoraConfig."""
 DEFAULT = {"r": 16, "lora_alpha": 32}
 
 
 def check_lora(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The LoRA settings with our defaults, or None; raises UserError for what cannot be taken."""
+    """The LoRA settings with our defaults, or None; raises UserError for an invalid one."""
     if not given:
         return None
     for name, value in given.items():
@@ -67,7 +67,7 @@ def peft_config(model: Any, settings: Mapping[str, Any], frozen: Sequence[str]) 
 
 
 def in_four_bits() -> Any:
-    """QLoRA's quantization of the base (Dettmers et al. 2023): NF4, doubly quantized, in bfloat16."""
+    """QLoRA's quantization of the base (Dettmers et al. 2023): NF4, double quantization, bfloat16."""
     import torch
     from transformers import BitsAndBytesConfig
 
@@ -82,10 +82,10 @@ def in_four_bits() -> Any:
 
 
 def save_merged(adapter: Path, model: str, revision: str | None, dtype: str, to: Path) -> None:
-    """Save `model`'s unquantized weights with the adapter added to them.
+    """Save `model`'s unquantized weights with the adapter merged into them.
 
-    They are read anew: a quantized base must not become the checkpoint, and none is whole in one
-    process where it was spread over several.
+    They are loaded again: a quantized base must not become the checkpoint, and a model sharded over
+    several processes is complete in none of them.
     """
     from peft import PeftModel
     from trl.trainer.utils import create_model_from_path

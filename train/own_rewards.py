@@ -1,4 +1,4 @@
-"""Rewards of one's own: functions of TRL's signature, held to it; their errors cost samples, no run.
+"""A user's reward functions: TRL's signature, checked; an error in one fails samples, not the run.
 
 # mine.py
 def polite(completions, **columns):
@@ -23,21 +23,21 @@ from typing import Any
 from vlt.errors import UsageError, UserError
 from vlt.plugins import Plugin, blame, entry_points, is_path, mark_of, of_function, resolve
 
-TOLD = 20
-"""Different errors of a reward that are told one by one."""
+REPORTED = 20
+"""Maximum distinct errors of a reward that are reported individually."""
 GIVEN = ("prompts", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric")
-"""What TRL hands to a reward beside the columns of the rows."""
+"""What TRL passes to a reward besides the columns of the rows."""
 
 
 def is_own(name: str) -> bool:
-    """Whether a reward's name stands for a function of the user's or of an installed package."""
+    """Whether a reward's name names a function of the user or of an installed package."""
     return is_path(name) or name in entry_points("reward")
 
 
 def name_of(reward: Any) -> str:
-    """A reward as settings name it; for a function, the file that holds it and its name.
+    """A reward as settings name it; for a function, its file and its name.
 
-    Raises UsageError for a function that the training's own process could not load.
+    Raises UsageError for a function that the training's process could not load.
     """
     if isinstance(reward, str):
         return reward
@@ -46,31 +46,31 @@ def name_of(reward: Any) -> str:
     named = getattr(reward, "__qualname__", "")
     if reward.__module__ == "__main__" or not file or not named.isidentifier():
         raise UsageError(
-            f"the reward {plugin.name} is no function at the top of a module, and the training runs "
-            f"in a process of its own; put it into a file and name it as file.py:{plugin.name}"
+            f"the reward {plugin.name} is not a top-level function of a module, and the training runs "
+            f"in another process; put it into a file and name it as file.py:{plugin.name}"
         )
     return f"{Path(file).resolve()}:{named}"
 
 
 def load(name: str, columns: Iterable[str]) -> Plugin:
-    """The function of a name; raises UsageError, also where it takes what no row has."""
+    """The function with this name; raises UsageError if there is none, or if no row has a column it takes."""
     plugin = resolve(name, "reward")
     known = [*GIVEN, *columns]
     for parameter in _parameters(plugin.object):
         needed = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         if needed and parameter.default is parameter.empty and parameter.name not in known:
             raise UsageError(
-                f"reward {name!r} takes {parameter.name!r}, which nothing fills; there are "
+                f"reward {name!r} takes {parameter.name!r}, which does not exist; there are "
                 f"{', '.join(known)}"
             )
     return plugin
 
 
-def kept_to_its_word(plugin: Plugin, missed: Missed) -> Callable[..., list[float | None]]:
+def checked(plugin: Plugin, missed: Missed) -> Callable[..., list[float | None]]:
     """The function with TRL's signature: a number or None for each completion.
 
-    Where it raises, it is asked again for each sample by itself; those that raise again are left
-    out of it and counted in `missed`. Raises UserError where it returns anything but numbers.
+    If it raises, it is called again for each sample separately; samples for which it raises again get
+    None and are counted in `missed`. Raises UserError if it returns anything but numbers.
     """
     takes = _takes(plugin)
 
@@ -100,7 +100,7 @@ def kept_to_its_word(plugin: Plugin, missed: Missed) -> Callable[..., list[float
 
 
 class Missed:
-    """Samples that a reward could not judge because it raised: one file a step, as for verdicts."""
+    """Samples for which a reward raised or a judge gave no verdict: one file per step, as for verdicts."""
 
     def __init__(self, folder: Path | None = None):
         self.folder = folder
@@ -108,17 +108,17 @@ class Missed:
         self.steps: dict[int, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
 
     def count(self, step: int, reward: str, error: str) -> None:
-        """One more sample."""
-        told = {each for counts in self.steps.values() for each in counts[reward]}
-        if error not in told and len(told) < TOLD:
-            print(f"reward {reward}: {error}; the sample goes without it")
+        """Count one more sample."""
+        reported = {each for counts in self.steps.values() for each in counts[reward]}
+        if error not in reported and len(reported) < REPORTED:
+            print(f"reward {reward}: {error}; the sample gets no reward from it")
         self.steps[step][reward][error] += 1
         if self.folder:
             self.folder.mkdir(exist_ok=True)
             (self.folder / f"{step:08d}-{self.rank}.json").write_text(json.dumps(self.steps[step]))
 
     def total(self, steps: int) -> dict[str, dict[str, int]]:
-        """reward -> error -> samples, of every step below `steps` and every process."""
+        """reward -> error -> number of samples, over every step below `steps` and every process."""
         found: dict[str, Counter[str]] = defaultdict(Counter)
         for file in sorted(self.folder.glob("*.json")) if self.folder else []:
             if int(file.name.partition("-")[0]) < steps:
@@ -128,8 +128,8 @@ class Missed:
 
 
 def _most(errors: Counter[str]) -> dict[str, int]:
-    """The most frequent ones, and how many others there were."""
-    most = dict(errors.most_common(TOLD))
+    """The most frequent ones, and the number of samples with others."""
+    most = dict(errors.most_common(REPORTED))
     others = errors.total() - sum(most.values())
     return {**most, "other errors": others} if others else most
 
@@ -168,19 +168,19 @@ def _short(value: Any) -> str:
 
 
 def _at(place: int, value: Any, n: int) -> Any:
-    """The sample's own part of what was given for all."""
+    """The sample's own part of what was passed for all."""
     return [value[place]] if isinstance(value, list) and len(value) == n else value
 
 
 def _parameters(function: Any) -> list[inspect.Parameter]:
     try:
         return list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):  # written in C: it says nothing of itself
+    except (TypeError, ValueError):  # written in C, without a signature
         return [inspect.Parameter("columns", inspect.Parameter.VAR_KEYWORD)]
 
 
 def _takes(plugin: Plugin) -> set[str] | None:
-    """The names that the function is given; None where it takes all."""
+    """The names of the columns that the function takes; None if it takes all."""
     mark, parameters = mark_of(plugin.object), _parameters(plugin.object)
     if mark and mark.columns is not None:
         return {"prompts", "completions", *mark.columns}

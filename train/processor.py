@@ -1,4 +1,4 @@
-"""The model's processor or tokenizer in a training, and the rows as it reads them."""
+"""The model's processor or tokenizer in a training, and the rows prepared for it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from vlt.train.child import Job
 
 
-def load_reader(job: Job, **kwargs: Any) -> Any:
-    """The model's processor, which brings images into the job's range of pixels.
+def load_training_processor(job: Job, **kwargs: Any) -> Any:
+    """The model's processor, which resizes images to the job's range of pixels.
 
-    Where the export has sized them already (for vLLM inside TRL), it leaves them alone: the rule
-    does not give the same size twice where least and most pixels are close.
+    If the export has resized them already (for vLLM inside TRL), it must not resize them again: with
+    minimum and maximum close together, the size rule is not idempotent.
     """
     from vlt.engine.loading import load_processor
     from vlt.engine.size_rule import set_range
@@ -32,29 +32,31 @@ def load_reader(job: Job, **kwargs: Any) -> Any:
 
 
 def keep_range(job: Job, processor: Any) -> None:
-    """Let the checkpoint's processor show images in the range that it was trained on."""
+    """Set the range used in training in the processor that is saved with the checkpoint."""
     from vlt.engine.size_rule import set_range
 
     if job.pixels and sees(processor):
         set_range(processor, Pixels(**job.pixels))
 
 
-def load_rows(job: Job, reader: Any, completions: Sequence[str] = ()) -> tuple[Any, Counter[str]]:
+def load_rows(
+    job: Job, processor: Any, completions: Sequence[str] = ()
+) -> tuple[Any, Counter[str]]:
     """The exported rows, and how many were left out for which reason.
 
-    That is prompts longer than the job allows, and texts that say what stands for an image to the
-    model. `completions` are the columns that it is to write. The Arrow file that `datasets` makes of
-    the rows stays in the build folder.
+    Left out are prompts longer than the job allows, and texts that contain the model's image
+    placeholder. `completions` are the columns that the model learns to write. The Arrow file that `datasets`
+    makes of the rows stays in the build folder.
     """
     from datasets import Dataset
 
     rows = Dataset.from_parquet(job.data, cache_dir=str(job.path / "cache"))
-    if "images" in rows.column_names and not sees(reader):
+    if "images" in rows.column_names and not sees(processor):
         raise UserError(
             f"the rows have images and {job.model!r} is a text model; train one that sees images"
         )
     left_out: Counter[str] = Counter()
-    marks = placeholder_texts(reader)
+    marks = placeholder_texts(processor)
 
     def keep(why: str, test: Any, columns: list[str] | None = None) -> None:
         nonlocal rows
@@ -71,12 +73,12 @@ def load_rows(job: Job, reader: Any, completions: Sequence[str] = ()) -> tuple[A
     for name in completions if marks else ():
         keep(
             "its response holds what stands for an image to the model",
-            lambda completion: _can_be_said(reader, said(completion), marks),
+            lambda completion: _can_be_written(processor, said(completion), marks),
             [name],
         )
     if job.max_prompt_tokens:
         most = job.max_prompt_tokens
-        keep("prompt too long", lambda row: prompt_tokens(reader, row) <= most)
+        keep("prompt too long", lambda row: prompt_tokens(processor, row) <= most)
     if not len(rows):
         why = f"every prompt has more than {job.max_prompt_tokens} tokens"
         if left_out and left_out.most_common(1)[0][0] != "prompt too long":
@@ -85,9 +87,9 @@ def load_rows(job: Job, reader: Any, completions: Sequence[str] = ()) -> tuple[A
     return rows, +left_out
 
 
-def prompt_tokens(reader: Any, row: dict[str, Any]) -> int:
+def prompt_tokens(processor: Any, row: dict[str, Any]) -> int:
     """Tokens of a row's prompt, image tokens included, as the model's processor makes them."""
-    fields = encode(reader, [row_prompt(reader, row)], [pictures(row)])
+    fields = encode(processor, [row_prompt(processor, row)], [pictures(row)])
     return int(fields["input_ids"].shape[1])
 
 
@@ -95,13 +97,13 @@ def _text(messages: Sequence[dict[str, Any]]) -> str:
     return "\n".join(said([message]) for message in messages)
 
 
-def _can_be_said(reader: Any, text: str, marks: Sequence[str]) -> bool:
-    """Whether a response that may name what stands for an image can be written without its token."""
+def _can_be_written(processor: Any, text: str, marks: Sequence[str]) -> bool:
+    """Whether a response, which may mention the image placeholder, can be encoded without its token."""
     from vlt.engine.chat import response_tokens
 
     if not any(mark in text for mark in marks):
         return True
-    tokenizer = tokenizer_of(reader)
+    tokenizer = tokenizer_of(processor)
     return (
         response_tokens(tokenizer, text, tokenizer.convert_tokens_to_ids(list(marks))) is not None
     )

@@ -1,7 +1,7 @@
-"""Rewards for GRPO: the grader's verdict, and by choice format, length, repetition and one's own.
+"""Rewards for GRPO: the grader's verdict, and optionally format, length, repetition and the user's own.
 
-A reward is a function of TRL's shape: completions and the rows' columns in, one number (or None:
-leave this sample out) for each completion out. Their weighted sum is the sample's reward.
+A reward is a function with TRL's signature: it takes completions and the rows' columns, and returns one
+number (or None to leave the sample out) for each completion. Their weighted sum is the sample's reward.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vlt.errors import UserError
 from vlt.response_format import in_format, is_answer_bare
 from vlt.segment import words
 from vlt.train.judge_reward import JudgeReward, is_judge, judge_reward
-from vlt.train.own_rewards import Missed, is_own, kept_to_its_word, load
+from vlt.train.own_rewards import Missed, checked, is_own, load
 
 if TYPE_CHECKING:
     from vlt.train.child import Job
@@ -26,20 +26,20 @@ Reward = Callable[..., list[float | None]]
 DEFAULT: dict[str, Any] = {"accuracy": 1.0}
 NUMBERS = {
     "accuracy": "weight of the verdict: correct 1, wrong 0, unjudged left out",
-    "empty_answer_penalty": "taken off a correct answer with nothing between </think> and <answer>",
+    "empty_answer_penalty": "deducted from a correct answer with nothing between </think> and <answer>",
     "format": "weight of <think>...</think> <answer>...</answer> and nothing else",
     "length": "weight of -(tokens over max_tokens) / max_tokens, at worst -1",
-    "max_tokens": "tokens from which on a response is too long",
-    "repetition": "weight of -(share of word 4-grams that came before)",
+    "max_tokens": "tokens above which a response is too long",
+    "repetition": "weight of -(share of word 4-grams that occurred before)",
 }
-"""Name -> what it is. Settings that are no numbers: `grader` (see vlt.grade.graders), and
+"""Name -> meaning. Settings that are not numbers: `grader` (see vlt.grade.graders), and
 `judge:RUBRIC` (see vlt.train.judge_reward)."""
 
 WEIGHTS = ("accuracy", "format", "length", "repetition")
 COLUMNS = (
     *("id", "source", "question", "images", "answer", "choices", "answer_type", "pass_rate"),
 )
-"""What of a row a reward of one's own may take: see vlt.train.methods.grpo.columns."""
+"""The columns of a row that a user's reward may take: see vlt.train.methods.grpo.columns."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Rewards:
 
 
 def check_reward(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The reward settings, or accuracy alone, as they stand in a checkpoint's identity.
+    """The reward settings, or accuracy alone, as part of a checkpoint's identity.
 
-    A function of one's own is known by its name and its source. Raises UserError for an unknown or
+    A user's function is identified by its name and its source. Raises UserError for an unknown or
     useless reward.
     """
     from vlt.grade.graders import grader_identity
@@ -77,7 +77,7 @@ def check_reward(given: Mapping[str, Any] | None) -> dict[str, Any]:
             continue
         if name not in NUMBERS and not is_own(name):
             raise UserError(
-                f"reward: {name!r} is not one; there are {', '.join(NUMBERS)}, grader and judge:RUBRIC, "
+                f"reward: {name!r} is unknown; there are {', '.join(NUMBERS)}, grader and judge:RUBRIC, "
                 "or name a function of your own: file.py:name"
             )
         if not isinstance(value, int | float) or isinstance(value, bool):
@@ -94,19 +94,19 @@ def check_reward(given: Mapping[str, Any] | None) -> dict[str, Any]:
             "reward: every weight is 0, so nothing would be learned; give accuracy a weight"
         )
     if settings.get("length") and not settings.get("max_tokens"):
-        raise UserError("reward: length needs max_tokens, the length from which on it counts")
+        raise UserError("reward: length needs max_tokens, above which it counts; add max_tokens=N")
     return identity
 
 
 def own(settings: Mapping[str, Any]) -> list[str]:
-    """The names that stand for functions of one's own."""
+    """The names that name a user's functions."""
     return [
         name for name in settings if name != "grader" and name not in NUMBERS and not is_judge(name)
     ]
 
 
 def _weights(settings: Mapping[str, Any]) -> dict[str, float]:
-    """What each reward counts in the sum."""
+    """The weight of each reward in the sum."""
     found = {name: float(settings.get(name) or 0) for name in (*WEIGHTS, *own(settings))}
     judges = {name: float(settings[name].get("weight", 1)) for name in settings if is_judge(name)}
     return {**found, **judges}
@@ -120,8 +120,8 @@ def rewards(
 ) -> Rewards:
     """The reward functions whose weight is not 0.
 
-    `record` is told each sample's verdict; `missed` the samples that one of one's own raised for, or a
-    judge could not judge. `job` is the training's, which judges need: they ask through its journal.
+    `record` is called with each sample's verdict; `missed` counts the samples for which a user's function
+    raised, or that a judge could not judge. Judges need the training's `job`: they use its journal.
     """
     settings = given or DEFAULT
     missed = missed or Missed()
@@ -136,10 +136,10 @@ def rewards(
         "repetition": repetition,
     }
     for name in own(settings):
-        made[name] = kept_to_its_word(load(name, COLUMNS), missed)
+        made[name] = checked(load(name, COLUMNS), missed)
     for name in filter(is_judge, settings):
         judge = JudgeReward.of(name, settings[name])
-        assert job and job.workspace and job.version, "a training says where its journal is"
+        assert job and job.workspace and job.version, "a training with judges has a workspace"
         made[name] = judge_reward(judge, Path(job.workspace), job.version, missed)
     weights = {name: weight for name, weight in _weights(settings).items() if weight}
     used = [name for name in made if name in weights]
@@ -149,10 +149,10 @@ def rewards(
 def accuracy(
     *, penalty: float = 0.0, grader: str = "vlt", record: Callable[..., None] | None = None
 ) -> Reward:
-    """1 for a correct answer, 0 for a wrong one, None where the grader cannot tell.
+    """1 for a correct answer, 0 for a wrong one, None if the grader cannot tell.
 
-    `penalty` is what a correct answer loses when nothing but space stands between </think> and
-    <answer> (0.5 in upstream's v1.2, which wants the reasoning summed up there).
+    `penalty` is deducted from a correct answer with only whitespace between </think> and <answer>
+    (0.5 in upstream's v1.2, which wants a summary of the reasoning there).
     """
     from vlt.grade import grade_many
 
@@ -189,7 +189,7 @@ def accuracy(
 
 
 def format(completions: Sequence[Any], **_: Any) -> list[float | None]:
-    """1 where the response is <think>...</think> <answer>...</answer> and nothing else."""
+    """1 if the response is <think>...</think> <answer>...</answer> and nothing else."""
     return [float(in_format(text_of(c))) for c in completions]
 
 
@@ -203,9 +203,9 @@ def length(max_tokens: int) -> Reward:
 
 
 def repetition(completions: Sequence[Any], **_: Any) -> list[float | None]:
-    """Minus the share of word 4-grams that repeat an earlier one of the same response.
+    """Minus the share of word 4-grams that repeat an earlier one in the same response.
 
-    Words as in vlt.segment: characters, where the script puts no spaces.
+    Words as in vlt.segment: characters, in scripts without spaces.
     """
     return [-_repeated(words(text_of(c))) for c in completions]
 

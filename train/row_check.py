@@ -1,9 +1,9 @@
-"""Do a training's rows show what generation shows? A few rows are looked at before the first step.
+"""Do a training's rows show what generation shows? A few rows are checked before the first step.
 
-The parent writes down what generation would ask of some rows, straight from the dataset and the image
-store and past the export. The child makes tokens and pixels of it and of its own rows of the same
-items, and holds them against each other: an export that lost its images or mixed them up, and a
-processor that makes the same of every picture, would train a model that need not look.
+The parent records what generation would ask for some rows, directly from the dataset and the image
+store, bypassing the export. The child encodes that and its own rows of the same items, and compares the
+tokens and pixels: an export that lost its images or mixed them up, or a processor that encodes every picture
+the same, would train a model that does not need to look.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ FILE = "as-asked.parquet"
 """In the build folder."""
 ROWS = 8
 APART = 0.1
-"""Pixel values that reach a model lie about in [-2, 2], [-1, 1] or [0, 1]; divided by 255 twice, a
-black picture and a white one are 0.015 apart."""
+"""Pixel values that reach a model lie roughly in [-2, 2], [-1, 1] or [0, 1]; rescaled by 1/255 twice by
+mistake, a black picture and a white one differ by only 0.015."""
 ASKED = pa.schema(
     [("id", pa.string()), ("messages", pa.string()), ("images", pa.list_(pa.binary()))]
 )
@@ -44,14 +44,14 @@ def write_asked(
     pixels: Pixels | None = None,
     rows: pa.Table | None = None,
 ) -> None:
-    """What generation asks of up to ROWS rows that have images, evenly from all; see write_trl."""
-    there: pa.Table | Dataset = dataset if rows is None else rows
-    names = prompt.reads([n for n in READS if n in there.schema.names], there.schema.names)
+    """Write what generation asks for up to ROWS evenly spaced rows with images; see write_trl."""
+    source: pa.Table | Dataset = dataset if rows is None else rows
+    names = prompt.reads([n for n in READS if n in source.schema.names], source.schema.names)
     total = dataset.manifest.rows if rows is None else rows.num_rows
     step = max(1, total // ROWS)
     asked: list[dict[str, Any]] = []
     batches = dataset.batches(names) if rows is None else rows.select(names).to_batches()
-    wanted = at = 0  # the next row that is looked at, and the batch's first
+    wanted = at = 0  # the next row to check, and the batch's first row
     for batch in batches:
         while wanted < at + batch.num_rows and len(asked) < ROWS:
             row = batch.slice(wanted - at, 1).to_pylist()[0]
@@ -79,9 +79,9 @@ def _asked(
 
 
 def check_shown(turns: Turns, rows: Any, file: Path) -> None:
-    """Raises UserError, in one sentence, where rows (a `datasets.Dataset`) show something else.
+    """Raises UserError if rows (a `datasets.Dataset`) differ from what generation shows.
 
-    A row that was left out is not looked at, nor one of a method whose export has no ids.
+    Rows that were left out are not checked, and neither are exports without ids.
     """
     if not sees(turns.processor) or "id" not in rows.column_names:
         return
@@ -106,33 +106,33 @@ def _check(turns: Turns, asked: Mapping[str, Any], rows: Sequence[Mapping[str, A
     row = next((row for row in rows if turns.prompt(row) == text), rows[0])
     if len(pictures(row)) != len(images):
         raise UserError(
-            f"{name} shows {len(pictures(row))} images where generation shows {len(images)}, so the "
-            "model would learn to answer without looking; the export lost them, which is an error of "
-            "vlt's: report it"
+            f"{name} shows {len(pictures(row))} images but generation shows {len(images)}, so the "
+            "model would learn to answer without looking; the export lost them, which is a bug in vlt: "
+            "report it"
         )
     seen = turns.asked([row])
     tokens, wanted = (_image_tokens(turns, fields) for fields in (seen, shown))
     if tokens != wanted:
         raise UserError(
-            f"{name} has {tokens} image tokens and generation shows the model {wanted}; give the "
-            "training the --pixels that generation has"
+            f"{name} has {tokens} image tokens but generation shows the model {wanted}; give the "
+            "training the same --pixels as generation"
         )
     if not _equal(seen["input_ids"], shown["input_ids"]):
         raise UserError(
-            f"{name} asks something else than generation does; give the training the prompt of "
+            f"{name} has a different prompt from generation; give the training the same --prompt as "
             "generation"
         )
     differ = [n for n in shown if not _equal(seen.get(n), shown[n])]
     if differ:
         raise UserError(
-            f"{name} shows the model other pixels than generation does ({', '.join(differ)}): the "
-            "images are not those of the row, which is an error of vlt's: report it"
+            f"{name} shows the model other pixels than generation ({', '.join(differ)}): the "
+            "images are not those of the row, which is a bug in vlt: report it"
         )
     _check_contrast(turns.processor, text, [image.size for image in images])
 
 
 def check_processor(processor: Any) -> None:
-    """Raises UserError where a model's processor makes nearly the same of any two pictures."""
+    """Raises UserError if a model's processor encodes any two pictures nearly the same."""
     if sees(processor):
         asked = [{"type": "image"}, {"type": "text", "text": "What is it?"}]
         messages = messages_for(processor, [{"role": "user", "content": asked}])
@@ -140,7 +140,7 @@ def check_processor(processor: Any) -> None:
 
 
 def _check_contrast(processor: Any, text: str, sizes: Sequence[tuple[int, int]]) -> None:
-    """A black picture and a white one must come out apart, as far as any two can."""
+    """A black picture and a white one, as different as two can be, must be encoded differently."""
     from PIL import Image
 
     black, white = (
@@ -150,14 +150,14 @@ def _check_contrast(processor: Any, text: str, sizes: Sequence[tuple[int, int]])
     apart = max((_apart(value, white.get(name)) for name, value in black.items()), default=0.0)
     if apart < APART:
         raise UserError(
-            f"the model's processor makes nearly the same of a black picture and a white one (apart by "
-            f"{apart:.2g}, of 1 or more), so no picture reaches the model; see rescale_factor, image_mean "
-            "and image_std in its preprocessor_config.json or processor_config.json"
+            f"the model's processor encodes a black picture and a white one nearly the same (they differ by "
+            f"{apart:.2g}, but should by 1 or more), so no picture reaches the model; see rescale_factor, "
+            "image_mean and image_std in its preprocessor_config.json or processor_config.json"
         )
 
 
 def _apart(one: Any, other: Any) -> float:
-    """The largest difference of two tensors of one shape, or of two lists of them; else 0."""
+    """The maximum difference of two tensors of one shape, or of two lists of them; otherwise 0."""
     import torch
 
     if torch.is_tensor(one) and torch.is_tensor(other) and one.shape == other.shape:

@@ -1,8 +1,8 @@
-"""Which of a training's models is kept: the one that is best on items it is judged by.
+"""Which of a training's models is kept: the one with the best accuracy on the validation items.
 
-The child leaves the weights of every N-th step in candidates/ (whole weights, or LoRA's adapters);
-when it has ended, they are judged one after the other, the last model among them. The best one, of
-equals the earliest, becomes the checkpoint.
+The child saves the weights of every N-th step in candidates/ (full weights, or LoRA adapters); after it
+has ended, they are evaluated one after the other, including the last model. The best one, or the earliest of
+equals, becomes the checkpoint.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from vlt.workspace.store import Dataset
 CANDIDATES = "candidates"
 CHOSEN = "chosen"
 BESIDE = ("metrics.parquet", "rollouts.parquet")
-"""Of the whole training, whichever model is kept."""
+"""Files about the whole training, kept with whichever model is chosen."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chooser(Choose):
-    """How often a model is put aside, and who says how good it is."""
+    """How often a candidate is saved, and how candidates are evaluated."""
 
     items: Dataset
-    """What the models are judged by; a parent of the checkpoint."""
+    """The validation items; a parent of the checkpoint."""
     asked: Mapping[str, Any]
-    """How: with `every`, part of the checkpoint's identity."""
+    """The settings of the evaluation: with `every`, part of the checkpoint's identity."""
     judge: Callable[[Path], Mapping[str, float]]
     """The accuracy of the model in a folder: value, low, high, n."""
 
     def parameters(self) -> dict[str, Any]:
-        """What of this decides which model is kept."""
+        """The settings that decide which model is kept."""
         return {"every": self.every, **self.asked}
 
 
 def choose(folder: Path, chooser: Chooser, job: Mapping[str, Any], steps: int) -> dict[str, Any]:
-    """Judge the models of a training in its build folder; leave the best as chosen/.
+    """Evaluate the models of a training in its build folder; leave the best as chosen/.
 
-    Returns facts: the step of the best, and every step's accuracy. Adapters are merged one at a
-    time, and only the best so far is kept so.
+    Returns facts: the step of the best, and every candidate's accuracy. Adapters are merged one at a
+    time, and only the best merged model so far is kept.
     """
     last = folder / "model"
     scores: list[dict[str, Any]] = []
@@ -63,7 +63,7 @@ def choose(folder: Path, chooser: Chooser, job: Mapping[str, Any], steps: int) -
 
 
 def candidate_folder(folder: Path, step: int) -> Path:
-    """Where the child leaves the model of a step."""
+    """Where the child saves the model of a step."""
     return folder / CANDIDATES / f"step-{step:06d}"
 
 
@@ -79,7 +79,7 @@ def _best(scores: list[dict[str, Any]]) -> int:
 
 
 def _whole(candidate: Path, merged: Path, last: Path, job: Mapping[str, Any]) -> Path:
-    """The candidate as a model that can be asked: with the last one's processor and settings."""
+    """The candidate as a complete model: with the processor and settings of the last one."""
     whole = candidate
     if job["lora"]:
         from vlt.train.lora import save_merged
@@ -97,7 +97,7 @@ def _whole(candidate: Path, merged: Path, last: Path, job: Mapping[str, Any]) ->
 
 
 def _keep(best: Path, last: Path, chosen: Path) -> None:
-    """`best` with the tables of the whole training, as a folder of its own (links, no copies)."""
+    """`best` with the tables of the whole training, in a new folder (hard links, not copies)."""
     shutil.rmtree(chosen, ignore_errors=True)
     shutil.copytree(best, chosen, copy_function=os.link)
     for name in BESIDE:

@@ -41,11 +41,16 @@ def train(
     name: str | None = None,
     round: int | None = None,
 ) -> tuple[Dataset, bool]:
-    """Train `model` on a dataset; returns (checkpoint, whether it was there already).
+    """Train `model` on a dataset; returns (checkpoint, whether it existed already).
 
-    method: sft, grpo, dpo, ... (see vlt.train.method). model: a checkpoint of the workspace, a
-    directory or a name on the Hub; how to ask it plays no part. training: the method's settings.
-    name: of the checkpoint, by default sft-model, grpo-model, ... Raises UserError.
+    Args:
+        method: sft, grpo, dpo, ... (see vlt.train.method).
+        model: A checkpoint of the workspace, a directory or a name on the Hub; how it is served does not
+            matter.
+        training: The method's settings.
+        name: The checkpoint's name, by default sft-model, grpo-model, ...
+
+    Raises UserError if the settings, the rows or the model do not fit, or the training fails.
     """
     method = find_method(method) if isinstance(method, str) else method
     name = name or f"{method.name}-model"
@@ -59,7 +64,9 @@ def train(
     chooser = training.choose
     if chooser:
         if not isinstance(chooser, Chooser):
-            raise UserError("choose needs items to choose by; `vlt run` takes the recipe's own")
+            raise UserError(
+                "choose needs validation items; train with `vlt run`, which takes those of the recipe"
+            )
         parents.append(chooser.items)
     stage = Stage(f"train {method.name}", plan.parameters())
 
@@ -88,11 +95,11 @@ def train(
 
 
 def check_takes(method: Method, data: Dataset) -> None:
-    """Raises UserError where the method is not trained on such rows."""
+    """Raises UserError if the method does not train on such rows."""
     if data.kind not in method.takes:
         raise UserError(
-            f"train {method.name} takes {' or '.join(method.takes)}s and {data.ref} holds "
-            f"{data.kind}s"
+            f"train {method.name} takes {' or '.join(kind + 's' for kind in method.takes)}, but "
+            f"{data.ref} holds {data.kind}s; make rows for it with `{method.made_by}`"
         )
 
 
@@ -101,8 +108,8 @@ def rows_for(
 ) -> tuple[Method, pa.Table | None]:
     """The method (by default SFT for samples, else GRPO) and its rows (see Method.rows), to export.
 
-    The method's own settings are its defaults, save that a dataset is exported as it is unless the
-    method is named.
+    A named method uses the defaults of its own settings; if none is named, the dataset is exported
+    unchanged.
     """
     if method is None:
         return find_method("sft" if data.kind == "sample" else "grpo"), None
@@ -113,7 +120,7 @@ def rows_for(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is trained, on what and how: its identity, its rows, and the child's job."""
+    """What is trained, on what rows and how: identity, export, and the child's job."""
 
     workspace: Workspace
     method: Method
@@ -125,12 +132,12 @@ class _Plan:
     @cached_property
     def prompt(self) -> Prompt:
         if self.training.prompt is None:
-            raise UserError("nothing says what the model is asked with; give a prompt")
+            raise UserError("the training has no prompt; give one with --prompt or prompt=")
         return self.training.prompt
 
     @cached_property
     def pixels(self) -> Pixels | None:
-        """The range as the model can honour it; raises UserError for what it cannot."""
+        """The range as the model's processor can apply it; raises UserError if it cannot."""
         limits = check_pixels(self.training.pixels)
         if not limits:
             return None
@@ -140,29 +147,29 @@ class _Plan:
 
     @property
     def range(self) -> dict[str, int] | None:
-        """The same, for the child."""
+        """The same as a dict, for the child."""
         return {"min": self.pixels.min, "max": self.pixels.max} if self.pixels else None
 
     @property
     def sized(self) -> bool:
-        """Whether images are resized in the export: vLLM inside TRL sees no range set in memory, and
-        a difference of one image token ends the run."""
+        """Whether images are resized in the export: vLLM inside TRL does not see a range set in memory,
+        and a difference of one image token ends the run."""
         return bool({**self.execution, **self.training.settings}.get("use_vllm"))
 
     @cached_property
     def execution(self) -> Mapping[str, Any]:
-        """Fields of TRL's that say how and where it runs; raises UserError for what cannot be."""
+        """TRL fields for how and where it runs; raises UserError for settings that do not work."""
         return self.method.execution(self.training)
 
     def parameters(self) -> dict[str, Any]:
-        """All that decides the weights beside the rows; raises UserError for what cannot be."""
+        """Everything besides the rows that decides the weights; raises UserError for invalid settings."""
         training, chooser = self.training, self.training.choose
         images = any(any(batch["images"].to_pylist()) for batch in self.data.batches(["images"]))
         found = {
             "model": self.model.identity(),
             "settings": identity(resolve(self.method, training.settings, images=images)),
             "freeze": check_freeze(training.freeze),
-            # As it was given: what the model makes of it follows from the model.
+            # As given: the range that the model can apply follows from the model.
             "pixels": check_pixels(training.pixels) if self.pixels else None,
             "max_prompt_tokens": training.max_prompt_tokens,
             "lora": check_lora(training.lora),
@@ -180,7 +187,7 @@ class _Plan:
         return found
 
     def shown(self, images: ImageStore) -> dict[str, Any]:
-        """How rows become prompts with images; those of a read-only store go to other processes."""
+        """How rows become prompts with images; a read-only store can be sent to other processes."""
         return {
             "prompt": self.prompt,
             "load_image": images.read,
@@ -190,11 +197,11 @@ class _Plan:
 
     @cached_property
     def rows(self) -> pa.Table | None:
-        """The rows to export where they are not simply the dataset's own."""
+        """The rows to export; None means the dataset's own."""
         return self.method.rows(self.workspace, self.data, self.training)
 
     def export(self, folder: Path) -> Exported:
-        """The rows as TRL reads them, in the build folder; a killed run's export is used again."""
+        """The rows as TRL reads them, in the build folder; a killed run's export is reused."""
         file, note = folder / "rows.parquet", folder / "rows.json"
         asked = folder / row_check.FILE
         if file.exists() and note.exists():
@@ -209,9 +216,8 @@ class _Plan:
             exported = write_trl(self.data, file, self.method, **shown)
         if not exported.rows:
             why = f": {exported.failed.most_common(1)[0][0]}" if exported.failed else ""
-            raise UserError(
-                f"{self.data.ref} leaves no row to train on{why}; see `vlt stats {self.data.ref}`"
-            )
+            look = f"vlt show {self.data.ref}" + ("" if self.data.manifest.rows else " --dropped")
+            raise UserError(f"{self.data.ref} leaves no row to train on{why}; see `{look}`")
         note.write_text(
             json.dumps(
                 {
@@ -226,7 +232,7 @@ class _Plan:
         return exported
 
     def job(self, folder: Path, exported: Exported, name: str) -> dict[str, Any]:
-        """What the child is told: see vlt.train.child.Job."""
+        """The child's input: see vlt.train.child.Job."""
         training, chooser = self.training, self.training.choose
         given = resolve(
             self.method, {**self.execution, **training.settings}, images=exported.images

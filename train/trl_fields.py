@@ -1,7 +1,7 @@
 """Names, types and defaults of TRL's config fields, read from its source without importing torch.
 
-Importing TRL takes seconds; a mistyped setting should be answered at once, and `--explain` should
-not load a framework to print a table.
+Importing TRL takes seconds; a mistyped setting should fail at once, and `--explain` should not load a
+framework to print a table.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ BASES = (
     ("transformers", "training_args.py", "TrainingArguments"),
     ("trl", "trainer/base_config.py", "_BaseConfig"),
 )
-"""The classes that every config of TRL's is made of, the most general one first."""
+"""The base classes of every TRL config, the most general one first."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Field:
     type: str
     """The annotation's source text, e.g. `float | None`."""
     default: Any
-    """The value where it is a literal, else the source text of what makes it."""
+    """The value if it is a literal, else its source text."""
 
 
 @functools.cache
@@ -63,7 +63,7 @@ def _default(value: ast.expr | None) -> Any:
             if keyword.arg in ("default", "default_factory"):
                 return _default(keyword.value)
         return None
-    if isinstance(value, ast.Lambda):  # a list, made anew for each config
+    if isinstance(value, ast.Lambda):  # default_factory, e.g. of a list
         return _default(value.body)
     if value is None:
         return None

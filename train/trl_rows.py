@@ -1,7 +1,7 @@
-"""What TRL reads, as Parquet: rows with their images inside, resized once to the training's pixels.
+"""TRL's input, as Parquet: rows with their images embedded, resized once to the training's pixels.
 
 `datasets.load_dataset("parquet", ...)` reads the files back with the images decoded. Images are
-resized here and not by the processor alone, because vLLM inside TRL never sees a pixel limit that
+resized here and not only by the processor, because vLLM inside TRL never sees a pixel limit that
 is set in memory, and a difference of one image token crashes the run.
 """
 
@@ -49,7 +49,7 @@ class Exported:
 
 
 def _nothing(row: Row) -> None:
-    """Refuses no row."""
+    """Rejects no row."""
 
 
 def write_trl(
@@ -63,10 +63,10 @@ def write_trl(
     rows: pa.Table | None = None,
     refused: Callable[[Row], str | None] = _nothing,
 ) -> Exported:
-    """Write the file `to` of a dataset's rows as the method takes them.
+    """Write a dataset's rows to the file `to` in the method's format.
 
-    `rows` stands in for the dataset's own (see Method.rows). A row that cannot be used (no response, no
-    gold answer, a broken image, or what `refused` gives a reason for) is left out and counted, never
+    `rows` replaces the dataset's own (see Method.rows). A row that cannot be used (no response, no
+    gold answer, a broken image, or one for which `refused` gives a reason) is left out and counted, never
     fatal.
     """
     shape = _shape(prompt, _rows(dataset, rows))
@@ -82,7 +82,7 @@ def write_trl(
     with (
         replaced(to) as part,
         pq.ParquetWriter(part, arrow, compression="zstd", compression_level=1) as writer,
-        closing(shared_out(job, _groups(_rows(dataset, rows)), groups)) as made,
+        closing(shared_out(job, _groups(_rows(dataset, rows)), groups, to.parent)) as made,
     ):
         for good, reasons in made:
             writer.write_table(good)
@@ -134,7 +134,7 @@ class _Examples:
                 OSError,
                 ValueError,
                 SyntaxError,
-            ):  # all that Pillow raises for bytes it cannot read
+            ):  # what Pillow raises for bytes it cannot read
                 return "broken image"
         return example
 
@@ -153,20 +153,20 @@ def _rows(dataset: Dataset, rows: pa.Table | None) -> Iterator[Row]:
 @dataclass(frozen=True)
 class _Shape:
     images: bool
-    """Some row has an image, so there is a column for them."""
+    """Whether any row has an image, so that there is a column for them."""
     blocks: bool
-    """Some image stands inside the text: contents are blocks and not strings."""
+    """Whether any image is inside the text, so that contents are blocks and not strings."""
 
 
 def _shape(prompt: Prompt, rows: Iterator[Row]) -> _Shape:
-    """TRL puts images before a string's text; where one stands elsewhere, blocks must say so."""
+    """TRL puts images before the text of a string; images elsewhere require blocks."""
     images = blocks = False
     for row in rows:
         if row["images"]:
             images = True
             try:
                 messages = render(prompt, row, images=True)
-            except CannotAsk:  # told when the row is written
+            except CannotAsk:  # reported when the row is written
                 continue
             if _leading(messages) is None or any(type(m["content"]) is list for m in messages[:-1]):
                 blocks = True
@@ -175,7 +175,7 @@ def _shape(prompt: Prompt, rows: Iterator[Row]) -> _Shape:
 
 
 def _leading(messages: Sequence[Mapping[str, Any]]) -> str | None:
-    """The text of a user message whose images all come first and which is one piece, else None."""
+    """The text of a user message if it is one block and all images come before it, else None."""
     content = messages[-1]["content"]
     if isinstance(content, str):
         return content
@@ -200,7 +200,7 @@ def _blocks(content: Any) -> list[Row]:
 
 
 def _arrow_schema(schema: pa.Schema, shape: _Shape) -> pa.Schema:
-    """`schema` with the images' bytes in it, and what `datasets` needs to decode them."""
+    """`schema` with columns for the images' bytes, and the metadata that `datasets` needs to decode them."""
     content = pa.string()
     if shape.blocks:
         content = pa.list_(pa.struct([("type", pa.string()), ("text", pa.string())]))
@@ -218,7 +218,7 @@ def _arrow_schema(schema: pa.Schema, shape: _Shape) -> pa.Schema:
 
 
 def _feature(type: pa.DataType) -> Any:
-    """A column's type in the words of `datasets`."""
+    """A column's type as a feature of `datasets`."""
     if type == IMAGE.value_type:
         return {"_type": "Image"}
     if pa.types.is_list(type):

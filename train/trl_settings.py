@@ -1,4 +1,4 @@
-"""A training's settings: TRL's own fields by name, and the ones that would ruin a run refused."""
+"""A training's settings: TRL's own fields by name; those that would ruin a run are rejected."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ EXECUTION: dict[str, Any] = {
     "logging_steps": 1,
     "report_to": "none",
     "save_strategy": "steps",
-    "save_steps": 0.1,  # a tenth of the run: what kill -9 may cost
+    "save_steps": 0.1,  # a tenth of the run is the most that kill -9 costs
     "save_total_limit": 2,
     "disable_tqdm": True,
 }
-"""How a run is watched and saved: ours unless set, and never part of a checkpoint's identity."""
+"""How a run is logged and saved: our defaults, and never part of a checkpoint's identity."""
 
 NOT_IDENTITY = {
     *EXECUTION,
@@ -48,15 +48,15 @@ NOT_IDENTITY = {
     "vllm_tensor_parallel_size",
     "ddp_timeout",
 }
-"""Fields that say where, how fast and how loudly a run goes, not what comes out of it."""
+"""Fields for where, how fast and how verbosely a run goes, which do not affect its result."""
 
 OURS = {
     "output_dir": "a checkpoint goes into the workspace; copy it out with --output DIR",
     "push_to_hub": "train first, then `vlt push` the checkpoint",
-    "chat_template_path": "rows are written by the model's own chat template, as generation asks it",
-    "chat_template_kwargs": "rows are written by the model's own chat template, as generation asks it",
-    "assistant_only_loss": "the loss is on the response alone already",
-    "resume_from_checkpoint": "a killed run resumes by itself when the same command is given again",
+    "chat_template_path": "rows use the model's own chat template, as generation does; leave it out",
+    "chat_template_kwargs": "rows use the model's own chat template, as generation does; leave it out",
+    "assistant_only_loss": "the loss is on the response alone already; leave it out",
+    "resume_from_checkpoint": "a killed run resumes when the same command is run again; leave it out",
 }
 GONE = {
     "warmup_ratio": "transformers 5 removed it; write warmup_steps={value} (below 1 is a ratio)",
@@ -71,23 +71,23 @@ REPORTERS = {
     "wandb": ("wandb",),
     "mlflow": ("mlflow",),
 }
-"""Of report_to -> packages of which one must be installed; the metrics table needs none of them."""
+"""Value of report_to -> packages, one of which must be installed; the metrics table needs none."""
 
 
 def resolve(method: Method, given: Mapping[str, Any], *, images: bool) -> dict[str, Any]:
-    """`given` checked and typed, with what the method always sets.
+    """`given`, validated and converted, with what the method always sets.
 
     Raises UserError for an unknown field and for one that would silently ruin the run; `images`
-    says whether any row has one.
+    is whether any row has one.
     """
     known = fields(method.config)
     for name, value in given.items():
         if name in GONE:
             raise UserError(
-                f"setting {name}={value} cannot be taken: {GONE[name].format(value=value)}"
+                f"setting {name}={value} is not supported: {GONE[name].format(value=value)}"
             )
         if OURS.get(name):
-            raise UserError(f"setting {name}={value} cannot be taken: {OURS[name]}")
+            raise UserError(f"setting {name}={value} is not supported: {OURS[name]}")
         if name in PIXELS:
             raise UserError(
                 f"{name} is not a field of TRL's config; write pixels.{name[:3]}={value}"
@@ -105,7 +105,7 @@ def resolve(method: Method, given: Mapping[str, Any], *, images: bool) -> dict[s
 
 
 def _check_reporters(given: Any) -> None:
-    """Raises UserError for one whose package is missing, before anything has been loaded."""
+    """Raises UserError for a reporter whose package is missing, before anything is loaded."""
     for name in [given] if isinstance(given, str) else given or []:
         packages = REPORTERS.get(name, ())
         if packages and not any(importlib.util.find_spec(package) for package in packages):
@@ -116,7 +116,7 @@ def _check_reporters(given: Any) -> None:
 
 
 def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that change what comes out of a training."""
+    """The settings that affect the result of a training."""
     return {k: v for k, v in sorted(settings.items()) if k not in NOT_IDENTITY}
 
 
@@ -128,7 +128,7 @@ def _refuse_with_images(method: Method, settings: Mapping[str, Any]) -> None:
 
 
 def _typed(annotation: str, name: str, value: Any) -> Any:
-    """YAML 1.1 and --set give some numbers as text or as floats."""
+    """Numbers that YAML 1.1 and --set parse as text or as floats, as the field's type."""
     kinds = annotation.replace(" ", "").split("|")
     if isinstance(value, str) and "str" not in kinds and ("float" in kinds or "int" in kinds):
         try:

@@ -1,8 +1,8 @@
-"""Rows as the model reads them in a training: the prompt that generation asks, and what it is to write.
+"""Rows as the model reads them in a training: the prompt as in generation, and what it learns to write.
 
-A turn is the prompt's tokens, then the response's, then a token that ends an answer. Nothing of it
-is the chat template's idea of an answered turn: that of R1-Distill leaves the thought out, GLM-4.xV's
-never ends, LLaVA-OneVision's begins otherwise than its prompt.
+A turn is the prompt's tokens, then the response's, then a token that ends an answer. The chat template's
+own rendering of an answered turn is not used: R1-Distill's leaves the thought out, GLM-4.xV's never ends,
+LLaVA-OneVision's begins differently from its prompt.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 IGNORED = -100
-"""A label that is no part of the loss."""
+"""The label of a token that does not count in the loss."""
 
 
 @dataclass(frozen=True)
 class Turns:
-    """A model's way of reading rows."""
+    """How a model reads rows."""
 
     processor: Any
     """The model's processor, or its tokenizer."""
     ends: Sequence[int]
     """Tokens that end an answer."""
     never: Sequence[int]
-    """Tokens that stand for an image in a prompt, and nowhere else."""
+    """Image placeholder tokens, which occur only in prompts."""
 
     @classmethod
     def of(cls, processor: Any, model: Any) -> Turns:
@@ -58,7 +58,7 @@ class Turns:
 
     @cached_property
     def end(self) -> int:
-        """The token behind a response."""
+        """The token that ends a response."""
         return end_token(self.processor, self.ends)
 
     def prompt(self, row: Row) -> str:
@@ -66,14 +66,14 @@ class Turns:
         return row_prompt(self.processor, row)
 
     def written(self, row: Row, completion: str = "completion") -> list[int] | None:
-        """The tokens that the model is to write; None where they would hold an image's."""
+        """The tokens that the model learns to write; None if they would include an image's."""
         opened = opened_thought(self.prompt(row))
         text = written_after(opened, said(row[completion]))
         ids = response_tokens(tokenizer_of(self.processor), text, self.never)
         return None if ids is None else [*ids, self.end]
 
     def asked(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """The prompts as tensors, [rows, length] padded on the left, and what their images became."""
+        """The prompts as tensors, [rows, length] padded on the left, with their encoded images."""
         return encode(
             self.processor, [self.prompt(row) for row in rows], [pictures(r) for r in rows]
         )
@@ -89,14 +89,14 @@ class Turns:
         written = torch.tensor([[*r, *[pad] * (most - len(r))] for r in responses])
         there = torch.tensor([[1] * len(r) + [0] * (most - len(r)) for r in responses])
         whole = torch.cat([mask, there.to(mask)], 1)
-        # Padding goes to the right; what is read keeps its order.
+        # Move padding to the right; the other tokens keep their order.
         order = torch.argsort(whole, dim=1, descending=True, stable=True)[:, : whole.sum(1).max()]
 
         def flushed(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
             return torch.cat([left, right.to(left)], 1).gather(1, order)
 
         for name, value in fields.items():
-            if is_per_token(name, value, ids):  # what is written is text
+            if is_per_token(name, value, ids):  # the response is text
                 fields[name] = flushed(value, torch.zeros_like(written))
         fields["completion_mask"] = flushed(torch.zeros_like(mask), there)
         fields["input_ids"] = flushed(ids, written)
@@ -105,7 +105,7 @@ class Turns:
 
 
 def row_prompt(processor: Any, row: Row) -> str:
-    """The text of a row's prompt as generation asks it, images as placeholders."""
+    """The text of a row's prompt as in generation, images as placeholders."""
     return prompt_text(processor, messages_for(processor, row["prompt"], len(pictures(row))))
 
 
@@ -115,7 +115,7 @@ def pictures(row: Row) -> list[Any]:
 
 
 def said(messages: Sequence[Mapping[str, Any]]) -> str:
-    """The text of a completion: its one message's, a string or blocks."""
+    """The text of a completion's single message, whose content is a string or blocks."""
     content = messages[-1]["content"]
     if isinstance(content, str):
         return content
@@ -123,7 +123,7 @@ def said(messages: Sequence[Mapping[str, Any]]) -> str:
 
 
 def encode(processor: Any, texts: Sequence[str], images: Sequence[Sequence[Any]]) -> dict[str, Any]:
-    """Prompts as tensors, padded on the left, with what the processor makes of their images."""
+    """Prompts as tensors, padded on the left, with their images as the processor encodes them."""
     options: dict[str, Any] = {
         "padding": True,
         "padding_side": "left",
@@ -137,7 +137,7 @@ def encode(processor: Any, texts: Sequence[str], images: Sequence[Sequence[Any]]
 
 
 def is_per_token(name: str, value: Any, ids: torch.Tensor) -> bool:
-    """Whether a field has one number a token, beside the tokens and their mask."""
+    """Whether a field, other than the tokens and their mask, has one number per token."""
     import torch
 
     if name in ("input_ids", "attention_mask") or not torch.is_tensor(value):
@@ -146,9 +146,9 @@ def is_per_token(name: str, value: Any, ids: torch.Tensor) -> bool:
 
 
 class Collator:
-    """Makes a batch of rows for a trainer of TRL: what SFT and DPO share.
+    """Makes a batch of rows for a TRL trainer, for SFT and DPO.
 
-    With several `completions` (chosen, rejected) the rows come once for each, one after the other.
+    With several `completions` (chosen, rejected) the batch has all rows with the first, then with the next.
     """
 
     def __init__(self, turns: Turns, completions: Sequence[str]):
@@ -162,7 +162,7 @@ class Collator:
 
 
 class LabelCollator(Collator):
-    """With `labels` in place of the mask: of the response, or of all that is text."""
+    """With `labels` in place of the mask: for the response, or for all text."""
 
     def __init__(self, turns: Turns, completion_only: bool = True):
         super().__init__(turns, ["completion"])
@@ -183,7 +183,7 @@ class LabelCollator(Collator):
 
 
 def text_labels(turns: Turns, row: Row, completion_only: bool = True) -> dict[str, list[int]]:
-    """A text model's row as the tokens and labels that SFTTrainer takes as they are."""
+    """A text model's row as tokens and labels, which SFTTrainer takes unchanged."""
     asked = turns.processor(turns.prompt(row), add_special_tokens=False)["input_ids"]
     written = turns.written(row) or []
     hidden = [IGNORED] * len(asked) if completion_only else list(asked)
@@ -191,10 +191,10 @@ def text_labels(turns: Turns, row: Row, completion_only: bool = True) -> dict[st
 
 
 def check_turn(turns: Turns, row: Row, completion: str = "completion") -> None:
-    """Look at one row as it would be trained: raises UserError, in one sentence, where it is not right.
+    """Check one row as it would be trained; raises UserError if it is not right.
 
-    The response must stand whole among what is trained, without an image's token, and a token that
-    ends an answer behind it.
+    The trained tokens must contain the whole response, no image token, and at the end a token that ends
+    an answer.
     """
     fields = Collator(turns, [completion])([row])
     ids = fields["input_ids"][0][fields["completion_mask"][0].bool()].tolist()
@@ -204,12 +204,12 @@ def check_turn(turns: Turns, row: Row, completion: str = "completion") -> None:
     if found := set(ids).intersection(turns.never):
         text = tokenizer_of(turns.processor).decode(sorted(found))
         raise UserError(
-            f"{name} would teach the model to write {text!r}, which stands for an image"
+            f"{name} would teach the model to write {text!r}, its image placeholder; report the model"
         )
     response = written_after(opened_thought(turns.prompt(row)), said(row[completion]))
     decoded = tokenizer_of(turns.processor).decode(ids[:-1], skip_special_tokens=False)
     if "".join(response.split()) not in "".join(decoded.split()):
         raise UserError(
-            f"{name}: the model's tokenizer cannot write its response, {response[:80]!r}; it would "
-            f"be taught {decoded[:80]!r}"
+            f"{name}: the model's tokenizer cannot encode its response {response[:80]!r}; the model would "
+            f"learn {decoded[:80]!r}"
         )

@@ -1,6 +1,6 @@
-"""What GRPO sampled and how it was judged: one small file a step, merged at the end.
+"""What GRPO sampled and the verdicts: one small file per step, merged at the end.
 
-A file is named after its step, so a run that resumes writes it again and nothing twice.
+A file is named after its step, so a resumed run overwrites it and records nothing twice.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SCHEMA = pa.schema(
         ("step", pa.int64()),  # of the optimizer when the completion was sampled
         ("id", pa.string()),
         ("response", pa.string()),
-        ("accuracy", pa.float32()),  # null: left out, since the grader could not tell
+        ("accuracy", pa.float32()),  # null if left out, since the grader could not tell
         ("verdict", pa.string()),
         ("verdict_reason", pa.string()),
         ("predicted", pa.string()),
@@ -28,14 +28,14 @@ SCHEMA = pa.schema(
 )
 HINTS = pa.schema(
     [
-        ("hint", pa.string()),  # what stood in front of the response; null: nothing
-        ("hint_share", pa.float32()),  # of a trace's thought
+        ("hint", pa.string()),  # the text before the response; null if none
+        ("hint_share", pa.float32()),  # its share of the trace's thought
     ]
 )
 
 
 class Verdicts:
-    """Keeps every sampled completion with its verdict, and where there are `hints`, its hint."""
+    """Keeps every sampled completion with its verdict, and with `hints`, its hint."""
 
     def __init__(self, folder: Path, *, hints: bool = False):
         self.folder = folder
@@ -50,7 +50,7 @@ class Verdicts:
         grades: Sequence[Grade],
         columns: Mapping[str, Any],
     ) -> None:
-        """One batch; `columns` are those that TRL hands to a reward function."""
+        """Write one batch; `columns` are those that TRL passes to a reward function."""
         step = columns["trainer_state"].global_step
         hints = [
             pa.array(columns[name], self.schema.field(name).type)
@@ -72,7 +72,7 @@ class Verdicts:
         pq.write_table(table, self.folder / f"{step:08d}-{self.rank}.parquet")
 
     def merge(self, file: Path, steps: int) -> None:
-        """Every step below `steps` as one table, by the first process."""
+        """Write every step below `steps` as one table, from the first process."""
         if self.rank != "0":
             return
         with pq.ParquetWriter(file, self.schema, compression="zstd") as writer:

@@ -1,13 +1,13 @@
-"""vLLM inside GRPO: where it runs, with which of TRL's settings, and what generation costs without it.
+"""vLLM inside GRPO: where it runs, with which TRL settings, and what generation costs without it.
 
-TRL asks vLLM for the completions of a training in one of two ways: colocate, on the GPUs that train,
-one engine a process, or server, a `vllm serve` beside it. The memory share (0.3 of a GPU) and the
+TRL gets the completions of a training from vLLM in one of two modes: colocate, on the GPUs that train,
+one engine per process, or server, a separate `vllm serve`. The memory share (0.3 of a GPU) and the
 importance-sampling correction (a sequence whose probability under vLLM and under the trained model
-differs by more than a factor of 3 is left out) are TRL's own defaults; sleep mode, which TRL advises
-where memory is short, is on in colocate. Who generates is like an engine: it says how fast the same
-completions come, and is part of no checkpoint's identity.
+differs by more than a factor of 3 is left out) are TRL's defaults; sleep mode, which TRL advises
+when memory is short, is on in colocate mode. What generates affects only the speed, as an engine does, and
+is never part of a checkpoint's identity.
 
-For server, TRL wants it started so (docs of TRL: vLLM integration):
+For server mode, TRL requires this command (docs of TRL: vLLM integration):
 
     VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --weight-transfer-config '{"backend": "nccl"}' \
         --logprobs-mode processed_logprobs --max-logprobs -1 --enable-scale-out
@@ -42,15 +42,15 @@ def installed() -> str | None:
         return None
     try:
         return importlib.metadata.version("vllm")
-    except importlib.metadata.PackageNotFoundError:  # on the path, and not installed by pip
+    except importlib.metadata.PackageNotFoundError:  # on the path, but not installed by pip
         return "of an unknown version"
 
 
 def settings_of(training: GrpoTraining) -> dict[str, Any]:
-    """TRL's fields for what the training's `vllm` says; {} where transformers generates.
+    """TRL's fields for the training's `vllm` setting; {} if transformers generates.
 
-    What the training's own settings say goes before them. Raises UserError, in one sentence, where
-    vLLM is asked for by name and cannot be.
+    The training's own TRL settings take precedence. Raises UserError if vLLM is asked for explicitly and
+    cannot be used.
     """
     given: Mapping[str, Any] = training.settings
     mode: str | None = training.vllm
@@ -72,7 +72,7 @@ def settings_of(training: GrpoTraining) -> dict[str, Any]:
 
 
 def _mode(given: Mapping[str, Any], accelerate: Sequence[str]) -> str:
-    """colocate on one node; server where one is named, or the training is of several nodes."""
+    """colocate on one node; server if one is named, or if the training runs on several nodes."""
     named = any(given.get(name) for name in SERVED_AT)
     return (
         "server"
@@ -82,7 +82,7 @@ def _mode(given: Mapping[str, Any], accelerate: Sequence[str]) -> str:
 
 
 def _machines(accelerate: Sequence[str]) -> int:
-    """How many machines accelerate's launcher is told of."""
+    """The number of machines in the launcher's arguments or configuration."""
     import yaml
 
     words = [word for argument in accelerate for word in argument.split("=")]
@@ -99,25 +99,25 @@ def _machines(accelerate: Sequence[str]) -> int:
 def _check(mode: str, version: str | None, given: Mapping[str, Any]) -> None:
     if version is None:
         raise UserError(
-            f"vllm {mode}: there is no vLLM in this environment; {EXTRA}, or leave it out to generate "
+            f"vllm {mode}: vLLM is not installed in this environment; {EXTRA}, or leave it out to generate "
             "with transformers"
         )
     wanted = supported()
     if wanted and version[0].isdigit() and not wanted.contains(version.partition("+")[0]):
         trl = importlib.metadata.version("trl")
         raise UserError(
-            f"vllm {mode}: vLLM {version} is installed and TRL {trl} takes {wanted}; {EXTRA}, or leave "
+            f"vllm {mode}: vLLM {version} is installed but TRL {trl} needs {wanted}; {EXTRA}, or leave "
             "it out to generate with transformers"
         )
     if mode == "server" and not any(given.get(name) for name in SERVED_AT):
         raise UserError(
-            f"vllm server: nothing says where the server is; start it ({_SERVE}) and give "
-            "vllm_server_base_url, e.g. --set vllm_server_base_url=http://127.0.0.1:8000"
+            f"vllm server: no server address is given; start one ({_SERVE}) and set its address, e.g. "
+            "--set vllm_server_base_url=http://127.0.0.1:8000"
         )
 
 
 def supported() -> Any:
-    """The versions of vLLM that the installed TRL takes, by its own metadata; None where it says none."""
+    """The vLLM versions that the installed TRL supports, by its metadata; None if it names none."""
     from packaging.requirements import Requirement
 
     for line in importlib.metadata.requires("trl") or []:
@@ -128,7 +128,7 @@ def supported() -> Any:
 
 
 def cost(training: GrpoTraining, rows: int | None = None) -> str:
-    """Who generates in a training, and how much, in a sentence for people; `rows` where they are known."""
+    """What generates in a training, and how much, in one sentence; `rows` is their number, if known."""
     given = {**settings_of(training), **training.settings}
     how_many, exact = _completions(training, rows)
     most = int(_value(given, "max_completion_length"))
@@ -139,20 +139,20 @@ def cost(training: GrpoTraining, rows: int | None = None) -> str:
         return f"generation by vLLM ({given.get('vllm_mode') or 'colocate'}): {amount}"
     why, advice = "", f"; {EXTRA} lets vLLM write them"
     if training.settings.get("use_vllm") is False or training.vllm is None:
-        advice = "; vllm: auto (--vllm auto) lets vLLM write them where it is installed"
+        advice = "; vllm: auto (--vllm auto) lets vLLM write them if it is installed"
     elif installed() is None:
-        why = ", as there is no vLLM here"
+        why = ", since vLLM is not installed"
     else:
-        why, advice = ", as there is no GPU here", ""
+        why, advice = ", since there is no GPU", ""
     batch = _per_process(given, training.processes)
     return (
-        f"generation by transformers{why}: {amount}, {batch:,} at a time and token by "
-        f"token, which is usually most of the time that GRPO takes{advice}"
+        f"generation by transformers{why}: {amount}, {batch:,} at a time, token by "
+        f"token, which usually takes most of GRPO's time{advice}"
     )
 
 
 def _completions(training: GrpoTraining, rows: int | None) -> tuple[str, int | None]:
-    """(how many completions a training draws, in words; the number where it is known)."""
+    """(how many completions a training samples, in words; the number, if known)."""
     given = training.settings
     group = int(_value(given, "num_generations"))
     steps = int(given.get("max_steps") or 0)
@@ -174,7 +174,7 @@ def _completions(training: GrpoTraining, rows: int | None) -> tuple[str, int | N
 
 
 def _per_process(given: Mapping[str, Any], processes: int) -> int:
-    """Completions that one process draws at once."""
+    """Completions that one process samples at once."""
     if whole := given.get("generation_batch_size"):
         return int(whole) // processes
     steps = int(given.get("steps_per_generation") or given.get("gradient_accumulation_steps") or 1)
@@ -182,7 +182,7 @@ def _per_process(given: Mapping[str, Any], processes: int) -> int:
 
 
 def _value(given: Mapping[str, Any], name: str) -> Any:
-    """What is set, else TRL's default of GRPOConfig's field."""
+    """The given value, else the default of GRPOConfig's field."""
     from vlt.train.methods.grpo import METHOD
     from vlt.train.trl_fields import fields
 

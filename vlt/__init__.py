@@ -9,7 +9,7 @@
     sft = ws.filter(samples, ["verify", {"select": "shortest"}])
     model = ws.train("sft", sft, "Qwen/Qwen2.5-VL-7B-Instruct", learning_rate=5e-7)
 
-The same stages, identities and versions as on the command line. Everything is loaded when it is used.
+The same stages, identities and versions as on the command line. Everything is imported on first use.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HOMES = {
     "UserError": "vlt.errors",
     "UsageError": "vlt.errors",
 }
-"""Public name -> the module that it is loaded from."""
+"""Public name -> the module that defines it."""
 
 __all__ = [
     "Asking",
@@ -69,7 +69,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'vlt' has no attribute {name!r}")
     found = getattr(importlib.import_module(_HOMES[name]), name)
-    # The package vlt.grade has the name of the function in it, and can be called as it.
+    # The package vlt.grade has the name of its function grade, and is itself callable.
     globals().setdefault(name, found)
     return globals()[name]
 

@@ -1,4 +1,4 @@
-"""`python -m vlt` is the command `vlt`."""
+"""`python -m vlt` runs the command `vlt`."""
 
 from vlt.cli.main import main
 

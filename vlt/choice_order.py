@@ -1,8 +1,8 @@
-"""The order in which a question's choices are shown: another one for each sample, where that is asked.
+"""The order in which a question's choices are shown: a different one for each sample, if shuffled.
 
-Who guesses a letter is found out by it: the right answer stands at another place each time. A sample
-keeps its item's columns and says in `choice_order` how they were shown; what reads its response (the
-prompt of a training, the grader, a judge) takes `shown` of the row.
+This exposes a model that guesses a letter, since the correct answer has a different letter each time. A
+sample keeps its item's columns and records in `choice_order` how they were shown; what reads its response
+(a training prompt, the grader, a judge) uses `shown(row)`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _REFERS = re.compile(
     r"|<image>",
     re.I,
 )
-"""A choice that speaks of others, or of its own place, and would be false elsewhere."""
+"""A choice that refers to others, or to its own position, and would be wrong in another order."""
 _LETTERS = re.compile(r"\(?[A-Z]\)?\.?(?:(?:\s*(?:,|;|&|and)\s*|\s*)\(?[A-Z]\)?\.?)*")
 
 
 def order_of(row: Mapping[str, Any], seed: int | None, sample: int) -> list[int] | None:
-    """Places of the choices in the order that this sample is shown; None: in their own.
+    """Indices of the choices in the order shown to this sample; None: in their original order.
 
-    Made of the seed, what is asked and the sample's number alone. Over as many samples as there are
-    choices, each choice stands once at each place. Choices that speak of others ("all of the above",
-    "A and C"), single letters, and those that do not hold the gold stay as they are.
+    Depends only on the seed, the question and the sample's number. Over as many samples as there are
+    choices, each choice has each position once. Choices that refer to others ("all of the above",
+    "A and C"), single letters, and choices without the gold are not shuffled.
     """
     choices = row["choices"] or []
     n = len(choices)
@@ -48,7 +48,7 @@ def order_of(row: Mapping[str, Any], seed: int | None, sample: int) -> list[int]
 
 
 def shown(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The row as the model was shown it: its choices, and letters of them as answer and predicted."""
+    """The row as shown to the model: its choices in that order, with answer and predicted relettered."""
     order = row.get("choice_order")
     if not order:
         return row
@@ -69,7 +69,7 @@ def choices_shown(row: Mapping[str, Any]) -> list[str]:
 
 
 def letters_back(letters: str, order: Sequence[int]) -> str:
-    """Letters of shown choices as the letters that these have in their own order: A, or A, C."""
+    """Letters of shown choices, mapped back to the original order: A, or A, C."""
     return ", ".join(sorted(ascii_uppercase[order[ascii_uppercase.index(x)]] for x in letters))
 
 
@@ -78,7 +78,7 @@ def _stays(choice: str) -> bool:
 
 
 def _found(gold: str | None, choices: Sequence[str]) -> bool:
-    """Whether the gold is the text of one choice, or letters of some; an item may have none."""
+    """Whether the gold is the text of one choice, or letters of some; True if there is no gold."""
     if gold is None:
         return True
     if sum(choice.casefold() == gold.casefold() for choice in choices) == 1:

@@ -2,8 +2,8 @@
 
     VLT_PROCESSES=4 vlt filter --verify        or, for one command, vlt filter --verify --processes 4
 
-By default those that this process may use: by its affinity (taskset, Slurm) and its cgroup's quota
-(containers). With 1 a stage works in one thread of one process.
+By default all cores that this process may use, by its affinity (taskset, Slurm) and its cgroup's quota
+(containers). With 1, a stage uses one thread of one process.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ OWN_CGROUP = Path("/proc/self/cgroup")
 
 
 def processes() -> int:
-    """How many processes a stage may work in, this one included: VLT_PROCESSES, else `usable_cores`.
+    """Maximum processes of a stage, this one included: VLT_PROCESSES, else `usable_cores`.
 
-    Raises UsageError where the variable is no number above 0.
+    Raises UsageError if the variable is not a number above 0.
     """
     given = os.environ.get(VARIABLE, "").strip()
     if not given:
@@ -33,13 +33,13 @@ def processes() -> int:
         number = 0
     if number < 1:
         raise UsageError(
-            f"{VARIABLE}={given!r} is no number of processes; give one of at least 1, or leave it out"
+            f"{VARIABLE}={given!r} is not a number of processes; give at least 1, or unset it"
         )
     return number
 
 
 def usable_cores() -> int:
-    """The cores that the kernel lets this process use, at least 1."""
+    """The number of cores that the kernel lets this process use, at least 1."""
     known = hasattr(os, "sched_getaffinity")
     cores = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
     quota = _quota()
@@ -47,7 +47,7 @@ def usable_cores() -> int:
 
 
 def _quota() -> float | None:
-    """Cores that the cgroup may use, by the tightest limit on the way to the root; None for no limit."""
+    """Cores that the cgroup may use, by the lowest limit of it and its parents; None for no limit."""
     try:
         lines = OWN_CGROUP.read_text().splitlines()
     except OSError:
@@ -66,7 +66,7 @@ def _quota() -> float | None:
 
 
 def _limit(folder: Path) -> list[float]:
-    """The quota that a cgroup's folder says, as cores: of version 2, or of version 1."""
+    """The quota of a cgroup's folder, in cores, for cgroup version 2 or 1; empty if it has none."""
     try:
         if (file := folder / "cpu.max").exists():
             quota, period = file.read_text().split()
@@ -74,5 +74,5 @@ def _limit(folder: Path) -> list[float]:
             quota = (folder / "cpu.cfs_quota_us").read_text().strip()
             period = (folder / "cpu.cfs_period_us").read_text().strip()
         return [int(quota) / int(period)] if quota not in ("max", "-1") else []
-    except (OSError, ValueError):  # it sets none
+    except (OSError, ValueError):  # no quota is set
         return []

@@ -12,7 +12,7 @@ class UserError(Exception):
 
 
 class UsageError(UserError):
-    """The command was given something that it cannot take."""
+    """The command was called with an invalid option, name or setting."""
 
     def __init__(self, sentence: str):
         super().__init__(sentence, exit_code=2)

@@ -6,8 +6,8 @@
         '''Samples of each row.'''
 
 The text is the option's help on the command line (vlt/cli/derived.py), the recipe key's line in the
-reference, and what a reader of the class sees. Bounds are those of `annotated_types`, which pydantic
-honours in recipes and `check` everywhere else.
+reference, and the documentation in the class. Bounds are those of `annotated_types`, enforced by pydantic
+in recipes and by `check` everywhere else.
 """
 
 from __future__ import annotations
@@ -26,55 +26,55 @@ from annotated_types import Ge, Gt, Le
 from vlt.errors import UsageError
 
 FORBID: Any = {"extra": "forbid"}
-"""For `__pydantic_config__`: a recipe's unknown keys are refused."""
+"""For `__pydantic_config__`: unknown keys in a recipe are rejected."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """How the command line writes a field, where the field's name does not say it."""
+    """A field's option on the command line, if it does not follow from the field's name."""
 
     name: str = ""
     """-k, --as; else --the-field's-name."""
     metavar: str | None = None
     hidden: bool = False
-    """It is no option: Python and recipes alone set it."""
+    """Not an option: set only from Python and recipes."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """How else a recipe writes a value than as its type: for the schema, not for validation."""
+    """Other forms that a recipe may use for a value: for the schema, not for validation."""
 
     kinds: tuple[str, ...] = ()
-    """JSON's words: string, boolean, null."""
+    """JSON types: string, boolean, null."""
     one: bool = False
-    """A list of one may be written without the list."""
+    """A list with one element may be written without brackets."""
     optional: bool = False
-    """It may be left out, though the field has no default."""
+    """It may be left out, although the field has no default."""
 
 
 @dataclass(frozen=True)
 class Documented:
-    """A field with all that is said of it."""
+    """A field with its documentation."""
 
     name: str
     type: Any
-    """Without its Annotated."""
+    """The type without Annotated."""
     doc: str
     default: Any
-    """MISSING where it must be given."""
+    """MISSING if it must be given."""
     bounds: tuple[Any, ...] = ()
-    """Of Ge, Gt and Le."""
+    """Instances of Ge, Gt and Le."""
     option: Option = Option()
     written: Written = Written()
 
     @property
     def required(self) -> bool:
-        """Whether a recipe must say it."""
+        """Whether a recipe must set it."""
         return self.default is MISSING and not self.written.optional
 
     @property
     def plain(self) -> Any:
-        """The type without its `| None`; another union as it is."""
+        """The type without `| None`; other unions are unchanged."""
         if get_origin(self.type) in (Union, types.UnionType):
             kinds = [k for k in get_args(self.type) if k is not type(None)]
             return kinds[0] if len(kinds) == 1 else self.type
@@ -94,7 +94,7 @@ def documented(cls: Any) -> tuple[Documented, ...]:
 
 
 def texts(cls: Any) -> dict[str, str]:
-    """Field -> the text under it, those of the classes it inherits from included; of any class."""
+    """Field -> the text under it, for any class, including inherited fields."""
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         found.update(_docs_of(base.__module__).get(base.__qualname__, {}))

@@ -1,7 +1,7 @@
 """A process of a pool: `python -m vlt.pool_worker JOB FOLDER`, pieces and results over a pipe.
 
-See vlt.process_pool. The job is loaded with the first piece, so that what goes wrong then (a file of the
-user's own that has changed) is told like everything else that a job raises.
+See vlt.process_pool. The job is loaded with the first piece, so that an error in loading it (a user's file
+that has changed) is reported like any other error of the job.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from vlt.process_pool import packed_answer, portable
+from vlt.packed_answer import packed_answer, portable
 from vlt.worker_process import serve
 
 
@@ -34,7 +34,7 @@ def main() -> None:
         try:
             return packed_answer(False, job()(pickle.loads(question)), file)
         except Exception as error:
-            # A traceback does not travel.
+            # A traceback cannot be pickled.
             error.add_note(f"in process {os.getpid()} of the pool:\n{traceback.format_exc()}")
             return packed_answer(True, portable(error), file)
 

@@ -1,9 +1,8 @@
-"""A prompt: a system text and a user text with slots, rendered for one row.
+"""A prompt: a system prompt and a user prompt with slots, rendered for one row.
 
-The same rollout prompt must be used to sample, to train and to evaluate, so it lives on the ground
-that datagen, train and evaluate stand on. Slots: {question} (with its choices, one a line) and
-{caption}. Images stand where the text says <image>, else before it. A function of one's own may stand
-in the place of the text: see `own_prompt`.
+The same rollout prompt must be used to sample, to train and to evaluate, so it is defined below datagen,
+train and evaluation. Slots: {question} (with its choices, one per line) and {caption}. Images are placed
+at <image> in the text, else before it. A user's function may replace the text: see `own_prompt`.
 """
 
 from __future__ import annotations
@@ -23,39 +22,39 @@ from vlt.request import Message
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 PLACEHOLDER = "<image>"
 SLOTS = ("question", "caption")
-# What people write for a slot out of habit: {{question}}, ${question}, { question }, {Question}.
+# Common ways to write a slot in other systems: {{question}}, ${question}, { question }, {Question}.
 _BRACED = re.compile(r"\$?(?P<open>\{+)\s*(?P<name>[A-Za-z]\w*)\s*\}+")
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """Texts with the slots {question} and {caption}; an empty `system` is no system message."""
+    """Texts with the slots {question} and {caption}; with an empty `system` there is no system message."""
 
     user: str
     system: str = ""
     own: Plugin | None = field(default=None, hash=False)
-    """A function of one's own in the place of the user text (see `own_prompt`)."""
+    """A user's function that replaces the user prompt (see `own_prompt`)."""
     by_source: Mapping[str, Prompt] = field(default_factory=dict, hash=False)
-    """Other prompts for the rows of these sources (their column `source`)."""
+    """Different prompts for the rows of these sources (by their column `source`)."""
 
     def __post_init__(self) -> None:
         if nested := [name for name, prompt in self.by_source.items() if prompt.by_source]:
             raise UsageError(
-                f"the prompt for the source {nested[0]!r} has prompts by source itself; write them "
-                "beside it"
+                f"the prompt for the source {nested[0]!r} has prompts by source itself; move them one "
+                "level up"
             )
 
     def of(self, row: Mapping[str, Any]) -> Prompt:
-        """The prompt that this row is asked with."""
+        """The prompt for this row."""
         return self.by_source.get(row.get("source") or "", self) if self.by_source else self
 
     @property
     def every(self) -> list[Prompt]:
-        """Itself, and the prompts of single sources."""
+        """This prompt, and those of single sources."""
         return [self, *self.by_source.values()]
 
     def as_json(self) -> dict[str, Any]:
-        """What of the prompt belongs to a stage's identity."""
+        """The part of the prompt that belongs to a stage's identity."""
         said = self.own.identity if self.own else {"user": self.user}
         found: dict[str, Any] = {"system": self.system, **said}
         if self.by_source:
@@ -63,32 +62,32 @@ class Prompt:
         return found
 
     def reads(self, columns: Sequence[str], every: Sequence[str]) -> list[str]:
-        """The columns of a row that it needs: `columns`, or `every` one where a function takes the row."""
+        """The columns of a row that it needs: `columns`, or `every` one if a function takes the row."""
         if any(prompt.own for prompt in self.every):
             return [*every]
         return [*columns, "source"] if self.by_source else [*columns]
 
 
 class CannotAsk(Exception):
-    """A prompt of one's own raised at a row, which is left out with this message as its reason."""
+    """A user's prompt raised for a row, which is left out with this message as its reason."""
 
 
 def own_prompt(function: str | Callable[..., Any], system: str = "") -> Prompt:
-    """A function of one's own as a prompt: a row (a dict) in; a user text, or messages, out.
+    """A user's function as a prompt: it takes a row (a dict) and returns a user prompt, or messages.
 
         def ask(row):                               # mine.py; named as mine.py:ask
             return f"{row['question']} Answer in one word."
 
-    A text is placed as any prompt's: images stand where it says <image>, else before it. Messages are
-    {"role": ..., "content": text or blocks}; {"type": "image"} stands for the next image. It must say
-    the same of the same row. Raises UsageError where there is no such function.
+    Images are placed at <image> in a text, else before it. Messages are {"role": ..., "content": text or
+    blocks}; {"type": "image"} is replaced by the next image. It must return the same for the same row. Raises
+    UsageError if there is no such function.
     """
     plugin = of_function(function, "prompt") if callable(function) else resolve(function, "prompt")
     return Prompt(user=plugin.source, system=system, own=plugin)
 
 
 def load_prompt(name: str, system: str = "", known: Mapping[str, Prompt] | None = None) -> Prompt:
-    """The prompt that `--prompt` names: a known one, file.py:function, or a file with the user text."""
+    """The prompt that `--prompt` names: a known one, file.py:function, or a file with the user prompt."""
     if known and name in known:
         return replace(known[name], system=system or known[name].system)
     if is_path(name) or (name in entry_points("prompt") and not Path(name).is_file()):
@@ -97,9 +96,9 @@ def load_prompt(name: str, system: str = "", known: Mapping[str, Prompt] | None 
 
 
 def read_prompt(file: Path, option: str = "--prompt") -> str:
-    """The user text in a file. Raises UsageError where there is none that can be read."""
+    """The user prompt in a file. Raises UsageError if it cannot be read."""
     if not file.is_file():
-        raise UsageError(f"{option} {str(file)!r} is not a file; write the user text into one")
+        raise UsageError(f"{option} {str(file)!r} is not a file; give a file with the user prompt")
     try:
         return file.read_text(encoding="utf-8-sig").strip()
     except UnicodeDecodeError as error:
@@ -108,18 +107,18 @@ def read_prompt(file: Path, option: str = "--prompt") -> str:
         ) from error
     except OSError as error:
         raise UsageError(
-            f"{option} {str(file)!r} cannot be read ({error.strerror}); see that you may read it"
+            f"{option} {str(file)!r} cannot be read ({error.strerror}); check its permissions"
         ) from error
 
 
 def check_slots(prompt: Prompt, *, needs: str | None, takes: tuple[str, ...] = SLOTS) -> None:
-    """See that a prompt can be asked: its slots are written as they are read, and rows differ by one.
+    """Check a prompt: its slots must be spelled correctly, and the required one present.
 
     Args:
-        needs: The slot without which all rows would ask the same; None where their images differ.
+        needs: The slot without which all rows would ask the same; None if their images differ.
         takes: The slots that are filled in; LaTeX's braces (\\boxed{answer}, x_{i}) are text.
 
-    Raises UsageError.
+    Raises UsageError if it is empty, a slot is misspelled or unknown, or the required one is missing.
     """
     for name, other in prompt.by_source.items():
         try:
@@ -131,7 +130,7 @@ def check_slots(prompt: Prompt, *, needs: str | None, takes: tuple[str, ...] = S
     known = ", ".join(f"{{{name}}}" for name in takes)
     if not prompt.user.strip():
         slot = f", such as {{{needs}}}" if needs else ""
-        raise UsageError(f"the prompt is empty; write the text that the model is asked with{slot}")
+        raise UsageError(f"the prompt is empty; write the text that the model gets{slot}")
     for found in _BRACED.finditer(prompt.user):
         whole, name = found[0], found["name"].lower()
         if whole.removeprefix("{").removesuffix("}") in takes:
@@ -142,14 +141,14 @@ def check_slots(prompt: Prompt, *, needs: str | None, takes: tuple[str, ...] = S
         latex = re.search(r"[\w\\}^_]\Z", prompt.user[: found.start("open")])
         if name in SLOTS or len(found["open"]) > 1 or not latex:
             raise UsageError(
-                f"the prompt has {whole!r}, which is no slot here; the slots are {known}, and other "
-                "words stand without braces"
+                f"the prompt has {whole!r}, which is not a slot here; the slots are {known}; write other "
+                "words without braces"
             )
     for found in _BRACED.finditer(prompt.system):
         if found["name"].lower() in SLOTS:
             raise UsageError(
-                f"the system text has {found[0]!r}, and no slot is filled in there; put it into "
-                "the prompt"
+                f"the system prompt has {found[0]!r}, but slots are not filled in there; move it to the "
+                "user prompt"
             )
     if needs and f"{{{needs}}}" not in prompt.user:
         raise UsageError(
@@ -159,7 +158,7 @@ def check_slots(prompt: Prompt, *, needs: str | None, takes: tuple[str, ...] = S
 
 
 def question_text(row: Mapping[str, Any]) -> str:
-    """The question with its choices, one a line, lettered from A, in the order that a sample was shown."""
+    """The question with its choices, one per line, lettered from A, in the order shown to the sample."""
     choices = choices_shown(row)
     if not choices:
         return str(row["question"])
@@ -168,7 +167,7 @@ def question_text(row: Mapping[str, Any]) -> str:
 
 
 def plain_messages(prompt: Prompt, row: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The messages as texts, in which <image> stands for each image."""
+    """The messages as texts, with <image> for each image."""
     prompt = prompt.of(row)
     if not prompt.own:
         system = [{"role": "system", "content": prompt.system}] if prompt.system else []
@@ -183,7 +182,7 @@ def plain_messages(prompt: Prompt, row: Mapping[str, Any]) -> list[dict[str, str
 
 
 def render_text(prompt: Prompt, row: Mapping[str, Any]) -> str:
-    """The user text; filled in one pass, so a slot's name inside a caption is only text."""
+    """The user prompt; filled in one pass, so that a slot's name inside a caption stays text."""
     prompt = prompt.of(row)
     slots = {"question": question_text(row), "caption": row.get("caption") or ""}
     return re.sub(r"\{(question|caption)\}", lambda m: slots[m[1]], prompt.user)
@@ -192,7 +191,7 @@ def render_text(prompt: Prompt, row: Mapping[str, Any]) -> str:
 def render(prompt: Prompt, row: Mapping[str, Any], *, images: bool) -> list[Message]:
     """Messages for an engine; without `images` the content is plain text.
 
-    Raises CannotAsk where a prompt of one's own raises.
+    Raises CannotAsk if a user's prompt raises.
     """
     prompt = prompt.of(row)
     said = _said(prompt.own, row) if prompt.own else render_text(prompt, row)
@@ -210,7 +209,7 @@ def _content(text: str, images: list[str]) -> Any:
 
 
 def _said(plugin: Plugin, row: Mapping[str, Any]) -> str | list[Message]:
-    """What a function of one's own says of a row; raises UserError where it says nonsense."""
+    """What a user's prompt returns for a row; raises UserError for an invalid value."""
     try:
         said = plugin.object(dict(shown(row)))
     except (Exception, SystemExit) as error:
@@ -225,8 +224,8 @@ def _said(plugin: Plugin, row: Mapping[str, Any]) -> str | list[Message]:
     if not good:
         looks = " ".join(repr(said).split())
         raise UserError(
-            f"the prompt {plugin.source} said {looks[:60]} (of type {type(said).__name__}); return the "
-            'user\'s text, or a list of messages such as {"role": "user", "content": "..."}'
+            f"the prompt {plugin.source} returned {looks[:60]} (of type {type(said).__name__}); return a "
+            'text, or a list of messages such as {"role": "user", "content": "..."}'
         )
     return said if isinstance(said, str) else [dict(message) for message in said]
 
@@ -248,7 +247,7 @@ def _is_message(message: Mapping[str, Any]) -> bool:
 
 
 def _with_images(messages: list[Message], images: list[str]) -> list[Message]:
-    """Images at the blocks and placeholders that stand for them; without any, in the last user message."""
+    """Images at their blocks and placeholders; without any of these, in the last user message."""
     texts = [m["content"] for m in messages if isinstance(m["content"], str)]
     blocks = [b for m in messages if isinstance(m["content"], list) for b in m["content"]]
     placed = any(b.get("type") == "image" for b in blocks) or any(PLACEHOLDER in t for t in texts)
@@ -297,14 +296,14 @@ IMAGE_TOKENS = re.compile(
     r"|<(?:image|audio)_soft_token>|<(?:start|end)_of_(?:image|audio)>"  # Gemma
     r"|<IMG_CONTEXT>|<image_pad>|<fake_token_around_image>|<im_patch>|\[IMG(?:_BREAK|_END)?\]"
 )
-"""What stands for an image (or a part of one) to one of the families of models in use."""
+"""Image placeholders (or parts of them) of the model families in use."""
 
 
 def image_token(row: Mapping[str, Any]) -> str | None:
-    """Why a trainer could not take the row: its question, a choice or its response holds what stands for
-    an image to a model, and the images would be miscounted. None where it can.
+    """Why a trainer could not use the row: its question, a choice or its response contains a model's image
+    placeholder, and the images would be miscounted. None if it can.
 
-    For exports, where the model is not known; a training asks the model's own tokenizer.
+    For exports, for which the model is unknown; a training uses the model's own tokenizer.
     """
     texts = [row.get("question"), *(row.get("choices") or []), row.get("response")]
     for text in texts:

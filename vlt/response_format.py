@@ -1,7 +1,7 @@
-"""The form of a response that the loop trains: `<think> ... </think> <answer> ... </answer>`.
+"""The response format that the loop trains: `<think> ... </think> <answer> ... </answer>`.
 
-Each tag stands once, in this order, with something in it, and nothing but space stands outside. The
-filter `format`, the reward `format` and the strict accuracy of an evaluation all go by this.
+Each tag occurs once, in this order and not empty, with only whitespace outside. The filter `format`, the
+reward `format` and the strict accuracy of an evaluation all use this definition.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ OTHER_ORDER = "not think, then answer"
 
 
 def in_format(response: str | None, *, prose: bool = False) -> bool:
-    """Whether the response has the form; see `format_fault` for `prose`."""
+    """Whether the response has the format; see `format_fault` for `prose`."""
     return response is not None and format_fault(response, prose=prose) is None
 
 
 def format_fault(response: str, *, boxed: bool = False, prose: bool = False) -> str | None:
-    """Why the response is not in the form, or None; the first tag that is missing or repeated counts.
+    """Why the response does not have the format, or None; the first missing or repeated tag is reported.
 
-    With `boxed`, the answer is a \\boxed{...} anywhere behind the thought, in place of the tags. With
-    `prose`, words may stand before and behind the answer, as OpenVLThinker v1.2 wants its reasoning
-    summed up there.
+    With `boxed`, the answer is a \\boxed{...} anywhere after the thought, instead of the tags. With
+    `prose`, text is allowed before and after the answer, since OpenVLThinker v1.2 wants a summary of the
+    reasoning there.
     """
     for tag in TAGS[:2] if boxed else TAGS:
         if response.count(tag) != 1:
@@ -43,7 +43,7 @@ def format_fault(response: str, *, boxed: bool = False, prose: bool = False) -> 
 
 
 def is_answer_bare(response: str) -> bool:
-    """Whether nothing but space stands between the last </think> and the <answer> after it."""
+    """Whether there is only whitespace between the last </think> and the <answer> after it."""
     _, closed, rest = response.rpartition(CLOSE)
     between, opened, _ = rest.partition(ANSWER)
     return bool(closed) and bool(opened) and not between.strip()

@@ -1,13 +1,13 @@
-"""Words in scripts that put no spaces between them (Chinese, Japanese, Thai, Lao, Khmer, Burmese ...).
+"""Words in scripts without spaces between them (Chinese, Japanese, Thai, Lao, Khmer, Burmese ...).
 
-Whatever counts or compares words parts them at spaces, and would take a Chinese response for one word.
-Here a space is put around each character of such a script (with the vowel signs and marks that belong
-to it), so that each counts as a word, as word processors count Chinese; their full stops, commas and
-brackets become spaces. A word of English is about 1.6 of these in Chinese, 2 in Japanese, 2 to 3 in Thai.
-Korean has spaces and stays as it is. No dictionary: the same characters are always parted in one way, so
-texts that differ in a character differ in no more than the n-grams around it.
+Code that counts or compares words splits at spaces, and would treat a Chinese response as one word.
+Here a space is put around each character of such a script (with its vowel signs and marks), so that each
+counts as a word, as word processors count Chinese; full stops, commas and brackets of these scripts become
+spaces. An English word corresponds to about 1.6 of these in Chinese, 2 in Japanese, 2 to 3 in Thai. Korean
+has spaces and is unchanged. There is no dictionary: the same characters are always split in the same way,
+so texts that differ in one character differ only in the n-grams around it.
 
-What holds no such character is returned as it is, byte for byte.
+Text without such characters is returned unchanged, byte for byte.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 _IDEOGRAPHS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Yi}"
 _THAI, _THAI_BEFORE, _THAI_AFTER = (
     r"\x{0E01}-\x{0E2E}\x{0E81}-\x{0EAE}\x{0EDC}-\x{0EDF}",
-    r"\x{0E40}-\x{0E44}\x{0EC0}-\x{0EC4}",  # vowels that are written before their consonant
+    r"\x{0E40}-\x{0E44}\x{0EC0}-\x{0EC4}",  # vowels written before their consonant
     r"\x{0E2F}\x{0E30}\x{0E32}\x{0E33}\x{0E45}\x{0E46}\x{0EAF}\x{0EB0}\x{0EB2}\x{0EB3}\x{0EBD}\x{0EC6}",
 )
 _KHMER = r"\x{1780}-\x{17B3}"
@@ -44,12 +44,12 @@ _POINTS = (
     r"\x{FF0C}\x{FF0E}\x{FF1A}\x{FF1B}\x{FF1F}\x{FF3B}\x{FF3D}\x{FF40}\x{FF5B}-\x{FF5D}\x{FF5F}-\x{FF65}"
     r"\x{2018}-\x{201F}\x{2026}\x{2014}\x{0E4F}\x{0E5A}\x{0E5B}\x{104A}-\x{104F}\x{17D4}-\x{17DA}"
 )
-"""What parts words where these scripts are written. The signs of arithmetic are not among them."""
-# Not 一, which stands for "a" as often as for "one" and in many words beside.
+"""Punctuation that separates words in these scripts. Arithmetic signs are not included."""
+# Without 一, which means "a" as often as "one" and occurs in many other words.
 _NUMERALS = r"〇零二两兩三四五六七八九十百千万萬亿億壹贰貳叁參肆伍陆陸柒捌玖拾佰仟\p{Nd}"
 _LEADS = b"\xe0", b"\xe1"
-"""How these characters begin in UTF-8, or with a byte above 0xe2 (dashes, quotation marks and
-mathematics, which stand in every second English text, begin with that)."""
+"""The first bytes of these characters in UTF-8, besides those above 0xe2 (with which dashes, quotation
+marks and mathematics start, which occur in every second English text)."""
 
 
 def segmented(column: pa.Array) -> pa.Array:
@@ -64,9 +64,9 @@ def segmented(column: pa.Array) -> pa.Array:
 
 
 def unspaced(column: pa.Array) -> pa.Array | None:
-    """[n] whether each text holds characters of such a script; None where none does.
+    """[n] whether each text has characters of such a script; None if none does.
 
-    Text in Latin letters costs one look at its bytes.
+    Text in Latin letters costs one pass over its bytes.
     """
     if not len(column):
         return None
@@ -83,8 +83,8 @@ def unspaced(column: pa.Array) -> pa.Array | None:
 
 
 def numerals(column: pa.Array) -> pa.Array:
-    """[n] the numerals of these scripts in each text (and other digits than 0 to 9), parted by
-    spaces; nothing for texts in other scripts."""
+    """[n] the numerals of these scripts in each text (and digits other than 0 to 9), separated by
+    spaces; empty for texts in other scripts."""
     which = unspaced(column)
     if which is None:
         return pa.array([""] * len(column), pa.string())
@@ -94,8 +94,8 @@ def numerals(column: pa.Array) -> pa.Array:
 
 
 def words_in_sql(column: str) -> str:
-    """A DuckDB expression: about how many words a column's text has (its spaces, and the characters
-    of scripts without them)."""
+    """A DuckDB expression for the approximate number of words in a column (by its spaces, and the
+    characters of scripts without them)."""
     spaces = f"length({column}) - length(replace({column}, ' ', '')) + 1"
     others = f"length({column}) - length(regexp_replace({column}, '[{_UNSPACED}]', '', 'g'))"
     return f"{spaces} + case when strlen({column}) > length({column}) then {others} else 0 end"
@@ -103,5 +103,5 @@ def words_in_sql(column: str) -> str:
 
 def words(text: str) -> list[str]:
     """The words of one text."""
-    parted: list[str] = segmented(pa.array([text], pa.string()))[0].as_py().split()
-    return parted
+    found: list[str] = segmented(pa.array([text], pa.string()))[0].as_py().split()
+    return found

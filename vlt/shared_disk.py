@@ -1,7 +1,7 @@
-"""Is a folder on a disk that several hosts share (NFS, Lustre, GPFS ...)?
+"""Is a folder on a file system shared by several hosts (NFS, Lustre, GPFS ...)?
 
-There SQLite's WAL cannot be used as elsewhere: its processes meet in shared memory, which hosts do not
-have in common. Locks of files hold between hosts and renames are atomic, so versions need nothing else.
+There SQLite's WAL does not work as usual: processes coordinate through shared memory, which hosts do not
+share. File locks work between hosts and renames are atomic, so versions need nothing else.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ MOUNTS = Path("/proc/self/mounts")
 SHARED = (
     "nfs nfs4 lustre gpfs cifs smb3 smbfs beegfs ceph glusterfs afs panfs wekafs orangefs pvfs2 ocfs2 gfs2"
 ).split()
-"""File systems that several hosts share, as the kernel calls them."""
+"""File systems shared by hosts, by their kernel names."""
 SHARED_FUSE = "sshfs juicefs gcsfuse s3fs glusterfs ceph mountpoint-s3 goofys rclone".split()
-"""As these are called behind `fuse.`."""
+"""The same for FUSE, by the name after `fuse.`."""
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
-"""What a lock fails with where the disk was mounted without them."""
+"""The errors of a lock on a disk mounted without locks."""
 
 
 def shared_by_hosts(path: Path) -> str | None:
-    """The kind of the file system, where it is one that hosts share; None where it is not, or nobody
-    knows. What does not exist yet lies where the folder above it does."""
+    """The type of the file system if it is shared by hosts; None if it is not, or unknown. For a path that
+    does not exist yet, its closest existing parent counts."""
     kind = file_system(path)
     return kind if kind and is_shared(kind) else None
 
 
 @contextmanager
 def kept_alone(db: sqlite3.Connection, alone: object) -> Iterator[None]:
-    """Around the first look at a database: with `alone` this connection keeps its lock from then on.
+    """Around the first access to a database: with `alone` this connection keeps its lock from then on.
 
-    Said before that look, WAL needs no memory that processes share.
+    Set before the first access, this lets WAL work without shared memory.
     """
     if alone:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -49,7 +49,7 @@ def kept_alone(db: sqlite3.Connection, alone: object) -> Iterator[None]:
 
 
 def file_system(path: Path, mounts: Path | None = None) -> str | None:
-    """The kind of the file system that a path lies on, where the system tells."""
+    """The type of the file system of a path, if the system reports it."""
     try:
         lines = (mounts or MOUNTS).read_text().splitlines()
     except OSError:
@@ -63,22 +63,24 @@ def file_system(path: Path, mounts: Path | None = None) -> str | None:
         _, written, found, *_ = line.split()
         at = re.sub(
             r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), written
-        )  # a blank is \040
-        if real.is_relative_to(at) and len(at) >= best:  # of two at one place the later is seen
+        )  # a space is \040
+        if (
+            real.is_relative_to(at) and len(at) >= best
+        ):  # of two mounts at one path the later counts
             best, kind = len(at), found
     return kind
 
 
 def is_shared(kind: str) -> bool:
-    """Whether hosts share disks of this kind."""
+    """Whether file systems of this type are shared by hosts."""
     name = kind.removeprefix("fuse.")
     return kind in SHARED or (name != kind and name in SHARED_FUSE)
 
 
 def flock(opened: IO[Any], how: int) -> None:
-    """`fcntl.flock`; raises UserError where the disk was mounted without locks.
+    """`fcntl.flock`; raises UserError if the disk is mounted without locks.
 
-    Linux keeps such a lock between the hosts of an NFS, and Lustre does where it is mounted for it.
+    On Linux such locks work between hosts on NFS, and on Lustre if it is mounted with them.
     """
     try:
         fcntl.flock(opened, how)
@@ -86,7 +88,7 @@ def flock(opened: IO[Any], how: int) -> None:
         if error.errno not in NO_LOCKS:
             raise
         raise UserError(
-            f"{str(opened.name)!r} cannot be locked: its disk ({file_system(Path(opened.name))}) keeps no "
-            "locks; mount it with them (Lustre: -o flock; NFS: without nolock), or name another "
+            f"{str(opened.name)!r} cannot be locked: its disk ({file_system(Path(opened.name))}) does not "
+            "support locks; mount it with them (Lustre: -o flock; NFS: without nolock), or name another "
             "workspace with -w"
         ) from None

@@ -1,4 +1,4 @@
-"""Work in threads, in the order in which it was given."""
+"""Work in threads, with results in order."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def map_in_order(
     ahead: int | None = None,
     name: str = "",
 ) -> Generator[Made, None, None]:
-    """`map(work, given)` on so many threads, whose names begin with `name`.
+    """`map(work, given)` on `threads` threads, whose names start with `name`.
 
-    `given` is read as it is needed: at most `ahead` results (twice the threads by default) are being
-    made or wait to be taken, which bounds the memory. What `work` raises is raised where its result
-    would have come. With one thread the work is done here, one after the other.
+    `given` is read lazily: at most `ahead` results (twice the threads by default) are in progress or
+    waiting to be taken, which bounds the memory. An exception of `work` is raised at the position of its
+    result. With one thread the work is done in the calling thread.
     """
     if threads < 2:
         yield from map(work, given)
@@ -38,16 +38,16 @@ def map_in_order(
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
-        finally:  # whoever takes no more results does not wait for those that nobody began
+        finally:  # if the caller takes no more results, do not start the rest
             for future in waiting:
                 future.cancel()
 
 
 class InTurn:
-    """One thread that does what it is given, one after the other, while its caller goes on.
+    """One thread that runs calls in order, while its caller continues.
 
-    Where `ahead` things wait already, the caller waits too, which bounds the memory; with 0 it does all
-    itself. What one of them raises is raised by a later `do`, or by `finish`.
+    If `ahead` calls are waiting, the caller waits too, which bounds the memory; with 0 the caller runs them
+    itself. An exception of a call is raised by a later `do`, or by `finish`.
     """
 
     def __init__(self, ahead: int, name: str = ""):
@@ -56,7 +56,7 @@ class InTurn:
         self._waiting: deque[Future[Any]] = deque()
 
     def do(self, work: Callable[..., object], *given: Any) -> None:
-        """Do it behind all that was given before."""
+        """Run a call after all earlier ones."""
         if not self._ahead:
             work(*given)
             return
@@ -66,7 +66,7 @@ class InTurn:
         self._waiting.append(self._pool.submit(work, *given))
 
     def finish(self) -> None:
-        """Wait until all is done, and end the thread."""
+        """Wait until all calls are done, and end the thread."""
         try:
             while self._waiting:
                 self._waiting.popleft().result()
@@ -74,7 +74,7 @@ class InTurn:
             self.stop()
 
     def stop(self) -> None:
-        """End the thread; what it has not begun is not done. Harmless when it has ended."""
+        """End the thread, discarding calls that have not started. Harmless if it has ended."""
         while self._waiting:
             self._waiting.pop().cancel()
         if self._pool:

@@ -1,14 +1,14 @@
-"""A process that answers questions over a pipe, and that its parent may kill at any moment.
+"""A process that answers questions over a pipe, and that its parent may kill at any time.
 
     worker = WorkerProcess("vlt.images.worker")           # python -m vlt.images.worker
-    worker.ask(b"...", seconds=10)                        # raises WorkerGone when it is late or died
+    worker.ask(b"...", seconds=10)                        # raises WorkerGone if it is late or died
 
     def main() -> None:                                   # vlt/images/worker.py
         serve(answer)                                     # answer(question: bytes) -> bytes
 
-It is a fresh interpreter: nothing is forked, as the parent may hold torch, threads and a GPU. A frame
-is eight bytes of length and as many of content, whatever these mean to the two ends. The deadline is
-kept by the parent with `poll`, and no signal is used, so any thread may ask.
+It is a fresh interpreter: nothing is forked, since the parent may use torch, threads and a GPU. A frame
+is eight bytes of length followed by the content, whose format is up to the two ends. The parent enforces
+the deadline with `poll`, without signals, so any thread may ask.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import IO, Any
 _HEAD = struct.Struct(">Q")
 READY = b"ready"
 START_SECONDS = 60.0
-"""To start an interpreter and import what it needs, on a busy machine."""
+"""Time to start an interpreter and import what it needs, on a busy machine."""
 PIPE_BYTES = 1 << 20
 
 
@@ -36,7 +36,7 @@ class WorkerGone(Exception):
 
 
 class WorkerProcess:
-    """One process and the pipes to it; not for use by two threads at once."""
+    """One process and the pipes to it; not thread-safe."""
 
     def __init__(
         self,
@@ -48,8 +48,8 @@ class WorkerProcess:
     ):
         """Start `python -m MODULE ARGUMENTS`, which calls `serve`; returns before it is ready.
 
-        `environment` is added to this process's, `pass_files` are descriptors that it inherits, and
-        a `quiet` one has no standard error.
+        `environment` is added to this process's, `pass_files` are file descriptors that it inherits, and
+        with `quiet` its standard error is discarded.
         """
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         self.process = subprocess.Popen(
@@ -60,7 +60,7 @@ class WorkerProcess:
             bufsize=0,
             env={**os.environ, "PYTHONPATH": path, **(environment or {})},
             pass_fds=pass_files,
-            start_new_session=True,  # a ctrl-C in the terminal is the parent's business
+            start_new_session=True,  # ctrl-C in the terminal is handled by the parent
             pipesize=PIPE_BYTES,
         )
         os.set_blocking(_pipe(self.process.stdin).fileno(), False)
@@ -68,9 +68,9 @@ class WorkerProcess:
         self._ready = False
 
     def ask(self, question: bytes, seconds: float | None = None) -> bytes:
-        """The answer to one question. Raises WorkerGone, after which this object is of no use.
+        """The answer to one question. Raises WorkerGone, after which this object cannot be used.
 
-        `seconds` (None: any number) count from when the process is ready, however long it started.
+        `seconds` (None: no limit) count from when the process is ready, however long it took to start.
         """
         self.asked += 1
         try:
@@ -84,19 +84,19 @@ class WorkerProcess:
             raise WorkerGone from error
 
     def kill(self) -> None:
-        """End the process at once; harmless when it is dead. It holds nothing that could be lost."""
+        """End the process at once; harmless if it is dead. It has no state that could be lost."""
         with contextlib.suppress(OSError):
             self.process.kill()
             self.process.wait()
         self.forget()
 
     def forget(self) -> None:
-        """Close this process's ends of the pipes (in a forked child: the worker is not its own)."""
+        """Close this process's ends of the pipes (in a forked child, whose worker belongs to the parent)."""
         for pipe in (self.process.stdin, self.process.stdout):
             with contextlib.suppress(OSError):
                 _pipe(pipe).close()
         if self.process.returncode is None:
-            self.process.returncode = 0  # so that the child of a fork does not wait for it
+            self.process.returncode = 0  # so that a forked child does not wait for it
 
     def _send(self, content: bytes, end: float | None) -> None:
         pipe = _pipe(self.process.stdin).fileno()
@@ -124,11 +124,11 @@ class WorkerProcess:
 
 
 def serve(answer: Callable[[bytes], bytes], prepare: Callable[[], object] | None = None) -> None:
-    """The process's side: answer each question until the pipe closes, as it does when the parent dies.
+    """The worker's side: answer each question until the pipe closes, which happens if the parent dies.
 
-    It ends then even in the middle of an answer, which may be long, or a loop without end in a function
-    of the user's. `prepare` is called before it says that it is ready: for imports, and limits on
-    memory. What a library prints goes to standard error and cannot get between the frames.
+    It then ends even in the middle of an answer, which may be long, or an endless loop in a user's
+    function. `prepare` is called before it reports that it is ready: for imports, and limits on memory.
+    What libraries print goes to standard error and cannot mix with the frames.
     """
     threading.Thread(target=_end_with_parent, args=(os.dup(0),), daemon=True).start()
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
@@ -146,9 +146,9 @@ def serve(answer: Callable[[bytes], bytes], prepare: Callable[[], object] | None
 
 
 def _end_with_parent(pipe: int) -> None:
-    """Wait until nobody can write to the pipe any more, and end the process."""
+    """Wait until the other end of the pipe is closed, and end the process."""
     poll = select.poll()
-    poll.register(pipe, 0)  # POLLHUP is always told
+    poll.register(pipe, 0)  # POLLHUP is always reported
     poll.poll()
     os._exit(0)
 
@@ -161,7 +161,7 @@ def _write(answers: Any, content: bytes) -> None:
 
 
 def _wait(pipe: int, event: int, end: float | None) -> None:
-    """Until the pipe can be read or written; raises WorkerGone at `end`."""
+    """Wait until the pipe can be read or written; raises WorkerGone at `end`."""
     poll = select.poll()
     poll.register(pipe, event)
     left = None if end is None else end - time.monotonic()

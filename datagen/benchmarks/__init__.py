@@ -1,4 +1,4 @@
-"""Benchmarks: known by name, prepared as datasets of items under their own names."""
+"""Benchmarks known by name, prepared as datasets of items under their names."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def prepare_benchmark(
     image_root: Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[Dataset, bool]:
-    """The benchmark's items as the dataset `name`, and whether it was there already.
+    """The benchmark's items as the dataset `name`, and whether it existed already.
 
-    Without `path` (of a copy) a version that is in the workspace is taken as it is, and nothing is
-    asked of the Hub. Raises UsageError for a name that is not known.
+    Without `path` (of a local copy) an existing version in the workspace is used, without contacting
+    the Hub. Raises UsageError for an unknown name.
     """
     if name not in BY_NAME:
         raise UsageError(f"{name!r} is not a benchmark; there are {', '.join(BY_NAME)}")
@@ -52,12 +52,12 @@ def prepare_benchmark(
 
 
 def check_prepared(store: Store, names: Iterable[str]) -> None:
-    """Raises UserError, with the command that helps, for a benchmark that is not in the workspace."""
+    """Raises UserError, with the command to run, for a benchmark that is not in the workspace."""
     for name in names:
         if name in BY_NAME and not store.versions(name):
             raise UserError(
                 f"benchmark {name!r} is not in workspace {str(store.root)!r} yet; prepare it with "
-                f"`vlt import {name}` (of a copy: --set path=COPY)"
+                f"`vlt import {name}` (from a local copy: --set path=COPY)"
             )
 
 
@@ -67,5 +67,5 @@ def benchmark_of(items: Dataset) -> Benchmark | None:
 
 
 def whole(items: Dataset) -> bool:
-    """Whether all of the benchmark was prepared: no --limit, --sample or --where."""
+    """Whether the whole benchmark was prepared, without --limit, --sample or --where."""
     return not any(items.manifest.parameters.get(name) for name in ("limit", "sample", "where"))

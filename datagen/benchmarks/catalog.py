@@ -1,9 +1,9 @@
-"""The benchmarks that upstream evaluates on: where they lie, how they are laid out, what is published.
+"""The benchmarks on which upstream evaluates: their location, layout and published numbers.
 
 Names, dataset ids, configurations, splits and columns are those of upstream's evaluation
-(evaluation/run_evaluation.py and eval_openvlthinker.py in OpenVLThinker's repository); what else is
-said stands with where it is from. Published numbers are those that upstream has printed; for its
-v1.2 we found only a bar chart, and nothing is read off it.
+(evaluation/run_evaluation.py and eval_openvlthinker.py in OpenVLThinker's repository); other facts have
+their sources beside them. Published numbers are those that upstream has printed; for its v1.2 we found
+only a bar chart, from which no numbers are read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NUMBERED = tuple(f"image_{number}" for number in range(1, 8))
 
 @dataclass(frozen=True)
 class Published:
-    """A number that somebody printed."""
+    """A published accuracy."""
 
     model: str
     accuracy: float
@@ -35,30 +35,30 @@ class Benchmark:
     """A benchmark on the Hub whose layout is known."""
 
     name: str
-    """Also of the dataset that it is prepared as."""
+    """Also the name of the prepared dataset."""
     repo: str
     config: str | None
     split: str
     rows: str
-    """Of the split."""
+    """Number of rows of the split."""
     license: str
     facts: tuple[str, ...]
-    """Where the facts are from, and what differs from upstream."""
+    """The sources of the facts, and differences from upstream."""
     question: str = "question"
     choices: str = "options"
     answer: str = "answer"
     images: tuple[str, ...] = ("image",)
-    """Columns; all that are filled are shown, in this order."""
+    """Columns of images; all that are not empty are shown, in this order."""
     asks: str = "hint"
-    """own: the column holds the benchmark's own prompt; hint, yes_no, vision: upstream's (rows.py)."""
+    """own: the column has the benchmark's own prompt; hint, yes_no, vision: upstream's (items_of.py)."""
     gold_is: str = "letter"
-    """Where there are choices: letter, or text (of the option)."""
+    """With choices: letter, or text (of the option)."""
     fields: Mapping[str, str] = field(default_factory=dict)
-    """What accuracy is told by: a label -> where `meta` says it, with dots between levels."""
+    """Breakdowns of the accuracy: a label -> its key in `meta`, with dots between levels."""
     together: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Scores of groups, right only where all of a group is: a label -> what in `meta` names a group."""
+    """Scores of groups, correct only if all of a group is: a label -> the keys in `meta` of a group."""
     free_form: bool = False
-    """Whether an answer may be right in words that no rule knows, so that an LLM judge is asked."""
+    """Whether an answer may be correct in words that no rule matches, so that an LLM judge is used."""
     published: tuple[Published, ...] = ()
     used: str = "evaluation"
 
@@ -216,5 +216,5 @@ BENCHMARKS = (
         },
     ),
 )
-"""In the order of upstream's list."""
+"""The benchmarks in upstream's order."""
 BY_NAME: Mapping[str, Benchmark] = {benchmark.name: benchmark for benchmark in BENCHMARKS}

@@ -1,8 +1,8 @@
-"""A benchmark's row as the record of an item: what is asked, the choices, gold as we grade it.
+"""A benchmark's row as the record of an item: the question, the choices, gold as we grade it.
 
-The question of an item is the text that upstream's evaluation puts before the model, without its
-choices: `question_text` adds them in the very form that MathVista and upstream use. What the row had
-as question and gold stands in `meta`.
+The question of an item is the text that upstream's evaluation gives the model, without its choices:
+`question_text` adds them in exactly the form that MathVista and upstream use. The row's own question and
+gold are in `meta`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from vlt.datagen.sources.row import MAX_TEXT, BadRow, Row
 from vlt.prompts import LETTERS, question_text
 
 KEPT_ELSEWHERE = ("question", "answer", "choices", "source", "meta", "images")
-"""Names of an item's columns: what a row has under them goes into meta."""
+"""Names of an item's columns; a row's own columns with these names go into meta."""
 LETTER_PLEASE = "and provide the correct option letter, e.g., A, B, C, D, E, at the end."
 
 
 def item_row(benchmark: Benchmark, row: Row) -> dict[str, Any]:
-    """source, question, choices, answer, images and meta, beside the row's other columns.
+    """source, question, choices, answer, images and meta, besides the row's other columns.
 
-    Raises BadRow where a column that is needed is missing or cannot be read.
+    Raises BadRow if a required column is missing or cannot be read.
     """
     if benchmark.name == "mathvista" and benchmark.question not in row and row.get("question"):
         row = {**row, benchmark.question: query_of(row)}
@@ -80,7 +80,7 @@ def _without_choices(text: str, choices: list[str]) -> str:
 
 
 def _options(value: Any) -> list[str]:
-    """A list, or a string that holds a Python list; a list within a list is the list."""
+    """A list, or a string with a Python list; a single list inside a list is unwrapped."""
     if isinstance(value, str):
         if not value.strip():
             return []
@@ -100,9 +100,9 @@ def _options(value: Any) -> list[str]:
 
 
 def _gold(benchmark: Benchmark, value: Any, choices: list[str]) -> Any:
-    """As upstream reads it: the letter of the option whose text it is, else what stands there.
+    """As upstream reads it: the letter of the option with this text, else the value unchanged.
 
-    Gold in brackets is a letter and no text, also where the options are letters in another order
+    A gold in brackets is a letter, not a text, even if the options themselves are letters in another order
     (MMMU-Pro has 34 such rows).
     """
     if benchmark.asks == "yes_no":
@@ -121,7 +121,7 @@ def _gold(benchmark: Benchmark, value: Any, choices: list[str]) -> Any:
 
 
 def _images(benchmark: Benchmark, row: Row) -> list[Any]:
-    """All that the row shows; of decoded_image and image (a path) only the first that is there."""
+    """All of the row's images; of decoded_image and image (a path) only the first that exists."""
     names = [name for name in benchmark.images if row.get(name) is not None]
     if "decoded_image" in benchmark.images:
         names = names[:1]

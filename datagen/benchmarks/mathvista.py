@@ -1,6 +1,6 @@
-"""MathVista's own prompt, for a clone of its repository: there it stands in a file of its own.
+"""MathVista's own prompt, for a clone of its repository, where it is in a separate file.
 
-The Hub's column `query` and the repository's data/query.json are made of a row in this way
+The Hub's column `query` and the repository's data/query.json are built from a row in this way
 (github.com/lupantech/MathVista, evaluation/build_query.py).
 """
 
@@ -18,7 +18,7 @@ WANTED: dict[tuple[str, int | None], str] = {
     ("list", None): "requiring a Python list as an answer and provide the final list, e.g., "
     "[1, 2, 3], [1.2, 1.3, 1.4]",
 }
-"""(answer_type, decimal places) -> what is asked for."""
+"""(answer_type, decimal places) -> the requested form of the answer."""
 
 
 def query_of(row: Row) -> str:

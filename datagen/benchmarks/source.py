@@ -1,4 +1,4 @@
-"""A benchmark as a source of items: from the Hub, or from a copy on this machine."""
+"""A benchmark as a source of items: from the Hub, or from a local copy."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from vlt.errors import UsageError
 
 COLUMNS = ("source", "question", "choices", "answer", "images", "meta")
 RULES = 1
-"""Of rows.py; another number is another item, and a new version."""
+"""Version of the rules of items_of.py; a new number makes new items, and a new version."""
 
 
 class BenchmarkSource:
-    """Items of one benchmark; no row is lost, also where two ask the same of the same image.
+    """Items of one benchmark; no row is lost, even if two ask the same about the same image.
 
-    HallusionBench asks a question thrice with different golds, MathVerse's versions may coincide:
-    what an item is made of would be the same, so the second is of the source `name#2`.
+    HallusionBench asks some questions three times, and MathVerse's versions may coincide: such items
+    would be identical, so the second gets the source `name#2`.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class BenchmarkSource:
     as_it_is = True
 
     def columns(self) -> list[str]:
-        """Those of an item."""
+        """The columns of an item."""
         return list(COLUMNS)
 
     def rows(self, leave_out: Sequence[str] = ()) -> Iterator[Row | Unreadable]:
-        """The rows as records of items; what cannot be read so is Unreadable, with the reason."""
+        """The rows as records of items; what cannot be converted is Unreadable, with the reason."""
         seen = Counter[bytes]()
         for row in self.origin.rows(self.benchmark.images if "images" in leave_out else ()):
             if isinstance(row, Unreadable):
@@ -84,7 +84,7 @@ class BenchmarkSource:
             yield {name: value for name, value in record.items() if name not in leave_out}
 
     def identity(self, columns: Mapping[str, str]) -> dict[str, Any]:
-        """Where it is from, and the version of the rules that read it."""
+        """Its origin, and the version of the conversion rules."""
         there = self.origin.columns()
         image = next((name for name in self.benchmark.images if name in there), None)
         if image is None:
@@ -96,7 +96,7 @@ class BenchmarkSource:
 
 
 def _key(record: Mapping[str, Any]) -> bytes:
-    """16 bytes of what makes the item what it is."""
+    """A 16-byte digest of the item's content."""
     digest = hashlib.blake2b(digest_size=16)
     for part in ("question", "choices", "answer"):
         digest.update(f"{record[part]!r}\0".encode(errors="surrogatepass"))

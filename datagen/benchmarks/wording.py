@@ -1,7 +1,7 @@
-"""The prompts that benchmarks are asked with; one of them for all models of a comparison.
+"""The prompts for benchmarks; all models of a comparison get the same one.
 
-Upstream asks its own models with the bare question and the baseline with a sentence about the box
-(evaluation/eval_openvlthinker.py, eval_qwen.py). Here every model is asked in the same way.
+Upstream prompts its own models with the bare question and the baseline with a sentence about the box
+(evaluation/eval_openvlthinker.py, eval_qwen.py). Here every model gets the same prompt.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from vlt.datagen.paper_prompts import ROLLOUT
 from vlt.prompts import Prompt
 
 BOXED = Prompt("{question}\n\nYour final answer MUST BE put in \\boxed{}")
-"""As upstream asks the baseline: any model can follow it, and <answer> tags are read as well."""
+"""Upstream's prompt for the baseline: any model can follow it, and <answer> tags are read as well."""
 BARE = Prompt("{question}")
-"""As upstream asks OpenVLThinker."""
+"""Upstream's prompt for OpenVLThinker."""
 
 NAMED = {"boxed": BOXED, "bare": BARE, "rollout": ROLLOUT}
-"""By the names that `vlt eval --prompt` takes beside a file; rollout is what GRPO trains with."""
+"""Names that `vlt eval --prompt` accepts besides a file; rollout is GRPO's training prompt."""

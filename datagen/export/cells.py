@@ -1,4 +1,4 @@
-"""An image of the store as other files hold it: bytes in a cell, or a file beside them."""
+"""An image of the store in exported files: bytes in a cell, or a separate file."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from vlt.workspace.files import replaced
 
 
 def image_cell(images: ImageStore, sha256: str, changed: set[str] | None = None) -> dict[str, Any]:
-    """{"bytes": ..., "path": <sha256>.<ending>}; a transparent picture is on white (see `flattened`), and
-    its name joins `changed`."""
+    """{"bytes": ..., "path": <sha256>.<ending>}; a transparent picture is put on white (see `flattened`),
+    and its name is added to `changed`."""
     stored = images.read(sha256)
     shown = flattened(stored)
     if shown is stored:
@@ -23,12 +23,12 @@ def image_cell(images: ImageStore, sha256: str, changed: set[str] | None = None)
 
 
 def image_name(images: ImageStore, sha256: str) -> str:
-    """A file's name for the image as the store has it."""
+    """A file name for the image in its stored format."""
     return f"{sha256}.{images.info(sha256).format.lower().replace('jpeg', 'jpg')}"
 
 
 def image_file(images: ImageStore, sha256: str, folder: Path) -> str:
-    """Write the image under `folder`/images, unless it is there, and return its path in `folder`."""
+    """Write the image to `folder`/images, unless it exists, and return its path relative to `folder`."""
     for name in (image_name(images, sha256), f"{sha256}.png"):
         if (folder / "images" / name).exists():
             return f"images/{name}"

@@ -1,4 +1,4 @@
-"""Exports for programs that evaluate: VLMEvalKit (TSV) and lmms-eval (a task's folder)."""
+"""Exports for evaluation programs: VLMEvalKit (TSV) and lmms-eval (a task folder)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LMMS = pa.schema(
     ]
 )
 UTILS = '''\
-"""What lmms-eval calls for this task; change `right` where another comparison is wanted."""
+"""The functions that lmms-eval calls for this task; change `right` for another comparison."""
 
 import re
 
@@ -55,7 +55,7 @@ def process_results(doc, results):
 
 
 def right(response, gold):
-    """Whether what stands in the last <answer> (else the last line) is the gold answer."""
+    """Whether the text in the last <answer> (else the last line) is the gold answer."""
     tagged = re.findall(r"<answer>(.*?)</answer>", response, re.S)
     lines = [line for line in response.splitlines() if line.strip()] or [""]
     return plain(tagged[-1] if tagged else lines[-1]) == plain(gold)
@@ -66,16 +66,16 @@ def plain(text):
 '''
 _TASK = """\
 # lmms-eval --tasks {name} --include_path {folder}
-# The path of the data is this machine's: change it where the folder has moved.
+# The path of the data is absolute: change it if the folder is moved.
 """
 
 
 def write_vlmevalkit(dataset: Dataset, images: ImageStore, folder: Path) -> list[Path]:
     """Write <name>.tsv for $LMUData: index, image (base64), question, answer, and for choices A, B, ...
 
-    VLMEvalKit takes a file with the columns A and B for multiple choice throughout, so where a version
-    holds both, the others go to <name>_VQA.tsv. An item with several images has a list of them, and their
-    names in image_path. Raises UsageError for items without an image, which it cannot ask.
+    VLMEvalKit treats a file with the columns A and B as multiple choice throughout, so if a version has
+    both, open questions go to <name>_VQA.tsv. An item with several images has a list of them, and their
+    names in image_path. Raises UsageError for items without an image, which VLMEvalKit does not support.
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = dataset.manifest.name
@@ -97,14 +97,14 @@ def write_vlmevalkit(dataset: Dataset, images: ImageStore, folder: Path) -> list
                 if bool(row["choices"]) == choices
             )
             total = dataset.manifest.rows // ROWS_AT_ONCE
-            with closing(shared_out(job, _grouped(rows), total)) as made:
+            with closing(shared_out(job, _grouped(rows), total, folder)) as made:
                 out.writelines(made)
         files.append(file)
     return files
 
 
 def write_lmms_eval(dataset: Dataset, images: ImageStore, folder: Path) -> list[Path]:
-    """Write a task of lmms-eval: <name>.yaml, utils.py and the items in data/test.parquet."""
+    """Write an lmms-eval task: <name>.yaml, utils.py and the items in data/test.parquet."""
     (folder / "data").mkdir(parents=True, exist_ok=True)
     name, data = dataset.manifest.name, folder / "data" / "test.parquet"
     write_parquet_rows(data, _documents(dataset), LMMS, images, dataset.manifest.rows)
@@ -123,7 +123,7 @@ def write_lmms_eval(dataset: Dataset, images: ImageStore, folder: Path) -> list[
         "metadata": [{"version": dataset.manifest.version}],
     }
     text = yaml.safe_dump(task, sort_keys=False, allow_unicode=True)
-    # A tag of lmms-eval's own, and no text.
+    # A YAML tag of lmms-eval, which must not be quoted.
     text = text.replace("'!function ", "!function ").replace("'\n", "\n")
     file = folder / f"{name}.yaml"
     write_text(_TASK.format(name=name, folder=folder) + text, file)
@@ -140,7 +140,7 @@ class _Questions:
     ref: str
 
     def writer(self, out: Any) -> Any:
-        """Writes rows to a file."""
+        """The CSV writer for a file."""
         return csv.DictWriter(out, self.columns, delimiter="\t", lineterminator="\n")
 
     def __call__(self, rows: list[tuple[int, dict[str, Any]]]) -> str:
@@ -157,7 +157,7 @@ def _grouped(rows: Iterator[Any]) -> Iterator[list[Any]]:
 
 
 def _items(dataset: Dataset) -> Iterator[dict[str, Any]]:
-    """Each item once, though a version of samples has it several times."""
+    """Each item once, even if a version of samples has it several times."""
     seen: set[str] = set()
     names = ["id", "source", "question", "choices", "answer", "images"]
     for row in plain_rows(dataset, names):
@@ -167,11 +167,11 @@ def _items(dataset: Dataset) -> Iterator[dict[str, Any]]:
 
 
 def _asked(row: dict[str, Any], images: ImageStore, ref: str) -> dict[str, Any]:
-    """A row of the TSV; the placeholders of images mean nothing there."""
+    """A row of the TSV; image placeholders are removed."""
     if not row["images"]:
         raise UsageError(
-            f"item {row['id']} of {ref} has no image and VLMEvalKit asks about images; export a "
-            "version without such items"
+            f"item {row['id']} of {ref} has no image, which VLMEvalKit needs; export a version "
+            "without such items"
         )
     cells = [image_cell(images, sha256) for sha256 in row["images"]]
     encoded = [base64.b64encode(cell["bytes"]).decode() for cell in cells]
@@ -198,6 +198,6 @@ def _documents(dataset: Dataset) -> Iterator[dict[str, Any]]:
 
 
 def _letter(row: dict[str, Any]) -> str:
-    """The letter of the gold choice; the answer itself where there are none."""
+    """The letter of the gold choice; the answer itself if there are none."""
     answer, choices = row["answer"] or "", row["choices"]
     return LETTERS[choices.index(answer)] if answer in choices else answer

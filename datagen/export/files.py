@@ -1,9 +1,9 @@
-"""Versions as files of their own: Parquet with the images inside, or JSONL with images beside it.
+"""Versions as standalone files: Parquet with embedded images, or JSONL with image files.
 
     for shard in parquet_shards(dataset, images, folder): ...     # train-00000-of-00003.parquet, ...
 
-Shards are cut by size before the first is written, so the same version always gives the same files:
-a push that broke off finds again what it has sent.
+Shards are planned by size before the first is written, so the same version always gives the same files:
+an interrupted push finds what it has already sent.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from vlt.workspace.store import Dataset
 
 SHARD_BYTES = 400 << 20
 GROUP_ROWS, GROUP_BYTES = 200, 32 << 20
-"""Of a row group: the Hub's viewer reads whole ones, and they decide how much memory is used."""
+"""Maximum of a row group: the Hub's viewer reads whole ones, and they determine the memory use."""
 BATCH = 2_000
-TOLD = 64
-"""Rows from one report of the progress to the next."""
+REPORT_ROWS = 64
+"""Rows between two reports of the progress."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def with_rows(dataset: Dataset) -> Dataset:
 
 
 def plan_shards(dataset: Dataset, images: ImageStore, size: int = SHARD_BYTES) -> list[Shard]:
-    """The version cut into shards of about `size` bytes of images, by the images' known sizes."""
+    """The version split into shards of about `size` bytes of images, by the images' known sizes."""
     shards: list[Shard] = []
     start = place = held = 0
     for batch in dataset.batches(columns=["images"], size=BATCH):
@@ -81,20 +81,20 @@ def parquet_shards(
     size: int = SHARD_BYTES,
     changed: set[str] | None = None,
 ) -> Iterator[Path]:
-    """Write `<split>-00000-of-0000N.parquet`, ... one after the other, and yield each when it is whole.
+    """Write `<split>-00000-of-0000N.parquet`, ... one after the other, and yield each when it is complete.
 
-    Memory is bounded by a row group. Who does not need a shard any more may delete it. `changed` gets the
-    images that go out as other bytes than the store's (see `image_cell`).
+    Memory is bounded by a row group. The caller may delete a shard that it no longer needs. `changed`
+    collects the images whose exported bytes differ from the store's (see `image_cell`).
     """
     shards = plan_shards(dataset, images, size)
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.glob(f"{split}-?????-of-?????.parquet"):
         if not stale.stem.endswith(f"-of-{len(shards):05d}"):
-            stale.unlink()  # of an earlier, longer or shorter one: a reader would mix them
+            stale.unlink()  # from an export with another number of shards: a reader would mix them
     schema = embedded(dataset.schema)
     cut = _row_groups(dataset, images, [shard.rows for shard in shards])
     total = max(1, dataset.manifest.rows // GROUP_ROWS)
-    groups = embedded_groups(cut, total, images, schema, changed)
+    groups = embedded_groups(cut, total, images, schema, folder, changed)
     for shard in shards:
         file = folder / f"{split}-{shard.number:05d}-of-{len(shards):05d}.parquet"
         with replaced(file) as part, _parquet_writer(part, schema) as writer:
@@ -107,28 +107,28 @@ def parquet_shards(
 
 
 def write_jsonl(dataset: Dataset, images: ImageStore, folder: Path) -> Path:
-    """Write metadata.jsonl and the folder images/ that its `images_file_names` lie in.
+    """Write metadata.jsonl and the folder images/ with its `images_file_names`.
 
     `load_dataset(folder)` decodes the images into the column `images`; `vlt import` reads it back. `meta` is
-    JSON in a text: its fields may differ from row to row, which `load_dataset` does not take.
+    JSON as text: its fields may differ from row to row, which `load_dataset` does not accept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "metadata.jsonl"
     with replaced(file) as part, open(part, "w", encoding="utf-8") as out:
-        out.writelines(lines_of(dataset, _Line(images, folder), any_row, Counter()))
+        out.writelines(lines_of(dataset, _Line(images, folder), any_row, Counter(), folder))
     return file
 
 
 @dataclass(frozen=True)
 class _Line:
-    """A row as a line of metadata.jsonl, with its images beside."""
+    """Converts a row to a line of metadata.jsonl, and writes its images."""
 
     images: ImageStore
     folder: Path
 
     def __call__(self, row: dict[str, Any]) -> str:
         names = [image_file(self.images, sha256, self.folder) for sha256 in row.pop("images")]
-        # `file_names` would do as well, but for a row without a picture, which datasets takes amiss.
+        # `file_names` would work too, except for a row without images, which `datasets` rejects.
         return json.dumps({"images_file_names": names, **row}, ensure_ascii=False) + "\n"
 
 
@@ -139,7 +139,7 @@ def plain_rows(dataset: Dataset, columns: Sequence[str] | None = None) -> Iterat
         for row in batch.to_pylist():
             yield row
             place += 1
-            if place % TOLD == 0:
+            if place % REPORT_ROWS == 0:
                 report_progress(place, dataset.manifest.rows)
 
 
@@ -150,15 +150,15 @@ def write_parquet_rows(
     images: ImageStore,
     most: int,
 ) -> None:
-    """Write Python rows, at most so many, as one Parquet file.
+    """Write Python rows, at most `most`, as one Parquet file.
 
-    `schema` is of the rows, whose `images` are hashes; in the file they are the images themselves.
+    `schema` is that of the rows, whose `images` are hashes; in the file they are the images themselves.
     """
     whole = embedded(schema)
     with replaced(file) as part, _parquet_writer(part, whole) as writer:
         written = 0
         for table in embedded_groups(
-            _batched(rows, schema, GROUP_ROWS), most // GROUP_ROWS, images, whole
+            _batched(rows, schema, GROUP_ROWS), most // GROUP_ROWS, images, whole, file.parent
         ):
             writer.write_table(table)
             written += table.num_rows
@@ -176,7 +176,7 @@ def _batched(
 def _row_groups(
     dataset: Dataset, images: ImageStore, shards: list[int]
 ) -> Iterator[pa.RecordBatch]:
-    """The rows in groups that never reach over the end of a shard."""
+    """The rows in groups that never cross the end of a shard."""
     ends = iter(shards)
     left, before = next(ends), 0
     for batch in dataset.batches(size=BATCH):
@@ -196,7 +196,7 @@ def _row_groups(
 
 
 def _fitting(weights: list[int]) -> int:
-    """How many of these rows go into one group: at least one."""
+    """How many of these rows fit into one group: at least one."""
     held = 0
     for place, weight in enumerate(weights):
         held += weight
@@ -206,7 +206,7 @@ def _fitting(weights: list[int]) -> int:
 
 
 def _parquet_writer(file: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """Text is compressed; images are already, and are left as they are."""
+    """A writer that compresses text but not images, which are compressed already."""
     pictures = "images.list.element.bytes"
     columns = {name: "zstd" for name in _leaves(schema) if name != pictures}
     return pq.ParquetWriter(
@@ -219,7 +219,7 @@ def _parquet_writer(file: Path, schema: pa.Schema) -> pq.ParquetWriter:
 
 
 def _leaves(schema: pa.Schema) -> list[str]:
-    """The columns as Parquet names them."""
+    """The leaf columns, with Parquet's names."""
     found: list[str] = []
 
     def walk(name: str, type: pa.DataType) -> None:

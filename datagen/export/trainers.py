@@ -30,12 +30,12 @@ EASYR1 = pa.schema(
     ]
 )
 READ_AS_MEDIA = re.compile(r"<(video|audio|ref-object|bbox|cot-process)>")
-"""Words that LLaMA-Factory or ms-swift take for a place where something is to be put in."""
+"""Words that LLaMA-Factory or ms-swift treat as placeholders for media."""
 
 
 @dataclass
 class Written:
-    """Files that an export wrote, and the rows that it could not use."""
+    """The files written by an export, and the rows that it could not use."""
 
     files: list[Path] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
@@ -43,15 +43,15 @@ class Written:
 
 
 def write_sharegpt(dataset: Dataset, images: ImageStore, folder: Path, prompt: Prompt) -> Written:
-    """Write <name>.json, dataset_info.json and images/ as LLaMA-Factory's `dataset_dir` has them.
+    """Write <name>.json, dataset_info.json and images/ in the layout of LLaMA-Factory's `dataset_dir`.
 
-    One conversation a response, with as many <image> in it as images. Raises UsageError for rows
-    without responses.
+    One conversation per response, with one <image> per image. Raises UsageError for datasets without
+    responses.
     """
     if dataset.kind != "sample":
         raise UsageError(
-            f"{dataset.ref} holds {dataset.kind}s and ShareGPT takes responses; name samples "
-            "such as `vlt filter` makes"
+            f"{dataset.ref} holds {dataset.kind}s, but ShareGPT needs responses; name samples, such as "
+            "`vlt filter` makes"
         )
     folder.mkdir(parents=True, exist_ok=True)
     name = dataset.manifest.name
@@ -61,7 +61,7 @@ def write_sharegpt(dataset: Dataset, images: ImageStore, folder: Path, prompt: P
     with replaced(file) as part, open(part, "w", encoding="utf-8") as out:
         out.write("[")
         before = "\n"
-        for line in lines_of(dataset, conversation, _no_response, written.left_out):
+        for line in lines_of(dataset, conversation, _no_response, written.left_out, folder):
             out.write(before + line)
             before = ",\n"
         out.write("\n]\n")
@@ -84,10 +84,10 @@ def write_sharegpt(dataset: Dataset, images: ImageStore, folder: Path, prompt: P
 
 
 def write_swift(dataset: Dataset, images: ImageStore, folder: Path, prompt: Prompt) -> Written:
-    """Write train.jsonl and images/ as ms-swift reads its own datasets: messages and images, and for
-    items, which GRPO takes, the gold answer as `solution`.
+    """Write train.jsonl and images/ in ms-swift's format: messages and images, and for items, for GRPO,
+    the gold answer as `solution`.
 
-    Image paths are relative: ROOT_IMAGE_DIR tells ms-swift the folder.
+    Image paths are relative: set ROOT_IMAGE_DIR to the folder for ms-swift.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "train.jsonl"
@@ -95,16 +95,16 @@ def write_swift(dataset: Dataset, images: ImageStore, folder: Path, prompt: Prom
     unusable = _no_response if dataset.kind == "sample" else _no_gold
     conversation = _Conversation(images, folder, prompt, swift=True)
     with replaced(file) as part, open(part, "w", encoding="utf-8") as out:
-        for line in lines_of(dataset, conversation, unusable, written.left_out):
+        for line in lines_of(dataset, conversation, unusable, written.left_out, folder):
             out.write(line + "\n")
     return written
 
 
 def write_easyr1(dataset: Dataset, images: ImageStore, folder: Path) -> Written:
-    """Write train.parquet with problem, answer and images, one row an item.
+    """Write train.parquet with problem, answer and images, one row per item.
 
-    The columns are those that EasyR1's configuration names by default (data.prompt_key=problem,
-    answer_key=answer, image_key=images); its format prompt is added by the trainer.
+    The columns are the defaults of EasyR1's configuration (data.prompt_key=problem, answer_key=answer,
+    image_key=images); the trainer adds its format prompt.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "train.parquet"
@@ -115,26 +115,26 @@ def write_easyr1(dataset: Dataset, images: ImageStore, folder: Path) -> Written:
 
 
 def _no_response(row: Row) -> str | None:
-    """Why a trainer cannot take a sample."""
+    """Why a trainer cannot use a sample."""
     if row.get("images_shown") is not None:
         return "answered with other images than its own"
     return image_token(row) if row["response"] else "no response"
 
 
 def _no_gold(row: Row) -> str | None:
-    """Why a trainer cannot take an item."""
+    """Why a trainer cannot use an item."""
     return image_token(row) if row["answer"] else "no gold answer"
 
 
 @dataclass(frozen=True)
 class _Conversation:
-    """A row as a line of JSON: messages, and the paths of its images, which are written."""
+    """Converts a row to a line of JSON: messages and image paths; the images are written too."""
 
     images: ImageStore
     folder: Path
     prompt: Prompt
     swift: bool = False
-    """With letters as they are, and an item's gold as `solution`."""
+    """In ms-swift's format: JSON without ASCII escapes, and an item's gold as `solution`."""
 
     def __call__(self, row: Row) -> str:
         made = self._conversation(row)
@@ -151,7 +151,7 @@ class _Conversation:
             last = {**last, "content": with_placeholders(last["content"], len(row["images"]))}
         messages = [*before, last]
         if "response" in row:
-            # A placeholder in what the model wrote would ask for an image that is not there.
+            # A placeholder in a response would require an image that does not exist.
             said = _words_only(row["response"]).replace(PLACEHOLDER, "")
             messages.append({"role": "assistant", "content": said})
         paths = [image_file(self.images, sha256, self.folder) for sha256 in row["images"]]
@@ -159,7 +159,7 @@ class _Conversation:
 
 
 def _words_only(text: str) -> str:
-    """The text with `<video>` and the like written so that a reader sees them and a trainer does not."""
+    """The text with `<video>` and the like changed so that trainers do not treat them as placeholders."""
     return READ_AS_MEDIA.sub(r"< \1 >", text)
 
 
@@ -184,7 +184,7 @@ def _problems(dataset: Dataset, written: Written) -> Iterator[Row]:
 
 
 def with_placeholders(text: str, images: int) -> str:
-    """The text with exactly `images` times <image>: as it is, or all of them first."""
+    """The text with exactly `images` times <image>: unchanged if so, else with all of them first."""
     if text.count(PLACEHOLDER) == images:
         return text
     return PLACEHOLDER * images + text.replace(PLACEHOLDER, "")

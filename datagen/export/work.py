@@ -1,4 +1,4 @@
-"""Exports as jobs of a pool (see vlt.process_pool): what is done to some rows, in any process."""
+"""Exports as jobs of a process pool (see vlt.process_pool): the work on a group of rows."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -19,18 +20,18 @@ from vlt.workspace.store import Dataset
 
 Row = dict[str, Any]
 ROWS = 1_000
-"""Of which the lines of a text file are written at once."""
+"""Rows whose lines of a text file are written at once."""
 
 
 @dataclass(frozen=True)
 class Embed:
-    """Rows with hashes of images -> the rows with the images' bytes, and those that went out as others."""
+    """Rows with hashes of images -> the rows with the images' bytes, and the images whose bytes changed."""
 
     images: ImageStore
     schema: pa.Schema
 
     def __call__(self, rows: pa.RecordBatch) -> tuple[pa.Table, set[str]]:
-        """In `schema` (see `embedded`)."""
+        """Returns the table in `schema` (see `embedded`), and the changed images."""
         changed: set[str] = set()
         pictures = [
             [image_cell(self.images, sha256, changed) for sha256 in hashes]
@@ -45,7 +46,7 @@ class Embed:
 
 @dataclass(frozen=True)
 class Lines:
-    """Rows -> the lines that they become in a text file, and why others become none."""
+    """Rows -> their lines in a text file, and why other rows have none."""
 
     line: Callable[[Row], str]
     unusable: Callable[[Row], str | None]
@@ -67,10 +68,14 @@ def lines_of(
     line: Callable[[Row], str],
     unusable: Callable[[Row], str | None],
     left_out: Counter[str],
+    folder: Path,
 ) -> Iterator[str]:
-    """The lines of a version's rows, in their order; `left_out` counts why rows have none."""
+    """The lines of a version's rows, in their order; `left_out` counts the reasons of rows without one.
+
+    `folder` is where they are written, with their images.
+    """
     given = pieces(dataset, ROWS)
-    with closing(shared_out(Lines(line, unusable), given, len(given))) as made:
+    with closing(shared_out(Lines(line, unusable), given, len(given), folder)) as made:
         for lines, reasons in made:
             left_out.update(reasons)
             yield from lines
@@ -81,10 +86,11 @@ def embedded_groups(
     total: int,
     images: ImageStore,
     schema: pa.Schema,
+    folder: Path,
     changed: set[str] | None = None,
 ) -> Iterator[pa.Table]:
-    """Row groups with their images in them; see `Embed`."""
-    with closing(shared_out(Embed(images, schema), groups, total)) as made:
+    """Row groups with embedded images, for a file in `folder`; see `Embed`."""
+    with closing(shared_out(Embed(images, schema), groups, total, folder)) as made:
         for table, others in made:
             if changed is not None:
                 changed.update(others)
@@ -92,4 +98,4 @@ def embedded_groups(
 
 
 def any_row(row: Row) -> None:
-    """Every row can be used."""
+    """Accepts every row."""

@@ -1,1 +1,1 @@
-"""Datasets and models to and from the Hugging Face Hub."""
+"""Push and pull of datasets and models to and from the Hugging Face Hub."""

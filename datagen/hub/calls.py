@@ -1,4 +1,4 @@
-"""Calls to the Hub that outlast a bad connection, and its refusals in one sentence."""
+"""Calls to the Hub with retries, and its refusals as UserErrors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FIRST_ATTEMPTS = 2
 WAIT = 1.0
 """Seconds before the second attempt; twice as long before each further one."""
 PASSING = (408, 409, 412, 425, 429)
-"""Statuses below 500 that another try may mend."""
+"""Statuses below 500 that are worth a retry."""
 Result = TypeVar("Result")
 Say = Callable[[str], None]
 
@@ -22,13 +22,13 @@ Say = Callable[[str], None]
 def check_repo(repo: str) -> None:
     """Raises UsageError for what cannot be a repository's name."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", repo):
-        raise UsageError(f"{repo!r} is no repository on the Hub; write user/name")
+        raise UsageError(f"{repo!r} is not a repository name of the Hub; write user/name")
 
 
 def open_repo(api: Any, repo: str, repo_type: str, *, private: bool, say: Say) -> None:
-    """Create the repository unless it is there.
+    """Create the repository unless it exists.
 
-    Raises UserError where it is there and public and was to be private: nothing may go out unseen.
+    Raises UserError if it should be private but exists and is public: nothing may be published by mistake.
     """
     persistently(
         lambda: api.create_repo(repo, repo_type=repo_type, private=private, exist_ok=True),
@@ -40,16 +40,16 @@ def open_repo(api: Any, repo: str, repo_type: str, *, private: bool, say: Say) -
         found = persistently(lambda: api.repo_info(repo, repo_type=repo_type), repo, say)
         if found.private is False:
             raise UserError(
-                f"{repo!r} is there already and public, and nothing was sent; make it private in its "
+                f"{repo!r} already exists and is public, so nothing was sent; make it private in its "
                 "settings on the Hub, name another, or leave out --private"
             )
 
 
 def persistently(call: Callable[[], Result], repo: str, say: Say, *, first: bool = False) -> Result:
-    """The call's result, after as many tries as a passing trouble of the network deserves.
+    """The call's result, with retries for temporary network errors.
 
-    Where the `first` call reaches nobody, the machine is most likely offline: it is tried just once more.
-    Raises UserError with the Hub's words for what another try cannot mend.
+    If the `first` call cannot connect, the machine is most likely offline: it is retried only once.
+    Raises UserError with the Hub's message for what a retry cannot fix.
     """
     from huggingface_hub.errors import (  # type: ignore[attr-defined]
         HfHubHTTPError,
@@ -73,12 +73,12 @@ def persistently(call: Callable[[], Result], repo: str, say: Say, *, first: bool
             trouble = error
             if first and attempt == FIRST_ATTEMPTS:
                 raise UserError(
-                    f"the Hub cannot be reached for {repo!r} ({_one_line(error)}); is this machine online?"
+                    f"the Hub cannot be reached for {repo!r} ({_one_line(error)}); check the connection"
                 ) from error
         if attempt == ATTEMPTS:
             raise UserError(
-                f"the Hub cannot be reached for {repo!r} ({_one_line(trouble)}); the same command goes "
-                "on from here"
+                f"the Hub cannot be reached for {repo!r} ({_one_line(trouble)}); run the same command to "
+                "continue"
             ) from trouble
         say(f"{type(trouble).__name__}; trying again ({attempt} of {ATTEMPTS - 1})")
         time.sleep(WAIT * 2 ** (attempt - 1))
@@ -86,8 +86,15 @@ def persistently(call: Callable[[], Result], repo: str, say: Say, *, first: bool
 
 
 def _refusal(repo: str, status: int, error: Exception) -> str:
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    if isinstance(error, RepositoryNotFoundError):  # the Hub says 401 of it to who is not logged in
+        return (
+            f"the Hub has no {repo!r}, or it is private; correct the name, or log in with "
+            "`hf auth login`"
+        )
     if status in (401, 403):
-        return f"the Hub does not let you write to {repo!r} ({status}); log in with `hf auth login`"
+        return f"the Hub denies access to {repo!r} ({status}); log in with `hf auth login`, or set HF_TOKEN"
     return f"the Hub refuses {repo!r} ({status}: {_one_line(error)})"
 
 

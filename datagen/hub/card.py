@@ -1,4 +1,4 @@
-"""The card of a dataset on the Hub, written from its manifest and those it was made from."""
+"""The card of a dataset on the Hub, written from its manifest and those of its ancestors."""
 
 from __future__ import annotations
 
@@ -24,40 +24,40 @@ from vlt.workspace.store import Dataset, Store
 
 COLUMNS = {
     "id": "hash of source, question, choices, answer and images",
-    "source": "the dataset that the question came from",
+    "source": "the dataset from which the question came",
     "question": "the question",
     "choices": "its choices, if any",
     "answer": "the gold answer",
     "answer_type": "choice, yes_no, integer, float, math, list, time or text",
     "images": "the images, in the order of the question",
-    "meta": "JSON: what the source said beside this",
-    "answer_source": "null: the answer is a gold; majority: what most samples of a model said; none",
-    "caption": "the caption that a text-only model reasoned over",
+    "meta": "JSON: the source's other columns",
+    "answer_source": "null: the answer is a gold; majority: the majority answer of a model's samples; none",
+    "caption": "the caption over which a text-only model reasoned",
     "caption_model": "the model that wrote the caption",
     "caption_finish_reason": "how the caption ended: stop",
     "sample": "index of the response among those to the same item",
-    "response": "all that the model wrote",
-    "reasoning": "what stands inside <think>",
-    "predicted": "the answer that the response commits itself to",
+    "response": "everything that the model wrote",
+    "reasoning": "the text inside <think>",
+    "predicted": "the answer extracted from the response",
     "finish_reason": "stop, length (cut), or a server's own word",
     "prompt_tokens": "tokens of the prompt",
     "completion_tokens": "tokens of the response",
     "model": "the model that wrote the response",
     "verdict": "correct, wrong or unjudged; null before verification",
     "verdict_reason": "why",
-    "cut": "what a filter took out of the response",
-    "agreement": "share of the item's samples with the majority's answer",
-    "choice_order": "places of the choices in the order in which they were shown, if not their own",
-    "images_shown": "sha256 of what was shown in the images' place",
+    "cut": "the text that a filter removed from the response",
+    "agreement": "share of the item's samples with the majority answer",
+    "choice_order": "indices of the choices in the order in which they were shown, if it was changed",
+    "images_shown": "sha256 of the images shown instead of the row's own",
 }
 NOT_GOLD = {
-    MAJORITY: "with answers that are not golds: what most samples of a model said",
+    MAJORITY: "with the majority answer of a model's samples instead of a gold",
     NO_GOLD: "without an answer",
 }
-"""Source of an answer -> what is said of such rows."""
+"""Source of an answer -> how such rows are described."""
 TEMPLATE = Path(__file__).with_name("dataset_card.md.jinja")
 LONG = 400
-"""Characters of a parameter that fit into a table; longer texts (prompts) get a block."""
+"""Maximum characters of a parameter in a table; longer texts (prompts) get a block."""
 
 
 def dataset_card(
@@ -71,10 +71,10 @@ def dataset_card(
     license: str | None = None,
     drawn: Mapping[str, str] | None = None,
 ) -> str:
-    """README.md: YAML for the Hub, then what the data are, how they were made and how to use them.
+    """README.md: YAML for the Hub, then what the data is, how it was made and how to use it.
 
-    The words are in `dataset_card.md.jinja`. `others` are splits that the repository holds already;
-    `drawn` are figures in it (path -> what it shows).
+    The text is in `dataset_card.md.jinja`. `others` are splits that the repository already has;
+    `drawn` are figures in it (path -> caption).
     """
     from huggingface_hub import DatasetCard, DatasetCardData
 
@@ -125,14 +125,14 @@ def dataset_card(
 
 
 def _sources(stages: Sequence[Dataset]) -> list[list[str]]:
-    """(source, from, licence, version) of what was imported."""
+    """(source, from, licence, version) of each import."""
     rows = []
     for stage in stages:
         m = stage.manifest
         if m.stage == "import":
             p = m.parameters
             where = (
-                f"{p['hub']} at {str(p['revision'])[:12]}" if "hub" in p else "files of the user's"
+                f"{p['hub']} at {str(p['revision'])[:12]}" if "hub" in p else "the user's own files"
             )
             where = f"drawn by vlt ({m.rows:,})" if p.get("source") == "miniature" else where
             license = m.facts.get("license") or "not known to vlt"
@@ -154,9 +154,9 @@ def _about(dataset: Dataset, ancestors: Sequence[Dataset]) -> str:
         kind = f"{plural(m.rows, 'question')} about images" + (
             ", with gold answers" if golds else ""
         )
-    told = [f"{answers[name]:,} {words}" for name, words in NOT_GOLD.items() if answers[name]]
-    if told:
-        kind += f" ({'; '.join(told)})"
+    others = [f"{answers[name]:,} {words}" for name, words in NOT_GOLD.items() if answers[name]]
+    if others:
+        kind += f" ({'; '.join(others)})"
     return (
         f"{kind}: version {m.ref} of a vlt workspace. Every row "
         "can be traced to its images, prompts, models and checks."
@@ -236,7 +236,7 @@ def _statistics(dataset: Dataset) -> list[tuple[list[str], list[list[str]]]]:
 
 
 def _signs(dataset: Dataset) -> list[tuple[list[str], list[list[str]]]]:
-    """Agreement, sufficiency of captions, and what judges said."""
+    """Agreement, sufficiency of captions, and the judges' verdicts."""
     found = signs(dataset)
     tables = []
     if a := found.get("agreement"):
@@ -246,7 +246,7 @@ def _signs(dataset: Dataset) -> list[tuple[list[str], list[list[str]]]]:
         )
     if s := found.get("sufficiency"):
         titles = [
-            "captions that were reasoned over",
+            "captions with graded samples",
             "mean pass rate",
             "never enough",
             "always enough",

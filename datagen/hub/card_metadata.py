@@ -22,7 +22,7 @@ def card_metadata(
     others: Sequence[str],
     license: str | None,
 ) -> dict[str, Any]:
-    """The card's head as the Hub reads it: task, size, where each split lies, the features."""
+    """The card's metadata for the Hub: task, size, the files of each split, the features."""
     rows = dataset.manifest.rows
     size = next((name for limit, name in SIZES if rows < limit), "1M<n<10M")
     features = json.loads(embedded(dataset.schema).metadata[b"huggingface"])["info"]["features"]
@@ -50,7 +50,7 @@ def card_metadata(
             ],
         },
     }
-    if others:  # of those we know no numbers, and a list that is not whole would be refused
+    if others:  # their numbers are unknown, and the Hub rejects an incomplete list
         del metadata["dataset_info"]["splits"]
     return {"license": license, **metadata}
 
@@ -61,7 +61,7 @@ def _flat(column: Any) -> list[str]:
 
 
 def _yaml_feature(name: str, feature: Mapping[str, Any]) -> dict[str, Any]:
-    """A feature in the shorter form that the Hub's YAML has."""
+    """A feature in the short form of the Hub's YAML."""
     return {"name": name, **_yaml_type(feature)}
 
 

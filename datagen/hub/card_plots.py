@@ -1,4 +1,4 @@
-"""The figures of a dataset's card, drawn with Pillow from what `vlt stats` counts: PNG, 1,400 pixels wide."""
+"""The figures of a dataset card, drawn with Pillow from the counts of `vlt stats`: PNG, 1,400 pixels wide."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 WIDTH, MARGIN, LABELS = 1400, 50, 330
-"""Of a figure, its border, and the room for the names of bars, in pixels."""
+"""Width of a figure, its margin, and the width of the bars' labels, in pixels."""
 LINE, BAR = 56, 38
 """Height of a bar with and without its gap."""
 PLOT_HEIGHT = 440
@@ -20,18 +20,18 @@ MOST_BARS = 20
 
 
 def figures(found: Mapping[str, Any]) -> dict[str, tuple[bytes, str]]:
-    """File's name -> (PNG, what it shows) for the numbers of `dataset_stats`; none for what it lacks."""
+    """File name -> (PNG, caption) for the numbers of `dataset_stats`; none for missing numbers."""
     drawn: dict[str, tuple[bytes, str]] = {}
     words = found.get("reasoning_words") or {}
     if words.get("histogram"):
-        title = "Words of reasoning in a response"
+        title = "Words of reasoning per response"
         shown = (
             f"{title}: median {words['p50']:,.0f}, 5 % have more than {words['p95']:,.0f}; the last "
-            "bar holds all that are longer"
+            "bar includes all longer ones"
         )
         drawn["lengths.png"] = histogram(title, words["histogram"]), shown
     if len(found.get("verdicts") or {}) > 1:
-        title = "Verdicts on the responses that were kept"
+        title = "Verdicts on the kept responses"
         counts = list(found["verdicts"].items())
         drawn["verdicts.png"] = bars(title, counts, ["responses"], "{:,}"), title
     rows = found.get("by_source") or []
@@ -49,7 +49,7 @@ def figures(found: Mapping[str, Any]) -> dict[str, tuple[bytes, str]]:
 
 
 def histogram(title: str, bins: Sequence[Mapping[str, Any]]) -> bytes:
-    """Upright bars over the lower end of each bin, with an axis of rows."""
+    """Vertical bars over the bins, with an axis of rows."""
     image, draw, start = _sheet(title, PLOT_HEIGHT + 90)
     left, right, foot = MARGIN + 110, WIDTH - MARGIN, start + PLOT_HEIGHT
     step = _step(max(bin["rows"] for bin in bins))
@@ -78,7 +78,7 @@ def bars(
     form: str,
     top: float | None = None,
 ) -> bytes:
-    """Lying bars, one or several to a name, each with its value; the most to be seen come first."""
+    """Horizontal bars, one or several per name, each with its value; at most MOST_BARS names."""
     rows = [(name, value if isinstance(value, list) else [value]) for name, value in rows]
     shown, rest = rows[:MOST_BARS], rows[MOST_BARS:]
     top = top or max(value for _, values in shown for value in values) or 1
@@ -107,7 +107,7 @@ def bars(
 
 
 def _sheet(title: str, height: int) -> tuple[Image.Image, ImageDraw.ImageDraw, int]:
-    """(an empty figure with its title, what draws on it, where the plot begins)"""
+    """(an empty figure with its title, its ImageDraw, the y coordinate where the plot starts)"""
     start = MARGIN + TITLE + 40
     image = Image.new("RGB", (WIDTH, start + height + MARGIN), PAPER)
     draw = ImageDraw.Draw(image)
@@ -126,7 +126,7 @@ def _png(image: Image.Image) -> bytes:
 
 
 def _step(most: int) -> int:
-    """Between two marks of an axis: 1, 2 or 5 times a power of ten, about five of them."""
+    """The step between two ticks of an axis: 1, 2 or 5 times a power of ten, for about five ticks."""
     power = 1
     while True:
         for step in (power, 2 * power, 5 * power):

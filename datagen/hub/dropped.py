@@ -1,9 +1,9 @@
-"""The rows that filters took out, on their way to the Hub and back.
+"""Push and pull of the dropped rows.
 
-They lie beside the data and not among it, so `load_dataset("user/repo")` gives the kept rows alone:
-`vlt/<split>/dropped-*.parquet` as the workspace has them (images by their sha256, with the columns filter and
-reason), and `vlt/<split>/images-*.parquet` with those of their images that no kept row shows, and with the
-transparent ones of the kept rows, which stand on white in the data.
+They are stored beside the data, so that `load_dataset("user/repo")` gives only the kept rows:
+`vlt/<split>/dropped-*.parquet` as in the workspace (images as sha256, with the columns filter and reason),
+and `vlt/<split>/images-*.parquet` with those of their images that no kept row has, and with the original
+transparent images of kept rows, which are on white in the data.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PICTURES = pa.schema([("sha256", pa.string()), ("image", IMAGE)])
 
 
 def dropped_path(split: str, name: str = "") -> str:
-    """Where the files of a split's dropped rows lie in a repository; `name` is one of them."""
+    """The path of a split's dropped rows in a repository; `name` is one of the files."""
     return f"vlt/{split}/{name}"
 
 
@@ -40,10 +40,10 @@ def picture_shards(
     changed: Collection[str] = (),
     size: int = SHARD_BYTES,
 ) -> Iterator[Path]:
-    """Write images-00000.parquet, ... one after the other, and yield each when it is whole.
+    """Write images-00000.parquet, ... one after the other, and yield each when it is complete.
 
-    `changed` are the images that the data hold as other bytes. The same version always gives the same
-    files.
+    `changed` are the images whose bytes in the data differ from the store's. The same version always gives
+    the same files.
     """
     number = 0
     names = iter([*sorted(changed), *_only_dropped(dataset)])
@@ -67,7 +67,7 @@ def picture_shards(
 
 
 def _only_dropped(dataset: Dataset) -> list[str]:
-    """The images of dropped rows that no kept row has, each once, in order."""
+    """The distinct images of dropped rows that no kept row has, in order."""
     kept = {
         bytes.fromhex(sha256)
         for batch in dataset.batches(["images"], size=BATCH)
@@ -82,7 +82,7 @@ def _only_dropped(dataset: Dataset) -> list[str]:
 
 
 def take_dropped(writer: Writer, file: Path) -> None:
-    """Give the writer the rows of a dropped-*.parquet, each with what took it out, in order."""
+    """Pass the rows of a dropped-*.parquet to the writer, each with its filter and reason, in order."""
     with pq.ParquetFile(file) as opened:
         for batch in opened.iter_batches(BATCH):
             rows = pa.Table.from_batches([batch])
@@ -100,10 +100,10 @@ def take_dropped(writer: Writer, file: Path) -> None:
 
 
 def check_conserved(writer: Writer, repo: str) -> None:
-    """Every row that the manifest counts has arrived; raises UserError where one is missing."""
-    assert writer.received, "only what was pulled has a manifest beforehand"
+    """Raises UserError unless every row that the manifest counts has arrived."""
+    assert writer.received, "only a pulled version has a manifest beforehand"
     said, ledger = writer.received, writer.ledger
-    # By filter and not by reason: a row says its reason in words, of which the kind is a part.
+    # By filter, not by reason: the reason in a row includes details that the ledger's does not.
     taken_out = [
         {name: sum(reasons.values()) for name, reasons in counts.items() if reasons}
         for counts in (said.dropped, ledger.dropped)
@@ -111,6 +111,6 @@ def check_conserved(writer: Writer, repo: str) -> None:
     wanted = (said.rows_in, said.rows, taken_out[0], sum(said.failed.values()))
     if wanted != (ledger.rows_in, ledger.kept, taken_out[1], ledger.failed.total()):
         raise UserError(
-            f"{repo!r} does not hold all rows of {said.ref}: its manifest counts {said.rows_in:,} "
-            f"({said.rows:,} kept), and {ledger.rows_in:,} came ({ledger.kept:,} kept); push it again"
+            f"{repo!r} does not have all rows of {said.ref}: its manifest counts {said.rows_in:,} "
+            f"({said.rows:,} kept), but {ledger.rows_in:,} arrived ({ledger.kept:,} kept); push it again"
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def parameter_leaves(name: str, value: Any) -> list[tuple[str, Any]]:
-    """Nested parameters as dotted names; what is not set is left out."""
+    """Nested parameters as (dotted name, value); unset ones are left out."""
     if isinstance(value, Mapping):
         return [
             leaf
@@ -27,7 +27,7 @@ def bars(counts: Counter[str], most: int = 20) -> list[list[str]]:
 
 
 def markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown; whatever stands in the cells is shown as it is."""
+    """A table in Markdown; the text of the cells is escaped."""
 
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
@@ -36,7 +36,7 @@ def markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text that a Markdown table shows as it is."""
+    """Text escaped for a Markdown table."""
     for mark, shown in (("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("\n", " ")):
         text = text.replace(mark, shown)
     return text

@@ -12,7 +12,7 @@ from vlt.workspace.digest import model_files
 from vlt.workspace.store import Dataset, Store
 
 LEFT_HERE = ("optimizer", "scheduler", "rng_state", "training_args", "global_step", ".")
-"""Beginnings of what a trainer keeps to go on, which is no part of the model."""
+"""Prefixes of files that a trainer keeps for resuming, which are not part of the model."""
 
 
 def push_model(
@@ -27,13 +27,13 @@ def push_model(
 ) -> str:
     """Push a model's files and return the URL of the commit.
 
-    `checkpoint` is the version whose folder it is, which the card then describes. What had arrived
-    before a connection broke is not sent again. Raises UserError where it is no model.
+    `checkpoint` is the version whose folder it is, which the card then describes. What arrived before a
+    lost connection is not sent again. Raises UserError if the folder is not a model.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
     check_repo(repo)
-    model_files(folder)  # or it is no model
+    model_files(folder)  # raises if it is not a model
     api = HfApi()
     open_repo(api, repo, "model", private=private, say=say)
     operations = []

@@ -14,15 +14,15 @@ from vlt.workspace.store import Dataset, Store
 
 TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
 LONG = 500
-"""Characters of a value that are shown."""
+"""Maximum characters of a value that are shown."""
 
 
 def model_card(
     store: Store, folder: Path, repo: str, checkpoint: Dataset | None, license: str | None
 ) -> str:
-    """README.md of a model: what it is, what it was trained on and how, and what was measured.
+    """README.md of a model: what it is, how it was trained and on what, and what was measured.
 
-    The words are in `model_card.md.jinja`; without a checkpoint there is nothing to say of training.
+    The text is in `model_card.md.jinja`; without a checkpoint, nothing is said about training.
     """
     from huggingface_hub import ModelCard, ModelCardData
 

@@ -1,4 +1,4 @@
-"""Brings back from the Hub what `vlt push` sent: rows, images, manifest and lineage.
+"""Pulls from the Hub what `vlt push` sent: rows, images, manifest and lineage.
 
 pull_dataset(store, "user/repo")
 """
@@ -36,7 +36,7 @@ def pull_dataset(
     split: str = "train",
     say: Say = lambda _: None,
 ) -> tuple[Dataset, bool]:
-    """(the version, whether it was here already). Raises UserError for what is no version of vlt's."""
+    """(the version, whether it existed already). Raises UserError for what vlt did not push."""
     from huggingface_hub import HfApi
 
     check_repo(repo)
@@ -45,7 +45,7 @@ def pull_dataset(
     paths = [sibling.rfilename for sibling in info.siblings or []]
     if manifest_path(split) not in paths:
         raise UserError(
-            f"{repo!r} has no split {split!r} that vlt pushed; take its rows with `vlt import {repo}`"
+            f"{repo!r} has no split {split!r} pushed by vlt; import its rows with `vlt import {repo}`"
         )
     folder = fresh_folder(store.root / ".pull" / str(info.sha)[:16])
 
@@ -74,7 +74,7 @@ def pull_dataset(
             beside = sorted(p for p in paths if Path(p).suffix == ".parquet")
             taken_out = [p for p in beside if p.startswith(dropped_path(split, "dropped-"))]
             with ImageStore(store.images_folder) as images, ImagePool() as pool:
-                # First, since the data hold transparent ones of them on white.
+                # First, since the data has the transparent ones among them on white.
                 for path in (p for p in beside if p.startswith(dropped_path(split, "images-"))):
                     _take_pictures(fetch(path), images, pool, repo)
                     say(path)
@@ -90,8 +90,8 @@ def pull_dataset(
                 say(path)
             if taken_out or not (manifest.dropped or manifest.failed):
                 check_conserved(writer, repo)
-            else:  # pushed by a vlt that left them at home
-                say(f"the rows that were taken out of {manifest.ref} are not in {repo!r}")
+            else:  # pushed by a version of vlt that did not push dropped rows
+                say(f"the dropped rows of {manifest.ref} are not in {repo!r}")
         return writer.dataset, False
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -106,10 +106,10 @@ def _here(store: Store, name: str, manifest: Manifest) -> Dataset | None:
 
 
 def _rows(shard: Path, images: ImageStore, pool: ImagePool, repo: str) -> Iterator[pa.Table]:
-    """The shard's rows with their images put into the store, and their hashes in the rows."""
+    """The shard's rows with hashes in place of their images, which are added to the store."""
     with pq.ParquetFile(shard, buffer_size=1 << 20) as opened:
         place = opened.schema_arrow.get_field_index("images")
-        for group in range(opened.num_row_groups):  # one after the other: they were cut for this
+        for group in range(opened.num_row_groups):  # one by one: their size bounds the memory use
             table = opened.read_row_group(group)
             rows = table.column("images").to_pylist()
             _add([cell for cells in rows for cell in cells], images, pool, repo)
@@ -118,7 +118,7 @@ def _rows(shard: Path, images: ImageStore, pool: ImagePool, repo: str) -> Iterat
 
 
 def _take_pictures(shard: Path, images: ImageStore, pool: ImagePool, repo: str) -> None:
-    """Put images that only dropped rows have into the store."""
+    """Add the images that only dropped rows have to the store."""
     with pq.ParquetFile(shard, buffer_size=1 << 20) as opened:
         for group in range(opened.num_row_groups):
             cells = opened.read_row_group(group, columns=["image"])["image"].to_pylist()
@@ -127,25 +127,29 @@ def _take_pictures(shard: Path, images: ImageStore, pool: ImagePool, repo: str) 
 
 
 def _add(cells: list[dict[str, Any]], images: ImageStore, pool: ImagePool, repo: str) -> None:
-    """Keep the images that are new here; each must be the one that its name says, or show it on white."""
+    """Add the images that are new; each must match its name (its sha256), or be that image on white."""
     new: dict[str, bytes] = {}
     for cell in cells:
         name = _name(cell)
         sha256 = hashlib.sha256(cell["bytes"]).hexdigest()
         if sha256 != name and not (name in images and _shows(cell["bytes"], images.read(name))):
-            raise UserError(f"{repo!r} holds another image under the name {name}")
+            raise UserError(f"{repo!r} has a different image under the name {name}; push it again")
         if name not in images:
             new[name] = cell["bytes"]
     for sha256, image in zip(new, pool.inspect_all(list(new.items())), strict=True):
         if isinstance(image, BadImage):
-            raise UserError(f"{repo!r} holds a broken image ({sha256}: {image.reason})")
+            raise UserError(
+                f"{repo!r} has a broken image ({sha256}: {image.reason}); push it again"
+            )
         if image.converted:
-            raise UserError(f"{repo!r} holds an image that no push of vlt's holds ({sha256})")
+            raise UserError(
+                f"{repo!r} has an image that vlt cannot have pushed ({sha256}); push it again"
+            )
         images.add_new(image)
 
 
 def _shows(flat: bytes, transparent: bytes) -> bool:
-    """Whether the one is the other on white; by its pixels, since encoders differ."""
+    """Whether the first is the second on white, by pixels, since encoders differ."""
     try:
         return bool(open_image(flat) == open_image(transparent))
     except (OSError, ValueError, SyntaxError):

@@ -1,12 +1,12 @@
-"""To the Hub and back: a version as Parquet shards with a card, its manifest and its lineage.
+"""Pushes a version to the Hub as Parquet shards with a card, its manifest and its lineage.
 
     push_dataset(store, store.open("sft"), "user/repo", private=True)
 
-In the repository: `data/train-*.parquet` (images inside, so `datasets.load_dataset("user/repo")` and
-the viewer show them), `README.md` (the card), and under `vlt/train/`: `manifest.json`, `lineage/*.json` (the
-manifests of all that the version was made from), the rows that filters took out (see hub_dropped.py)
-and the card's figures. One commit makes all of it visible at once. Shards are the same at every try, so
-what had arrived before a connection broke is not sent again.
+In the repository: `data/train-*.parquet` (with embedded images, so that `datasets.load_dataset("user/repo")`
+and the viewer show them), `README.md` (the card), and under `vlt/train/`: `manifest.json`, `lineage/*.json`
+(the manifests of all ancestors), the dropped rows (see dropped.py) and the card's figures. One commit
+publishes everything at once. Shards are the same at every try, so what arrived before a lost connection
+is not sent again.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def push_dataset(
     statistics: Mapping[str, Any] | None = None,
     say: Say = lambda _: None,
 ) -> str:
-    """Push a version and return the URL of its commit. Raises UserError where the Hub refuses.
+    """Push a version and return the URL of its commit. Raises UserError if the Hub refuses.
 
     `statistics` are those of `vlt stats` (filters.stats.dataset_stats), for the card's figures.
     """
@@ -53,7 +53,9 @@ def push_dataset(
     check_repo(repo)
     with_rows(dataset)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", split):
-        raise UsageError(f"--split {split!r} is no split's name; use small letters, digits and _")
+        raise UsageError(
+            f"--split {split!r} is not a valid name; use lower-case letters, digits and _"
+        )
     api = HfApi()
     open_repo(api, repo, "dataset", private=private, say=say)
     there = set(persistently(lambda: api.list_repo_files(repo, repo_type="dataset"), repo, say))
@@ -104,8 +106,8 @@ def push_dataset(
 def _check_kinds(
     api: Any, dataset: Dataset, repo: str, others: list[str], there: set[str], say: Say
 ) -> None:
-    """Raises UserError where the other splits hold rows of another kind: `load_dataset` wants the same
-    columns of all, and would load none of them any more."""
+    """Raises UserError if the other splits have rows of another kind: `load_dataset` requires the same
+    columns in all, and could load none of them."""
     for split in others:
         kind = "rows that vlt did not push"
         if (path := manifest_path(split)) in there:
@@ -119,25 +121,25 @@ def _check_kinds(
                 continue
             kind = f"{held.kind}s ({held.ref})"
         raise UserError(
-            f"the split {split!r} of {repo!r} holds {kind}, and {dataset.ref} holds {dataset.kind}s: "
-            "the repository could not be loaded any more, and nothing was sent; push to one of its own"
+            f"the split {split!r} of {repo!r} holds {kind}, but {dataset.ref} holds {dataset.kind}s: "
+            "together they could not be loaded, so nothing was sent; push to another repository"
         )
 
 
 def _sent(api: Any, repo: str, path: str, file: Path, say: Say, *, keep: bool = False) -> Any:
-    """The operation that commits a file, which is uploaded now; it goes from here unless kept."""
+    """The operation that commits a file, which is uploaded now and then deleted, unless `keep`."""
     from huggingface_hub import CommitOperationAdd
 
     add = CommitOperationAdd(path, str(file))
     persistently(lambda: api.preupload_lfs_files(repo, [add], repo_type="dataset"), repo, say)
     say(f"{file.name} ({file.stat().st_size / 1e6:,.0f} MB)")
-    if add._is_uploaded and not keep:  # what stays small is sent with the commit
+    if add._is_uploaded and not keep:  # small files are sent with the commit
         file.unlink()
     return add
 
 
 def manifests(store: Store, dataset: Dataset, folder: str) -> dict[str, bytes]:
-    """The version's manifest and those of all that it was made from, under vlt/<folder>/."""
+    """The version's manifest and those of all its ancestors, under vlt/<folder>/."""
     found = {manifest_path(folder): _as_json(dataset)}
     for ancestor in made_from(store, dataset):
         found[f"{lineage_path(folder)}{ancestor.ref}.json"] = _as_json(ancestor)
@@ -145,12 +147,12 @@ def manifests(store: Store, dataset: Dataset, folder: str) -> dict[str, bytes]:
 
 
 def manifest_path(folder: str) -> str:
-    """Where a split's manifest lies in a repository."""
+    """The path of a split's manifest in a repository."""
     return f"vlt/{folder}/manifest.json"
 
 
 def lineage_path(folder: str) -> str:
-    """Where the manifests of its ancestors lie."""
+    """The folder with the manifests of its ancestors."""
     return f"vlt/{folder}/lineage/"
 
 

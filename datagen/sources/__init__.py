@@ -1,9 +1,8 @@
 """Where items come from: files, folders, the Hub, and sources known by name.
 
-A source yields rows as they stand there (`formats/` has a module for each kind of file, `folders.py`
-says what a folder holds); `layouts.py` puts those in order whose columns do not say what an item is;
-`record.py` reads a row by a mapping of columns, `check.py` decides whether it is a sound item, and
-`items.py` writes the dataset version.
+A source yields raw rows (`formats/` has a module for each file format, `folders.py` finds the files of a
+folder); `layouts.py` converts rows whose columns are not those of an item; `record.py` reads a row by a
+mapping of columns, `check.py` decides whether it is a valid item, and `items.py` writes the dataset version.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Decides whether a record is a sound item: what is asked can be answered, and judged."""
+"""Decides whether a record is a valid item: its question can be asked, and answers can be graded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def sound_item(
 ) -> dict[str, Any]:
     """The row of an item dataset; `images` are the sha256 of the record's images, in order.
 
-    `places` says what a whole number is beside choices. Raises BadRow with the reason.
+    `places` is the meaning of an integer gold with choices. Raises BadRow with the reason.
     """
     placeholders = record.question.count(PLACEHOLDER)
     if placeholders and placeholders != len(images):
@@ -38,9 +38,9 @@ def sound_item(
     source = record.source or source
     answer_source = NO_GOLD if none else None
     id = item_id(source, record.question, choices, answer or "", images, answer_source)
-    meta = {k: v for k, v in record.meta.items() if k != "id" or v != id}  # it was exported by us
+    meta = {k: v for k, v in record.meta.items() if k != "id" or v != id}  # exported by vlt
     if record.answer_type and record.answer_type not in ANSWER_TYPES:
-        meta.setdefault("answer_type", record.answer_type)  # somebody else's
+        meta.setdefault("answer_type", record.answer_type)  # not one of vlt's types
     return {
         "id": id,
         "source": source,
@@ -55,7 +55,7 @@ def sound_item(
 
 
 def _meta_text(meta: dict[str, Any]) -> str:
-    """As JSON that any program reads: halves of surrogate pairs, which JSON can hold, are replaced."""
+    """As JSON that any program can read: unpaired surrogates, which JSON allows, are replaced."""
     text = json.dumps(meta, ensure_ascii=True)
     if "\\ud" in text:
         whole = whole_text(json.dumps(meta, ensure_ascii=False))
@@ -64,13 +64,13 @@ def _meta_text(meta: dict[str, Any]) -> str:
 
 
 def sound_type(answer: str, choices: Sequence[str], question: str, said: str | None = None) -> str:
-    """The type that the row says (one of ANSWER_TYPES), where the gold is right by it; else the gold's.
+    """The type given by the row (one of ANSWER_TYPES), if the gold is correct by it; else the gold's own.
 
-    Raises BadRow for a gold that would not even be right as an answer to itself.
+    Raises BadRow for a gold that would not be graded correct against itself.
     """
     own = answer_type_of(answer, choices or None)
     if choices and said not in ("choice", "yes_no"):
-        said = None  # other data sets say here of what kind the option's text is
+        said = None  # other datasets give the type of the option's text here
     if {said, own} == {"integer", "float"}:
         said = own
     verdict = _of_itself(answer, choices, question, said or own)

@@ -1,4 +1,4 @@
-"""Choices in the forms that data sets have: lists, dicts, one text, letters before each, in the question."""
+"""Choices in the forms that datasets use: lists, dicts, one text, with letters, inside the question."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ _PLEASE = re.compile(
 )
 """A last line that only says how to answer."""
 MOST_MARKS = 300
-"""Letters that are looked at in one text; more are no options."""
+"""Maximum option letters considered in one text."""
 SEPARATORS = ("\n", "||", " | ", ";")
-"""What parts choices of one text that have no letters, the surest first."""
+"""Separators of unlettered choices in one text, the most reliable first."""
 
 
 def choices_of(value: Any) -> list[str]:
-    """The choices of a cell, without the letters before them. Raises BadRow where it is no list.
+    """The choices of a cell, without their letters. Raises BadRow if it is not a list of choices.
 
-    A list; a text that holds one (JSON or Python); "A. cat; B. dog"; lines; {"A": ..., "B": ...};
-    {"text": [...]}; empty places at the end are no choices.
+    A list; a text with one (JSON or Python); "A. cat; B. dog"; lines; {"A": ..., "B": ...};
+    {"text": [...]}; empty entries at the end are ignored.
     """
     if isinstance(value, str) and value.strip()[:1] in ("[", "{", "("):
         value = _literal(value.strip())
     if isinstance(value, str):
-        value = _parted(value.strip())
+        value = _split_text(value.strip())
     if isinstance(value, Mapping):
         value = _of_mapping(value)
     if value is None:
@@ -63,7 +63,7 @@ def choices_of(value: Any) -> list[str]:
 
 
 def are_numbers(value: Any) -> bool:
-    """Whether the choices are numbers and no texts."""
+    """Whether the choices are numbers, not texts."""
     return (
         isinstance(value, list) and bool(value) and all(isinstance(v, int | float) for v in value)
     )
@@ -108,7 +108,7 @@ def in_columns(row: Mapping[str, Any], letters: Sequence[str]) -> list[str]:
 
 
 def without_letters(choices: list[str]) -> list[str]:
-    """["A) red", "B) blue"] as ["red", "blue"]; choices whose letters do not run stay as they are."""
+    """["A) red", "B) blue"] as ["red", "blue"]; unchanged if the letters are not consecutive."""
     marks = [_LABEL.match(text) for text in choices]
     if len(choices) < 2 or not all(marks):
         return choices
@@ -120,7 +120,7 @@ def without_letters(choices: list[str]) -> list[str]:
 
 
 def question_and_choices(question: str, gold: str) -> tuple[str, list[str]]:
-    """The question and the options in its text, where they run A, B, C, ... and `gold` is one's letter.
+    """The question and the options in its text, if they are lettered A, B, ... and `gold` is such a letter.
 
     ("Which?\\nA:40° B:60°", "B") -> ("Which?", ["40°", "60°"]); without such options, no choices.
     """
@@ -151,7 +151,7 @@ def question_and_choices(question: str, gold: str) -> tuple[str, list[str]]:
 
 
 def _are_options(body: str, marks: list[re.Match[str]], texts: list[str]) -> bool:
-    """Whether marks in running text are options', and no names of things that the question is about.
+    """Whether marks in running text mark options, and are not names of things in the question.
 
     "Which? (A) 3 (B) 4", and not "Figures (A) and (B): which is bigger?"
     """
@@ -163,7 +163,7 @@ def _are_options(body: str, marks: list[re.Match[str]], texts: list[str]) -> boo
 
 
 def _running(marks: list[re.Match[str]]) -> list[re.Match[str]]:
-    """The last run of marks A, B, C, ... in one case and of at least two."""
+    """The last run of marks A, B, C, ... in one letter case, with at least two."""
     best: list[re.Match[str]] = []
     for start, first in enumerate(marks):
         if (first[1] or first[2]).upper() != "A":
@@ -179,8 +179,8 @@ def _running(marks: list[re.Match[str]]) -> list[re.Match[str]]:
     return best
 
 
-def _parted(text: str) -> Any:
-    """The choices of one text: with letters before them, else parted by lines, bars or semicolons."""
+def _split_text(text: str) -> Any:
+    """The choices of one text: split at letters, else at lines, bars or semicolons."""
     if not text:
         return []
     for form in _FORMS:
@@ -214,7 +214,7 @@ def _is_blank(value: Any) -> bool:
 
 
 def _literal(text: str) -> Any:
-    """The list that a text holds; the text itself where it is a list of lettered choices."""
+    """The list that a text represents; the text itself if it is a list of lettered choices."""
     if len(text) > MAX_TEXT:
         raise BadRow(f"choices are too long ({len(text):,} characters)")
     for parse in (json.loads, ast.literal_eval):  # literal_eval builds values and runs nothing

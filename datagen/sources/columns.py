@@ -1,4 +1,4 @@
-"""Which column of a source is the question, the answer, the images: given by the user, or guessed."""
+"""Which columns of a source are the question, the answer and the images: given by the user, or guessed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from vlt.errors import UsageError
 
 NAMES: dict[str, tuple[str, ...]] = {
-    # decoded_image first: where it stands, `image` is only a path (MathVista, MathVision, sft_seed).
+    # decoded_image first: if it exists, `image` is only a path (MathVista, MathVision, sft_seed).
     "images": (
         "images",
         "decoded_image",
@@ -75,7 +75,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "answer_type": ("answer_type",),
     "meta": ("meta",),
 }
-"""What an item needs -> the columns that are taken for it, the likeliest first."""
+"""What an item needs -> the columns that are used for it, the likeliest first."""
 MORE: dict[str, tuple[str, ...]] = {
     "caption": ("caption", "description", "image_caption", "dense_caption"),
     "caption_model": ("caption_model",),
@@ -84,13 +84,13 @@ MORE: dict[str, tuple[str, ...]] = {
     "sample": ("sample", "sample_index"),
     "finish_reason": ("finish_reason",),
 }
-"""The same for what captions and samples have beside an item (see own.py)."""
+"""The same for what captions and samples have besides an item (see own.py)."""
 NEEDED = ("question", "answer")
 LETTERED = ("A", "B", "C", "D", "E", "F", "G", "H")
-"""Columns that hold one choice each, as multiple-choice benchmarks in CSV have them."""
+"""Columns with one choice each, as in multiple-choice benchmarks in CSV."""
 IN_COLUMNS = "A,B,..."
 NUMBERED_NAMES = tuple(f"{stem}{number}" for stem in ("image_", "image") for number in range(0, 10))
-"""Columns that hold one image each, as MMMU has them."""
+"""Columns with one image each, as in MMMU."""
 NUMBERED = "image_1,image_2,..."
 
 Mapping_ = Mapping[str, str]
@@ -105,7 +105,7 @@ def parse_map(text: str | None) -> dict[str, str]:
         target = "images" if target == "image" else target
         if not equals or not column or target not in {**NAMES, **MORE}:
             raise UsageError(
-                f"--map {part!r} is not NAME=COLUMN with a name of {', '.join([*NAMES, *MORE])}; "
+                f"--map {part!r} is not NAME=COLUMN with one of the names {', '.join([*NAMES, *MORE])}; "
                 "write e.g. --map question=problem,answer=solution"
             )
         mapping[target] = column
@@ -123,15 +123,15 @@ def choose_columns(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """(the whole mapping, the part of it that was guessed).
 
-    `more` are targets beside an item's, `needed` those without which there is no row, `like_images`
-    columns whose cells look like images, for where no name tells. Raises UsageError where a column
-    that is named is not there, or one that is needed is not found.
+    `more` are targets besides an item's, `needed` the required ones, `like_images` columns whose cells
+    look like images, used if no column name is known. Raises UsageError if a named column does not
+    exist, or a required one is not found.
     """
     known = {**NAMES, **{name: MORE[name] for name in more}}
     chosen = {("images" if t == "image" else t): c for t, c in (mapping or {}).items()}
     for target, column in chosen.items():
         if target not in known:
-            raise UsageError(f"--map knows no {target!r}; names are {', '.join(known)}")
+            raise UsageError(f"--map has no name {target!r}; there are {', '.join(known)}")
         if column not in columns and column.split(".")[0] not in columns:
             raise UsageError(f"{where} has no column {column!r}; it has {_listed(columns)}")
     lowered = {column.strip().lower(): column for column in reversed(columns)}
@@ -153,6 +153,7 @@ def choose_columns(
         raise UsageError(
             f"{where} has no column for {' and '.join(missing)} (it has {_listed(columns)}); "
             f"name it with --map {','.join(f'{m}=COLUMN' for m in missing)}"
+            + ("; if there are no gold answers, `vlt import --unlabelled`" * ("answer" in missing))
         )
     return {**chosen, **guessed}, {t: c for t, c in guessed.items() if t != c}
 
@@ -164,7 +165,7 @@ def _guess_images(
     where: str,
     like_images: Sequence[str],
 ) -> None:
-    """Images under no usual name; and a second column, for the rows in which the first is empty."""
+    """Images in columns without a usual name; and a second column, for rows in which the first is empty."""
     if "images" in guessed:
         also = [
             lowered[name]
@@ -186,7 +187,7 @@ def _guess_images(
 
 
 def _listed(columns: Sequence[str]) -> str:
-    """The names for a message of one line."""
+    """The names, for an error message of one line."""
     return ", ".join(
         column.encode(errors="backslashreplace").decode().replace("\n", "\\n") for column in columns
     )

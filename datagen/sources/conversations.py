@@ -1,8 +1,8 @@
-"""Questions and gold answers out of conversations, as instruction data write them.
+"""Questions and gold answers from conversations, as instruction data has them.
 
 Known forms: MathV360K (lines "Hint: ...", "Question: ...", "Choices:", "(A) ...", answered by "The
 answer is B"), the Cauldron ("Question: ...", "Choices:", "A. ...", "Answer with the letter.", answered
-by "Answer: B"), and chat messages whose answer stands in <answer> tags or a box. Turns are objects
+by "Answer: B"), and chat messages whose answer is in <answer> tags or a box. Turns are objects
 (from and value, role and content, user and assistant) or pairs; content is text or OpenAI's parts.
 """
 
@@ -20,12 +20,12 @@ from vlt.grade.extract import extract
 from vlt.prompts import PLACEHOLDER
 
 MOST_IMAGES = 100
-"""Placeholders of one turn that are looked at."""
+"""Maximum placeholders of one turn for which they are moved."""
 USER, ASSISTANT = ("human", "user"), ("gpt", "assistant", "model", "bot", "chatgpt")
 COLUMNS = (
     "conversations", "messages", "conversation", "texts", "dialogue", "chat", "prompt", "input",
 )  # fmt: skip
-"""Names of columns that may hold a conversation, the likeliest first."""
+"""Names of columns that may contain a conversation, the likeliest first."""
 _HINT = re.compile(r"\A\s*Hint:[^\n]*(?:\n|\Z)")
 _QUESTION = re.compile(r"\A\s*Question:\s*", re.I)
 _CHOICES = re.compile(r"\n\s{0,9}(?:Choices|Options):[ \t]*", re.I)
@@ -45,7 +45,7 @@ _AT_AN_END = re.compile(r"\A(?:\s*<image>)+|(?:<image>\s*)+\Z")
 
 @dataclass
 class Turn:
-    """What one side said, with the images that its parts hold themselves."""
+    """One turn, with the images inside its parts."""
 
     role: str
     text: str
@@ -53,7 +53,7 @@ class Turn:
 
 
 def conversation_rows(row: Row) -> Iterator[Row | Unreadable]:
-    """One row with question, choices and answer for each pair of turns; the images go with each."""
+    """One row with question, choices and answer for each pair of turns; each gets all the images."""
     column = "conversations" if "conversations" in row else "messages"
     turns = turns_of(row.get(column))
     rest = {k: v for k, v in row.items() if k != column}
@@ -64,7 +64,7 @@ def conversation_rows(row: Row) -> Iterator[Row | Unreadable]:
     if not pairs:
         yield Unreadable(raw_text(row), "conversation without a question and its answer")
     for asked, answered in pairs:
-        question, choices = taken_apart(asked.text)
+        question, choices = question_parts(asked.text)
         yield {
             **rest,
             "question": question,
@@ -78,9 +78,9 @@ def asked_rows(
 ) -> Iterator[Row | Unreadable]:
     """The same for data of any origin: each question with the images that it is about.
 
-    `images` and `answer` are the row's own columns of these, where it has them: then a conversation
-    may end with a question. What the assistant said stands in `response`. A turn with placeholders is
-    about its own images, one without about all that were shown before.
+    `images` and `answer` are the row's own columns for these, if it has them: then a conversation
+    may end with a question. The assistant's reply goes to `response`. A turn with placeholders is
+    about its own images, one without about all images shown before.
     """
     turns = turns_of(row.get(column))
     rest = {k: v for k, v in row.items() if k not in (column, images)}
@@ -96,7 +96,7 @@ def asked_rows(
     if not pairs:
         yield Unreadable(raw_text(row), "conversation without a question and its answer")
     for asked, answered in pairs:
-        question, choices = taken_apart(_markers_needed(asked.text), keep_markers=True)
+        question, choices = question_parts(_needed_markers(asked.text), keep_markers=True)
         made = {**rest, "question": question, "images": shown[id(asked)]}
         made |= {"choices": choices} if choices or "choices" not in rest else {}
         made |= {"answer": _gold(answered.text)} if answer is None else {}
@@ -104,7 +104,7 @@ def asked_rows(
 
 
 def turns_of(value: Any) -> list[Turn] | None:
-    """The turns of a cell; None where it is no conversation."""
+    """The turns of a cell; None if it is not a conversation."""
     if isinstance(value, str) and value[:1] == "[":
         try:
             value = json.loads(value)
@@ -126,8 +126,8 @@ def turns_of(value: Any) -> list[Turn] | None:
     return turns
 
 
-def taken_apart(text: str, *, keep_markers: bool = False) -> tuple[str, list[str]]:
-    """(question, choices) of what the user said."""
+def question_parts(text: str, *, keep_markers: bool = False) -> tuple[str, list[str]]:
+    """(question, choices) of a user's turn."""
     text = (text if keep_markers else text.replace(PLACEHOLDER, "")).strip()
     text = _QUESTION.sub("", _HINT.sub("", text), count=1)
     text = _LETTER_PLEASE.sub("", text).strip()
@@ -137,7 +137,7 @@ def taken_apart(text: str, *, keep_markers: bool = False) -> tuple[str, list[str
 
 
 def stated_answer(text: str) -> str:
-    """The gold in the assistant's words; tags and boxes are left for `read_record`."""
+    """The gold answer in the assistant's reply; tags and boxes are left for `read_record`."""
     if "<answer>" in text or "\\boxed" in text:
         return text
     stated = _ANSWER.sub("", text, count=1).strip()
@@ -147,7 +147,7 @@ def stated_answer(text: str) -> str:
 
 
 def _turn(role: str, content: Any) -> Turn:
-    """A turn of text, or of OpenAI's parts: an image among them leaves a placeholder."""
+    """A turn of text, or of OpenAI's parts: an image among them becomes a placeholder."""
     if not isinstance(content, list | tuple):
         return _written(role, str(content))
     texts: list[str] = []
@@ -165,13 +165,13 @@ def _turn(role: str, content: Any) -> Turn:
 
 
 def _written(role: str, text: str) -> Turn:
-    """A turn of text; Qwen-VL's data have the path of an image in it."""
+    """A turn of text; in Qwen-VL's data it may contain the path of an image."""
     paths = [mark[1] for mark in _WRITTEN.finditer(text)]
     return Turn(role, _WRITTEN.sub(PLACEHOLDER, text) if paths else text, list(paths))
 
 
 def _gold(text: str) -> str:
-    """What the assistant states; of a longer text, what it commits itself to at its end."""
+    """The stated answer; from a longer text, the answer extracted as by the grader."""
     stated = stated_answer(text)
     long = stated == text or len(stated) > 100 or "\n" in stated
     if long and "<answer>" not in text and "\\boxed" not in text and _STATES.search(text):
@@ -180,7 +180,7 @@ def _gold(text: str) -> str:
 
 
 def _shown(turns: list[Turn], given: list[Any]) -> dict[int, list[Any]]:
-    """The images of each turn (by its `id`): its own, else all that were shown before it."""
+    """The images of each turn (by its `id`): its own, else all shown before it."""
     marked = sum(turn.text.count(PLACEHOLDER) for turn in turns)
     held = sum(len(turn.images) for turn in turns)
     each = bool(marked) and (marked == held or marked == len(given))
@@ -199,8 +199,8 @@ def _shown(turns: list[Turn], given: list[Any]) -> dict[int, list[Any]]:
     return found
 
 
-def _markers_needed(text: str) -> str:
-    """Without placeholders that only stand before or behind the text, where images go anyway."""
+def _needed_markers(text: str) -> str:
+    """Without placeholders at the start or end of the text, where images go anyway."""
     if text.count(PLACEHOLDER) > MOST_IMAGES:
         return text
     bare = _AT_AN_END.sub("", text).strip()
@@ -216,7 +216,7 @@ def _pairs(turns: list[Turn]) -> list[tuple[Turn, Turn]]:
 
 
 def _exchanges(turns: list[Turn]) -> list[tuple[Turn, Turn]]:
-    """Each question with the last that the assistant said to it, tools and their results between."""
+    """Each question with the assistant's last reply to it, skipping tool calls and results."""
     found: list[tuple[Turn, Turn]] = []
     asked: Turn | None = None
     for turn in turns:
@@ -230,7 +230,7 @@ def _exchanges(turns: list[Turn]) -> list[tuple[Turn, Turn]]:
 
 
 def _lettered(text: str) -> list[str]:
-    """The choices of a block, if its letters run A, B, C, ... ; else none."""
+    """The choices of a block, if they are lettered A, B, C, ...; else none."""
     for form in (_EACH_ON_A_LINE, _IN_A_ROW):
         wanted: list[re.Match[str]] = []
         for mark in form.finditer(text):

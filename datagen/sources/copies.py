@@ -1,4 +1,4 @@
-"""Opens a copy of a dataset that is known by name: of its repository on the Hub, or of its authors'."""
+"""Opens a local copy of a dataset known by name: from its repository on the Hub, or from its authors."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def open_copy(
 ) -> FileSource:
     """The file, or the split and configuration of the folder, at `path`; `who` is for messages.
 
-    `folder` is where image paths begin. Raises UsageError where there is nothing.
+    `folder` is the root of image paths. Raises UsageError if there is nothing.
     """
     place = Path(path).expanduser()
     if place.is_file():
         return open_path(place, None, folder)
     if not place.is_dir():
-        raise UsageError(f"{who}: path {path!r} is no file or folder")
+        raise UsageError(f"{who}: path {path!r} is not a file or folder; correct the path")
     if config and (place / config).is_dir():
         return open_path(place / config, split, folder, above=place)
     named = config if config in cards_configurations(place) else None

@@ -1,8 +1,8 @@
 """Images by URL, within limits on size, time and redirects, and not from private addresses.
 
-A row comes from strangers: its URL must not make this machine ask the services beside it. So the
-name is resolved once, every address is looked at, and the connection goes to the address that was
-looked at. Proxies are not used.
+Rows are untrusted: a URL must not make this machine send requests to services in its own network
+(SSRF). So the host name is resolved once, every address is checked, and the connection goes to a checked
+address. Proxies are not used.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ PASSING = (408, 425, 429, 500, 502, 503, 504)
 
 
 class _Passing(Exception):
-    """Trouble that another try may mend."""
+    """A temporary error, worth a retry."""
 
 
 def fetch_image(url: str, *, private: bool = False) -> bytes:
-    """What lies at `url`; thread-safe. `private` allows addresses of one's own network.
+    """The content of `url`; thread-safe. `private` allows addresses in the user's own network.
 
-    Raises BadRow where it cannot or must not be fetched.
+    Raises BadRow if it cannot or must not be fetched.
     """
     deadline = time.monotonic() + WHOLE
     for attempt in range(1, ATTEMPTS + 1):
@@ -47,7 +47,7 @@ def fetch_image(url: str, *, private: bool = False) -> bytes:
 def _followed(url: str, private: bool, deadline: float) -> bytes:
     first = url
     for _ in range(REDIRECTS + 1):
-        found = _asked(url, private, deadline)
+        found = _fetched(url, private, deadline)
         if isinstance(found, bytes):
             return found
         try:
@@ -57,8 +57,8 @@ def _followed(url: str, private: bool, deadline: float) -> bytes:
     raise BadRow(f"image URL is redirected too often: {first[:200]}")
 
 
-def _asked(url: str, private: bool, deadline: float) -> bytes | str:
-    """The bytes, or where they are said to be."""
+def _fetched(url: str, private: bool, deadline: float) -> bytes | str:
+    """The bytes, or the URL to which it redirects."""
     try:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -87,7 +87,7 @@ def _asked(url: str, private: bool, deadline: float) -> bytes | str:
 
 
 def _address(host: str, port: int, private: bool, url: str) -> str:
-    """The address to connect to; none of a host's may be private, unless that is allowed."""
+    """The address to connect to; none of the host's may be private, unless that is allowed."""
     try:
         found = {str(i[4][0]) for i in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError):

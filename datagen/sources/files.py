@@ -1,4 +1,4 @@
-"""Sources on this machine: a file, files that a pattern matches, or a folder."""
+"""Local sources: a file, the files that match a pattern, or a folder."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from vlt.datagen.sources.shards import in_order, missing_parts
 from vlt.errors import UsageError, UserError
 
 PEEK = 1_000
-"""Rows looked at for the columns of a file without a schema."""
+"""Rows read to find the columns of a file without a schema."""
 ITEM_IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 
 
 class FileSource:
-    """Rows of one or several files of one kind."""
+    """Rows of one or several files of one format."""
 
     as_it_is = False
 
@@ -38,16 +38,16 @@ class FileSource:
         self.where = f"{str(self.files[0])!r}"
         self.description: dict[str, Any] = {}
         self.counted: int | None = None
-        """Rows, where they are known: from the files' footers, or once `identity` has seen all."""
+        """Number of rows, if known: from the files' footers, or once `identity` has read all of them."""
         missing = missing_parts(self.files)
         self.notes = [f"{self.where}: {missing}"] if missing else []
         if len(self.files) > 1:
             self.notes.append(f"{len(self.files):,} files, {files[0].name} to {files[-1].name}")
 
     def columns(self) -> list[str]:
-        """The names of the columns; raises UserError where nothing can be read."""
-        if told := self._format.columns:
-            return told(self.files[0])
+        """The names of the columns; raises UserError if nothing can be read."""
+        if columns_of := self._format.columns:
+            return columns_of(self.files[0])
         seen: dict[str, None] = {}
         first: Unreadable | None = None
         for _, row in zip(range(PEEK), self.rows(), strict=False):
@@ -56,27 +56,27 @@ class FileSource:
             else:
                 seen.update(dict.fromkeys(row))
         if not seen and first:
-            raise UserError(f"{self.where} holds no rows that can be read ({first.reason})")
+            raise UserError(f"{self.where} has no readable rows ({first.reason})")
         if not seen:
             raise UserError(f"{self.where} is empty; there is nothing to import")
         return list(seen)
 
     def rows(self, leave_out: Sequence[str] = ()) -> Iterator[Row | Unreadable]:
-        """The rows, in order; columns of Parquet that are in `leave_out` are not read."""
+        """The rows, in order; Parquet columns in `leave_out` are not read."""
         for file in self.files:
             if self.split is not None:
                 yield from json_rows(file, self.split)
             else:
                 format = format_of(file)
-                assert format is not None, "no file is taken that cannot be read"
+                assert format is not None, "only readable files are taken"
                 yield from format.rows(file, leave_out)
 
     def identity(
         self, columns: Mapping[str, str], rows: Iterable[Row | Unreadable] | None = None
     ) -> dict[str, Any]:
-        """The digest of the files, and of names, sizes and times of the images they refer to.
+        """The digest of the files, and of names, sizes and times of the images that they refer to.
 
-        `rows` are the file's where a layout has changed them.
+        `rows` are the rows after a layout has changed them, if one has.
         """
         digest = hashlib.sha256()
         for file in self.files:
@@ -90,7 +90,7 @@ class FileSource:
     @property
     def _format(self) -> Format:
         format = format_of(self.files[0])
-        assert format is not None, "no file is taken that cannot be read"
+        assert format is not None, "only readable files are taken"
         return format
 
     def _image_files(
@@ -118,10 +118,10 @@ class FileSource:
 
 
 class ItemFiles(FileSource):
-    """A folder in which each JSON file is one row; its image may lie beside it under its name."""
+    """A folder in which each JSON file is one row; an image of the same name beside it is its image."""
 
     def columns(self) -> list[str]:
-        """The names of the columns that the files' objects have."""
+        """The keys of the files' objects."""
         return list(
             dict.fromkeys(n for _, r in zip(range(PEEK), self._all(), strict=False) for n in r)
         )
@@ -140,7 +140,7 @@ class ItemFiles(FileSource):
         return (row for row in self.rows() if not isinstance(row, Unreadable))
 
     def _placed(self, file: Path, row: dict[str, Any]) -> Row:
-        """The row with paths of images from the folder that all files lie in."""
+        """The row with image paths relative to the folder of all files."""
         assert self.folder is not None
         below = os.path.relpath(file.parent, self.folder.roots[-1])
         placed = {"id": stem_of(file) if below == "." else f"{below}/{stem_of(file)}", **row}
@@ -161,11 +161,11 @@ def open_path(
     *,
     above: Path | None = None,
 ) -> FileSource:
-    """The source that a file or a folder is; `folder` is where image paths begin, if elsewhere.
+    """The source for a file or a folder; `folder` is the root of image paths, if not its own.
 
-    `above` is a folder around it, from which image paths may begin, too.
+    `above` is a folder above it, to which image paths may also be relative.
 
-    Raises UserError and UsageError, one sentence each.
+    Raises UserError or UsageError if it cannot be read as a source.
     """
     if path.is_file():
         return _one_file(path, split, folder, config)
@@ -174,7 +174,7 @@ def open_path(
 
 
 def open_pattern(pattern: str, split: str | None, folder: Path | None) -> FileSource | None:
-    """The files that a pattern (`data/*.jsonl`) matches, as one source; None where it matches none."""
+    """The files that match a pattern (`data/*.jsonl`), as one source; None if there are none."""
     matched = [Path(p) for p in glob.glob(pattern, recursive=True)]
     files = in_order([p for p in matched if p.is_file() and not p.name.startswith(".")])
     if not files:
@@ -184,8 +184,8 @@ def open_pattern(pattern: str, split: str | None, folder: Path | None) -> FileSo
     for file in files:
         if format_of(file) is None or ending_of(file) != ending_of(files[0]):
             raise UsageError(
-                f"{pattern!r} matches {str(file)!r} beside {str(files[0])!r}; a pattern must match "
-                f"files of one kind of {', '.join(ENDINGS)}"
+                f"{pattern!r} matches both {str(file)!r} and {str(files[0])!r}; a pattern must match "
+                f"files of one format: {', '.join(ENDINGS)}"
             )
     base = Path(os.path.commonpath([file.parent.absolute() for file in files]))
     name = Path(pattern.split("*")[0].split("?")[0].rstrip("/-_.") or ".").absolute().name
@@ -197,7 +197,7 @@ def _one_file(path: Path, split: str | None, folder: Path | None, config: str | 
         raise UsageError(f"{str(path)!r} is one file; leave out --config")
     if format_of(path) is None:
         raise UsageError(
-            f"{str(path)!r} is none of {', '.join(ENDINGS)} (also .gz, .bz2, .xz, .zst); convert "
+            f"{str(path)!r} is not one of {', '.join(ENDINGS)} (also .gz, .bz2, .xz, .zst); convert "
             "it to one of them"
         )
     if split and ending_of(path) != ".json":
@@ -226,7 +226,7 @@ def _source(
 
 
 def state_of(image: ImageFile) -> str:
-    """Size and time of the file, wherever it is found."""
+    """Size and modification time of the file, wherever it is found."""
     for path in (image.path, None):
         path = path or image.elsewhere()
         try:
@@ -238,7 +238,7 @@ def state_of(image: ImageFile) -> str:
 
 
 def _may_be_paths(type: pa.DataType) -> bool:
-    """Whether cells may name files; images with their bytes beside the path are not looked up."""
+    """Whether cells may be file names; images stored as bytes with a path are not looked up."""
     if pa.types.is_list(type) or pa.types.is_large_list(type):
         return _may_be_paths(type.value_type)
     return bool(pa.types.is_string(type) or pa.types.is_large_string(type))

@@ -1,6 +1,6 @@
-"""What a folder of files holds: an image folder, `save_to_disk`, configurations, splits, parts, items.
+"""What a folder of files contains: an image folder, `save_to_disk`, configurations, splits, parts, items.
 
-Hidden folders (.git, .cache) are not looked into.
+Hidden folders (.git, .cache) are ignored.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from vlt.errors import UsageError, UserError
 
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 DATA = "data"
-"""A folder of this name holds a repository's rows, whatever lies beside it."""
+"""A folder of this name has a repository's rows, whatever else is beside it."""
 FORMATS_IN_TURN = (
     (".parquet",),
     (".arrow", ".feather"),
     (".tar",),
     (".jsonl", ".ndjson", ".json", ".csv", ".tsv"),
 )
-"""Of what is found in a folder, the first of these is read."""
+"""Of the formats found in a folder, the first of these is read."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What there is to read."""
+    """The files to read."""
 
     files: list[Path]
     base: Path
-    """Where image paths begin."""
+    """The root of image paths."""
     one_item_each: bool = False
-    """Whether each file is one row, with paths from its own folder."""
+    """Whether each file is one row, with paths relative to its own folder."""
 
 
 def look_into(path: Path, split: str | None, config: str | None) -> Found:
-    """The files of rows in a folder. Raises UserError and UsageError, one sentence each."""
+    """The files of rows in a folder. Raises UserError or UsageError if there are none, or several choices."""
     if config is not None:
         return _configured(path, split, config)
     if saved := _saved_to_disk(path, split):
@@ -76,7 +76,7 @@ def _of_files(files: Sequence[Path], path: Path, split: str | None) -> Found:
 
 
 def _of_folders(files: Sequence[Path], path: Path, split: str | None) -> Found:
-    """Files that lie in folders: of splits, of configurations, of the repository's data, of one item."""
+    """Files in subfolders: of splits, of configurations, of the repository's data, or of one item each."""
     tops = {f.relative_to(path).parts[0] for f in files}
     if DATA in tops and len(tops) > 1 and not tops & SPLITS:
         return look_into(path / DATA, split, None)
@@ -108,7 +108,7 @@ def _configured(path: Path, split: str | None, config: str) -> Found:
 
 
 def _below(path: Path) -> Iterator[Path]:
-    """All files of rows in the folder and in the folders below it that are not hidden."""
+    """All files of rows in the folder and its subfolders, except hidden ones."""
     for at, folders, names in os.walk(path, followlinks=True):
         folders[:] = sorted(f for f in folders if not f.startswith((".", "__")))
         for name in sorted(names):
@@ -124,7 +124,7 @@ def _which_configuration(path: Path, names: Sequence[str]) -> UsageError:
 
 
 def _is_one_item(files: Sequence[Path]) -> bool:
-    """Whether a folder's JSON files hold one row each."""
+    """Whether a folder's JSON files are one row each."""
     from vlt.datagen.sources.formats.documents import document
 
     if any(ending_of(file) != ".json" for file in files):
@@ -132,12 +132,12 @@ def _is_one_item(files: Sequence[Path]) -> bool:
     try:
         rows = document(min(files))
     except UserError:
-        return False  # the file is told broken where it is read
+        return False  # reported as broken when it is read
     return len(rows) == 1 and isinstance(rows[0], dict) and "id" not in list(rows[0])[:1]
 
 
 def _saved_to_disk(path: Path, split: str | None) -> Found | None:
-    """What `save_to_disk` of `datasets` has written: a dataset, or one for each split."""
+    """The files written by `save_to_disk` of `datasets`: a dataset, or one for each split."""
     splits = path / "dataset_dict.json"
     if splits.is_file():
         names = json.loads(splits.read_text()).get("splits", [])
@@ -159,7 +159,7 @@ def _arrow_files(path: Path) -> list[Path]:
 
 
 def cards_configurations(path: Path) -> dict[str, Any]:
-    """Configuration -> its data files, as the card of a repository of `datasets` says."""
+    """Configuration -> its data files, from the dataset card (README.md) of a Hub repository."""
     card = path / "README.md"
     if not card.is_file():
         return {}
@@ -171,7 +171,7 @@ def cards_configurations(path: Path) -> dict[str, Any]:
     try:
         head = yaml.safe_load(text[4:].partition("\n---")[0])
     except yaml.YAMLError:
-        return {}  # a card that cannot be read says nothing; the folders are looked at
+        return {}  # an unreadable card is ignored; the folders decide
     listed = head.get("configs") if isinstance(head, dict) else None
     return {
         str(config.get("config_name", "default")): config["data_files"]

@@ -1,11 +1,12 @@
-"""A source of one's own: a function that yields records, in a file or a module (see vlt.plugins).
+"""A user's function that yields records as a source, in a file or a module (see vlt.plugins).
 
     def records():
         for n in range(100):
             yield {"question": f"What is {n} + 1?", "answer": n + 1, "image": f"pictures/{n}.png"}
 
-Records are rows like any other's: columns are guessed or mapped, images are bytes, PIL images, paths
-(from the file's own folder) or URLs. The function is called more than once, and must yield the same.
+Records are treated like rows of a file: columns are guessed or mapped, images are bytes, PIL images, paths
+(relative to the file's own folder) or URLs. The function is called more than once, and must yield the same
+records each time.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from vlt.plugins import Plugin, blame
 
 
 class FunctionSource:
-    """The records of a function; its settings are the function's keywords."""
+    """The records of a function; its settings are the function's keyword arguments."""
 
     as_it_is = False
 
@@ -50,7 +51,7 @@ class FunctionSource:
         return list(dict.fromkeys(name for row in found for name in row))
 
     def rows(self, leave_out: Sequence[str] = ()) -> Iterator[Row | Unreadable]:
-        """The records, with NumPy's numbers as Python's; what is no dict is Unreadable."""
+        """The records, with NumPy numbers converted to Python's; what is not a dict is Unreadable."""
         for record in self._called():
             if not isinstance(record, Mapping):
                 yield Unreadable(str(record)[:4000], f"no dict (a {type(record).__name__})")
@@ -60,7 +61,7 @@ class FunctionSource:
     def identity(
         self, columns: Mapping[str, str], rows: Iterable[Row | Unreadable] | None = None
     ) -> dict[str, Any]:
-        """Name and content of the function's file, its settings, and the states of the image files."""
+        """Name and content of the function's file, its settings, and sizes and times of the image files."""
         digest = hashlib.sha256()
         for row in self.rows() if rows is None else rows:
             if isinstance(row, Unreadable):
@@ -90,7 +91,7 @@ def _is_plain(function: Any) -> bool:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, np.float16 | np.float32):
-        return float(str(value))  # the shortest decimal that names it
+        return float(str(value))  # the shortest decimal that represents it
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):

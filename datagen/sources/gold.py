@@ -1,7 +1,7 @@
-"""The gold answer as text, consistent with the choices; what cannot be decided is not guessed.
+"""The gold answer as text, consistent with the choices; what is ambiguous is not guessed.
 
-A whole number beside choices may be the place of one (from 0 or from 1) or the text of one. A single
-row does not always tell, the column does: see `how_counted`.
+With choices, an integer may be the index of one (from 0 or from 1) or the text of one. A single row does
+not always show which, but the column does: see `how_counted`.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _LETTER = re.compile(
 )
 _LETTER_AND_TEXT = re.compile(r"[(\[（]?([A-Za-z])(?:[)\]）][.:]?|[.:：．、])\s*(.+)", re.S)
 ENOUGH = 5
-"""Rows with whole numbers that must all fit before places are taken to count from 1."""
+"""Minimum rows with integers, all of which must fit, before they are taken as indices from 1."""
 
 
 class Counted(StrEnum):
-    """What a whole number beside choices is, in a source's column."""
+    """What an integer gold with choices means, in a source's column."""
 
     unknown = "unknown"
-    """The place of a choice from 0, unless that is also another's text: then the row fails."""
+    """The index of a choice from 0, unless it is also another's text: then the row fails."""
     from_0 = "from 0"
     from_1 = "from 1"
     texts = "texts"
-    """The text of a choice, and no place."""
+    """The text of a choice, not an index."""
 
 
 def gold(
@@ -44,10 +44,10 @@ def gold(
     counted: bool = False,
     places: Counted = Counted.unknown,
 ) -> str:
-    """The gold answer as text. Raises BadRow with the reason where there is none.
+    """The gold answer as text. Raises BadRow with the reason if there is none.
 
-    `counted` says that the choices are numbers themselves, so that a number is one of them; `places`
-    what a whole number is in this source.
+    `counted`: the choices are numbers themselves, so that a number is one of them; `places`: the meaning
+    of an integer in this source.
     """
     value = _one_of(value)
     if value is None or (isinstance(value, float | Decimal) and math.isnan(value)):
@@ -77,7 +77,7 @@ def gold(
 
 
 def has_gold(value: Any) -> bool:
-    """Whether there is an answer at all, of whatever kind."""
+    """Whether there is an answer at all, of any type."""
     value = _one_of(value)
     if isinstance(value, float | Decimal) and math.isnan(value):
         return False
@@ -85,7 +85,7 @@ def has_gold(value: Any) -> bool:
 
 
 def how_counted(rows: Iterable[tuple[Any, list[str]]]) -> Counted:
-    """What whole numbers are in a column, from pairs of gold and choices: what fits all of them."""
+    """What integers mean in a column, from pairs of gold and choices: the reading that fits all of them."""
     seen = typed = 0
     fits = dict.fromkeys((Counted.from_0, Counted.from_1, Counted.texts), True)
     for value, choices in rows:
@@ -106,7 +106,7 @@ def how_counted(rows: Iterable[tuple[Any, list[str]]]) -> Counted:
 
 
 def whole(value: Any) -> int | None:
-    """The whole number that a gold is, also as text (a CSV's)."""
+    """A gold as an integer, if it is one, also as text (from CSV)."""
     value = _one_of(value)
     if isinstance(value, bool):
         return None
@@ -123,7 +123,7 @@ def is_letter(text: str) -> bool:
 
 
 def _one_of(value: Any) -> Any:
-    """What a list of golds holds that are all the same."""
+    """The single value of a list of identical golds; other values unchanged."""
     if isinstance(value, list | tuple) and value and all(v == value[0] for v in value):
         return value[0]
     return value
@@ -180,7 +180,7 @@ def _among(text: str, choices: list[str], places: Counted) -> str:
 
 
 def _same_number(a: str, b: str) -> bool:
-    """48 and 48.0."""
+    """Whether both are the same number, such as 48 and 48.0."""
     try:
         return float(a) == float(b)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a cell says of images: bytes, files, URLs, base64, in the forms that data sets have."""
+"""Image references in a cell: bytes, files, URLs or base64, in the forms that datasets use."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from vlt.datagen.sources.row import BadRow
 ImageRef = bytes | ImageFile | str
 """The image's bytes, its file, or its URL."""
 INSIDE = ("bytes", "path", "url", "image_url", "image", "src", "file_name", "data")
-"""Keys of an object that holds an image, the likeliest first."""
+"""Keys under which an object has its image, the likeliest first."""
 LONG = 1_000
-"""Characters of text that is no path any more."""
+"""Characters from which a text is too long for a path."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _MAGIC = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
-"""How images begin; RIFF is WebP."""
+"""The first bytes of image files; RIFF is WebP."""
 _SHORTEST = 40
-"""Characters of base64 below which it is a name: no image is so small."""
+"""Minimum characters of base64; shorter texts are names, since no image is that small."""
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.I)
 
 
 def image_refs(value: Any, folders: Folders | Path | None) -> list[ImageRef]:
-    """The images that a cell holds or names; raises BadRow for what can be no image."""
+    """The images that a cell contains or names; raises BadRow for what cannot be an image."""
     if value is None:
         return []
     folders = Folders.of(folders) if isinstance(folders, Path) else folders
@@ -42,7 +42,7 @@ def image_refs(value: Any, folders: Folders | Path | None) -> list[ImageRef]:
 
 
 def looks_like_image(value: Any) -> bool:
-    """Whether a cell of an unknown column is likely to hold images."""
+    """Whether a cell of an unknown column probably contains images."""
     if isinstance(value, list | tuple):
         return bool(value) and all(looks_like_image(v) for v in value)
     if isinstance(value, bytes | bytearray):
@@ -58,7 +58,7 @@ def looks_like_image(value: Any) -> bool:
 
 
 def is_base64(text: str) -> bool:
-    """Whether the text is an image in base64, padded or not, of either alphabet."""
+    """Whether the text is an image in base64, padded or not, in either alphabet."""
     if len(text) < _SHORTEST or not _BASE64.match(text):
         return False
     try:
@@ -69,7 +69,7 @@ def is_base64(text: str) -> bool:
 
 
 def _listed(value: str) -> Any:
-    """The list that a text holds as JSON or Python; a file's name may begin with a bracket, too."""
+    """The list that a text contains as JSON or Python; a file name may also start with a bracket."""
     for parse in (json.loads, literal_eval):  # literal_eval builds values and runs nothing
         try:
             found = parse(value)
@@ -88,7 +88,7 @@ def _image(value: Any, folders: Folders | None) -> ImageRef:
         return _written(value, folders)
     if isinstance(value, bytes | bytearray):
         return bytes(value)
-    if hasattr(value, "tobytes") and hasattr(value, "save"):  # a PIL image of a source in Python
+    if hasattr(value, "tobytes") and hasattr(value, "save"):  # a PIL image from a Python source
         out = io.BytesIO()
         value.save(out, "PNG")
         return out.getvalue()

@@ -1,4 +1,4 @@
-"""Gathers kept, dropped and failed rows and hands them to the writer in batches, in order."""
+"""Collects kept, dropped and failed rows and passes them to the writer in batches, in order."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from vlt.workspace.schema import KINDS
 from vlt.workspace.writer import Writer
 
 BATCH = 1_000
-TOLD = 0.1
-"""Seconds from one report of the progress to the next."""
-ELSEWHERE = "where image paths begin, if not in the file's folder, says --image-root FOLDER"
+REPORT_SECONDS = 0.1
+"""Seconds between two reports of the progress."""
+ELSEWHERE = "give the root of image paths, if it is not the file's folder, with --image-root FOLDER"
 HINTS = {
     "image path leads out of the folder": ELSEWHERE,
     "image is a Git LFS pointer": "fetch the images with `git lfs pull` in their repository",
@@ -34,7 +34,7 @@ HINTS = {
 
 
 class Intake:
-    """What becomes of the rows of one import."""
+    """Sorts the rows of one import into kept, dropped and failed."""
 
     def __init__(
         self,
@@ -46,11 +46,11 @@ class Intake:
         progress: Callable[[str], None],
         total: int | None = None,
     ):
-        """`total` is how many rows will come, where that is known."""
+        """`total` is the number of rows to come, if known."""
         self.source, self.writer, self.images, self.progress = source, writer, images, progress
         self.kind, self.counted = what.row_kind, counted
         self.images_required = what.images == "required"
-        self.total, self.taken, self._told = total, 0, 0.0
+        self.total, self.taken, self._reported = total, 0, 0.0
         self.converted = self.without_image = self.bare_letters = self.without_gold = 0
         self.first_reason = ""
         self._schema = KINDS[self.kind]
@@ -64,10 +64,10 @@ class Intake:
     def take(
         self, place: int, row: Row | Unreadable, record: Record | BadRow, loaded: list[Loaded]
     ) -> None:
-        """One row of the source."""
+        """Add one row of the source."""
         self.taken += 1
-        if time.monotonic() - self._told >= TOLD:
-            self._tell()
+        if time.monotonic() - self._reported >= REPORT_SECONDS:
+            self._report()
         try:
             rows = self._rows(record, loaded)
         except BadRow as error:
@@ -85,7 +85,7 @@ class Intake:
             self.finish()
 
     def finish(self) -> None:
-        """Write what is held."""
+        """Write the collected rows."""
         for rows in (self._kept, self._twice, self._failed):
             if rows:
                 self.writer.expect(self._table(rows))
@@ -96,10 +96,10 @@ class Intake:
         if self._failed:
             self.writer.fail(self._table(self._failed), self._reasons)
         self._kept, self._twice, self._failed, self._reasons = [], [], [], []
-        self._tell()
+        self._report()
 
-    def _tell(self) -> None:
-        self._told = time.monotonic()
+    def _report(self) -> None:
+        self._reported = time.monotonic()
         report_progress(self.taken, self.total)
         counts = self.writer.ledger
         failed = counts.failed.total() + len(self._failed)
@@ -107,24 +107,24 @@ class Intake:
         self.progress(kept + (f", {failed:,} failed" if failed else ""))
 
     def notes(self, columns: Mapping[str, str]) -> list[str]:
-        """What the user should know of the rows that were kept."""
+        """What the user should know about the rows."""
         found = [hint for reason, hint in HINTS.items() if reason in self.writer.ledger.failed]
         if self.without_image and "images" not in columns:
-            found.append("no column holds images: all rows are text only (--map images=COLUMN)")
+            found.append("no column has images: all rows are text-only (--map images=COLUMN)")
         elif self.without_image:
             found.append(
-                f"{self.without_image:,} rows have no image and are text only (--images required "
-                "fails them)"
+                f"{self.without_image:,} rows have no image and are text-only (with --images required "
+                "they fail)"
             )
         if self.without_gold:
             found.append(
-                f"{self.without_gold:,} rows have no gold answer; once they are sampled, `vlt label` "
-                "answers them"
+                f"{self.without_gold:,} rows have no gold answer; sample them, then `vlt label` gives them "
+                "the majority answer"
             )
         if self.bare_letters:
             found.append(
-                f"{self.bare_letters:,} golds are letters of options, and neither a column nor the "
-                "question holds the options (--map choices=COLUMN)"
+                f"{self.bare_letters:,} golds are option letters, but neither a column nor the question has "
+                "the options (--map choices=COLUMN)"
             )
         return found
 
@@ -161,7 +161,7 @@ class Intake:
 def _failed_row(
     source: str, place: int, row: Row | Unreadable, record: Record | BadRow
 ) -> dict[str, Any]:
-    """What there is of a row that makes no item; its id is made of its place."""
+    """What is known of a row that is not a valid item; its id is a hash of its position and content."""
     raw = raw_text(row)
     known = record if isinstance(record, Record) else None
     text = f"failed\0{source}\0{place}\0{raw}"

@@ -1,8 +1,8 @@
-"""Writes a version of items from a source: every row is read, checked, and kept or set aside.
+"""Writes a version of items from a source: every row is read, checked, and kept, dropped or failed.
 
 make_items(store, Import(source="rows.jsonl", map={"question": "problem"}), name="items")
 
-Captions and samples that were made elsewhere enter in the same way (`kind`).
+Captions and samples made elsewhere are imported in the same way (`kind`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from vlt.datagen.sources.formats.documents import forget_documents
 from vlt.datagen.sources.gold import Counted
 from vlt.datagen.sources.intake import Intake
 from vlt.datagen.sources.layouts import Conversations, LaidOut, laid_out, like_images
-from vlt.datagen.sources.load import with_images
+from vlt.datagen.sources.load_on_cluster import with_images
 from vlt.datagen.sources.locate import Source, open_source
 from vlt.datagen.sources.own import MORE, NEEDS
 from vlt.datagen.sources.placed import placed
@@ -31,12 +31,12 @@ from vlt.workspace.store import Dataset, Store
 from vlt.workspace.writer import Writer
 
 Chosen = Callable[[Mapping[str, str], Mapping[str, str]], None]
-"""Told the mapping of columns and the part of it that was guessed, before a row is read."""
+"""Called with the mapping of columns and the part of it that was guessed, before a row is read."""
 COUNTING = {
-    Counted.from_1: "whole-number answers are read as places of choices, counted from 1 as they must "
-    "be for all of them to fit",
-    Counted.texts: "whole-number answers are read as the text of a choice, for as places not all of "
-    "them would fit",
+    Counted.from_1: "integer answers are read as indices of choices counted from 1, since only then do "
+    "all of them fit",
+    Counted.texts: "integer answers are read as texts of choices, since as indices not all of them "
+    "would fit",
 }
 
 
@@ -50,12 +50,12 @@ def make_items(
     chosen: Chosen = lambda _, __: None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[Dataset, bool]:
-    """(the version of items, whether it was there already).
+    """(the version of items, whether it existed already).
 
-    `what` says where the rows are from, or is the source alone; `name` is the dataset's, by default
-    the kind's (items, captions, samples); `images` is the workspace's image store where the caller
-    holds it open; `progress` is told how far it is. Raises UserError where the source cannot be read
-    or not one of its rows makes an item.
+    `what` is the import's settings, or only the source; `name` is the dataset's, by default that of
+    the kind (items, captions, samples); `images` is the workspace's image store, if the caller has it
+    open; `progress` is called with the progress. Raises UserError if the source cannot be read or none
+    of its rows is a valid item.
     """
     what = Import(source=what) if isinstance(what, str) else what
     name, kind = name or what.kind, what.row_kind
@@ -80,7 +80,7 @@ def make_items(
             ):
                 intake.take(place, row, record, loaded)
             intake.finish()
-            held.flush()  # before the version that refers to them appears
+            held.flush()  # before the version that refers to them is published
         if not writer.ledger.kept:
             raise UserError(_nothing(opened, writer, intake))
         notes = [*opened.notes, *intake.notes(columns)]
@@ -94,7 +94,7 @@ def make_items(
 
 
 def in_its_layout(what: Import, chosen: Chosen) -> tuple[Source, dict[str, str]]:
-    """The source in its layout, and the column of each thing that a row needs."""
+    """The source in its layout, and the mapping of columns."""
     kind = what.row_kind
     opened = open_source(
         what.source,
@@ -118,7 +118,7 @@ def in_its_layout(what: Import, chosen: Chosen) -> tuple[Source, dict[str, str]]
 
 
 def _parameters(what: Import, opened: Source, columns: Mapping[str, str]) -> dict[str, Any]:
-    """What decides the rows, and so belongs to the version's identity."""
+    """Everything that decides the rows, and so belongs to the version's identity."""
     return {
         "source": opened.name,
         **opened.identity(columns),
@@ -134,7 +134,7 @@ def _parameters(what: Import, opened: Source, columns: Mapping[str, str]) -> dic
 
 
 def _counted_rows(source: Any, kind: str, wanted: int | None) -> int | None:
-    """How many rows will come, at most `wanted`, where that is known and each makes one."""
+    """The number of rows to come, at most `wanted`, if it is known and each makes one row."""
     if kind == "sample" or isinstance(source, Conversations):
         return None
     origin = source.origin if isinstance(source, LaidOut) else source
@@ -151,7 +151,7 @@ def read_records(
     *,
     unlabelled: bool = False,
 ) -> Iterator[tuple[int, Row | Unreadable, Record | BadRow]]:
-    """(place, row, what was read of it) of the wanted rows: those at `places`, at most `limit`."""
+    """(position, row, its record or error) of the wanted rows: those at `places`, at most `limit`."""
     taken = 0
     for place, row in enumerate(source.rows()):
         if places is not None and place not in places:
@@ -177,11 +177,11 @@ def read_records(
 
 
 def _nothing(source: Source, writer: Writer, intake: Intake) -> str:
-    """Why there is no version: the source gave no row, or none that makes an item."""
+    """Why there is no version: the source has no rows, or none that is a valid item."""
     failed = writer.ledger.failed
     if not failed:
-        return f"{source.where} gives no rows (is --where or --split too narrow?)"
+        return f"{source.where} gives no rows; check --where and --split"
     counts = Counter(failed).most_common(3)
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts)
     example = f"; e.g. {intake.first_reason}" if intake.first_reason != counts[0][0] else ""
-    return f"none of the {writer.ledger.rows_in:,} rows of {source.where} is an item: {reasons}{example}"
+    return f"none of the {writer.ledger.rows_in:,} rows of {source.where} is a valid item: {reasons}{example}"

@@ -1,8 +1,8 @@
 """The datasets that the paper and upstream use, with their layouts on the Hub.
 
-Every fact stands with where it is from. The eleven sources of the paper's Table 2 are taken from
-LLaVA-OneVision's collection: its six configurations of SFT-Iter1 have about 59.3k rows together, and
-the paper counts 59.2k; that these are the very ones is our inference, not the paper's words.
+Every fact has its source. The eleven sources of the paper's Table 2 are taken from LLaVA-OneVision's
+collection: its six configurations of SFT-Iter1 have about 59.3k rows together, and the paper counts
+59.2k; that they are the same data is our inference, not stated in the paper.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class Known:
     layout: str
     """columns, or conversations: `conversations` (from, value) or `messages` (role, content)."""
     rows: str | None
-    """Of the split: exact as its card says, rounded as its viewer does; None where we saw neither."""
+    """Rows of the split: exact if from its card, rounded if from its viewer; None if we saw neither."""
     license: str
     used: str
-    """In which step of the paper, or of upstream's v1.2."""
+    """In which step of the paper, or of upstream's v1.2, it is used."""
     facts: tuple[str, ...]
-    """Where the facts are from."""
+    """The sources of the facts."""
 
 
 def _onevision(name: str, config: str, rows: str | None, used: str, text: str) -> Known:
@@ -102,7 +102,7 @@ KNOWN = (
 
 
 class KnownSource:
-    """A known dataset from the Hub, or from a copy on this machine (the setting `path`)."""
+    """A known dataset from the Hub, or from a local copy (the setting `path`)."""
 
     def __init__(
         self,
@@ -127,14 +127,14 @@ class KnownSource:
         self.notes = self.origin.notes
         self._there: list[str] = self.origin.columns()
         self.as_it_is = self.known.layout == "columns" or self._has_conversations
-        """False for a copy in its first authors' layout, which is read as any other file."""
+        """False for a copy in its original authors' layout, which is read like any other file."""
 
     @property
     def _has_conversations(self) -> bool:
         return bool({"conversations", "messages"} & set(self._there))
 
     def columns(self) -> list[str]:
-        """Those of an item where conversations are taken apart, else the dataset's own."""
+        """Those of an item if conversations are split into questions, else the dataset's own."""
         found = self._there
         if self.known.layout == "columns" or not self._has_conversations:
             return found
@@ -143,15 +143,15 @@ class KnownSource:
 
     def rows(self, leave_out: Sequence[str] = ()) -> Iterator[Row | Unreadable]:
         """The rows; one for each question of a conversation."""
-        taken_apart = self.known.layout != "columns" and self._has_conversations
+        split = self.known.layout != "columns" and self._has_conversations
         for row in self.origin.rows(leave_out):
-            if isinstance(row, Unreadable) or not taken_apart:
+            if isinstance(row, Unreadable) or not split:
                 yield row
             else:
                 yield from conversation_rows(row)
 
     def identity(self, columns: Mapping[str, str]) -> dict[str, Any]:
-        """Where it is from, and the version of the rules that take a conversation apart."""
+        """Its origin, and the version of the rules that split a conversation into questions."""
         apart = self.known.layout != "columns" and self._has_conversations
         layout = {"conversations": 1} if apart else {}
         return {**self.origin.identity(columns), **layout}

@@ -1,7 +1,7 @@
-"""Sources whose rows must be put in order before their columns say what an item is.
+"""Sources whose rows must be converted before their columns are those of an item.
 
-Each layout is a source around another one: it sees the rows as they stand, and gives rows with the
-columns of an item. `laid_out` looks at the first rows and says which layout it is, if any.
+Each layout is a source that wraps another one: it gets the raw rows, and yields rows with the columns of
+an item. `laid_out` detects the layout, if any, from the first rows.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from vlt.datagen.sources.locate import Source
 from vlt.datagen.sources.row import Row, Unreadable
 
 LOOK = 20
-"""Rows by which a layout is told."""
+"""Rows from which a layout is detected."""
 VERL = "reward_model"
-"""The column in which verl's data have the gold, as `ground_truth`."""
+"""The column in which verl's data has the gold, as `ground_truth`."""
 
 
 class LaidOut:
-    """A source with its rows changed; what a layout is not about goes through."""
+    """A source with converted rows; everything else is passed through."""
 
     as_it_is = False
 
@@ -40,7 +40,7 @@ class LaidOut:
         return found
 
     def rows(self, leave_out: Sequence[str] = ()) -> Iterator[Row | Unreadable]:
-        """The rows; of what a layout changes, nothing can be left out."""
+        """The converted rows; all columns of the original rows are read."""
         for row in self.origin.rows():
             if isinstance(row, Unreadable):
                 yield row
@@ -53,13 +53,13 @@ class LaidOut:
                     )
 
     def changed(self, row: Row) -> Iterator[Row | Unreadable]:
-        """What becomes of a row."""
+        """The rows made from one row."""
         yield row
 
     def identity(
         self, columns: Mapping[str, str], rows: Iterable[Row | Unreadable] | None = None
     ) -> dict[str, Any]:
-        """The origin's, with the images of the rows as they are here."""
+        """The origin's, with the images of the converted rows."""
         if isinstance(self.origin, FileSource | FunctionSource | LaidOut):
             return self.origin.identity(columns, self.rows() if rows is None else rows)
         found: dict[str, Any] = self.origin.identity(columns)
@@ -79,7 +79,7 @@ class Conversations(LaidOut):
         self.answer = VERL if VERL in there else lowered[own[0]] if own else None
 
     def columns(self) -> list[str]:
-        """Those of the rows that are made."""
+        """The columns of the converted rows."""
         kept = [c for c in self.origin.columns() if c not in (self.column, self.images)]
         made = ["question", "choices", "images", "response"]
         if self.answer == VERL or not (self.answer or self.own_answer):
@@ -98,15 +98,15 @@ class Conversations(LaidOut):
     def identity(
         self, columns: Mapping[str, str], rows: Iterable[Row | Unreadable] | None = None
     ) -> dict[str, Any]:
-        """With the version of the rules that take a conversation apart."""
+        """The origin's, with the version of the rules that split a conversation into questions."""
         return {**super().identity(columns, rows), "conversations": 2}
 
 
 class Instructions(LaidOut):
-    """Alpaca's columns: what is asked is the instruction with its input."""
+    """Alpaca's columns: the question is the instruction with its input."""
 
     def columns(self) -> list[str]:
-        """With one for the question."""
+        """The columns, with one for the question."""
         return [
             "question",
             *(c for c in self.origin.columns() if c not in ("instruction", "input")),
@@ -120,7 +120,7 @@ class Instructions(LaidOut):
 
 
 class Evaluation(LaidOut):
-    """VLMEvalKit's TSV: an image may be the index of the row that holds it; a hint is asked before."""
+    """VLMEvalKit's TSV: an image may be the index of another row with it; a hint precedes the question."""
 
     def __init__(self, origin: Any):
         super().__init__(origin)
@@ -137,7 +137,7 @@ class Evaluation(LaidOut):
         }
 
     def _images(self) -> dict[str, Any]:
-        """The images that rows refer to, by the index of their row."""
+        """The images to which rows refer, by the index of their row."""
         if self._held is None:
             rows = [lambda: self.origin.rows()] * 2
             named = {str(r["image"]) for r in readable(rows[0]()) if _is_index(r.get("image"))}
@@ -150,9 +150,9 @@ class Evaluation(LaidOut):
 
 
 def laid_out(source: Source, mapping: Mapping_ | None, *, own_answer: bool = False) -> Source:
-    """The source, in a layout if its first rows have one; what `mapping` names is left alone.
+    """The source, in a layout if its first rows have one; columns in `mapping` are unchanged.
 
-    `own_answer` takes no gold from what the assistant said: there it is the response to be judged.
+    With `own_answer` no gold is taken from the assistant's reply, which is the response to be graded.
     """
     mapping = mapping or {}
     there = source.columns()
@@ -173,7 +173,7 @@ def laid_out(source: Source, mapping: Mapping_ | None, *, own_answer: bool = Fal
 
 
 def like_images(source: Source, taken: Sequence[str]) -> list[str]:
-    """Columns whose cells look like images, for where no name says which they are."""
+    """Columns whose cells look like images, used if no column name is known."""
     rows = list(islice(readable(source.rows()), LOOK))
     names = dict.fromkeys(name for row in rows for name in row if name not in taken)
     filled = {name: [r[name] for r in rows if r.get(name) is not None] for name in names}

@@ -1,4 +1,4 @@
-"""Gets the images of records, in order and ahead of need: read or fetched, inspected, on all cores."""
+"""Loads the images of records, in order and ahead of time: read or fetched, and inspected on all cores."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from vlt.images.store import BadImage, ImageStore, Inspected
 from vlt.threads import map_in_order
 
 BATCH_ROWS, BATCH_BYTES = 32, 4 << 20
-"""Rows whose images are inspected together; what is told to another process costs time by the message."""
+"""Rows whose images are inspected together, since each message to another process has a cost."""
 URL_BYTES = 1 << 20
-"""What an image is taken for that has not been fetched yet."""
+"""Assumed size of an image that has not been fetched yet."""
 AHEAD = 4
-"""Batches in the making for each process; with BATCH_BYTES they decide how much memory is used."""
+"""Batches in progress for each process; with BATCH_BYTES they determine the memory use."""
 
 Read = tuple[int, Row | Unreadable, Record | BadRow]
-"""(place in the source, the row, what was read of it)"""
+"""(position in the source, the row, its record or error)"""
 Loaded = Inspected | str | BadRow
-"""An image that may enter, the sha256 of one that is in the store, or why it cannot be taken."""
+"""A valid new image, the sha256 of one in the store already, or why it cannot be used."""
 Batch = list[tuple[Read, list[ImageRef]]]
 
 
@@ -37,7 +37,7 @@ def with_images(
 ) -> Iterator[tuple[Read, list[Loaded]]]:
     """The rows with the images of their records, in their order.
 
-    `private` lets images come from addresses of one's own network.
+    `private` allows image URLs with addresses in the user's own network.
     """
     with ExitStack() as stack:
         pool = stack.enter_context(ImagePool())
@@ -48,17 +48,18 @@ def with_images(
 
         made = map_in_order(
             load,
-            _batches(rows),
+            batches(rows),
             most_processes() + 1,
             ahead=AHEAD * most_processes(),
             name="images",
         )
-        batches = stack.enter_context(closing(made))  # its threads end before the pool does
-        for batch in batches:
+        done = stack.enter_context(closing(made))  # its threads end before the pool does
+        for batch in done:
             yield from batch
 
 
-def _batches(rows: Iterable[Read]) -> Iterator[Batch]:
+def batches(rows: Iterable[Read]) -> Iterator[Batch]:
+    """The rows with what they name as images, by BATCH_ROWS and about BATCH_BYTES."""
     batch: Batch = []
     held = 0
     for row in rows:
@@ -74,7 +75,7 @@ def _batches(rows: Iterable[Read]) -> Iterator[Batch]:
 
 
 def _weight(ref: ImageRef) -> int:
-    """About how many bytes it will hold in memory."""
+    """Its approximate size in memory, in bytes."""
     if isinstance(ref, bytes):
         return len(ref)
     if isinstance(ref, str):
@@ -82,13 +83,13 @@ def _weight(ref: ImageRef) -> int:
     try:
         return min(os.stat(ref.path).st_size, MAX_BYTES)
     except (OSError, ValueError):
-        return 0  # it will be found missing, and said so, where it is read
+        return 0  # reported as missing when it is read
 
 
 def _load(
     rows: list[list[ImageRef]], images: ImageStore, pool: ImagePool, private: bool
 ) -> list[list[Loaded]]:
-    """Read and inspect, in a thread; an image that the store holds is not decoded again."""
+    """Read and inspect, in a thread; an image in the store already is not decoded again."""
     loaded: list[list[Loaded]] = []
     new: list[tuple[str, bytes]] = []
     places: list[tuple[int, int]] = []
@@ -112,7 +113,7 @@ def _load(
 
 
 def read_image(ref: ImageFile | str, private: bool) -> bytes:
-    """The bytes of an image's file, or of what its URL gives. Raises BadRow with the reason."""
+    """The bytes of an image's file or URL. Raises BadRow with the reason."""
     if isinstance(ref, str):
         return fetch_image(ref, private=private)
     try:
@@ -130,12 +131,12 @@ def read_image(ref: ImageFile | str, private: bool) -> bytes:
 
 
 def _read_file(path: str, shown: str) -> bytes:
-    # A pipe would be waited for and a device read for ever: look before opening.
+    # Reading a pipe would block, and a device never ends: check before opening.
     found = os.stat(path)
     if not stat.S_ISREG(found.st_mode):
         raise BadRow(f"image is no file: {shown}")
     with open(path, "rb", buffering=0) as opened:
-        # One byte more than may be: then it is too big, whatever the file system says.
+        # One byte more than allowed, to detect a file that is too big, whatever its reported size.
         data = opened.read(min(found.st_size, MAX_BYTES) + 1)
     if data.startswith(LFS):
         raise BadRow(f"image is a Git LFS pointer (fetch it with `git lfs pull`): {shown}")

@@ -1,4 +1,4 @@
-"""Finds out what SOURCE is: a name that is known, a file or folder, or a dataset on the Hub."""
+"""Resolves SOURCE: a known name, a function, a file or folder, a bucket, or a dataset on the Hub."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 class Source(Protocol):
-    """Rows as they stand at their origin."""
+    """Raw rows from their origin."""
 
     name: str
-    """What stands in the column `source` of rows that do not say it themselves."""
+    """The value of the column `source` for rows without their own."""
     where: str
-    """How messages call it."""
+    """Its name in messages."""
     folder: Folders | None
-    """Where image paths begin; None where there are none."""
+    """The roots of image paths; None if there are none."""
     notes: list[str]
-    """What the user should know of what was found: files that are missing, a guess."""
+    """What the user should know about the files found: missing parts, guesses."""
     as_it_is: bool
-    """Whether the rows are exactly an item's already, so that no layout is looked for in them."""
+    """Whether the rows already have the columns of an item, so that no layout is detected."""
     description: dict[str, Any]
-    """Beside identity, what is worth a line in the manifest: licence, where the facts are from."""
+    """Facts for the manifest that are not part of the identity, such as the licence."""
 
     def columns(self) -> list[str]:
         """The names of the columns."""
@@ -44,7 +44,7 @@ class Source(Protocol):
         ...
 
     def identity(self, columns: Mapping[str, str]) -> dict[str, Any]:
-        """All that decides the rows: a content digest, a revision, settings. No paths."""
+        """Everything that decides the rows: a content digest, a revision, settings. No paths."""
         ...
 
 
@@ -57,7 +57,7 @@ def open_source(
     folder: Path | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Source:
-    """What `source` names; raises UserError or UsageError with one sentence."""
+    """The source that `source` names; raises UserError or UsageError if there is none."""
     from vlt.datagen.sources.named import NAMED
 
     path = Path(source).expanduser()
@@ -67,11 +67,11 @@ def open_source(
     if is_path(source) or source in entry_points("source"):
         given = [n for n, v in (("split", split), ("config", config), ("revision", revision)) if v]
         if given:
-            raise UsageError(f"{source!r} takes no --{given[0]}; give its settings with --set")
+            raise UsageError(f"{source!r} does not take --{given[0]}; give its settings with --set")
         return FunctionSource(resolve(source, "source"), settings or {}, folder)
     if settings:
         raise UsageError(
-            f"source {source!r} takes no settings; only sources with a name do (see `vlt sources`)"
+            f"source {source!r} takes no settings; only named sources do (see `vlt sources`)"
         )
     if is_remote(source):
         if revision:
@@ -79,7 +79,7 @@ def open_source(
         return open_remote(source, split, folder, config)
     if path.exists():
         if revision:
-            raise UsageError(f"{source!r} is here and not on the Hub; leave out --revision")
+            raise UsageError(f"{source!r} is local and not on the Hub; leave out --revision")
         return open_path(path, split, folder, config)
     if any(sign in source for sign in "*?[") and (found := open_pattern(str(path), split, folder)):
         return found
@@ -91,9 +91,9 @@ def open_source(
 
 
 def check_source(source: str, settings: Mapping[str, Any]) -> None:
-    """See that `open_source` would find it, without reading or fetching anything.
+    """Check that `open_source` would find it, without reading or fetching anything.
 
-    A Hub id and what lies in a bucket are taken at their word. Raises UserError or UsageError.
+    Hub ids and buckets are not checked. Raises UserError or UsageError.
     """
     from vlt.datagen.sources.named import NAMED
 
@@ -101,12 +101,12 @@ def check_source(source: str, settings: Mapping[str, Any]) -> None:
     if source in NAMED:
         copy = settings.get("path")
         if copy and not Path(str(copy)).expanduser().exists():
-            raise UserError(f"there is no copy of {source} at {str(copy)!r}; correct the path")
+            raise UserError(f"no copy of {source} at {str(copy)!r}; correct the path")
     elif is_path(source) or source in entry_points("source"):
         resolve(source, "source")
     elif settings:
         raise UsageError(
-            f"source {source!r} takes no settings; only sources with a name do (see `vlt sources`)"
+            f"source {source!r} takes no settings; only named sources do (see `vlt sources`)"
         )
     elif not (
         is_remote(source)
@@ -119,6 +119,6 @@ def check_source(source: str, settings: Mapping[str, Any]) -> None:
 
 def _nothing(source: str) -> str:
     return (
-        f"no source {source!r}: it is no file, folder or pattern, no function (file.py:name), no Hub "
-        "id (user/name) and no name that `vlt sources` lists"
+        f"no source {source!r}: it is not a file, folder or pattern, a function (file.py:name), a Hub id "
+        "(user/name) or a name that `vlt sources` lists; correct the name"
     )

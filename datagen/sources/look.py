@@ -1,4 +1,4 @@
-"""A look at a source before anything is imported: what its rows ask, show and lack. Nothing is written."""
+"""A summary of a source before anything is imported: answers, images, problems. Nothing is written."""
 
 from __future__ import annotations
 
@@ -28,53 +28,53 @@ from vlt.plural import plural
 from vlt.workspace.reason import kind_of
 
 ROWS, ROWS_OF_HUB = 2_000, 200
-"""That are looked at; those of the Hub come with their images."""
+"""Maximum rows that are read; rows from the Hub are downloaded with their images."""
 IMAGES = 200
-"""Whose size is looked at."""
+"""Maximum images whose size is measured."""
 COUNTED = 200_000
-"""Rows that are counted, at most."""
+"""Maximum rows that are counted."""
 HELD_OUT = ("test", "testmini", "validation", "val", "dev", "eval")
-"""Splits that are made to be held out, the likeliest first."""
+"""Names of held-out splits, the likeliest first."""
 ANY = "0" * 64
-"""In place of an image's sha256."""
+"""A stand-in for an image's sha256."""
 
 
 @dataclass
 class Looked:
-    """What there is to know of a source."""
+    """The summary of a source."""
 
     name: str
     layout: str
     """JSONL; Parquet, 3 files; conversations in JSON; ..."""
     columns: dict[str, str]
-    """What a row needs -> the column that it is read from."""
+    """What a row needs -> the column from which it is read."""
     guessed: list[str]
-    """Those of them that were guessed by their names."""
+    """Those that were guessed from column names."""
     looked: int = 0
-    """Rows that were looked at, from the first on."""
+    """Rows that were read, from the first on."""
     rows: int = 0
-    """All of them."""
+    """All rows."""
     more: bool = False
-    """There are more rows than were counted."""
+    """Whether there are more rows than were counted."""
     items: int = 0
-    """Of the rows looked at, those that make a sound item."""
+    """Rows read that are valid items."""
     answer_types: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
     images_of_item: Counter[int] = field(default_factory=Counter)
-    """Images an item -> items."""
+    """Images per item -> number of items."""
     sizes: list[tuple[int, int]] = field(default_factory=list)
-    """Width and height of the images that were looked at."""
+    """Width and height of the images that were measured."""
     two_options: int = 0
-    """Items that ask for one of two."""
+    """Items with two possible answers."""
     left_out: Counter[str] = field(default_factory=Counter)
-    """Why the other rows make no item -> rows."""
+    """Why the other rows are not valid items -> number of rows."""
     notes: list[str] = field(default_factory=list)
     held_out: str | None = None
-    """A split of the source that is made to be held out."""
+    """A held-out split of the source, if there is one."""
 
     @property
     def pixels(self) -> int | None:
-        """Of an image, in the median."""
+        """The median number of pixels of an image."""
         return round(median(w * h for w, h in self.sizes)) if self.sizes else None
 
     @property
@@ -83,7 +83,7 @@ class Looked:
         return self.images_of_item[0]
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """As JSON."""
         counts = ("answer_types", "sources", "images_of_item", "left_out")
         plain = ("name", "layout", "columns", "guessed", "looked", "rows", "more", "items")
         found = {name: getattr(self, name) for name in (*plain, "two_options", "notes", "held_out")}
@@ -91,14 +91,18 @@ class Looked:
         return {**found, "sizes": self.sizes, "pixels": self.pixels}
 
     def lines(self) -> list[tuple[str, str]]:
-        """(what, in words), for people."""
+        """(topic, text) lines to print."""
         amount = f"{self.rows:,} or more" if self.more else f"{self.rows:,}"
-        by = "" if self.looked == self.rows else f"; below, the first {self.looked:,}"
+        by = (
+            ""
+            if self.looked == self.rows
+            else f"; the lines below are about the first {self.looked:,}"
+        )
         said = [("rows", f"{amount} ({self.layout}){by}")]
         renamed = [t if t == c else f"{t} = {c}" for t, c in self.columns.items()]
         said.append(("columns", ", ".join(renamed)))
         if self.guessed:
-            said.append(("guessed", f"{', '.join(self.guessed)} (else --map NAME=COLUMN)"))
+            said.append(("guessed", f"{', '.join(self.guessed)} (change with --map NAME=COLUMN)"))
         said.append(("answers", _shares(self.answer_types)))
         if len(self.sources) > 1:
             said.append(("sources", _shares(self.sources)))
@@ -112,22 +116,22 @@ class Looked:
 
     def _images(self) -> str:
         if self.items and self.no_image == self.items:
-            return "none: all items are text only"
+            return "none: all items are text-only"
         numbers = [f"{n}" for n in sorted(self.images_of_item) if n]
         if len(numbers) > 2:
             numbers = [f"{numbers[0]} to {numbers[-1]}"]
-        said = [f"{' or '.join(numbers)} an item"]
+        said = [f"{' or '.join(numbers)} per item"]
         if self.sizes:
             ordered = sorted(self.sizes, key=lambda size: size[0] * size[1])
             (w, h), (most_w, most_h) = ordered[len(ordered) // 2], ordered[-1]
-            said.append(f"{w:,} x {h:,} pixels in the median, up to {most_w:,} x {most_h:,}")
+            said.append(f"median {w:,} x {h:,} pixels, up to {most_w:,} x {most_h:,}")
         if self.no_image:
             said.append(f"{plural(self.no_image, 'item')} without one")
         return "; ".join(said)
 
 
 def look_at(what: Import) -> Looked:
-    """Read a source's first rows as an import would; raises UserError where it cannot be read."""
+    """Read a source's first rows as an import would; raises UserError if it cannot be read."""
     guesses: dict[str, str] = {}
 
     def chosen(_: Mapping[str, str], guessed: Mapping[str, str]) -> None:
@@ -156,8 +160,8 @@ def look_at(what: Import) -> Looked:
     if not found.items:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in found.left_out.most_common(3))
         raise UserError(
-            f"none of the first {plural(found.looked, 'row')} of {opened.where} is an item"
-            + (f": {reasons}" if reasons else " (is --split right?)")
+            f"none of the first {plural(found.looked, 'row')} of {opened.where} is a valid item"
+            + (f": {reasons}" if reasons else "; check --split")
         )
     return found
 
@@ -171,7 +175,7 @@ def _count(found: Looked, record: Record, item: Mapping[str, Any]) -> None:
 
 
 def _measure(images: Sequence[ImageRef], found: Looked) -> None:
-    """Note the images' sizes, by their heads; URLs are not fetched. Raises BadRow for what is no image."""
+    """Record the images' sizes, from their headers; URLs are not fetched. Raises BadRow for a broken one."""
     from PIL import Image, UnidentifiedImageError
 
     for ref in images:
@@ -190,7 +194,7 @@ def _measure(images: Sequence[ImageRef], found: Looked) -> None:
 def _count_rows(
     found: Looked, opened: Source, columns: Mapping[str, str], most: int, what: Import
 ) -> None:
-    """How many rows there are; those of the Hub are not fetched to be counted."""
+    """Count the rows; those of the Hub are not downloaded for that."""
     if found.looked < most:
         found.rows = found.looked
     elif most == ROWS_OF_HUB:
@@ -206,7 +210,7 @@ def _count_rows(
 
 
 def _held_out(opened: Source, what: Import) -> str | None:
-    """A split beside the one that is taken, by whose name it is to be held out."""
+    """Another split of the source whose name marks it as held out."""
     origin = _origin(opened)
     if not isinstance(origin, FileSource) or isinstance(origin, ItemFiles):
         return None
@@ -229,10 +233,10 @@ def _origin(opened: Any) -> Any:
 
 
 def _layout(opened: Source) -> str:
-    """What the source is, for people."""
+    """A short description of the source."""
     origin = _origin(opened)
     if isinstance(origin, ItemFiles):
-        said = f"{plural(len(origin.files), 'JSON file')} of one item each"
+        said = f"{plural(len(origin.files), 'JSON file')} with one item each"
     elif isinstance(origin, FileSource):
         kind = ending_of(origin.files[0]).lstrip(".")
         names = {"jsonl": "JSONL", "ndjson": "JSONL", "json": "JSON", "csv": "CSV", "tsv": "TSV",
@@ -240,7 +244,7 @@ def _layout(opened: Source) -> str:
                  "tar": "WebDataset"}  # fmt: skip
         said = names[kind] + (f", {len(origin.files)} files" if len(origin.files) > 1 else "")
     elif isinstance(origin, HubSource):
-        said = f"the Hub's {origin.repo}, split {origin.split}"
+        said = f"{origin.repo} on the Hub, split {origin.split}"
     else:
         said = opened.where
     laid = type(opened).__name__.lower() if isinstance(opened, LaidOut) else ""

@@ -15,7 +15,7 @@ from vlt.errors import UsageError, UserError
 
 
 class Miniature:
-    """The drawn world of the demo: n pictures with questions of certain families."""
+    """The drawn world of the demo: n pictures with questions of some families."""
 
     name = where = "miniature"
     folder: Folders | None = None
@@ -34,7 +34,8 @@ class Miniature:
             value = self.settings[number]
             if not isinstance(value, int) or (number == "n" and value < 1):
                 raise UsageError(
-                    f"source 'miniature': {number} = {value!r} is not right; give a whole number"
+                    f"source 'miniature': {number} = {value!r} is not valid; give a whole number"
+                    + (" above 0" if number == "n" else "")
                 )
         if self.settings["families"] is None:
             from vlt.datagen.miniature.questions import FAMILIES
@@ -50,7 +51,7 @@ class Miniature:
         return ["source", "question", "choices", "answer", "answer_type", "images", "meta"]
 
     def rows(self, leave_out: Sequence[str] = ()) -> Iterator[Row | Unreadable]:
-        """The world's records; they are drawn anew each time, and the same."""
+        """The world's records; drawn again on each call, always the same."""
         from vlt.datagen.miniature.world import records
 
         settings = dict(self.settings)
@@ -62,14 +63,14 @@ class Miniature:
             raise UserError(f"source 'miniature': {error}") from error
 
     def identity(self, columns: Mapping[str, str]) -> dict[str, Any]:  # noqa: ARG002
-        """The settings, and the digest of the program that draws."""
+        """The settings, and the digest of the drawing program."""
         import hashlib
         from importlib.resources import files
 
         program = hashlib.sha256()
         for file in ("world.py", "questions.py"):
             written = (files("vlt.datagen.miniature") / file).read_bytes()
-            # Where the package lies changes nothing that is drawn: 0.1 had it at the top.
+            # The package's location does not change what is drawn: 0.1 had it at the top level.
             program.update(written.replace(b"vlt.datagen", b"datagen"))
         return {"settings": self.settings, "program": program.hexdigest()}
 
@@ -88,7 +89,7 @@ def _miniature(
     given = [name for name, value in where.items() if value]
     if given:
         raise UsageError(
-            f"source 'miniature' takes no --{given[0]}; its split is --set split=heldout"
+            f"source 'miniature' does not take --{given[0]}; its split is a setting: --set split=heldout"
         )
     if folder:
         raise UsageError("source 'miniature' draws its images; leave out --image-root")
@@ -100,4 +101,4 @@ NAMED: dict[str, Callable[..., Miniature | KnownSource | BenchmarkSource]] = {
     **{known.name: _known(known) for known in KNOWN},
     **{benchmark.name: _benchmark(benchmark) for benchmark in BENCHMARKS},
 }
-"""Name -> what makes the source of its settings and of split, config and revision."""
+"""Name -> constructor of the source, from its settings and split, config and revision."""

@@ -1,4 +1,4 @@
-"""Captions and samples that were made elsewhere: what their rows have beside an item's."""
+"""Captions and samples made elsewhere: what their rows have besides an item's columns."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ MORE = {
     "caption": ("caption", "caption_model"),
     "sample": ("response", "model", "finish_reason", "caption", "caption_model"),
 }
-"""Kind -> what a row may say beside an item's columns."""
+"""Kind -> what a row may have besides an item's columns."""
 NEEDS = {"item": NEEDED, "caption": (*NEEDED, "caption"), "sample": (*NEEDED, "response")}
 UNKNOWN = "unknown"
-"""The model of a caption or a response whose row does not say it."""
+"""The model of a caption or a response whose row does not name it."""
 MAX_RESPONSE = 1_000_000
 """Characters."""
 
 
 class Numbered:
-    """Gives the samples of each item the numbers 0, 1, ... in the order in which they come."""
+    """Numbers the samples of each item 0, 1, ... in the order in which they arrive."""
 
     def __init__(self) -> None:
         self._next = Counter[bytes]()
@@ -34,7 +34,7 @@ class Numbered:
     def rows(
         self, kind: str, item: Mapping[str, Any], more: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
-        """The rows that an item and what stands beside it make. Raises BadRow."""
+        """The rows made from an item and its further columns. Raises BadRow."""
         if kind == "item":
             return [dict(item)]
         caption = more.get("caption")

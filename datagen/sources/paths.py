@@ -1,7 +1,7 @@
-"""Finds an image's file by the path in its row: where it says, or where the same file must lie.
+"""Finds an image's file by the path in its row: at that path, or where the same file must be.
 
-Rows travel: their paths are written on Windows, as file:// URLs, with another form of the same letters,
-or from a folder above. Nothing outside the allowed folders is opened, whatever a path says.
+Rows are moved between machines: their paths may be Windows paths, file:// URLs, in another Unicode form,
+or relative to a parent folder. Nothing outside the allowed folders is opened, whatever a path says.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _FILE_URL = re.compile(r"\Afile:(?://(?:localhost(?=/))?)?", re.I)
 
 @dataclass(frozen=True)
 class Folders:
-    """Where paths of images begin, the first before the others; links in them may lead elsewhere."""
+    """The roots of image paths, in order; symbolic links inside them may lead elsewhere."""
 
     roots: tuple[str, ...]
 
     @staticmethod
     def of(*folders: Path | None) -> Folders:
-        """Of these folders, without repetition."""
+        """These folders, without repetition."""
         found = [os.path.normpath(folder.absolute()) for folder in folders if folder is not None]
         return Folders(tuple(dict.fromkeys(found)))
 
     def hold(self, path: str) -> bool:
-        """Whether a normalised path lies in one of them."""
+        """Whether a normalised path is inside one of them."""
         return any(path == r or path.startswith(r.rstrip(os.sep) + os.sep) for r in self.roots)
 
 
@@ -43,18 +43,18 @@ class ImageFile(NamedTuple):
     """An image's file."""
 
     path: str
-    """Where it is looked for first."""
+    """Where it is expected."""
     written: str
-    """As the row has it."""
+    """The path as written in the row."""
     folders: Folders
 
     @property
     def shown(self) -> str:
-        """What messages say."""
+        """The path for messages."""
         return self.written[:200]
 
     def elsewhere(self) -> str | None:
-        """Another place at which the file is, where it is not at `path`."""
+        """Another place where the file exists, if it is not at `path`."""
         return next((p for p in _places(self.written, self.folders) if os.path.lexists(p)), None)
 
 
@@ -79,7 +79,7 @@ def image_file(value: str, folders: Folders) -> ImageFile:
 
 
 def _readings(value: str) -> list[str]:
-    """The path as it is written, and as what it may mean here."""
+    """The path as written, and its possible meanings on this machine."""
     found = [value]
     if url := _FILE_URL.match(value):
         found.append(unquote(value[url.end() :]))
@@ -105,7 +105,7 @@ def _places(value: str, folders: Folders) -> Iterator[str]:
 
 
 def _overlapping(text: str, root: str) -> Iterator[str]:
-    """`set/pictures/1.png` and `/elsewhere/set/pictures/1.png` in a folder that is called `set`."""
+    """Candidates for `set/pictures/1.png` and `/elsewhere/set/pictures/1.png` in a folder named `set`."""
     parts = [part for part in text.split("/") if part not in ("", ".")]
     own = root.split(os.sep)
     if ".." in parts:
@@ -117,7 +117,7 @@ def _overlapping(text: str, root: str) -> Iterator[str]:
 
 
 def _same_letters(path: str, root: str) -> str | None:
-    """The file whose name has the same letters in another Unicode form (é as one sign or as two)."""
+    """The file whose name has the same letters in another Unicode form (é as one or two code points)."""
     at = root
     for part in os.path.relpath(path, root).split(os.sep):
         if os.path.lexists(os.path.join(at, part)):

@@ -1,7 +1,7 @@
-"""Images that no path says: they lie where the row's id, split or name tells.
+"""Images without a path in the rows: found by the row's id, split or file name.
 
 `tables/12.png` for the row 12, `images/train/12/image.png` for its `image.png`, `coco/train2017/x.jpg`
-for `x.jpg`: a pattern is taken where the files of all of the first rows lie so.
+for `x.jpg`: a pattern is used if it finds the files of all of the first rows.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from vlt.datagen.sources.paths import Folders
 from vlt.datagen.sources.row import Row, Unreadable
 
 KEYS = ("id", "image_id", "imageId", "image_index", "img_id", "pid", "index")
-"""Columns by whose values the files of images may be called."""
+"""Columns whose values may be the names of image files."""
 MOST, MOST_FOLDERS = 2_000, 40
-"""Entries of a folder, and folders, that are looked at for images."""
+"""Maximum entries of a folder, and folders, searched for images."""
 
 
 class Placed(LaidOut):
-    """Images that lie where the row's id says: `tables/12.png`, `images/train/12/image.png`."""
+    """Images located by the row's id: `tables/12.png`, `images/train/12/image.png`."""
 
     def __init__(self, origin: Any, column: str, pattern: str):
         super().__init__(origin)
         self.column, self.pattern = column, pattern
 
     def columns(self) -> list[str]:
-        """With one for the image."""
+        """The columns, with one for the image."""
         return list(dict.fromkeys([*self.origin.columns(), self.column]))
 
     def changed(self, row: Row) -> Iterator[Row | Unreadable]:
@@ -48,7 +48,7 @@ class Placed(LaidOut):
 
 
 def placed(source: Source, columns: Mapping[str, str]) -> tuple[Source, dict[str, str]]:
-    """The source with images found by the rows' ids, where they lie so and no path says it."""
+    """The source, with images located by the rows' ids if they have no paths and a pattern fits."""
     found = dict(columns)
     folders = source.folder
     if not isinstance(folders, Folders) or source.as_it_is:
@@ -70,7 +70,7 @@ def placed(source: Source, columns: Mapping[str, str]) -> tuple[Source, dict[str
 
 
 def _patterns(root: Path, keys: Sequence[str], *, with_name: bool) -> Iterator[str]:
-    """Where images may lie below a folder, likeliest first."""
+    """Possible locations of images below a folder, likeliest first."""
     if with_name:
         yield "{name}"
     named = [f"{{name}}{ending}" for ending in ("", *ITEM_IMAGES)]
@@ -85,7 +85,7 @@ def _patterns(root: Path, keys: Sequence[str], *, with_name: bool) -> Iterator[s
 
 
 def _folders(root: Path) -> list[str]:
-    """Folders below, two deep, as `name/`; those of many are not looked into."""
+    """Subfolders, two levels deep, as `name/`; at most MOST_FOLDERS."""
 
     def below(path: Path) -> list[Path]:
         with os.scandir(path) as entries:
@@ -98,7 +98,7 @@ def _folders(root: Path) -> list[str]:
 
 
 def _lie(root: str, pattern: str, row: Row, cell: Any) -> bool:
-    """Whether all images of a row are where the pattern says."""
+    """Whether all images of a row exist at the pattern's location."""
     paths = [_filled(pattern, row, name) for name in _names(cell)]
     return all(os.path.isfile(os.path.join(root, path)) for path in paths)
 
@@ -114,7 +114,7 @@ def _filled(pattern: str, row: Row, name: Any) -> str:
 
 
 def _is_path(value: Any) -> bool:
-    """A path below a folder, and no URL or image."""
+    """Whether it is a relative path, not a URL or an image."""
     return (
         isinstance(value, str)
         and 0 < len(value) < 300

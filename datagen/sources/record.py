@@ -20,14 +20,14 @@ from vlt.prompts import LETTERS, PLACEHOLDER
 __all__ = ["BadRow", "Record", "Row", "Unreadable", "raw_text", "read_record"]
 
 TEMPLATED = "<|vision_start|><|image_pad|><|vision_end|>"
-"""Where a chat template has put an image already."""
+"""An image placeholder already expanded by a chat template."""
 MAX_META = 20_000
-"""Characters of what is kept of one other column."""
+"""Maximum characters kept of one other column."""
 
 
 @dataclass
 class Record:
-    """A row, read; nothing of it is checked beyond its types."""
+    """A parsed row; only its types are checked."""
 
     question: str
     choices: list[str]
@@ -36,10 +36,10 @@ class Record:
     images: list[ImageRef]
     source: str | None
     counted: bool = False
-    """Whether the choices are numbers: then a number as the answer is one of them, not a place."""
+    """Whether the choices are numbers: then a numeric answer is one of them, not an index."""
     meta: dict[str, Any] = field(default_factory=dict)
     more: dict[str, Any] = field(default_factory=dict)
-    """What the row says of a caption or a sample: caption, response, model, ... (see own.py)."""
+    """The columns of a caption or a sample: caption, response, model, ... (see own.py)."""
     unlabelled: bool = False
     """Whether it may lack a gold answer."""
 
@@ -53,10 +53,11 @@ def read_record(
     more: tuple[str, ...] = (),
     unlabelled: bool = False,
 ) -> Record:
-    """The row's record; image paths lie under `folder`. Raises BadRow for what has the wrong type.
+    """The row's record; image paths are relative to `folder`. Raises BadRow for a wrong type.
 
     `as_it_is` leaves options in the question's text, where a benchmark's own prompt has them; `more`
-    are names of columns beside an item's; `unlabelled`: there may be no gold, which tells of options.
+    are names of columns besides an item's; with `unlabelled` the gold, by which options in the text are
+    recognised, may be missing.
     """
 
     def cell(target: str) -> Any:
@@ -90,7 +91,7 @@ def read_record(
 
 
 def images_cell(row: Row, columns: Mapping[str, str]) -> Any:
-    """What the row says of its images: in their column, or in another that is known for them."""
+    """The row's images: from their column, or from another that may have them."""
     column = columns.get("images")
     if column is None:
         return None
@@ -104,7 +105,7 @@ def images_cell(row: Row, columns: Mapping[str, str]) -> Any:
 
 
 def cell_of(row: Row, column: str) -> Any:
-    """The value of a column; `a.b` is what stands under b in the object a."""
+    """The value of a column; `a.b` is the value of b in the object a."""
     value = row.get(column)
     if value is None and "." in column:
         value = row
@@ -118,7 +119,7 @@ def _is_nothing(value: Any) -> bool:
 
 
 def sound_text(value: Any, what: str, most: int) -> str:
-    """The text as it is; raises BadRow where it is none, empty, too long or not valid Unicode."""
+    """The text unchanged; raises BadRow if it is not text, empty, too long or not valid Unicode."""
     if value is None:
         raise BadRow(f"no {what}")
     if not isinstance(value, str):
@@ -147,7 +148,7 @@ def _valid(text: str, what: str) -> str:
 
 
 def _meta(row: Row, columns: Mapping[str, str], given: Any) -> dict[str, Any]:
-    """All that the row says beside what an item holds, with `id` and the source's own meta in it."""
+    """Everything in the row besides an item's columns, including `id` and the source's own meta."""
     used = {c for t, c in columns.items() if t not in ("id",)}
     used |= set(LETTERED) if columns.get("choices") == IN_COLUMNS else set()
     used |= set(NUMBERED_NAMES) if columns.get("images") == NUMBERED else set()

@@ -1,12 +1,12 @@
-"""Sources in a bucket or behind another of fsspec's file systems: s3://, gs://, hf://, az:// and the like.
+"""Sources in buckets or on other fsspec file systems: s3://, gs://, hf://, az:// and the like.
 
-Files are copied to the user's cache and read there, so a row's images are found as they are beside a local
-file: of a folder all files, of one file (or those that a pattern matches) also the images that its rows
-name by paths. What was copied before and has not changed is not copied again. What makes a version is the
-content, as of a local file: the same rows from another place are the same.
+Files are copied to the user's cache and read there, so that a row's images are found as for a local file:
+of a folder all files are copied; of one file (or those matching a pattern) also the images that its rows
+name by path. Unchanged files are not copied again. A version's identity is the content, as for a local file:
+the same rows from another location make the same version.
 
-Credentials are each library's own (AWS_PROFILE, AWS_ENDPOINT_URL, GOOGLE_APPLICATION_CREDENTIALS,
-HF_TOKEN ...); none is read here.
+Credentials are those of each library (AWS_PROFILE, AWS_ENDPOINT_URL, GOOGLE_APPLICATION_CREDENTIALS,
+HF_TOKEN ...); vlt reads none itself.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from vlt.threads import map_in_order
 from vlt.workspace.files import replaced, write_json
 
 AT_ONCE = 16
-"""Files that are copied at once; they wait for the network and not for each other."""
-TELLING = (
+"""Files that are copied concurrently; they wait for the network, not for each other."""
+FINGERPRINT = (
     "size ETag etag checksum md5Hash md5 generation blob_id oid mtime LastModified created".split()
 )
-"""Of what a file system says of a file: that by which a changed one is told."""
+"""The fields of a file's metadata by which a change is detected."""
 PACKAGES = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
-"""Protocol -> the extra of vlt that brings its library."""
+"""Protocol -> the extra of vlt that installs its library."""
 
 
 def is_remote(source: str) -> bool:
-    """Whether it is written as protocol://path, and no file of this machine."""
+    """Whether it has the form protocol://path and is not a local file."""
     protocol, marks, path = source.partition("://")
     return bool(marks and path) and protocol.isalnum() and protocol not in ("file", "local")
 
@@ -45,14 +45,14 @@ def is_remote(source: str) -> bool:
 def open_remote(
     source: str, split: str | None, folder: Path | None, config: str | None
 ) -> FileSource:
-    """The source that lies there, as a copy on this machine; raises UserError."""
+    """A local copy of the remote source; raises UserError if it cannot be read."""
     there = _There(source)
     if there.pattern:
         names = there.matched()
         there.copy(names)
         there.forget(Path(file) for file in glob(str(there.here / there.pattern), recursive=True))
         found = open_pattern(str(there.here / there.pattern), split, folder)
-        assert found is not None, "its files were just copied"
+        assert found is not None, "its files have just been copied"
     elif there.is_file:
         there.copy([there.name])
         found = open_path(there.here / there.name, split, folder, config)
@@ -66,7 +66,7 @@ def open_remote(
 
 
 class _There:
-    """A place in a bucket, and the folder of this machine's that holds its copy."""
+    """A location in a bucket, and the local folder with its copy."""
 
     def __init__(self, source: str):
         import fsspec
@@ -83,7 +83,7 @@ class _There:
             ) from None
         except ValueError as error:
             raise UserError(f"{source!r} cannot be read ({_words(error)})") from None
-        self.files.invalidate_cache()  # of what it listed for an import before
+        self.files.invalidate_cache()  # listings from an earlier import
         path = path.rstrip("/")
         self.is_file = False
         self.pattern = ""
@@ -98,34 +98,34 @@ class _There:
             self.root = path
         mark = hashlib.sha256(f"{protocol}://{self.root}".encode()).hexdigest()[:16]
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        # The last name is the source's own, where rows do not say it.
+        # The last part of the path is the source's name, for rows without their own.
         self.here = cache / "vlt" / "remote" / mark / (posixpath.basename(self.root) or protocol)
         self.known_file = self.here.parent / "copied.json"
         self.copied: set[str] = set()
-        """Files that lie there, by their paths from the root, whose copies are as new as they are."""
+        """Remote files with an up-to-date copy, by their paths relative to the root."""
 
     def below(self) -> list[str]:
-        """All files of the folder, by their paths from it; raises UserError where there are none."""
+        """All files of the folder, by their relative paths; raises UserError if there are none."""
         found = self._asked(lambda: self.files.find(self.root))
         names = [name for name in map(self._relative, found) if not _is_hidden(name)]
         return self._some(names)
 
     def matched(self) -> list[str]:
-        """The files that the pattern matches; raises UserError where there are none."""
+        """The files that match the pattern; raises UserError if there are none."""
         pattern = f"{self.root}/{self.pattern}" if self.root else self.pattern
         found = self._asked(lambda: self.files.glob(pattern, detail=True))
         names = [self._relative(name) for name, f in found.items() if f["type"] == "file"]
         return self._some([name for name in names if not _is_hidden(name)])
 
     def forget(self, held: Iterable[Path]) -> None:
-        """Take away the copies of what does not lie there any more; `held` are those that are looked at."""
+        """Delete copies of files that no longer exist remotely; `held` are the copies to check."""
         for file in held:
             name = file.relative_to(self.here).as_posix()
             if file.is_file() and not _is_hidden(name) and name not in self.copied:
                 file.unlink()
 
     def copy(self, names: Iterable[str], *, missing: bool = True) -> None:
-        """Copy those of the files that have changed since; `missing` ones are an error, or left out."""
+        """Copy the files that have changed; a missing file is an error, or is skipped if not `missing`."""
         known = _read(self.known_file)
 
         def one(name: str) -> tuple[str, str] | None:
@@ -137,13 +137,13 @@ class _There:
                     raise
                 (self.here / name).unlink(missing_ok=True)
                 return None
-            told = json.dumps({k: str(info[k]) for k in TELLING if info.get(k) is not None})
+            mark = json.dumps({k: str(info[k]) for k in FINGERPRINT if info.get(k) is not None})
             local = self.here / name
-            if known.get(name) != told or not local.is_file():
+            if known.get(name) != mark or not local.is_file():
                 local.parent.mkdir(parents=True, exist_ok=True)
                 with replaced(local) as part:
                     self.files.get_file(path, str(part))
-            return name, told
+            return name, mark
 
         try:
             for done in map_in_order(one, names, AT_ONCE, name="copy"):
@@ -159,7 +159,7 @@ class _There:
 
     def _some(self, names: Sequence[str]) -> list[str]:
         if not names:
-            raise UserError(f"there is nothing at {self.source!r}; see that the path is right")
+            raise UserError(f"there is nothing at {self.source!r}; check the path")
         return sorted(names)
 
     def _relative(self, path: str) -> str:
@@ -173,14 +173,14 @@ class _There:
             raise self._trouble(error) from error
 
     def _trouble(self, error: Exception) -> UserError:
-        """Whatever the file system's library raises: there are as many kinds as libraries."""
+        """A UserError for whatever the file system's library raises, which differs by library."""
         if isinstance(error, UserError):
             return error
         if isinstance(error, FileNotFoundError):
-            return UserError(f"there is nothing at {self.source!r}; see that the path is right")
+            return UserError(f"there is nothing at {self.source!r}; check the path")
         return UserError(
-            f"{self.source!r} cannot be read ({_words(error)}); see that the path is right, and the "
-            "credentials and the endpoint in the environment"
+            f"{self.source!r} cannot be read ({_words(error)}); check the path, and the credentials "
+            "and the endpoint in the environment"
         )
 
 
@@ -190,7 +190,7 @@ def _named(found: FileSource, source: str) -> FileSource:
 
 
 def _image_paths(source: FileSource) -> Iterator[str]:
-    """Paths of images that the rows name, each once; not those that lead out of the folder."""
+    """The distinct image paths in the rows, except those that lead out of the folder."""
     seen: set[str] = set()
     for row in source.rows():
         if isinstance(row, Unreadable):
@@ -221,14 +221,14 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _is_hidden(name: str) -> bool:
-    """Also what would lead out of the copy's folder."""
+    """Whether a part of the path starts with a dot, including `..`, which would leave the copy's folder."""
     return any(part.startswith(".") for part in name.split("/"))
 
 
 def _read(file: Path) -> dict[str, str]:
     try:
         known: dict[str, str] = json.loads(file.read_text())
-    except (OSError, ValueError):  # nothing was copied yet, or it is broken
+    except (OSError, ValueError):  # nothing was copied yet, or the file is broken
         return {}
     return known
 

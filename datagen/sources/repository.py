@@ -12,7 +12,7 @@ from vlt.errors import UsageError, UserError
 
 
 class HubSource:
-    """One split of one configuration; the revision is resolved first and is the identity."""
+    """One split of one configuration; the revision is resolved first and is part of the identity."""
 
     folder: Folders | None = None
     as_it_is = False
@@ -31,7 +31,7 @@ class HubSource:
         return list(stream.column_names or next(iter(stream)))
 
     def rows(self, leave_out: Sequence[str] = ()) -> Iterator[Row | Unreadable]:
-        """The rows as plain values: images as their bytes, undecoded; labels by their names."""
+        """The rows as plain values: images as encoded bytes; labels as their names."""
         stream = self._load()
         keep = [c for c in stream.column_names or [] if c not in leave_out]
         stream = stream.select_columns(keep) if keep and leave_out else stream
@@ -65,11 +65,11 @@ class HubSource:
             sha = HfApi().dataset_info(self.repo, revision=revision).sha
         except Exception as error:
             raise self._trouble(error) from error
-        assert sha is not None, "the Hub names the commit of whatever it finds"
+        assert sha is not None, "the Hub returns the commit of every dataset"
         return sha
 
     def _only_split(self) -> str:
-        splits = list(self._open(None))  # raises where a configuration must be named
+        splits = list(self._open(None))  # raises if a configuration must be named
         if len(splits) == 1 or "train" in splits:
             return "train" if "train" in splits else splits[0]
         raise UsageError(f"{self.where} has the splits {', '.join(splits)}; name one with --split")
@@ -88,7 +88,7 @@ class HubSource:
             raise self._trouble(error) from error
 
     def _with_bytes(self, value: Any) -> Any:
-        """Images that the dataset only points to are fetched."""
+        """The value, with images that the dataset only references downloaded."""
         if isinstance(value, list):
             return [self._with_bytes(v) for v in value]
         points = isinstance(value, dict) and value.keys() == {"bytes", "path"}
@@ -103,7 +103,7 @@ class HubSource:
             raise self._trouble(error) from error
 
     def _trouble(self, error: Exception) -> UserError:
-        """One sentence for whatever `datasets` and `huggingface_hub` raise."""
+        """A UserError for whatever `datasets` and `huggingface_hub` raise."""
         name, words = type(error).__name__, " ".join(str(error).split())[:300]
         if self.config is None and "onfig name is missing" in words:
             return UsageError(
@@ -116,10 +116,10 @@ class HubSource:
                 f"{_configurations(str(error))}"
             )
         if "NotFound" in name and "Revision" in name:
-            return UserError(f"{self.where} has no such revision ({words})")
+            return UserError(f"{self.where} has no such revision ({words}); correct --revision")
         if "NotFound" in name or "Gated" in name:
             return UserError(
-                f"{self.where} is not there or not open to you ({words}); check its name, "
+                f"{self.where} does not exist or you have no access ({words}); check its name, "
                 "or log in with `hf auth login`"
             )
         if "Bad split" in words:
@@ -127,7 +127,9 @@ class HubSource:
                 f"{self.where} has no split {self.split!r}; it has {_configurations(words)}"
             )
         if isinstance(error, OSError) or "Connect" in name or "Timeout" in name:
-            return UserError(f"{self.where} cannot be reached ({name}: {words})")
+            return UserError(
+                f"{self.where} cannot be reached ({name}: {words}); check the connection and try again"
+            )
         return UserError(
             f"{self.where} cannot be read by `datasets` ({name}: {words}); fetch it with `hf download "
             f"{self.repo} --repo-type dataset --local-dir DIR` and import DIR"
@@ -135,7 +137,7 @@ class HubSource:
 
 
 def _changes(features: Any) -> dict[str, Convert]:
-    """What must be done to values of these columns so that they stay what they are (values.py)."""
+    """The conversions of these columns that keep their values exact (see values.py)."""
     if not features:
         return {}
     described = features.to_dict()
@@ -147,5 +149,5 @@ def _changes(features: Any) -> dict[str, Convert]:
 
 
 def _configurations(words: str) -> str:
-    """The names in the brackets of what `datasets` says."""
+    """The names in brackets in an error message of `datasets`."""
     return words.partition("[")[2].partition("]")[0].replace("'", "") or "several"

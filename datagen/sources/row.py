@@ -1,4 +1,4 @@
-"""A row as it stands at its origin, and what stands in for one that cannot be read or taken."""
+"""A raw row, and what replaces one that cannot be read or used."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 Row = Mapping[str, Any]
 MAX_TEXT = 100_000
-"""Characters of a question, an answer or a choice; more is no question."""
+"""Maximum characters of a question or a choice."""
 
 
 class BadRow(Exception):
-    """The row makes no item; `reason` says why, with what differs from row to row behind a colon."""
+    """The row is not a valid item; `reason` says why, with what differs from row to row after a colon."""
 
     def __init__(self, reason: str):
         self.reason = reason.encode(errors="backslashreplace").decode()
@@ -23,21 +23,21 @@ class BadRow(Exception):
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Stands in for a row that could not even be read from its source."""
+    """Replaces a row that could not be read from its source."""
 
     raw: str
     reason: str
 
 
 def raw_text(row: Row | Unreadable, length: int = 2_000) -> str:
-    """The row as JSON for the meta of one that failed: bytes as their count, cut at `length`."""
+    """A failed row as JSON, for its meta: bytes as their count, cut at `length`."""
     if isinstance(row, Unreadable):
         return row.raw.encode(errors="backslashreplace").decode()[:length]
     return json.dumps({k: plain(v, length) for k, v in row.items()}, ensure_ascii=True)[:length]
 
 
 def plain(value: Any, length: int) -> Any:
-    """The value as JSON can hold it; texts are cut at `length`, lists at 50 elements."""
+    """The value converted for JSON; texts are cut at `length`, lists at 50 elements."""
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
     if isinstance(value, str):
@@ -53,14 +53,14 @@ def plain(value: Any, length: int) -> Any:
 
 
 def whole_text(text: str) -> str:
-    """With U+FFFD for halves of a surrogate pair, which no other program would read."""
+    """The text with U+FFFD for unpaired surrogates, which other programs cannot read."""
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def number_text(value: Decimal | float) -> str:
-    """A number as people write it: 3.25 for Decimal("3.250"), 3 for 3.0; the value is the same."""
+    """A number in its usual notation: 3.25 for Decimal("3.250"), 3 for 3.0; the value is unchanged."""
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
     if abs(value.adjusted()) > 1_000:

@@ -1,4 +1,4 @@
-"""Which rows of a source are wanted: those that match an SQL condition, or a sample of them."""
+"""Which rows of a source to take: those that satisfy an SQL condition, or a sample of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vlt.grade import answer_type_of
 
 BATCH = 2_000
 LOOK, LOOK_FURTHER = 50, 1_000
-"""Rows by which it is told what whole numbers are; further where the first ones have any."""
+"""Rows from which the meaning of integers is inferred; the larger number if the first rows have any."""
 _ROWS = pa.schema(
     [
         ("place", pa.int64()),
@@ -34,7 +34,7 @@ _ROWS = pa.schema(
         ("meta", pa.string()),
     ]
 )
-"""What a condition can speak of: an item before its images, and `meta` with all other columns."""
+"""The columns of a condition: an item without its images, and `meta` with all other columns."""
 
 
 def selected_places(
@@ -43,7 +43,7 @@ def selected_places(
     what: Import,
     counted: Counted = Counted.unknown,
 ) -> set[int]:
-    """The places (from 0) of the wanted rows; the source is read without its images.
+    """The positions (from 0) of the wanted rows; the source is read without its images.
 
     With `where`, rows that cannot be read do not match. Raises UsageError for a broken condition.
     """
@@ -58,14 +58,14 @@ def selected_places(
 
 
 def image_columns(columns: Mapping[str, str]) -> list[str]:
-    """The columns that hold images."""
+    """The columns with images."""
     if columns.get("images") == NUMBERED:
         return list(NUMBERED_NAMES)
     return [columns[name] for name in ("images", "images too") if name in columns]
 
 
 def whole_numbers(source: Source, columns: Mapping[str, str]) -> Counted:
-    """What whole numbers are in the source's golds: places of choices from 0 or from 1, or texts."""
+    """What integers in the source's golds mean: indices of choices from 0 or from 1, or texts."""
     if "choices" not in columns or "answer" not in columns or source.as_it_is:
         return Counted.unknown
     pairs = _golds(source, columns)
@@ -76,7 +76,7 @@ def whole_numbers(source: Source, columns: Mapping[str, str]) -> Counted:
 
 
 def _golds(source: Source, columns: Mapping[str, str]) -> Iterator[tuple[Any, list[str]]]:
-    """Gold and choices of each row, where the choices are not numbers themselves."""
+    """Gold and choices of each row; no choices if they are numbers themselves."""
     for row in source.rows(leave_out=image_columns(columns)):
         if isinstance(row, Unreadable):
             continue

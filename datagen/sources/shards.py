@@ -1,4 +1,4 @@
-"""What the names of files say: which split they are of, and which are parts of one whole."""
+"""What the names of files tell: their split, and which are parts of one whole."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ ALIKE = (
     ("test", "testing"),
     ("validation", "valid", "val", "dev"),
 )
-"""Names of splits, those of one line for the same."""
+"""Names of splits; those on one line mean the same."""
 SPLITS = frozenset(name for names in ALIKE for name in names) | {"eval", "evaluation", "testmini"}
 _OF = re.compile(r"\A(.*?)[-_.](\d+)[-_.]of[-_.](\d+)(?:[-_.][0-9a-f]{8,})?\Z")
 _SPARK = re.compile(r"\Apart-\d+-[0-9a-f-]{36}.*\Z")
 _NUMBER = re.compile(r"\A(.*?)[-_.]?(\d+)\Z")
 NO_ROWS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
-"""Files of `datasets` that describe rows and hold none."""
+"""Files of `datasets` that describe rows but contain none."""
 
 
 def is_rows(file: Path) -> bool:
-    """Whether a file of a folder may hold rows: by its ending, and not hidden or a description."""
+    """Whether a file may contain rows: by its ending, and not hidden or a description."""
     hidden = file.name.startswith((".", "_"))
     return not hidden and file.name not in NO_ROWS and format_of(file) is not None
 
 
 def in_order(files: Sequence[Path]) -> list[Path]:
-    """Sorted by name, numbers by their value: part-2 before part-10."""
+    """Sorted by name, with numbers by value: part-2 before part-10."""
 
     def key(file: Path) -> list[tuple[int, int, str]]:
         pieces = re.split(r"(\d+)", str(file))
@@ -40,10 +40,10 @@ def in_order(files: Sequence[Path]) -> list[Path]:
 
 
 def by_split(files: Sequence[Path], base: Path) -> dict[str, list[Path]]:
-    """Split -> its files, by the folders they lie in and by their names.
+    """Split -> its files, by their folders and names.
 
-    `train-00000-of-00002` is of train; `part-0`, `0001` and `chunk1` are parts of one whole; of names
-    that hold a split's (`problems_train`), that is it. Of one split in several formats, one is taken.
+    `train-00000-of-00002` belongs to train; `part-0`, `0001` and `chunk1` are parts of one whole; a name
+    that contains a split's (`problems_train`) belongs to it. If a split has several formats, one is taken.
     """
     named: dict[str, list[Path]] = {}
     for file in in_order(files):
@@ -58,7 +58,7 @@ def by_split(files: Sequence[Path], base: Path) -> dict[str, list[Path]]:
 
 
 def pick_split(splits: dict[str, list[Path]], split: str | None, path: Path) -> list[Path]:
-    """The files of the split that is wanted: the only one, or train. Raises UsageError."""
+    """The files of `split`, by default the only one, or train. Raises UsageError if there is none."""
     if split is None and len(splits) == 1:
         return next(iter(splits.values()))
     wanted = [split] if split else ["train", "training"]
@@ -68,13 +68,13 @@ def pick_split(splits: dict[str, list[Path]], split: str | None, path: Path) -> 
         if name in splits:
             return splits[name]
     raise UsageError(
-        f"folder {str(path)!r} has the splits {', '.join(splits)}; name one: --split"
-        + ("" if split else f", or all of them with a pattern in quotes: {str(path / '*')!r}")
+        f"folder {str(path)!r} has the splits {', '.join(splits)}; name one with --split"
+        + ("" if split else f", or all of them with a quoted pattern: {str(path / '*')!r}")
     )
 
 
 def missing_parts(files: Sequence[Path]) -> str | None:
-    """A sentence where names say that there are more parts (train-00000-of-00003) than are here."""
+    """A message if file names (train-00000-of-00003) show that parts are missing."""
     whole: dict[tuple[str, int], set[int]] = {}
     for file in files:
         if of := _OF.match(stem_of(file)):
@@ -86,7 +86,7 @@ def missing_parts(files: Sequence[Path]) -> str | None:
 
 
 def _whole(stem: str) -> str:
-    """The name that a part's name is made of."""
+    """The name of the whole to which a part belongs."""
     if of := _OF.match(stem):
         return of[1]
     if _SPARK.match(stem):
@@ -97,7 +97,7 @@ def _whole(stem: str) -> str:
 
 
 def _split_in(name: str) -> str:
-    """The split whose name is a word of this one; the name itself where none or several are."""
+    """The split whose name is a word of this one; the name itself if there is none or several."""
     words = [word for word in re.split(r"[-_. ]", name.lower()) if word in SPLITS]
     return words[0] if len(words) == 1 else name
 

@@ -1,7 +1,7 @@
-"""Arrow's values as Python's, none of them changed on the way.
+"""Arrow's values as Python's, without loss.
 
-A float16 or float32 becomes the shortest decimal that names the same number (0.1, not 0.10000000149);
-a label of `datasets` becomes its name; a date beyond what Python can hold becomes text.
+A float16 or float32 becomes the shortest decimal that represents it (0.1, not 0.10000000149); a label of
+`datasets` becomes its name; a date outside Python's range becomes text.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ import pyarrow as pa
 from vlt.datagen.sources.record import Row, Unreadable
 
 Convert = Callable[[Any], Any]
-"""Changes a value that is not None."""
+"""Converts a value that is not None."""
 TROUBLE = (ValueError, OverflowError, pa.ArrowException)
 
 
 def converters(schema: pa.Schema) -> dict[str, Convert]:
-    """What must be done to the values of a column; columns that are right as they are are left out."""
+    """Column -> the conversion of its values; columns that need none are left out."""
     described = features_of(schema)
     found = {field.name: converter(field.type, described.get(field.name)) for field in schema}
     return {name: convert for name, convert in found.items() if convert}
 
 
 def features_of(schema: pa.Schema) -> Mapping[str, Any]:
-    """What `datasets` wrote of its columns into the schema's metadata."""
+    """The features that `datasets` stores in the schema's metadata."""
     written = (schema.metadata or {}).get(b"huggingface")
     if not written:
         return {}
     try:
         described = json.loads(written)["info"]["features"]
     except (ValueError, KeyError, TypeError):
-        return {}  # somebody else's metadata under that name: the values stand as they are
+        return {}  # another library's metadata under that key: no conversion
     return described if isinstance(described, dict) else {}
 
 
 def converter(type: pa.DataType, feature: Any = None) -> Convert | None:
-    """What a value of this type must be put through; `feature` is its description by `datasets`."""
+    """The conversion of values of this type, or None; `feature` is its description by `datasets`."""
     if isinstance(type, pa.BaseExtensionType):
         return converter(type.storage_type, feature)
     if pa.types.is_dictionary(type):
@@ -62,7 +62,7 @@ def converter(type: pa.DataType, feature: Any = None) -> Convert | None:
 
 
 def rows_of(batch: pa.RecordBatch, convert: Mapping[str, Convert]) -> Iterator[Row | Unreadable]:
-    """The rows of a batch; a row that holds broken text is Unreadable."""
+    """The rows of a batch; a row with invalid text is Unreadable."""
     names = batch.schema.names
     broken: dict[int, str] = {}
     columns: list[list[Any]] = []
@@ -85,7 +85,7 @@ def rows_of(batch: pa.RecordBatch, convert: Mapping[str, Convert]) -> Iterator[R
 
 
 def _careful(scalar: pa.Scalar, place: int, name: str, broken: dict[int, str]) -> Any:
-    """A value of a column in which at least one cannot be Python's."""
+    """A value of a column in which at least one cannot be converted to Python."""
     try:
         return _value(scalar)
     except UnicodeDecodeError:
@@ -128,7 +128,7 @@ def _element(feature: Any) -> Any:
 
 def _struct(type: pa.DataType, feature: Any) -> Convert | None:
     described = feature if isinstance(feature, dict) else {}
-    if "_type" in described:  # a sequence of objects, which is kept as an object of sequences
+    if "_type" in described:  # a sequence of objects, stored as an object of sequences
         within = described.get("feature")
         described = {k: [v] for k, v in within.items()} if isinstance(within, dict) else {}
     inner = {field.name: converter(field.type, described.get(field.name)) for field in type}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import vlt
 
-HOME = Path(sys.argv[1] if len(sys.argv) > 1 else "from-python")
+HOME = Path(sys.argv[1] if sys.argv[1:] and "ipykernel" not in sys.modules else "from-python")
 MINIATURE = Path(vlt.__file__).parent / "recipes" / "miniature"
 vlm, reasoner = vlt.Model(str(MINIATURE / "vlm")), vlt.Model(str(MINIATURE / "reasoner"))
 # A served model: vlt.Model("Qwen/Qwen2.5-VL-3B-Instruct", base_url="http://127.0.0.1:8000/v1")

@@ -1,1 +1,1 @@
-"""Keeping benchmarks out of training data."""
+"""Keeps benchmarks out of training data."""

@@ -1,8 +1,8 @@
-"""Take out what a benchmark asks, too: the same image, or most of the words of one of its questions.
+"""Drop items that a benchmark asks too: the same image, or most of the words of one of its questions.
 
 Short questions are templates ("What is the value of x?"): about different images they are different
 items, so words alone count only in questions of at least `words` words, or without images. N-grams
-that stand in very many of the rows are templates as well and do not count (see near.py).
+that occur in very many of the rows are templates as well and do not count (see minhash.py).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from vlt.workspace.workspace import Workspace
 
 IMAGES = ("near", "same", "ignore")
 INSTRUCTION = r"^\s*(?:Hint: |Please first )[^\n]*\nQuestion: "
-"""What benchmarks and instruction data put before a question is no part of what it asks."""
+"""Instructions that benchmarks put before a question; not part of what it asks."""
 
 
 @dataclass(frozen=True)
@@ -41,34 +41,34 @@ class Known:
     grams: Hashes
     """[all] ascending."""
     owners: Ints
-    """[all] the question that each gram stands in first."""
+    """[all] the first question in which each gram occurs."""
     names: list[str]
-    """Of each question: dataset and id."""
+    """Dataset and id of each question."""
     images: dict[str, tuple[str, str]]
-    """sha256 of an image of ours -> (the benchmark's question that shows it, how near it is)."""
+    """sha256 of one of our images -> (the benchmark's question that shows it, how near it is)."""
     common: Common
 
 
 @dataclass(frozen=True)
 class Decontaminate:
-    """Takes out items that are in the datasets `against`."""
+    """Drops items that occur in the datasets `against`."""
 
     name: ClassVar[str] = "decontaminate"
     columns: ClassVar[tuple[str, ...]] = ("id", "question", "choices", "images")
     of_items: ClassVar[bool] = True
 
     against: Annotated[tuple[str, ...] | str, Option("--decontaminate", metavar="DATASET,...")] = ()
-    """Take out what these datasets ask: names, name@v3 or name@r2."""
+    """Drop what these datasets ask: names, name@v3 or name@r2."""
     ngram: int = 8
     """Words in an n-gram."""
     share: float = 0.5
-    """Least share of a question's n-grams that stand in benchmark questions."""
+    """Minimum share of a question's n-grams that occur in benchmark questions."""
     words: int = 13
-    """Words alone count in questions of so many, or without images."""
+    """Minimum words of a question with images for its words alone to count."""
     images: str = "near"
-    """near: also rescaled or encoded again; same: by sha256; ignore."""
+    """near: also rescaled or re-encoded copies; same: by sha256; ignore."""
     references: Sequence[Dataset] = field(default=(), init=False, repr=False, compare=False)
-    """The benchmarks, which are parents of what is made; found by `prepared`."""
+    """The benchmarks, which become parents of the new version; found by `prepared`."""
     known: Once[Known] = field(default=NEVER, init=False, repr=False, compare=False)
     """What the benchmarks ask; found by `prepared`."""
 
@@ -81,7 +81,7 @@ class Decontaminate:
             )
         if not 0 < self.share <= 1 or self.ngram < 2:
             raise UsageError(
-                f"decontaminate: share {self.share} and ngram {self.ngram} cannot be meant; give a "
+                f"decontaminate: share {self.share} with ngram {self.ngram} is out of range; give a "
                 "share in (0, 1] and an ngram of at least 2"
             )
         if self.images not in IMAGES:
@@ -90,9 +90,9 @@ class Decontaminate:
             )
 
     def prepared(self, workspace: Workspace, parents: Sequence[Dataset]) -> Decontaminate:
-        """With the benchmarks; their n-grams and images are looked up when the first row comes.
+        """With the benchmarks; their n-grams and images are loaded at the first row.
 
-        Raises UserError where a benchmark is not in the workspace.
+        Raises UserError if a benchmark is not in the workspace.
         """
         for name in self.against:
             if REF.fullmatch(name) and not workspace.versions(name.partition("@")[0]):
@@ -130,8 +130,8 @@ class Decontaminate:
         return Judgement(keep, [reason for reason in reasons if reason])
 
     def _worded(self, rows: pa.RecordBatch, pictured: Mask) -> list[tuple[int, str, float]]:
-        """(row, the benchmark's question that holds most of its n-grams, the share that it or
-        another question holds)."""
+        """(row, the benchmark question that shares most of its n-grams, the share of its n-grams found
+        in any benchmark question)."""
         known, found = self.known(), []
         if not len(known.grams):
             return []
@@ -155,7 +155,7 @@ class Decontaminate:
     def _shown(
         self, workspace: Workspace, parents: Sequence[Dataset], benchmarks: Sequence[Dataset]
     ) -> dict[str, tuple[str, str]]:
-        """Images of ours that a benchmark shows -> (its first question that does, how near)."""
+        """Our images that a benchmark shows -> (its first question that does, how near)."""
         if self.images == "ignore":
             return {}
         asked: dict[str, str] = {}
@@ -196,7 +196,7 @@ def _questions(benchmarks: Sequence[Dataset], ngram: int) -> tuple[list[str], Ha
 
 
 def _asked(rows: pa.RecordBatch) -> pa.Array:
-    """Questions with their choices, without an instruction before them."""
+    """Questions with their choices, without a leading instruction."""
     plain = pc.replace_substring_regex(rows.column("question"), INSTRUCTION, "")
     at = rows.schema.get_field_index("question")
     return joined(rows.set_column(at, "question", plain), ("question", "choices"))

@@ -1,1 +1,1 @@
-"""Finding duplicates: of texts and of images, exact and near."""
+"""Finds exact and near duplicates of texts and images."""

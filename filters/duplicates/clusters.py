@@ -1,4 +1,4 @@
-"""From sketches to clusters: candidate pairs, those that are near enough, connected components."""
+"""From sketches to clusters: candidate pairs, those similar enough, connected components."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def near_clusters(
     apart: Hashes | None = None,
     numbers: bool = True,
 ) -> Ints:
-    """[n] for each text the number of the first text of its cluster.
+    """[n] for each text, the index of the first text of its cluster.
 
     Args:
-        threshold: Least Jaccard of two texts that are duplicates; clusters are the connected ones.
-        apart: [n] keys of what else must be the same (the images).
-        numbers: Whether texts must agree in their digits.
+        threshold: Minimum Jaccard similarity of duplicates; clusters are their connected components.
+        apart: [n] keys of what else must be equal (the images).
+        numbers: Whether the digits of the texts must agree.
     """
     keys = np.zeros(len(sketches), np.uint64) if apart is None else mixed(apart)
     if numbers:
@@ -41,8 +41,8 @@ def near_clusters(
 
 
 def candidates(bands: np.ndarray[Any, np.dtype[np.uint32]], keys: Hashes) -> tuple[Ints, Ints]:
-    """Pairs (first < second) of rows that share a band and their key: each row of a bucket with
-    the bucket's first row, and with the one before it."""
+    """Pairs (first < second) of rows with the same key that share a band: each row of a bucket with
+    the bucket's first row, and with the row before it."""
     rows = np.arange(len(bands), dtype=np.uint64)
     low = np.uint64(0xFFFFFFFF)
 
@@ -59,7 +59,7 @@ def candidates(bands: np.ndarray[Any, np.dtype[np.uint32]], keys: Hashes) -> tup
         return [pairs, (row[same - 1] << np.uint64(32)) | row[same]]
 
     pairs = [np.zeros(0, np.uint64)]
-    # Long sorts and sums, for which numpy lets go of Python's lock.
+    # Long sorts and sums, during which numpy releases the GIL.
     for found in map_in_order(of_band, bands.T, processes(), ahead=processes()):
         pairs += found
     every = np.unique(np.concatenate(pairs))
@@ -69,10 +69,10 @@ def candidates(bands: np.ndarray[Any, np.dtype[np.uint32]], keys: Hashes) -> tup
 
 
 def alike(sketches: Sketches, first: Ints, second: Ints, threshold: float) -> Mask:
-    """[pairs] Whether the Jaccard of the texts' grams reaches the threshold.
+    """[pairs] Whether the Jaccard similarity of the texts' grams reaches the threshold.
 
-    Exact where both are short, else an estimate with an error of 0.035: there MARGIN is allowed,
-    so that pairs at the threshold are found.
+    Exact if both are short, else an estimate with a standard error of 0.035: then the threshold is lowered
+    by MARGIN, so that pairs right at it are found.
     """
     out = np.zeros(len(first), bool)
     exact = np.maximum(sketches.counts[first], sketches.counts[second]) <= SHORT
@@ -88,9 +88,9 @@ def alike(sketches: Sketches, first: Ints, second: Ints, threshold: float) -> Ma
 
 
 def _estimated(sketches: Sketches, first: Ints, second: Ints) -> Floats:
-    """The share of bins that agree, less those that do by chance (one of 256 that differ).
+    """The share of bins that agree, corrected for chance (one in 256 of those that differ).
 
-    A text without words is like nothing.
+    A text without words is similar to nothing.
     """
     share = (sketches.bins[first] == sketches.bins[second]).mean(axis=1)
     share = (256 * share - 1) / 255
@@ -125,7 +125,7 @@ def components(first: Ints, second: Ints, rows: int) -> Ints:
         low = np.minimum(label[first], label[second])
         np.minimum.at(label, label[first], low)
         np.minimum.at(label, label[second], low)
-        while True:  # follow the labels to their ends
+        while True:  # follow the labels to their roots
             further = label[label]
             if (further == label).all():
                 break

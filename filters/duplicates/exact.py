@@ -1,8 +1,8 @@
-"""Take out duplicates.
+"""Drop duplicates.
 
-An item is a duplicate where question, choices *and* images are the same: the same template question
-on another picture is not (the joins on question text that published datasets suffer from). All
-samples of an item go with it, and samples of one item are no duplicates of each other.
+An item is a duplicate if question, choices *and* images are the same: the same template question
+about another picture is not (published datasets suffer from joins on question text alone). All
+samples of an item are dropped with it, and samples of one item are not duplicates of each other.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ KEEP = {
     "shortest": "min_by(id, (length, place))",
     "best": "min_by(id, (verdict, length, place))",
 }
-"""Which item of a cluster stays: the first, that of the shortest response, or that of the best
+"""Which item of a cluster is kept: the first, the one with the shortest response, or the one with the best
 verdict (correct, unjudged, wrong) and among those the shortest."""
 _VERDICTS = pa.array(["correct", "unjudged", None, "wrong"])
 _KEYS = ("0123456789abcdef", "fedcba9876543210")
 
 
 def joined(rows: pa.RecordBatch, columns: tuple[str, ...]) -> pa.Array:
-    """[n] one text of these columns: normalised words; lists in their order; images as they are."""
+    """[n] these columns joined into one text: words normalised; lists in their order; images unchanged."""
     parts = []
     for name in columns:
         column = rows.column(name)
@@ -61,7 +61,7 @@ def hashed(texts: pa.Array) -> list[pa.Array]:
 
 @dataclass(frozen=True)
 class Dedup:
-    """Keeps one item of each cluster of the same normalised text and the same images."""
+    """Keeps one item of each cluster with the same normalised text and the same images."""
 
     name: ClassVar[str] = "dedup"
     columns: ClassVar[tuple[str, ...]] = ("id",)
@@ -70,7 +70,7 @@ class Dedup:
     on: tuple[str, ...] = ("question", "choices", "images")
     """Columns of an item that must be the same."""
     keep: str = "first"
-    """Which item stays: first, shortest (response) or best (verdict)."""
+    """Which item is kept: first, shortest (response) or best (verdict)."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "on", tuple(self.on))
@@ -89,11 +89,11 @@ class Dedup:
         return pa.RecordBatch.from_pydict({**columns, **keep_columns(rows, self.keep)})
 
     def decide(self, view: pa.Table, scratch: Scratch) -> Judgement:
-        """The reason names the item that stays, and the cluster by its key."""
+        """The reason names the item that is kept, and the cluster by its key."""
         return kept_items(view, self.keep, f"same {', '.join(self.on)}", scratch)
 
     def duplicates(self, view: pa.Table, scratch: Scratch) -> pa.Table:
-        """place, kept, cluster of each row that goes (see `duplicates`)."""
+        """place, kept, cluster of each row to drop (see `duplicates`)."""
         return duplicates(view, self.keep, scratch)
 
 
@@ -106,9 +106,9 @@ def keep_columns(rows: pa.RecordBatch, keep: str) -> dict[str, pa.Array]:
 
 
 def duplicates(view: pa.Table, keep: str, scratch: Scratch) -> pa.Table:
-    """Of each cluster (rows of the same `first` and, if there is one, `second`) one item stays.
+    """One item of each cluster (rows with the same `first` and, if present, `second`) is kept.
 
-    Of each row that goes: its place in the view, the id that stays, and the cluster's name.
+    For each other row: its place in the view, the id that is kept, and the cluster's name.
     """
     policy = KEEP[keep] if "length" in view.schema.names else KEEP["first"]
     keys = "first, second" if "second" in view.schema.names else "first"
@@ -125,12 +125,12 @@ def duplicates(view: pa.Table, keep: str, scratch: Scratch) -> pa.Table:
 
 
 def kept_items(view: pa.Table, keep: str, reason: str, scratch: Scratch) -> Judgement:
-    """Without the `duplicates`; the reason names the item that stays, and the cluster."""
+    """Drops the `duplicates`; the reason names the item that is kept, and the cluster."""
     return without(view, duplicates(view, keep, scratch), reason)
 
 
 def without(view: pa.Table, gone: pa.Table, reason: str) -> Judgement:
-    """Without the rows of `duplicates`."""
+    """Drops the rows of `duplicates`."""
     keep = np.ones(len(view), bool)
     keep[gone["place"].to_numpy()] = False
     pairs = zip(gone["kept"].to_pylist(), gone["cluster"].to_pylist(), strict=True)

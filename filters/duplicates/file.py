@@ -1,8 +1,8 @@
-"""Take duplicates out of a Parquet file that has an `id` column; no workspace is needed.
+"""Remove duplicates from a Parquet file that has an `id` column; needs no workspace.
 
-The filters of datasets do it, to which a row is an item of its text. Texts are the same where they
-differ in case and outer space only (by a 64-bit hash: the chance of one false pair is 3e-8 in a million
-rows); `near` goes by n-grams, see near_dedup.py.
+It uses the filters of datasets, with each row as an item whose question is its text. Texts are equal if they
+differ only in case and surrounding spaces (by a 64-bit hash: the chance of one false pair is 3e-8 in a
+million rows); `near` compares n-grams, see near_dedup.py.
 """
 
 from __future__ import annotations
@@ -61,15 +61,15 @@ def dedup_file(
     columns: Sequence[str] | None = None,
     dropped: Path | None = None,
 ) -> Deduped:
-    """Write the rows that stay to `to`, in their order.
+    """Write the kept rows to `to`, in their order.
 
     Args:
-        on: Columns that make a row's text.
-        keep: The row of a cluster that stays: first, or shortest (text).
-        columns: Those written; all by default.
-        dropped: Where to write id, kept (the id that stays) and cluster of each row taken out.
+        on: Columns that make up a row's text.
+        keep: Which row of a cluster is kept: first, or shortest (text).
+        columns: Those to write; all by default.
+        dropped: Where to write id, kept (the id kept in its place) and cluster of each dropped row.
 
-    Raises UserError where the file or a column is missing.
+    Raises UserError if the file or a column is missing.
     """
     opened = _opened(file)
     for name in [*on, "id", *(columns or [])]:
@@ -78,7 +78,7 @@ def dedup_file(
                 f"{str(file)!r} has no column {name!r}; it has {', '.join(opened.schema_arrow.names)}"
             )
     if to.resolve() == file.resolve():
-        raise UsageError(f"--to {str(to)!r} is the file itself; name another")
+        raise UsageError(f"--to {str(to)!r} is the input file; name another")
     if keep not in ("first", "shortest"):
         raise UsageError(f"--keep {keep!r} is not known; write first or shortest")
     rows = opened.metadata.num_rows
@@ -109,19 +109,19 @@ def _opened(file: Path) -> pq.ParquetFile:
 
 
 def _exact(file: Path, on: Sequence[str], filter: Dedup, scratch: Scratch) -> pa.Table:
-    """The rows that go: their numbers, and those of the rows that stay for them."""
+    """The rows to drop: their numbers, and those of the rows kept in their place."""
     keys, nothing = exact_keys(file, on, scratch)
     columns = {"id": np.arange(len(keys)), "first": keys}
     if filter.keep == "shortest":
         columns |= {"length": _lengths(file, on), "verdict": np.zeros(len(keys), np.int8)}
-    view = pa.table(columns).filter(pa.array(~nothing))  # rows of nulls are no duplicates
+    view = pa.table(columns).filter(pa.array(~nothing))  # rows of nulls are not duplicates
     return _numbered(view, filter.duplicates(view, scratch))
 
 
 def _near(
     file: Path, on: Sequence[str], filter: NearDedup, scratch: Scratch, rows: int
 ) -> pa.Table:
-    """As _exact, by n-grams: each row is an item of its text, without images and gold."""
+    """As _exact, by n-grams: each row is an item whose question is its text, without images and gold."""
     common = Once(lambda: common_grams(sampled_texts(file, on)))
     ready = with_found(filter, common=common, pictures=Once(lambda: None))
     scratch.folder.mkdir(parents=True, exist_ok=True)
@@ -134,7 +134,7 @@ def _near(
 
 @dataclass(frozen=True)
 class _Views:
-    """The job of a pool: the filter's view of texts, from the row of this number on."""
+    """The job of a pool: the filter's view of texts, starting at the row with this number."""
 
     filter: NearDedup
 

@@ -1,4 +1,4 @@
-"""The texts of a Parquet file, batch by batch, and the keys of those that are the same."""
+"""The texts of a Parquet file, batch by batch, and keys by which equal texts are found."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from vlt.filters.text import buffers
 from vlt.threads import map_in_order
 
 BATCH = 1_000
-"""Rows, which may be of megabytes."""
+"""Rows, each of which may take megabytes."""
 READ_BYTES = 1 << 20
-"""Read at a time. With `pre_buffer`, pyarrow's default, the whole file would stay in memory."""
+"""Bytes read at a time. With `pre_buffer`, pyarrow's default, the whole file would stay in memory."""
 GATHERED = 8 << 20
 GROUPS_SAMPLED = 8
 
 
 def texts_of(file: Path, on: Sequence[str]) -> Iterator[pa.Array]:
-    """The texts of all rows, in batches: of several columns, one behind the other."""
+    """The texts of all rows, in batches; several columns are concatenated."""
     for columns in _columns(file, on):
         yield _joined(columns)
 
 
 def sampled_texts(file: Path, on: Sequence[str]) -> Iterator[pa.Array]:
-    """About SAMPLED rows out of row groups from all over the file."""
+    """About SAMPLED rows, from row groups spread over the file."""
     with pq.ParquetFile(file, pre_buffer=False, buffer_size=READ_BYTES) as opened:
         groups = range(0, opened.num_row_groups, max(1, opened.num_row_groups // GROUPS_SAMPLED))
         for group in groups:
@@ -45,10 +45,9 @@ def sampled_texts(file: Path, on: Sequence[str]) -> Iterator[pa.Array]:
 
 
 def exact_keys(file: Path, on: Sequence[str], scratch: Scratch) -> tuple[Hashes, Mask]:
-    """(keys [rows], the same where texts differ in case and outer space only; rows of nulls only).
+    """(keys [rows], equal for texts that differ only in case and surrounding spaces; mask of all-null rows).
 
-    The hash is DuckDB's; the texts are brought to one case before it sees them, since Arrow does
-    that at a third of the cost.
+    The hash is DuckDB's; Arrow lower-cases the texts beforehand, at a third of DuckDB's cost.
     """
     names = [f"text{place}" for place in range(len(on))]
     keys, nothing = [np.zeros(0, np.uint64)], [np.zeros(0, bool)]
@@ -79,7 +78,7 @@ def _columns(file: Path, on: Sequence[str]) -> Iterator[list[pa.Array]]:
 
 
 def _gathered(batches: Iterable[list[pa.Array]]) -> Iterator[list[list[pa.Array]]]:
-    """Batches together, up to GATHERED bytes: a query costs a millisecond, however few the rows."""
+    """Groups of batches of about GATHERED bytes: a query costs a millisecond, however few the rows."""
     here: list[list[pa.Array]] = []
     for columns in batches:
         here.append(columns)

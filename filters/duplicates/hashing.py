@@ -1,8 +1,8 @@
 """Hashes of words and n-grams of a text column, in numpy over Arrow's bytes.
 
-A word is hashed eight bytes at a time, all words at once. Texts are taken in blocks of 256 KB, so
-that the arrays stay in the cache. Case does not count. Words are parted by whitespace and by the
-marks in `APART`, and in scripts without spaces as vlt.segment parts them; the signs of arithmetic belong
+A word is hashed eight bytes at a time, all words at once. Texts are processed in blocks of 256 KB, so
+that the arrays stay in the cache. Case does not count. Words are separated by whitespace and by the
+punctuation in `APART`, and in scripts without spaces as vlt.segment splits them; arithmetic signs belong
 to a word, since "3 < 5" is not "3 > 5".
 """
 
@@ -22,19 +22,19 @@ Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 BLOCK = 1 << 18
 """Bytes of text in a block; a longer text is a block by itself."""
 LONGEST = 1 << 22
-"""Bytes of a text that are looked at; what comes behind says nothing new about a looped text."""
+"""Bytes of a text that are read; the rest of a text that long, usually a loop, adds nothing."""
 APART = b".,;:!?\"'`()[]{}|"
 
-# glibc gives a freed block of megabytes back to the system, and faulting it in again costs more than
-# the arithmetic on it. Freeing one of this size once teaches it to keep what is smaller.
+# glibc returns freed blocks of megabytes to the system, and faulting them in again costs more than the
+# arithmetic on them. Freeing one block of this size raises its threshold, so that it keeps smaller ones.
 np.empty(30 << 20, np.uint8)
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _FIRST_BYTES = np.array([(1 << 8 * size) - 1 for size in range(9)], np.uint64)
-"""[size] A mask of the lowest so many bytes."""
+"""[size] a mask of the lowest `size` bytes."""
 
 
-# Each byte as it is hashed: letters in lower case, and 0 for what parts words.
+# Each byte as it is hashed: letters in lower case, and 0 for what separates words.
 _FOLDED = bytes(
     0 if byte <= ord(" ") or byte in APART else ord(chr(byte).lower()) if byte < 128 else byte
     for byte in range(256)
@@ -51,16 +51,16 @@ def mixed(hashes: Hashes) -> Hashes:
 
 @dataclass(frozen=True)
 class Block:
-    """Some texts in a row, by their words."""
+    """Consecutive texts as hashed words."""
 
     start: int
-    """The first text's number in its column."""
+    """The first text's index in its column."""
     words: Hashes
     """[words of all texts]"""
     offsets: Ints
     """[texts + 1] into `words`."""
     numbers: Hashes
-    """[texts] a hash of the digits and numerals that stand in it, whatever their order; 0 for none."""
+    """[texts] a hash of the digits and numerals in the text, in any order; 0 for none."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -68,7 +68,7 @@ class Block:
     def grams(self, size: int) -> tuple[Hashes, Ints]:
         """Hashes of the n-grams of `size` words [grams], and the offsets [texts + 1] into them.
 
-        A text of fewer words, but not none, is one gram.
+        A text of fewer words, but at least one, is one gram.
         """
         counts = np.diff(self.offsets)
         each = np.where(counts == 0, 0, np.maximum(counts - size + 1, 1))
@@ -81,7 +81,7 @@ class Block:
             sums += padded[place : place + len(sums)]
         grams = sums.take(first)
         short = np.flatnonzero((counts > 0) & (counts < size))
-        if len(short):  # of these, what stands behind the text's end does not count
+        if len(short):  # for these, words beyond the text's end do not count
             grams[offsets[short]] = self._short(short, counts[short], size, padded)
         return mixed(grams), offsets
 
@@ -95,13 +95,13 @@ class Block:
 
 
 def word_blocks(column: pa.Array) -> Iterator[Block]:
-    """The column's texts by their words."""
+    """The column's texts as hashed words."""
     spaced = segmented(column)
     if spaced is column:
-        yield from _parted(column)
+        yield from _blocks(column)
         return
     others = _hash_sums(numerals(column))
-    for block in _parted(spaced):
+    for block in _blocks(spaced):
         here = others[block.start : block.start + len(block)]
         yield replace(block, numbers=block.numbers + here)
 
@@ -109,14 +109,14 @@ def word_blocks(column: pa.Array) -> Iterator[Block]:
 def _hash_sums(column: pa.Array) -> Hashes:
     """[texts] the sum of its words' hashes."""
     sums = [np.zeros(0, np.uint64)]
-    for block in _parted(column):
+    for block in _blocks(column):
         total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(block.words, dtype=np.uint64)])
         sums.append(np.diff(total[block.offsets]))
     return np.concatenate(sums)
 
 
-def _parted(column: pa.Array) -> Iterator[Block]:
-    """Texts whose words are parted by spaces and `APART`."""
+def _blocks(column: pa.Array) -> Iterator[Block]:
+    """Blocks of texts whose words are separated by spaces and `APART`."""
     data, offsets = buffers(column)
     start = 0
     while start < len(column):
@@ -132,7 +132,7 @@ def _block(start: int, data: Bytes, offsets: Ints) -> Block:
     if not len(data):
         texts = len(offsets) - 1
         return Block(start, np.zeros(0, np.uint64), offsets * 0, np.zeros(texts, np.uint64))
-    folded = np.zeros(len(data) + 16 - len(data) % 8, np.uint8)  # eight bytes more than are read
+    folded = np.zeros(len(data) + 16 - len(data) % 8, np.uint8)  # reads go past the end
     folded[: len(data)] = np.frombuffer(data.tobytes().translate(_FOLDED), np.uint8)
     eights = folded.view("<u8")
     begin, end = _runs(folded[: len(data)] != 0, offsets)
@@ -145,7 +145,7 @@ def _block(start: int, data: Bytes, offsets: Ints) -> Block:
 
 
 def _hashed(eights: Hashes, begin: Ints, end: Ints) -> Hashes:
-    """[runs] hashes of runs of at least one byte, given as aligned groups of eight."""
+    """[runs] hashes of runs of at least one byte; the bytes are given as aligned groups of eight."""
     size = end - begin
     hashes = _eight(eights, begin, size)
     hashes *= _BASE
@@ -161,7 +161,7 @@ def _hashed(eights: Hashes, begin: Ints, end: Ints) -> Hashes:
 
 
 def _eight(eights: Hashes, begin: Ints, size: Ints) -> Hashes:
-    """The next eight bytes of each run, or as many as it has."""
+    """The next eight bytes of each run, or as many as it has left."""
     group = begin >> 3
     shift = ((begin & 7) << 3).view(np.uint64)
     low = eights.take(group) >> shift
@@ -170,7 +170,7 @@ def _eight(eights: Hashes, begin: Ints, size: Ints) -> Hashes:
 
 
 def _runs(inside: np.ndarray[Any, np.dtype[np.bool_]], offsets: Ints) -> tuple[Ints, Ints]:
-    """Where runs of True begin and end; a run ends where a text does."""
+    """Where runs of True begin and end; no run crosses the end of a text."""
     joined = inside[1:] & inside[:-1]
     inner = offsets[1:-1]
     joined[inner[(inner > 0) & (inner < len(inside))] - 1] = False

@@ -2,15 +2,15 @@
 
 For each text, over the hashes of its word 5-grams:
 
-* *bands*: a MinHash of one permutation (Li, Owen, Zhang 2012: the hashes thrown into bins, the
-  smallest of each bin), empty bins filled from the next one that is not (Shrivastava, Li 2014).
-  21 bands of 6 bins: texts of Jaccard 0.8 meet in one of them with probability 0.998.
-* *decision*: of two texts of at most 128 grams the Jaccard itself, from the grams; of longer ones
-  the share of the 126 bins that agree (standard error 0.035 at 0.8). Templates make distinct
-  questions look alike where texts are short, and there nothing is estimated.
+* *bands*: one-permutation MinHash (Li, Owen, Zhang 2012: the hashes are distributed over bins, the
+  minimum of each is kept), empty bins filled from the next non-empty one (Shrivastava, Li 2014).
+  21 bands of 6 bins: texts of Jaccard 0.8 share at least one with probability 0.998.
+* *decision*: for two texts of at most 128 grams the exact Jaccard, from the grams; for longer ones
+  the share of the 126 bins that agree (standard error 0.035 at 0.8). Templates make short but distinct
+  questions look alike, so for short texts nothing is estimated.
 
-Two guards against templates ("How many apples does Tom have?"): grams that stand in very many
-texts say nothing and are left out, and texts whose digits differ are never duplicates.
+Two guards against templates ("How many apples does Tom have?"): grams that occur in very many
+texts are not informative and are left out, and texts whose digits differ are never duplicates.
 """
 
 from __future__ import annotations
@@ -29,47 +29,47 @@ WORDS = 5
 BANDS, WIDTH = 21, 6
 BINS = 128
 SHORT = 128
-"""Grams of a text whose grams are kept."""
+"""Maximum grams of a text whose grams are kept."""
 COMMON_TEXTS, COMMON_SHARE = 20, 0.002
-"""A gram is common where it stands in more of the sampled texts than either of these."""
+"""A gram is common if it occurs in more of the sampled texts than this number and this share of them."""
 SAMPLED = 10_000
-"""Texts that are looked at to find the common grams."""
+"""Texts that are sampled to find the common grams."""
 
 _TABLE = 1 << 20
 _EMPTY = np.uint64(2**64 - 1)
 Common = np.ndarray[Any, np.dtype[np.bool_]]
-"""[2^20] by the low bits of a gram: whether it is common."""
+"""[2^20] whether a gram is common, indexed by its low bits."""
 
 
 @dataclass(frozen=True)
 class Sketches:
-    """What is remembered of n texts: 0.23 KB each, and for short ones their grams."""
+    """What is kept of n texts: 0.23 KB each, and for short ones their grams."""
 
     bands: np.ndarray[Any, np.dtype[np.uint32]]
     """[n, 21]"""
     bins: np.ndarray[Any, np.dtype[np.uint8]]
-    """[n, 126] of each bin's smallest hash eight bits"""
+    """[n, 126] eight bits of each bin's smallest hash."""
     grams: np.ndarray[Any, np.dtype[np.uint32]]
-    """[all] the grams of the short texts; one may stand in its text more than once."""
+    """[all] the grams of the short texts; a gram may occur in its text more than once."""
     offsets: Ints
     """[n + 1] into `grams`; a long text has none there."""
     counts: np.ndarray[Any, np.dtype[np.int32]]
-    """[n] its grams."""
+    """[n] number of grams."""
     numbers: Hashes
-    """[n] of the digits in it."""
+    """[n] hash of the digits in the text."""
 
     def __len__(self) -> int:
         return len(self.counts)
 
 
 def common_grams(columns: Iterable[pa.Array], size: int = WORDS) -> Common:
-    """The grams of `size` words that too many of these texts (a sample will do) have in common."""
+    """The grams of `size` words that occur in too many of these texts (a sample is enough)."""
     counts, last, texts = np.zeros(_TABLE, np.int32), np.empty(_TABLE >> 2, np.int32), 0
     for column in columns:
         for block in word_blocks(column):
             grams, offsets = block.grams(size)
             row = np.repeat(np.arange(len(block), dtype=np.uint64), np.diff(offsets))
-            # Once for each text: of those that fall on one place of a table, the last one stays.
+            # Count a gram once per text: of those that fall on one slot of the table, the last one counts.
             place = (mixed(grams + row) & np.uint64(len(last) - 1)).view(np.int64)
             number = np.arange(len(grams), dtype=np.int32)
             last[place] = number
@@ -80,7 +80,7 @@ def common_grams(columns: Iterable[pa.Array], size: int = WORDS) -> Common:
 
 
 def is_common(common: Common, grams: Hashes) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """[grams] Whether each is."""
+    """[grams] whether each is common."""
     return common.take((grams & np.uint64(_TABLE - 1)).view(np.int64))
 
 
@@ -121,7 +121,7 @@ def _sketch(block: Block, common: Common) -> Sketches:
     known = is_common(common, grams)
     if known.any():
         telling = np.bincount(text[~known], minlength=len(block))
-        # Nothing but template: only the very same words are a duplicate.
+        # Nothing but template: only exactly the same words are a duplicate.
         silent = np.flatnonzero((telling == 0) & (counts > 0))
         grams[offsets[silent]] = [_whole(block, row) for row in silent.tolist()]
         known[offsets[silent]] = False
@@ -148,7 +148,7 @@ def _minhash(
     flat = np.full(texts * BINS, _EMPTY)
     np.minimum.at(flat, text * BINS + (grams >> np.uint64(57)).view(np.int64), grams)
     least = _filled(flat.reshape(texts, BINS))
-    least = mixed(least[:, : BANDS * WIDTH])  # in a bin the smallest all begin with the same bits
+    least = mixed(least[:, : BANDS * WIDTH])  # the hashes in a bin all start with the same bits
     keys = np.zeros((texts, BANDS), np.uint64)
     for place in range(WIDTH):
         keys = mixed(keys * np.uint64(0x9E3779B97F4A7C15) + least[:, place::WIDTH])
@@ -157,7 +157,7 @@ def _minhash(
 
 
 def _filled(least: Hashes) -> Hashes:
-    """Empty bins take the next full one's value, marked by how far it was; [texts, BINS]."""
+    """Fill empty bins from the next full one, changed by the distance to it; [texts, BINS]."""
     flat = least.ravel()
     empty = flat == _EMPTY
     at, full = np.flatnonzero(empty), np.flatnonzero(~empty)
@@ -166,9 +166,9 @@ def _filled(least: Hashes) -> Hashes:
     row = at // BINS
     following = full.take(np.searchsorted(full, at), mode="clip")
     around = (following // BINS != row) | (following < at)
-    # Behind the last full one comes the text's first.
+    # After the text's last full bin, wrap around to its first.
     following[around] = full.take(np.searchsorted(full, row[around] * BINS), mode="clip")
-    some = following // BINS == row  # not where a text has no grams at all
+    some = following // BINS == row  # excludes texts without any grams
     at, following = at[some], following[some]
     distance = ((following - at) % BINS).astype(np.uint64)
     flat[at] = flat[following] + distance * np.uint64(0xC2B2AE3D27D4EB4F)

@@ -1,8 +1,9 @@
-"""Take out near-duplicate items: nearly the same words about the same images.
+"""Drop near-duplicate items: nearly the same words about the same images.
 
-The unit is the item: its question and choices. The images must be the same ones, since a template's
-question about another picture is another item; and so must the gold answers, since questions that differ
-in a word ("the longest side", "the shortest side") differ in what is asked. How near is near: see minhash.py.
+The unit is the item: its question and choices. The images must be the same, since a template question
+about another picture is another item; and so must the gold answers, since questions that differ
+in one word ("the longest side", "the shortest side") may ask different things. For the similarity measure,
+see minhash.py.
 """
 
 from __future__ import annotations
@@ -84,33 +85,33 @@ def from_column(column: pa.ChunkedArray) -> Sketches:
 
 @dataclass(frozen=True)
 class NearDedup:
-    """Keeps one item of each cluster of nearly the same words about the same images."""
+    """Keeps one item of each cluster with nearly the same words about the same images."""
 
     name: ClassVar[str] = "near_dedup"
     columns: ClassVar[tuple[str, ...]] = ("id", "question", "choices", "answer", "images")
     of_items: ClassVar[bool] = True
 
     threshold: float = 0.8
-    """With --near: least Jaccard of word 5-grams."""
+    """With --near: minimum Jaccard similarity of word 5-grams."""
     keep: str = "first"
-    """Which item stays: first, shortest (response; in a file, text), or best (verdict)."""
+    """Which item is kept: first, shortest (response; in a file, text), or best (verdict)."""
     numbers: bool = True
     """Whether items whose digits differ are never duplicates."""
     answers: bool = True
     """Whether items whose gold answers differ are never duplicates."""
     images: str = "same"
-    """same, or near: also copies of an image, rescaled or encoded again (see near_images.py)."""
+    """same, or near: also rescaled or re-encoded copies of an image (see near_images.py)."""
     pictures: Once[Mapping[str, str] | None] = field(
         default=NEVER, init=False, repr=False, compare=False
     )
-    """sha256 -> the image that stands for it, where copies count; found by `prepared`."""
+    """sha256 -> the image that represents it, if copies count as the same; found by `prepared`."""
     common: Once[Common] = field(default=NEVER, init=False, repr=False, compare=False)
     """The grams of templates; found by `prepared`."""
 
     def __post_init__(self) -> None:
         if not 0.3 <= self.threshold <= 1:
             raise UsageError(
-                f"near_dedup: a threshold of {self.threshold} cannot be; give one from 0.3 to 1"
+                f"near_dedup: threshold {self.threshold} is out of range; give one from 0.3 to 1"
             )
         if self.images not in IMAGES:
             raise UsageError(
@@ -122,7 +123,7 @@ class NearDedup:
             )
 
     def prepared(self, workspace: Workspace, parents: Sequence[Dataset]) -> NearDedup:
-        """With the common grams of the rows' questions, and the images that show the same."""
+        """With the common grams of the rows' questions, and the images that are copies of each other."""
 
         def pictures() -> Mapping[str, str] | None:
             if self.images == "same":
@@ -144,7 +145,7 @@ class NearDedup:
         return pa.RecordBatch.from_pydict({**columns, **keep_columns(rows, self.keep)})
 
     def _apart(self, rows: pa.RecordBatch) -> pa.Array:
-        """[n] what must be the same beside the text."""
+        """[n] what must be the same besides the text."""
         images = self._images(rows)
         return pc.binary_join_element_wise(images, golds(rows), "\x1d") if self.answers else images
 
@@ -156,11 +157,11 @@ class NearDedup:
         return pa.array(["\x1f".join(row) for row in each], pa.string())
 
     def decide(self, view: pa.Table, scratch: Scratch) -> Judgement:
-        """The reason names the item that stays, and the cluster."""
+        """The reason names the item that is kept, and the cluster."""
         return without(view, self.duplicates(view, scratch), "near-duplicate")
 
     def duplicates(self, view: pa.Table, scratch: Scratch) -> pa.Table:
-        """place, kept, cluster of each row that goes: rows are clustered by text, items follow."""
+        """place, kept, cluster of each row to drop: of each cluster of similar texts, one item is kept."""
         label = near_clusters(
             from_column(view["sketch"]),
             self.threshold,
@@ -172,8 +173,8 @@ class NearDedup:
 
 
 def golds(rows: pa.RecordBatch) -> pa.Array:
-    """[n] the gold answers, alike where they are written differently: the text of the choice that a
-    letter names, in lower case, numbers in one form; nothing where there is none."""
+    """[n] the gold answers in a canonical form: the text of the choice that a letter names, in lower case,
+    numbers in one notation; null if there is none."""
     answers = rows.column("answer")
     choices = rows.column("choices")
     sizes = pc.fill_null(pc.list_value_length(choices), 0).to_numpy(zero_copy_only=False)
@@ -182,7 +183,7 @@ def golds(rows: pa.RecordBatch) -> pa.Array:
         pc.utf8_trim_whitespace(answers), pa.array(list(ascii_uppercase))
     ).fill_null(-1)
     place = place.to_numpy(zero_copy_only=False)
-    # Where a letter names no choice, null: the answer stays.
+    # Null if the letter names no choice: the answer itself is used.
     named = np.where((place >= 0) & (place < sizes), starts + place, -1)
     texts = choices.flatten().take(pa.array(named, mask=named < 0))
     plain = normalised(pc.coalesce(texts, answers)).dictionary_encode()
@@ -191,7 +192,7 @@ def golds(rows: pa.RecordBatch) -> pa.Array:
 
 
 def _number(text: str) -> str:
-    """A number without what says nothing (12.0, +12 and 12 are one); other texts as they are."""
+    """A number in canonical form (12.0, +12 and 12 are the same); other texts unchanged."""
     found = NUMBER.fullmatch(text)
     if not found or not any(letter.isdigit() for letter in text):
         return text
@@ -200,7 +201,7 @@ def _number(text: str) -> str:
 
 
 def images_of(datasets: Sequence[Dataset]) -> list[str]:
-    """Every image of the rows once, in their order."""
+    """The distinct images of the rows, in their order."""
     names: dict[str, None] = {}
     for dataset in datasets:
         for batch in dataset.batches(["images"]):
@@ -209,7 +210,7 @@ def images_of(datasets: Sequence[Dataset]) -> list[str]:
 
 
 def sampled_questions(parents: Sequence[Dataset]) -> Iterator[pa.Array]:
-    """About SAMPLED questions, each item's once, spread over the parents."""
+    """About SAMPLED questions, one for each item, spread over the parents."""
     for parent in parents:
         step = max(1, parent.manifest.rows * len(parents) // SAMPLED)
         for batch in parent.batches(["id", "question", "choices"]):

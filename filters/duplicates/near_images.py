@@ -1,17 +1,18 @@
-"""Images that look the same: rescaled, encoded again, or both.
+"""Images that look the same: rescaled, re-encoded, or both.
 
-A perceptual hash finds candidates; the pictures decide. Charts drawn by one program have nearly the
-same hash and differ in a bar, so two candidates are brought to one size (at most 512 pixels) and
-compared place by place: brightness over 3 x 3 pixels, colour over 5 x 5.
+A perceptual hash finds candidates; the pixels decide. Charts drawn by one program have nearly the
+same hash and may differ in one bar, so two candidates are scaled to one size (at most 512 pixels) and
+compared position by position: brightness over 3 x 3 pixels, colour over 5 x 5.
 
 The limits were chosen on one family of drawn pictures (benchmarks/pictures.py, `tuned`): copies
-scaled by 0.5 to 2 and JPEG down to quality 40 differ by at most 30 and 24 of 255 and in 12 bits of
-the hash, pictures with one thing changed by 108 or more, charts with a bar 2 pixels higher by 72.
-`make bench-filters` reports the other family. A copy cropped by 2 % is another picture: shifted by so
-much, drawings do not agree.
+scaled by 0.5 to 2 and JPEGs down to quality 40 differ by at most 30 (brightness) and 24 (colour) of 255 and
+in 12 bits of the hash, pictures with one thing changed by 108 or more, charts with a bar 2 pixels higher by
+72. `make bench-filters` reports the other family. A copy cropped by 2 % counts as another picture: shifted
+that far, drawings do not match.
 
-A small copy has lost what tells its picture from the next one, and may pass for both; so clusters are
-joined from the most alike on, and two that hold pictures plainly apart (PLAIN) are never joined.
+A small copy loses the details that distinguish its picture from similar ones, and may match several; so
+clusters are merged starting with the most similar pair, and two clusters that contain clearly different
+pictures (PLAIN) are never merged.
 """
 
 from __future__ import annotations
@@ -34,25 +35,25 @@ from vlt.images.store import ImageStore
 from vlt.threads import map_in_order
 
 BITS = 12
-"""Most bits in which the hashes of two candidates differ."""
+"""Maximum bits in which the hashes of two candidates differ."""
 BRIGHTNESS, COLOUR = 45.0, 40.0
-"""Least differences of two pictures that are not the same, of 255."""
+"""Minimum differences between two pictures that are not the same, of 255."""
 PLAIN = 1.5
-"""Times as much, and they cannot be copies of one picture."""
+"""Pictures that differ by this many times the limits cannot be copies of one picture."""
 COARSE = 32
 COARSE_DIFFERENCE = 64
 FINE = 512
 SHAPE = 0.03
-"""Most by which width over height may differ."""
+"""Maximum relative difference in aspect ratio."""
 ALL_PAIRS = 20_000
-"""Up to so many hashes each is compared with each."""
+"""Up to this many hashes, all pairs are compared."""
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 Pixels = np.ndarray[Any, np.dtype[np.int16]]
 
 
 def same_pictures(images: ImageStore, names: Sequence[str]) -> dict[str, str]:
-    """sha256 -> sha256 of the first of `names` that shows the same; itself where none does."""
+    """sha256 -> sha256 of the first of `names` that shows the same picture, which may be itself."""
     names = list(dict.fromkeys(names))
     first, second = near_pairs(hashes_of(images, names))
     label = clusters(first, second, differences(images, names, (first, second)), len(names))
@@ -60,7 +61,7 @@ def same_pictures(images: ImageStore, names: Sequence[str]) -> dict[str, str]:
 
 
 def clusters(first: Ints, second: Ints, apart: Floats, count: int) -> list[int]:
-    """[count] the first picture of each one's cluster; `apart` of 1 and more are not the same."""
+    """[count] the first picture of each one's cluster; pairs with `apart` of 1 or more are not the same."""
     label = list(range(count))
     members = {place: [place] for place in range(count)}
     foes: dict[int, list[int]] = {}
@@ -98,8 +99,8 @@ def hashes_of(images: ImageStore, names: Sequence[str]) -> Hashes:
 def near_pairs(hashes: Hashes, against: Hashes | None = None) -> tuple[Ints, Ints]:
     """Pairs of hashes that differ in at most BITS bits: (first < second), or (ours, against's).
 
-    Complete up to ALL_PAIRS hashes; beyond, pairs that differ in up to 6 bits are found for sure,
-    and those of more where two of eight bytes agree.
+    Complete up to ALL_PAIRS hashes; beyond that, pairs that differ in up to 6 bits are always found,
+    and others if two of their eight bytes agree.
     """
     if not len(hashes):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -147,7 +148,7 @@ def _by_bytes(hashes: Hashes) -> tuple[Ints, Ints]:
 def alike(
     images: ImageStore, names: Sequence[str], pairs: tuple[Ints, Ints], others: Sequence[str]
 ) -> tuple[Ints, Ints]:
-    """Of the candidate pairs (numbers in `names` and in `others`) those that show the same."""
+    """Those of the candidate pairs (indices into `names` and `others`) that show the same picture."""
     same = differences(images, names, pairs, others) < 1
     return pairs[0][same], pairs[1][same]
 
@@ -158,9 +159,9 @@ def differences(
     pairs: tuple[Ints, Ints],
     others: Sequence[str] | None = None,
 ) -> Floats:
-    """[pairs] how far apart two pictures are, in units of the limits: below 1 they show the same.
+    """[pairs] the distance between two pictures, in units of the limits: below 1 they show the same.
 
-    The second of a pair is a number in `others`, if given. Infinite where a coarse look told them apart.
+    The second of a pair is an index into `others`, if given. Infinite if a coarse comparison ruled it out.
     """
     first, second = pairs
     others = names if others is None else others
@@ -178,7 +179,7 @@ def differences(
 
 
 def _coarsely(images: ImageStore, names: Sequence[str], first: Ints, second: Ints) -> Mask:
-    """[pairs] Whether shape and 32 x 32 pixels are about the same."""
+    """[pairs] whether aspect ratio and 32 x 32 pixels are about the same."""
 
     def small(name: str) -> Pixels:
         picture = _decoded(images.read(name)).resize((COARSE, COARSE), Image.Resampling.BOX)
@@ -198,14 +199,14 @@ def _coarsely(images: ImageStore, names: Sequence[str], first: Ints, second: Int
 
 
 def _decoded(data: bytes) -> Image.Image:
-    """In RGB, on white; a big JPEG is read at a fraction of its size."""
+    """In RGB, on white; a large JPEG is decoded at a reduced size."""
     opened = Image.open(io.BytesIO(data))
     opened.draft("RGB", (2 * FINE, 2 * FINE))
     return on_white(opened)
 
 
 def apart(one: Image.Image, other: Image.Image) -> tuple[float, float]:
-    """Greatest difference in brightness and in colour, of 255, at the smaller one's size."""
+    """Maximum difference in brightness and in colour, of 255, at the smaller picture's size."""
     width, height = min(one.width, other.width), min(one.height, other.height)
     scale = min(1.0, FINE / max(width, height))
     size = (max(8, round(width * scale)), max(8, round(height * scale)))
@@ -219,13 +220,13 @@ def apart_stored(images: ImageStore, one: str, other: str) -> tuple[float, float
 
 
 def _pixels(image: Image.Image, size: tuple[int, int]) -> Pixels:
-    # Hamming's window: sharper than a box, and without the ringing of Lanczos's.
+    # Hamming: sharper than a box filter, and without the ringing of Lanczos.
     scaled = image.resize(size, Image.Resampling.HAMMING).convert("YCbCr")
     return np.asarray(scaled, np.int16)
 
 
 def _greatest_mean(values: Pixels, size: int) -> float:
-    """The size of the mean over size x size pixels, where it is greatest; nothing lies beyond the rim."""
+    """The largest absolute mean over size x size pixels; zeros beyond the border."""
     height, width, _ = values.shape
     rim = size // 2
     padded = np.pad(values, ((rim, rim), (rim, rim), (0, 0)))

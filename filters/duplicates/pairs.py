@@ -1,4 +1,4 @@
-"""What decontamination took out beside what it was taken out for, so that a person can judge."""
+"""Items that decontamination dropped, each beside the benchmark question it matched, for a human check."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 from vlt.workspace.store import REF, Dataset, Store
 
 REASON = re.compile(r"(words|image): as in (\S+) (\S+) \((.*)\)")
-"""As filters/decontaminate.py writes it: how, dataset, id, how near."""
+"""As contamination/decontaminate.py writes it: how, dataset, id, how near."""
 COLUMNS = ("how", "near", "id", "question", "benchmark", "their_id", "their_question")
 SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
 
@@ -64,7 +64,7 @@ def write_pairs(file: Path, pairs: list[dict[str, Any]]) -> None:
 
 
 def _questions(store: Store, benchmark: str, ids: set[str]) -> dict[str, str]:
-    """id -> question, of those asked for; a version that is gone by now has none to show."""
+    """id -> question, for these ids; empty if the version no longer exists."""
     name = REF.fullmatch(benchmark)
     if not name or benchmark not in [d.ref for d in store.versions(name["name"])]:
         return {}

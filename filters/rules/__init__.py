@@ -1,1 +1,1 @@
-"""Filters that judge rows: one file each."""
+"""Filters that judge rows, one file each."""

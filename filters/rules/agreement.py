@@ -1,4 +1,4 @@
-"""Do an item's samples say the same? A sign that needs no gold and no judge."""
+"""Do an item's samples give the same answer? A signal that needs no gold and no judge."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ VIEW = pa.schema(
 
 @dataclass(frozen=True)
 class Agreement:
-    """Keeps items whose samples agree: the share that gives the majority's answer. Stands before `verify`."""
+    """Keeps items whose samples agree: the share that gives the majority answer. Goes before `verify`."""
 
     name: ClassVar[str] = "agreement"
     columns: ClassVar[tuple[str, ...]] = ("id", "predicted", *COLUMNS)
     of_items: ClassVar[bool] = True
 
     min: Annotated[float, Ge(0), Le(1), Option("--agreement", metavar="SHARE")] = 0.5
-    """Keep items of whose samples at least this share gives the majority's answer, e.g. 0.5."""
+    """Keep items if at least this share of their samples gives the majority answer, e.g. 0.5."""
 
     def __post_init__(self) -> None:
         check(self)
 
     def view(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        """The agreement as it was found when the samples were drawn; else what it takes to find it."""
+        """The agreement recorded when the samples were drawn; otherwise the columns needed to compute it."""
         known = rows.column("agreement")
         lacks = pc.is_null(known)
         columns = [rows.column("id"), known]
@@ -55,7 +55,7 @@ class Agreement:
         return pa.RecordBatch.from_arrays(columns, schema=VIEW)
 
     def decide(self, view: pa.Table, scratch: Scratch) -> Judgement:  # noqa: ARG002
-        """An item of one sample tells nothing, and is not kept."""
+        """An item with one sample has no agreement, and is dropped."""
         shares = shares_of(view)
         keep = np.array([share is not None and share >= self.min - CLOSE for share in shares], bool)
         below = f"of {self.min:g}"
@@ -72,7 +72,7 @@ class Agreement:
 
 
 def shares_of(view: pa.Table) -> list[float | None]:
-    """[n] the agreement of each row's item (see VIEW); None for an item of one sample."""
+    """[n] the agreement of each row's item (see VIEW); None for an item with one sample."""
     shares: list[float | None] = view["agreement"].to_pylist()
     lacks = [place for place, share in enumerate(shares) if share is None]
     if not lacks:

@@ -1,4 +1,4 @@
-"""Only items that the model solves now and then: all right or all wrong teaches GRPO nothing."""
+"""Only items that the model solves sometimes: all right or all wrong teaches GRPO nothing."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from vlt.workspace.workspace import Workspace
 
 @dataclass(frozen=True)
 class Difficulty:
-    """Keeps the items whose pass rate lies in the band, ends included. Stands after `grade`."""
+    """Keeps the items whose pass rate lies in the band, ends included. Goes after `grade`."""
 
     name: ClassVar[str] = "difficulty"
     columns: ClassVar[tuple[str, ...]] = READS
     of_items: ClassVar[bool] = True
 
     band: Annotated[str, Option("--difficulty", metavar="LOW:HIGH")] = "0.2:0.8"
-    """Items whose pass rate lies in this band, ends included, e.g. 0.2:0.8."""
+    """Keep items whose pass rate lies in this band, ends included, e.g. 0.2:0.8."""
 
     def __post_init__(self) -> None:
         try:
@@ -37,13 +37,13 @@ class Difficulty:
             raise UsageError(f"difficulty: {error}") from None
 
     def prepared(self, workspace: Workspace, parents: Sequence[Dataset]) -> Difficulty:
-        """Raises UsageError where pass rates would be those of items drawn again if wrong."""
+        """Raises UsageError if wrong items were sampled again, which biases pass rates."""
         for parent in parents:
             if fair_samples(workspace, parent) is not None:
                 raise UsageError(
                     f"{parent.ref} was sampled with --until-correct, which biases the pass rates "
-                    "that difficulty goes by; sample without it, or use `vlt train grpo "
-                    "--difficulty`, which counts the first k samples alone"
+                    "that difficulty uses; sample without it, or use `vlt train grpo "
+                    "--difficulty`, which counts only the first k samples"
                 )
         return self
 
@@ -52,7 +52,7 @@ class Difficulty:
         return counted(rows)
 
     def decide(self, view: pa.Table, scratch: Scratch) -> Judgement:  # noqa: ARG002
-        """An item none of whose samples was judged is outside."""
+        """An item without a graded sample is outside."""
         rates = rate_of_each(view, view["id"])
         keep = Band.parse(self.band).holds(rates)
         outside = "pass rate outside the band"

@@ -1,4 +1,4 @@
-"""Did the model come to its end?"""
+"""Did the model finish its response?"""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from vlt.workspace.reason import Reason
 
 @dataclass(frozen=True)
 class FinishReason:
-    """Takes out samples that ended for another reason than the one named; `any` keeps them all.
+    """Drops samples that ended for another reason than the one named; `any` keeps them all.
 
-    `any` also says that responses which were cut are wanted (see vlt.filters.rules.not_cut).
+    `any` also keeps responses that were cut (see vlt.filters.rules.not_cut).
     """
 
     name: ClassVar[str] = "finish_reason"
     columns: ClassVar[tuple[str, ...]] = ("finish_reason",)
 
     reason: str = "stop"
-    """Keep samples that ended so: stop, length, ... [stop]; `any` keeps all."""
+    """Keep samples with this finish reason: stop, length, ... [stop]; `any` keeps all."""
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
-        """A finish reason that is not known (null) counts as another."""
+        """An unknown finish reason (null) counts as another."""
         found = rows.column("finish_reason")
         if self.reason == "any":
             return Judgement(np.ones(rows.num_rows, bool))

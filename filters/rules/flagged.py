@@ -1,4 +1,4 @@
-"""What a person flagged in `vlt view` goes, with the person's note as the reason."""
+"""Drop what a person flagged in `vlt view`, with the person's note as the reason."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vlt.workspace.workspace import Workspace
 
 @dataclass(frozen=True)
 class Flagged:
-    """Takes out flagged rows; a mark on a response outweighs the one on its whole item."""
+    """Drops flagged rows; a mark on a response overrides the one on its whole item."""
 
     name: ClassVar[str] = "flagged"
     columns: ClassVar[tuple[str, ...]] = ("id",)
@@ -31,19 +31,19 @@ class Flagged:
     """(id, sample, model) -> (mark, note); read from the workspace."""
 
     def prepared(self, workspace: Workspace, parents: Sequence[Dataset]) -> Flagged:  # noqa: ARG002
-        """The same filter with the workspace's flags as they are now."""
+        """The same filter with the workspace's current flags."""
         found = {flag.key: (flag.mark, flag.note) for flag in Flags(workspace.root).all()}
         return with_found(self, marks=found)
 
     def identity(self) -> dict[str, Any]:
-        """How many rows are flagged, and a digest of every mark: another flag, another version."""
+        """The number of flagged rows, and a digest of every mark: a new flag makes a new version."""
         marks = sorted(json.dumps([*key, *mark]) for key, mark in self.marks.items())
         text = "\n".join(marks)
         flagged = sum(mark == "flag" for mark, _ in self.marks.values())
         return {"flagged": flagged, "digest": hashlib.sha256(text.encode()).hexdigest()}
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
-        """By id, and for responses by number and model too."""
+        """By id, and for responses also by sample number and model."""
         wanted = {key[0] for key in self.marks}
         ids = rows.column("id").to_pylist()
         keep = np.ones(rows.num_rows, bool)

@@ -1,4 +1,4 @@
-"""Did the model fall into another script? (Reasoning models drift into Chinese now and then.)"""
+"""Did the model switch to another script? (Reasoning models sometimes drift into Chinese.)"""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _OTHER = "[" + "".join(rf"\p{{{script}}}" for script in SCRIPTS) + "]"
 
 @dataclass(frozen=True)
 class Language:
-    """Drops responses with letters of another script than Latin (and the Greek of formulae).
+    """Drops responses with letters of a script other than Latin (and the Greek of formulae).
 
-    Where question, choices or answer hold such letters themselves, nothing is dropped.
+    If question, choices or answer contain such letters themselves, the response is kept.
     """
 
     name: ClassVar[str] = "language"
     columns: ClassVar[tuple[str, ...]] = ("response", "question", "choices", "answer")
 
     share: float = 0.01
-    """Largest share of such letters among the characters."""
+    """Maximum share of such letters among the characters."""
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
-        """Only texts that are not ASCII are looked at."""
+        """Only texts that are not ASCII are examined."""
         response = pc.fill_null(rows.column("response"), "")
         keep = everything(rows)
         odd = np.flatnonzero(~pc.string_is_ascii(response).to_numpy(zero_copy_only=False))

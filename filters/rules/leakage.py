@@ -1,8 +1,8 @@
-"""Does the reasoning speak of the caption?
+"""Does the reasoning mention the caption?
 
-A text-only model that was given a caption in the image's place says so ("based on the caption ...");
-the student, who sees the image, must not learn to. Questions that themselves speak of a caption or a
-description are left alone.
+A text-only model that was given a caption in place of the image mentions it ("based on the caption ...");
+the student, who sees the image, must not learn that. Responses to questions that themselves mention a caption
+or a description are left unchanged.
 """
 
 from __future__ import annotations
@@ -31,29 +31,29 @@ RULES = (
     (rf"(?i)\b(the) {_KIND}{_TEXT}", r"\1 image"),
     (rf"(?i)\b(this|that) {_KIND}{_TEXT}", r"\1 image"),
 )
-"""(what is leaked, what is written in its place), in this order. RE2."""
+"""(pattern of a leak, its replacement), applied in this order. RE2."""
 LEAK = rf"(?i)\b(?:the|this|that) {_KIND}{_TEXT}"
-"""Stands in all that the rules match."""
+"""Part of everything that the rules match."""
 ASKED = r"(?i)\b(?:caption|description|describe)"
 ACTIONS = ("drop", "rewrite")
 
 
 @dataclass(frozen=True)
 class Leakage:
-    """Drops or rewrites responses that speak of the caption or the description."""
+    """Drops or rewrites responses that mention the caption or the description."""
 
     name: ClassVar[str] = "leakage"
     columns: ClassVar[tuple[str, ...]] = ("response", "reasoning", "question")
 
     action: Annotated[str, Option("--leakage", metavar="drop|rewrite")] = "drop"
-    """Drop responses that speak of the caption, or rewrite them ("the image shows")."""
+    """Drop responses that mention the caption, or rewrite them ("the image shows")."""
 
     def __post_init__(self) -> None:
         if self.action not in ACTIONS:
             raise UsageError(f"leakage: {self.action!r} is not known; write {' or '.join(ACTIONS)}")
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
-        """Rewriting touches response and reasoning."""
+        """Rewriting changes response and reasoning."""
         leaks = pc.fill_null(pc.match_substring_regex(rows.column("response"), LEAK), False)
         asked = pc.fill_null(pc.match_substring_regex(rows.column("question"), ASKED), False)
         leaks = pc.and_not(leaks, asked)

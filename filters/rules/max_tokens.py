@@ -1,4 +1,4 @@
-"""How many tokens will training see? Counted by the model's own processor, image tokens included."""
+"""How many tokens will training see? Counted with the model's own processor, image tokens included."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ READS = ("question", "choices", "caption", "images", "response")
 
 @dataclass(frozen=True)
 class MaxTokens:
-    """Takes out samples whose prompt, images and response are more than `tokens` tokens."""
+    """Drops samples whose prompt, images and response exceed `tokens` tokens."""
 
     name: ClassVar[str] = "max_tokens"
     columns: ClassVar[tuple[str, ...]] = READS
 
     tokens: Annotated[int, Option("--max-tokens", metavar="N")]
-    """Most tokens of prompt, images and response, by --model."""
+    """Maximum tokens of prompt, images and response, counted for --model."""
     model: Annotated[str, Option("--model", metavar="M")] = ""
     """With --max-tokens: directory or name of the model that will be trained."""
     prompt: str = "{question}"
-    """The user's text in training; slots as in vlt/prompts.py."""
+    """The user prompt in training; slots as in vlt/prompts.py."""
     max_pixels: int | None = None
-    """Largest image in training, in pixels (paper: 262144); None is the processor's own."""
+    """Maximum image size in training, in pixels (paper: 262144); None is the processor's own."""
     counter: Once[Counter] = field(default=NEVER, init=False, repr=False, compare=False)
     """Made by `prepared`."""
 
     def __post_init__(self) -> None:
         if not self.model or self.tokens < 1:
             raise UsageError(
-                f"max_tokens: {self.tokens} tokens by the model {self.model!r} cannot be counted; write "
+                f"max_tokens: {self.tokens} tokens for the model {self.model!r} cannot be counted; write "
                 "tokens: 2048 and model: the one that will be trained"
             )
 
     def identity(self) -> dict[str, str]:
-        """A directory is known by its configuration and tokenizer, not by where it lies."""
+        """A directory is identified by its configuration and tokenizer, not by its path."""
         folder = Path(self.model)
         if not folder.is_dir():
             return {}
@@ -61,11 +61,11 @@ class MaxTokens:
         return {"model": digest.hexdigest()}
 
     def prepared(self, workspace: Workspace, parents: Sequence[Dataset]) -> MaxTokens:  # noqa: ARG002
-        """With the model's processor, loaded when the first row comes."""
+        """With the model's processor, loaded at the first row."""
         return with_found(self, counter=Once(lambda: Counter(self, workspace.images_folder)))
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
-        """The reason says how many they are."""
+        """The reason gives the number of tokens."""
         counts = self.counter().count(rows.select(list(READS)).to_pylist())
         keep = counts <= self.tokens
         return Judgement(
@@ -74,9 +74,9 @@ class MaxTokens:
 
 
 class Counter:
-    """Counts what training reads: the prompt as it is asked, the response, a token that ends it.
+    """Counts what training reads: the prompt with its chat template, the response, a token that ends it.
 
-    What images add hangs on their sizes only, and is asked of the processor once for each.
+    What images add depends only on their sizes, and the processor is called once for each combination.
     """
 
     def __init__(self, filter: MaxTokens, images: Path):
@@ -100,7 +100,7 @@ class Counter:
         self._added: dict[tuple[tuple[int, int], ...], int] = {}
 
     def __reduce__(self) -> Any:
-        """In another process it is made anew: a processor holds what does not go there."""
+        """Created again in another process, since a processor cannot always be pickled."""
         return Counter, self._given
 
     def count(self, rows: list[dict[str, Any]]) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -16,20 +16,20 @@ from vlt.workspace.reason import Reason
 
 @dataclass(frozen=True)
 class MaxWords:
-    """Takes out reasoning of more than `words` words (paper, section 4.2 and Table 3: 500)."""
+    """Drops reasoning of more than `words` words (paper, section 4.2 and Table 3: 500)."""
 
     name: ClassVar[str] = "max_words"
     columns: ClassVar[tuple[str, ...]] = ("reasoning", "response")
 
     words: Annotated[int, Option("--max-words", metavar="N")] = 500
-    """Longest reasoning, in words (paper: 500)."""
+    """Maximum length of the reasoning, in words (paper: 500)."""
 
     def __post_init__(self) -> None:
         if self.words < 1:
-            raise UsageError(f"max_words: {self.words} leaves no response; give a number above 0")
+            raise UsageError(f"max_words: {self.words} keeps no response; give a number above 0")
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
-        """Words of the reasoning; of the response where there is no <think>."""
+        """Words of the reasoning; of the response if there is no <think>."""
         counts = count_words(reasoning(rows))
         keep = counts <= self.words
         return Judgement(keep, [Reason(f"over {self.words} words", str(n)) for n in counts[~keep]])

@@ -19,7 +19,7 @@ from vlt.workspace.reason import Reason
 
 @dataclass(frozen=True)
 class Mixture:
-    """Keeps a drawn number of rows of each source; the draw hangs on seed and id, not on order."""
+    """Keeps a random number of rows per source; the draw depends on seed and id, not on the order of rows."""
 
     name: ClassVar[str] = "mixture"
     columns: ClassVar[tuple[str, ...]] = ("id", "source", "sample")
@@ -28,21 +28,21 @@ class Mixture:
     rows: Annotated[Mapping[str, int], Option("--mixture", metavar="SOURCE=N")] = field(
         default_factory=dict
     )
-    """Rows of a source; repeatable."""
+    """Rows to keep of a source; repeatable."""
     others: int | None = None
-    """Rows of every source that is not named; None is all of them, 0 none."""
+    """Rows to keep of each source that is not named; None keeps all of them, 0 none."""
     seed: Annotated[int, Option("--seed", metavar="N")] = 0
-    """With --mixture: which rows are drawn [0]."""
+    """With --mixture: the seed of the draw [0]."""
 
     def __post_init__(self) -> None:
         if not self.rows and self.others is None:
             raise UsageError("mixture names no source; write source: rows, e.g. clevr: 1000")
         for source, rows in self.rows.items():
             if rows < 0:
-                raise UsageError(f"mixture: {rows} rows of {source!r} cannot be; give 0 or more")
+                raise UsageError(f"mixture: {rows} rows of {source!r} is negative; give 0 or more")
 
     def view(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        """source, sample and the row's lot: 64 bits drawn from seed and id."""
+        """source, sample and the row's lot: a 64-bit hash of seed and id."""
         import pandas as pd
 
         key = hashlib.blake2b(str(self.seed).encode(), digest_size=8).hexdigest()

@@ -1,4 +1,4 @@
-"""Only items that take looking: those that a model solves without the image teach it not to look."""
+"""Only items that need their image: those that a model solves without it teach it not to look."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from vlt.workspace.workspace import Workspace
 class NeedsImage:
     """Drops items that are solved blind, by their pass rate in samples drawn without the image.
 
-    An item of which there is no such sample, and one that has no image, stays.
+    An item without such samples, or without an image, is kept.
     """
 
     name: ClassVar[str] = "needs_image"
@@ -32,9 +32,9 @@ class NeedsImage:
     of_items: ClassVar[bool] = True
 
     samples: Annotated[str, Option("--needs-image", metavar="SAMPLES")]
-    """Drop items that these samples, drawn with --images none and graded, solve."""
+    """Drop items that are solved by these samples, drawn with --images none and graded."""
     max: Annotated[float, Ge(0), Le(1), Option("--max-blind", metavar="RATE")] = 0.75
-    """With --needs-image: the largest pass rate without the image that an item may have. [0.75]"""
+    """With --needs-image: an item's maximum pass rate without the image. [0.75]"""
     references: Sequence[Dataset] = field(default=(), init=False, repr=False, compare=False)
     """The samples, found by `prepared`."""
     rates: Once[dict[str, float]] = field(default=NEVER, init=False, repr=False, compare=False)
@@ -43,11 +43,11 @@ class NeedsImage:
         check(self)
 
     def prepared(self, workspace: Workspace, parents: Sequence[Dataset]) -> NeedsImage:  # noqa: ARG002
-        """Raises UsageError for samples that saw the image."""
+        """Raises UsageError for samples whose model saw the image."""
         blind = workspace.open(self.samples)
         if not drawn_without(workspace, blind):
             raise UsageError(
-                f"needs_image: the models of {blind.ref} saw the images; draw samples without them: "
+                f"needs_image: {blind.ref} was sampled with the images; sample without them: "
                 "`vlt gen rollouts ITEMS --images none -k 8 --as blind`, then `vlt filter blind --grade "
                 "--as blind`"
             )
@@ -58,7 +58,7 @@ class NeedsImage:
         )
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
-        """The reason says how often it was solved."""
+        """The reason gives the pass rate without the image."""
         rates = self.rates()
         ids, images = rows.column("id").to_pylist(), rows.column("images").to_pylist()
         blind = [rates.get(id) if shown else None for id, shown in zip(ids, images, strict=True)]
@@ -71,7 +71,7 @@ class NeedsImage:
 
 
 def drawn_without(store: Store, samples: Dataset) -> bool:
-    """Whether the samples' models were shown something else than the items' own images."""
+    """Whether the samples' model was shown something other than the items' own images."""
     for each in ancestors(store, samples, through=lambda v: v.kind == "sample", gone=True):
         manifest = each.dataset.manifest
         if manifest.stage.startswith("gen "):

@@ -1,4 +1,4 @@
-"""Was the response cut at its limit of tokens? Nothing whole can be learned from it."""
+"""Was the response cut at the token limit? An incomplete response is nothing to learn from."""
 
 from __future__ import annotations
 
@@ -32,31 +32,31 @@ _OF_ITEMS = (
     "agreement",
     "needs_image",
 )
-"""A chain of these alone says nothing of responses, and leaves them as they are."""
+"""A chain of these alone does not judge responses, and leaves cut ones in."""
 
 
 @dataclass(frozen=True)
 class NotCut:
-    """Takes out responses that ended at their length; in every chain that judges responses.
+    """Drops responses that ended at the token limit; added to every chain that judges responses.
 
-    An end that nobody knows (null, a server's own word) is no sign of a cut.
+    An unknown finish reason (null, or a server's own) does not count as a cut.
     """
 
     name: ClassVar[str] = "not_cut"
     columns: ClassVar[tuple[str, ...]] = ("finish_reason",)
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
-        """Keeps all but `length`."""
+        """Keeps every finish reason but `length`."""
         found = pc.fill_null(pc.equal(rows.column("finish_reason"), "length"), False)
         keep = ~found.to_numpy(zero_copy_only=False)
         return Judgement(keep, REASON)
 
 
-def without_cut(filters: Sequence[Filter], kind: str) -> list[Filter]:
-    """The chain with `not_cut` in its place: behind the verdicts, so that pass rates count all samples.
+def with_not_cut(filters: Sequence[Filter], kind: str) -> list[Filter]:
+    """The chain with `not_cut` added: after the verdicts, so that pass rates count all samples.
 
-    A chain that speaks of `not_cut` or `finish_reason` itself stays as it is, as do chains over other
-    kinds of rows and those that judge no responses.
+    A chain that contains `not_cut` or `finish_reason` is unchanged, as are chains over other
+    kinds of rows and those that do not judge responses.
     """
     names = [filter.name for filter in filters]
     if (
@@ -72,7 +72,7 @@ def without_cut(filters: Sequence[Filter], kind: str) -> list[Filter]:
 def made_before(
     workspace: Workspace, name: str, stage: Stage, parents: Sequence[Dataset]
 ) -> Dataset | None:
-    """The version of the same chain without `not_cut`, as vlt 0.1 wrote it, if its rows are the same."""
+    """The version that vlt 0.1 made with the same chain, without `not_cut`, if its rows are the same."""
     chain = [entry for entry in stage.parameters["chain"] if entry["filter"] != NotCut.name]
     found = workspace.find(name, Stage(stage.name, {"chain": chain}), parents)
     if not found:

@@ -1,8 +1,8 @@
-"""Cut the reasoning at its first second thought (paper, section 4.2; Table 3: 48.4 -> 62.5).
+"""Cut the reasoning at its first reflection (paper, section 4.2; Table 3: 48.4 -> 62.5).
 
-The paper splits at keywords such as "Wait," and throws away what follows, but keeps the final
-answer. Here: what stands between the first keyword and `</think>` goes (without the tag: the last
-`<answer>`), and what follows stays as it was.
+The paper splits at keywords such as "Wait," and discards what follows, but keeps the final
+answer. Here the text between the first keyword and `</think>` (without the tag: the last
+`<answer>`) is removed, and what follows is unchanged.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from vlt.workspace.reason import Reason
 
 NOTHING = Reason("nothing before the first second thought")
 KEYWORDS = ("Wait,", "But wait", "But the question")
-"""The three that the paper names; upper and lower case count, as in a sentence's beginning."""
+"""The three that the paper names; case-sensitive, as they begin a sentence."""
 
 
 def count_keywords(texts: pa.Array) -> tuple[dict[str, int], Mask]:
-    """How often each of KEYWORDS stands in the texts, and which texts have one; null has none."""
+    """How often each of KEYWORDS occurs in the texts, and which texts have one; null has none."""
     known = pc.fill_null(texts, "")
     counts = {keyword: pc.count_substring(known, keyword).to_numpy() for keyword in KEYWORDS}
     some = np.any([each > 0 for each in counts.values()], axis=0)
@@ -38,7 +38,7 @@ def count_keywords(texts: pa.Array) -> tuple[dict[str, int], Mask]:
 
 
 def first_keyword(column: pa.Array, keywords: Sequence[str]) -> Ints:
-    """[n] byte position in each text of the first of the keywords, -1 where there is none."""
+    """[n] byte position of the first keyword in each text, -1 if there is none."""
     data, at_bytes = buffers(column)
     text, offsets = data.tobytes(), at_bytes.tolist()
     first: dict[int, int] = {}
@@ -50,7 +50,7 @@ def first_keyword(column: pa.Array, keywords: Sequence[str]) -> Ints:
                 first[row] = min(first.get(row, at), at)
                 at = offsets[row + 1]  # on to the next text
             else:
-                at += 1  # it lies across two texts
+                at += 1  # it spans two texts
     positions = np.full(len(column), -1)
     rows = np.array(list(first), np.int64)
     positions[rows] = np.array(list(first.values()), np.int64) - at_bytes[rows]
@@ -58,7 +58,7 @@ def first_keyword(column: pa.Array, keywords: Sequence[str]) -> Ints:
 
 
 def cut(response: bytes, at: int) -> tuple[bytes, bytes] | None:
-    """(the response without its reflection, what was cut); None where no answer comes behind it."""
+    """(the response without its reflection, what was cut); None if no answer follows it."""
     end = response.rfind(b"</think>")
     if end < 0:
         end = response.rfind(b"<answer>")
@@ -70,29 +70,29 @@ def cut(response: bytes, at: int) -> tuple[bytes, bytes] | None:
 
 @dataclass(frozen=True)
 class TruncateReflections:
-    """Rewrites response and reasoning, records what went in `cut`, and grades again what it cut."""
+    """Rewrites response and reasoning, records what it removed in `cut`, and grades the result again."""
 
     name: ClassVar[str] = "truncate_reflections"
     columns: ClassVar[tuple[str, ...]] = ("response", "reasoning", "cut", "verdict", *READS)
 
     keywords: tuple[str, ...] = KEYWORDS
-    """Texts that begin a second thought; the first of them is where it is cut."""
+    """Texts that begin a reflection; the reasoning is cut at the first of them."""
     grader: Grader | None = None
-    """That of `verify`, which it takes over where it follows one in a chain."""
+    """By default the grader of a `verify` before it in the chain."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "keywords", tuple(self.keywords))
         if self.grader is not None:
             find_grader(self.grader)
         if not self.keywords or not all(self.keywords):
-            raise UsageError("truncate_reflections needs keywords that are not empty, e.g. 'Wait,'")
+            raise UsageError("truncate_reflections needs non-empty keywords, e.g. 'Wait,'")
 
     def identity(self) -> dict[str, Any]:
-        """A grader of one's own is known by its source."""
+        """A user's grader is identified by its source."""
         return {} if self.grader is None else {"grader": grader_identity(self.grader)}
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
-        """Drops a sample that has no reasoning before its first second thought."""
+        """Drops a sample that has no reasoning before its first reflection."""
         response = rows.column("response")
         found = first_keyword(response, self.keywords)
         hits = np.flatnonzero(found >= 0)
@@ -129,10 +129,10 @@ class TruncateReflections:
         return self._graded_again(rows, judgement, where)
 
     def _graded_again(self, rows: pa.RecordBatch, judged: Judgement, cut: np.ndarray) -> Judgement:
-        """Takes out what was correct and is not any more.
+        """Drops what was correct and no longer is.
 
-        vlt's grader reads nothing before `</think>`, so only where the tag is missing can a cut
-        have changed the verdict.
+        vlt's grader reads nothing before `</think>`, so a cut can change its verdict only if the tag
+        is missing.
         """
         right = pc.fill_null(pc.equal(rows.column("verdict"), "correct"), False)
         again = cut & right.to_numpy(zero_copy_only=False)

@@ -1,9 +1,9 @@
-"""Does the text go round in circles?
+"""Does the text repeat itself?
 
-Two signs: a large share of a response's n-grams stood in it before, or one n-gram comes again and
-again. Both are exact, but counted for few: n-grams are first thrown into a table of four places for
-each, where a collision can only make a text look more repetitive than it is, and only texts that
-look so are counted.
+Two signs: a large share of a response's n-grams occurred in it before, or one n-gram occurs many
+times. Both are counted exactly, but for few texts: n-grams are first hashed into a table with four slots
+for each, where a collision can only make a text look more repetitive than it is, and only texts that
+look repetitive are counted.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ PLACES = 4
 
 @dataclass(frozen=True)
 class Repetition:
-    """Takes out responses that repeat themselves; one of fewer than two n-grams cannot."""
+    """Drops responses that repeat themselves; one of fewer than two n-grams cannot."""
 
     name: ClassVar[str] = "repetition"
     columns: ClassVar[tuple[str, ...]] = ("response",)
 
     share: float = 0.3
-    """Largest share of the n-grams that may have stood in the response before."""
+    """Maximum share of n-grams that occurred in the response before."""
     ngram: int = 8
     """Words in an n-gram."""
     times: int = 6
-    """So often one n-gram is a loop."""
+    """An n-gram that occurs this often is a loop."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1 or self.ngram < 1 or self.times < 2:
             raise UsageError(
-                f"repetition: share {self.share}, ngram {self.ngram}, times {self.times} cannot be "
-                "meant; give a share from 0 to 1, an ngram of at least 1 and times of at least 2"
+                f"repetition: share {self.share}, ngram {self.ngram}, times {self.times} is out of "
+                "range; give a share from 0 to 1, an ngram of at least 1 and times of at least 2"
             )
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
-        """The reason says which of the two signs, and how strong."""
+        """The reason says which of the two signs was found, and how strong it is."""
         keep, reasons = everything(rows), []
         for block in word_blocks(rows.column("response")):
             for row, reason in self._repetitive(block):

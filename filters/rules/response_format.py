@@ -1,4 +1,4 @@
-"""Is the response of the form that the loop trains on, and does it say one thing?"""
+"""Does the response have the format that the loop trains on, and is it consistent?"""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ ANSWERS = ("tag", "boxed")
 
 @dataclass(frozen=True)
 class Format:
-    """Keeps `<think> ... </think> <answer> ... </answer>`: each tag once, in this order, not empty."""
+    """Keeps `<think> ... </think> <answer> ... </answer>`: each tag once, in this order, neither empty."""
 
     name: ClassVar[str] = "format"
     columns: ClassVar[tuple[str, ...]] = ("response",)
 
     answer: str = "tag"
-    """tag, or boxed: \\boxed{...} somewhere behind the reasoning."""
+    """tag, or boxed: \\boxed{...} somewhere after the reasoning."""
 
     def __post_init__(self) -> None:
         if self.answer not in ANSWERS:
@@ -45,7 +45,7 @@ class Format:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """Drops responses whose reasoning ends with another answer than the one they give."""
+    """Drops responses whose reasoning concludes with a different answer from the one they give."""
 
     name: ClassVar[str] = "disagreement"
     columns: ClassVar[tuple[str, ...]] = (
@@ -58,13 +58,13 @@ class Disagreement:
     )
 
     end: int = 400
-    """Characters at the end of the reasoning in which its answer is looked for."""
+    """Characters at the end of the reasoning in which its answer is searched for."""
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
-        """Only where the reasoning says "the answer is" or boxes one."""
+        """Only if the reasoning says "the answer is" or boxes one."""
         thoughts = rows.column("reasoning").to_pylist()
         said = [_conclusion(thought or "", self.end) for thought in thoughts]
-        if "choice_order" in rows.schema.names:  # `predicted` has the choices' own letters
+        if "choice_order" in rows.schema.names:  # `predicted` has the letters of the original order
             shown = rows.select(["choices", "choice_order"]).to_pylist()
             said = [predicted_back(one, row) for one, row in zip(said, shown, strict=True)]
         given = [
@@ -96,7 +96,7 @@ class Disagreement:
 
 
 def _conclusion(thought: str, end: int) -> str | None:
-    """What the end of the reasoning commits itself to, where it says so in so many words."""
+    """The answer to which the end of the reasoning commits itself explicitly, if any."""
     last = thought[-end:]
     if "answer" not in last.lower() and "\\boxed" not in last:
         return None

@@ -42,10 +42,10 @@ class Select:
     columns: ClassVar[tuple[str, ...]] = ("id", "sample", "response", "verdict", COLUMN)
 
     policy: Annotated[str, Option("--select", metavar="POLICY")] = "shortest"
-    """Which correct responses of an item: shortest, longest-but-one, distinct, first, or judged:RUBRIC
-    (highest score by that rubric)."""
+    """Which correct responses of an item to keep: shortest, longest-but-one, distinct, first, or
+    judged:RUBRIC (highest score by that rubric)."""
     cap: Annotated[int | None, Option("--cap", metavar="N")] = None
-    """With --select: responses of an item [one; of distinct, all]."""
+    """With --select: maximum responses per item [one; for distinct, all]."""
 
     def __post_init__(self) -> None:
         if not self.rubric:
@@ -57,16 +57,16 @@ class Select:
         if self.cap is None and self.policy != "distinct":
             object.__setattr__(self, "cap", 1)
         if self.cap is not None and self.cap < 1:
-            raise UsageError(f"select: a cap of {self.cap} leaves nothing; give a number above 0")
+            raise UsageError(f"select: a cap of {self.cap} keeps nothing; give a number above 0")
 
     @property
     def rubric(self) -> str:
-        """Of judged:RUBRIC; empty for another policy."""
+        """The rubric of judged:RUBRIC; empty for another policy."""
         return self.policy.removeprefix(JUDGED) if self.policy.startswith(JUDGED) else ""
 
     def view(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        """id, sample, length, correct, judged; for `distinct` the normalised words' hash, for a rubric
-        the mean score."""
+        """id, sample, length, correct, judged; for `distinct` the hash of the normalised words, for a
+        rubric the mean score."""
         response = pc.fill_null(rows.column("response"), "")
         verdict = rows.column("verdict")
         columns = {
@@ -93,12 +93,12 @@ class Select:
             return Judgement(np.zeros(0, bool))
         if not pc.any(view["judged"]).as_py():
             raise UserError(
-                "select keeps correct responses and none has a verdict; put verify before it"
+                "select keeps correct responses, but none has a verdict; put verify before it"
             )
         if self.rubric and not pc.any(pc.is_valid(view["score"])).as_py():
             raise UserError(
                 f"select: no row has a score by {self.rubric!r}; run `vlt judge SAMPLES --rubric "
-                f"{self.rubric} --model M` first, and filter what that makes"
+                f"{self.rubric} --model M` first, and filter the version that it makes"
             )
         view = view.append_column("place", pa.array(np.arange(view.num_rows)))
         again, skip, order = "false", "0", _ORDER[JUDGED if self.rubric else self.policy]

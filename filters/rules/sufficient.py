@@ -20,9 +20,9 @@ from vlt.workspace.workspace import Workspace
 
 @dataclass(frozen=True)
 class Sufficient:
-    """Keeps captions by their sufficiency: the pass rate of the samples that read nothing else.
+    """Keeps captions by their sufficiency: the pass rate of samples whose model read only the caption.
 
-    Samples of round 1 are such. A caption of which there is no graded sample goes.
+    The samples of round 1 are such. A caption without a graded sample is dropped.
     """
 
     name: ClassVar[str] = "sufficient"
@@ -32,7 +32,7 @@ class Sufficient:
     samples: Annotated[str, Option("--sufficient", metavar="SAMPLES")]
     """Keep captions from which these samples (of `vlt gen reasoning`, graded) find the answer."""
     min: Annotated[float, Ge(0), Le(1), Option("--sufficiency", metavar="RATE")] = 0.25
-    """With --sufficient: the least pass rate that a caption must have. [0.25]"""
+    """With --sufficient: a caption's minimum pass rate. [0.25]"""
     references: Sequence[Dataset] = field(default=(), init=False, repr=False, compare=False)
     """The samples, found by `prepared`."""
     rates: Once[dict[str, float]] = field(default=NEVER, init=False, repr=False, compare=False)
@@ -41,7 +41,7 @@ class Sufficient:
         check(self)
 
     def prepared(self, workspace: Workspace, parents: Sequence[Dataset]) -> Sufficient:  # noqa: ARG002
-        """Raises UsageError for rows without verdicts, or that were drawn until they were right."""
+        """Raises UsageError for samples without verdicts, or sampled until one was correct."""
         read = workspace.open(self.samples)
         return with_found(
             self,
@@ -50,7 +50,7 @@ class Sufficient:
         )
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
-        """The reason says how often the answer was found."""
+        """The reason gives the pass rate."""
         rates = self.rates()
         found = [rates.get(key) for key in with_caption(rows).to_pylist()]
         keep = np.array([rate is not None and rate >= self.min - CLOSE for rate in found], bool)

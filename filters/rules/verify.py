@@ -1,7 +1,7 @@
 """Is the answer right? (paper, section 4.1.)
 
-`grade` writes the verdict down, `correct` takes out what is not right, `verify` does both. Three
-names because a pass rate (see difficulty.py) must be counted while the wrong ones are still there.
+`grade` records the verdict, `correct` drops what is not correct, `verify` does both. They are three filters
+because a pass rate (see difficulty.py) must be counted while the wrong samples are still there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ READS = ("response", "answer", "question", "choices", "answer_type")
 def graded(rows: pa.RecordBatch, grader: Grader) -> dict[str, pa.Array]:
     """The columns verdict, verdict_reason and predicted of these samples.
 
-    A response is read beside the choices as they were shown; `predicted` has their own letters.
+    A response is graded against the choices as they were shown; `predicted` has the letters of the item.
     """
     responses, answers, questions, choices, types = (rows.column(c).to_pylist() for c in READS)
     orders = rows.column("choice_order") if "choice_order" in rows.schema.names else None
@@ -79,7 +79,7 @@ def incorrect(verdicts: pa.Array, reasons: pa.Array) -> tuple[np.ndarray, list[R
 
 @dataclass(frozen=True)
 class Grade:
-    """Writes the verdict down and keeps every row."""
+    """Records the verdict and keeps every row."""
 
     name: ClassVar[str] = "grade"
     columns: ClassVar[tuple[str, ...]] = READS
@@ -91,7 +91,7 @@ class Grade:
         find_grader(self.grader)
 
     def identity(self) -> dict[str, Any]:
-        """A grader of one's own is known by its source."""
+        """A user's grader is identified by its source."""
         return {"grader": grader_identity(self.grader)}
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
@@ -101,19 +101,19 @@ class Grade:
 
 @dataclass(frozen=True)
 class Correct:
-    """Takes out what has no verdict `correct`; grades nothing."""
+    """Drops samples whose verdict is not `correct`; does not grade."""
 
     name: ClassVar[str] = "correct"
     columns: ClassVar[tuple[str, ...]] = ("verdict", "verdict_reason")
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
-        """By the column verdict."""
+        """By the column `verdict`."""
         return Judgement(*incorrect(rows.column("verdict"), rows.column("verdict_reason")))
 
 
 @dataclass(frozen=True)
 class Verify:
-    """Grades and takes out what is not correct."""
+    """Grades, and drops samples that are not correct."""
 
     name: ClassVar[str] = "verify"
     columns: ClassVar[tuple[str, ...]] = READS
@@ -125,11 +125,11 @@ class Verify:
         find_grader(self.grader)
 
     def identity(self) -> dict[str, Any]:
-        """A grader of one's own is known by its source."""
+        """A user's grader is identified by its source."""
         return {"grader": grader_identity(self.grader)}
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
-        """The rows taken out keep their verdict, so pass rates can be counted from them later."""
+        """Dropped rows keep their verdict, so that pass rates can be counted from them later."""
         columns = graded(rows, self.grader)
         right, reasons = incorrect(columns["verdict"], columns["verdict_reason"])
         return Judgement(right, reasons, columns)

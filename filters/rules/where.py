@@ -1,4 +1,4 @@
-"""Rows that meet a condition in SQL, as `vlt show --where` shows them."""
+"""Rows that satisfy an SQL condition, as in `vlt show --where`."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from vlt.workspace.workspace import Workspace
 
 @dataclass(frozen=True)
 class Where:
-    """Keeps rows that meet a condition in SQL (DuckDB's) on their columns."""
+    """Keeps rows that satisfy an SQL condition (in DuckDB's dialect) on their columns."""
 
     name: ClassVar[str] = "where"
     columns: ClassVar[tuple[str, ...]] = ("id",)
 
     condition: Annotated[str, Option("--where", metavar="SQL")]
-    """Keep rows that meet a condition on their columns, e.g. "completion_tokens < 2000"."""
+    """Keep rows that satisfy a condition on their columns, e.g. "completion_tokens < 2000"."""
 
     def prepared(self, workspace: Workspace, parents: Sequence[Dataset]) -> Where:  # noqa: ARG002
-        """Raises UsageError with DuckDB's words where the condition does not fit the rows."""
+        """Raises UsageError with DuckDB's message if the condition does not fit the rows."""
         _meeting(parents[0].schema.empty_table(), self.condition, parents[0].ref)
         return self
 
     def judge(self, rows: pa.RecordBatch) -> Judgement:
-        """A condition that comes to null is not met."""
+        """A condition that evaluates to null is not satisfied."""
         keep = np.zeros(rows.num_rows, bool)
         keep[_meeting(pa.Table.from_batches([rows]), self.condition, "the rows")] = True
         return Judgement(keep, Reason("does not meet the condition"))
 
 
 def _meeting(rows: pa.Table, condition: str, whose: str) -> np.ndarray:
-    """The numbers of the rows that meet the condition."""
+    """The indices of the rows that satisfy the condition."""
     import duckdb
 
     place = "vlt_place"

@@ -1,4 +1,4 @@
-"""A world that a tiny random model learns in seconds, and those who write its first data.
+"""A task that a tiny random model learns in seconds, and the teachers that write its first data.
 
 Each picture is of one colour with a little noise, so an answer is right because the pixels arrived;
 a third of the answers would be right without them. The teachers are told apart by what they are
@@ -103,7 +103,7 @@ class Teachers(Talking):
 
     @staticmethod
     def _reasoned(prompt: str, sample: int) -> str:
-        """As R1 says it: the opening <think> stays in the prompt."""
+        """As R1 responds: the opening <think> is in the prompt."""
         seen = next(name for name in COLOURS if f"that is {name}." in prompt)
         if sample % 4 == 1:
             wrong = next(name for name in COLOURS if name != seen)

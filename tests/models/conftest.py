@@ -13,7 +13,7 @@ _FOUND: dict[tuple[str, str], str] = {}
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Of each test; with workers, in the process that started them."""
+    """Collect each test's result; with workers, in the process that started them."""
     name, _, family = report.nodeid.rpartition("::")[2].partition("[")
     step = name.removeprefix("test_")
     if step in STEPS and (report.when == "call" or report.outcome != "passed"):

@@ -14,7 +14,7 @@ Built = tuple[Any, Any]
 
 @dataclass(frozen=True)
 class Family:
-    """One family, and what is known of it."""
+    """One family, and what is expected of it."""
 
     title: str
     """As the documentation calls it."""
@@ -46,7 +46,7 @@ def text(tokenizer: Any, **more: Any) -> dict[str, Any]:
 
 
 def tower(**more: Any) -> dict[str, Any]:
-    """A vision tower's sizes, in the words of SigLIP, CLIP and Pixtral."""
+    """A vision tower's sizes, in the terms of SigLIP, CLIP and Pixtral."""
     return {
         "hidden_size": 32,
         "intermediate_size": 48,
@@ -59,7 +59,7 @@ def tower(**more: Any) -> dict[str, Any]:
 
 
 def qwen_tower(**more: Any) -> dict[str, Any]:
-    """A vision tower's sizes, in the words of Qwen2-VL and its kin."""
+    """A vision tower's sizes, in the terms of Qwen2-VL and related models."""
     return {
         "depth": 2,
         "hidden_size": 32,

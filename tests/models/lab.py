@@ -100,7 +100,7 @@ class Lab:
         return found
 
     def judged(self) -> list[dict[str, Any]]:
-        """A right sample of each item, and a wrong one: what SFT and DPO are trained on."""
+        """A correct and a wrong sample of each item: the data for SFT and DPO."""
         return [
             {
                 **row,
@@ -125,7 +125,7 @@ class Lab:
 
     @cached_property
     def processor(self) -> Any:
-        """As vlt loads it."""
+        """The processor, as vlt loads it."""
         from vlt.engine.loading import load_processor
 
         return load_processor(str(self.model))
@@ -232,7 +232,7 @@ FAST: dict[str, Any] = {
 
 
 def caught(model: Any) -> tuple[Calls, Any]:
-    """What the model is given from now on, to generate from or to be trained on; and what ends it."""
+    """Record what the model is given from now on, in generation or training; returns how to stop."""
     import torch
 
     calls: Calls = []

@@ -1,4 +1,4 @@
-"""A reward of one's own, which differs from sample to sample whatever a model of random weights says."""
+"""A custom reward that differs between samples, whatever a model with random weights says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model was given, in a form that can be set side by side; and which of its weights moved."""
+"""What a model was given, in a comparable form, and which of its weights changed."""
 
 from __future__ import annotations
 

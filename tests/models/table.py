@@ -1,4 +1,4 @@
-"""The table of families and steps, as it stands in docs/models.md.
+"""The table of families and steps in docs/models.md.
 
     python -m tests.models.table
 

@@ -1,4 +1,4 @@
-"""The recipes for real models, carried out on tiny weights with their real processor and template.
+"""The recipes for real models, run on tiny weights with their real processor and template.
 
 Everything of the recipe stays that a CPU and a minute allow; what does not stands in CHANGES. The
 trainings run in this process, so that what the vision tower is shown can be caught in every step.
@@ -105,7 +105,7 @@ def small(name: str, folder: Path, model: Path, url: str) -> Recipe:
 
 @contextmanager
 def looking() -> Iterator[tuple[Shown, Callable[[str], None]]]:
-    """What the vision tower is shown until the end, by the step that is told last."""
+    """Record what the vision tower is shown, by the step announced last."""
     from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as modeling
 
     from vlt.train import child, training

@@ -1,4 +1,4 @@
-"""Every family through every step: what it is asked, what it sees, what it learns, what it becomes.
+"""Every family through every step: what it is asked, sees and learns, and its checkpoint.
 
     make test-models
 

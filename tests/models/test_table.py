@@ -1,4 +1,4 @@
-"""The documentation's table is the suite's."""
+"""The table in the documentation matches the test suite."""
 
 from __future__ import annotations
 

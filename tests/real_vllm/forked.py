@@ -1,4 +1,4 @@
-"""vLLM's command line with its processes forked and not spawned: for the environment of environment.py.
+"""vLLM's command line with forked instead of spawned processes: for the environment of environment.py.
 
 vLLM for CPUs spawns its engine and its worker, and each imports vLLM anew: two thirds of a start.
 Where a test starts a server often, what is served is the same and is there in 13 s, not in 30.

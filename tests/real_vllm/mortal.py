@@ -32,7 +32,7 @@ step, arrived = "", 0
 
 
 def die(moment: str) -> None:
-    """Unless it has died here before."""
+    """Die, unless it has died here before."""
     file = FOLDER / f"{step}-{moment}"
     if step and (not ONLY or file.name in ONLY) and not file.exists():
         file.write_text("")
@@ -40,7 +40,7 @@ def die(moment: str) -> None:
 
 
 def after(of: Any, name: str, then: Callable[..., None]) -> None:
-    """Let `then` be called with the arguments of `of.name` whenever that has returned."""
+    """Call `then` with the arguments of `of.name` after each call of it."""
     real = getattr(of, name)
 
     def both(*arguments: Any, **more: Any) -> Any:

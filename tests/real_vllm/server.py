@@ -30,12 +30,12 @@ _OPEN = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 
 def forked() -> str:
-    """`command`, and a start takes 13 s where it took 30: see forked.py."""
+    """`command`, with a start of 13 s instead of 30: see forked.py."""
     return f"{python()} {Path(__file__).with_name('forked.py')}"
 
 
 class Server:
-    """Started by hand, as a user does who gives --base-url; `log` goes on over restarts."""
+    """A server started by hand, as for --base-url; `log` continues across restarts."""
 
     def __init__(self, model: Path, log: Path):
         self.model, self.log = model, log
@@ -72,7 +72,7 @@ class Server:
         self.process.wait(60)
 
     def stop(self) -> None:
-        """End all that is left of it."""
+        """End everything that is left of it."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()

@@ -64,7 +64,7 @@ def shorten(train: dict[str, Any], settings: dict[str, Any], every: int) -> None
 
 
 def few(seed: int, n: int, split: str = "train") -> dict[str, Any]:
-    """A few drawn items in place of a source's."""
+    """A few synthetic items instead of a source's."""
     return {
         "source": "miniature",
         "settings": {"n": n, "split": split, "seed": seed, "families": EASY},

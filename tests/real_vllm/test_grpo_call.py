@@ -1,4 +1,4 @@
-"""What TRL would ask of a colocated vLLM, asked of a real one: it reads the prompt that is trained on."""
+"""What TRL would ask a colocated vLLM, asked of a real one: it reads the same prompt as training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipe for one GPU from end to end, on tiny weights: vLLM asked and TRL training, in turns.
+"""The recipe for one GPU from end to end, on tiny weights: vLLM and TRL in turns.
 
 `make test-vllm` carries it out with a few deaths, `make test-vllm-full` with one in every step.
 """

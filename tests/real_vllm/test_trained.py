@@ -1,4 +1,4 @@
-"""What vlt has trained, served by a real vLLM: it answers, and sees what training and vlt's own engine see.
+"""Checkpoints of vlt, served by a real vLLM: it sees what training and vlt's own engine see.
 
 One server for each checkpoint, which all is asked of. On a CPU vLLM computes attention in kernels of
 its own: in float32 its log-probabilities are those of transformers to about 1e-5.

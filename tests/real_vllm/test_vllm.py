@@ -129,7 +129,7 @@ def test_ended_by_sigterm(workspace: Path, reasoner: Server) -> None:
     child.send_signal(signal.SIGTERM)
     _, words = child.communicate(timeout=120)
     assert child.returncode == 130
-    assert words.strip().splitlines()[-1].startswith("vlt: interrupted; the same command goes on")
+    assert words.strip().splitlines()[-1].startswith("vlt: interrupted; the same command resumes")
     _, alive = psutil.wait_procs(left, timeout=30)
     assert not alive
     paid = arrived(store)

@@ -1,1 +1,1 @@
-"""The training methods, one file each: a record of what it is, and TRL's trainer built from it."""
+"""The training methods, one file each: a record, and the TRL trainer built from it."""

@@ -1,9 +1,9 @@
-"""Direct preference optimization on right and wrong answers, by TRL's DPOTrainer.
+"""Direct preference optimization on correct and wrong answers, with TRL's DPOTrainer.
 
     vlt train dpo --data sft --model sft-model --set beta=0.1
 
-A pair is two samples of one item: the model is to prefer the one that verification found right to
-the one that it found wrong (Rafailov et al. 2023, arXiv 2305.18290).
+A pair is two samples of one item: the model learns to prefer the one that verification found correct
+over the one that it found wrong (Rafailov et al. 2023, arXiv 2305.18290).
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ if TYPE_CHECKING:
     from vlt.workspace.store import Dataset, Store
 
 Policy = Literal["first", "shortest", "longest", "random"]
-"""Which samples of an item stand in its pairs."""
+"""Which samples of an item its pairs use."""
 
 Candidate = tuple[int, int]
 """A sample's number, and the length of its response in characters."""
 
 READS = ("id", "sample", "response", "verdict", "choice_order")
 REJECTED = "rejected_response"
-"""Of a row of `rows`: the wrong sample's response, beside the right sample's own columns."""
+"""Column of `rows`: the wrong sample's response, beside the correct sample's own columns."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DpoTraining(Training):
-    """With how an item's pairs are chosen among its samples."""
+    """Training, and how an item's pairs are chosen from its samples."""
 
     chosen: Annotated[Policy, Option(metavar="POLICY")] = "first"
     """Which of an item's correct samples is chosen: first, shortest, longest or random."""
     rejected: Annotated[Policy, Option(metavar="POLICY")] = "first"
     """Which of its wrong samples is rejected: first, shortest, longest or random."""
     pairs: Annotated[int, Ge(1)] = 1
-    """At most so many pairs an item, no sample in two of them where there are enough."""
+    """Maximum pairs per item; no sample is in two of them if there are enough."""
 
 
 def parameters(settings: DpoTraining) -> dict[str, Any]:
-    """How pairs are chosen, as it stands in the checkpoint's identity."""
+    """How pairs are chosen, as part of the checkpoint's identity."""
     for name in ("chosen", "rejected"):
         if (value := getattr(settings, name)) not in get_args(Policy):
             raise UserError(
@@ -62,7 +62,7 @@ def parameters(settings: DpoTraining) -> dict[str, Any]:
 
 
 def columns() -> pa.Schema:
-    """One row is a prompt with the answer that is to be preferred, and the one that is not."""
+    """One row is a prompt with the preferred answer and the rejected one."""
     import pyarrow as pa
 
     from vlt.train.trl_rows import MESSAGES
@@ -82,10 +82,10 @@ def columns() -> pa.Schema:
 
 
 def rows(store: Store, data: Dataset, settings: DpoTraining) -> pa.Table:
-    """The pairs of every item that has both a right and a wrong sample, in the order of `data`.
+    """The pairs of every item that has both a correct and a wrong sample, in the order of `data`.
 
-    A right sample must have been kept. Wrong ones count wherever a filter took them out, here or in
-    a version that this one was made from: verification takes them all out.
+    A correct sample must have been kept. Wrong ones also count if a filter dropped them, here or in
+    a version that this one was made from, since verification drops them all.
     """
     import pyarrow as pa
 
@@ -112,7 +112,7 @@ def rows(store: Store, data: Dataset, settings: DpoTraining) -> pa.Table:
 def _choose_pairs(
     store: Store, data: Dataset, settings: DpoTraining
 ) -> dict[tuple[str, int], list[int]]:
-    """(id, number of a right sample) -> numbers of the wrong ones that it is set against."""
+    """(id, number of a correct sample) -> numbers of the wrong ones that it is paired with."""
     right, wrong = _by_item(data.batches(READS), "correct"), _by_item(_judged(store, data), "wrong")
     pairs: dict[tuple[str, int], list[int]] = defaultdict(list)
     for (id, order), candidates in right.items():
@@ -127,14 +127,14 @@ def _choose_pairs(
 
 
 def _judged(store: Store, data: Dataset) -> Iterator[pa.RecordBatch]:
-    """The samples of `data`, and those that were taken out on the way to it."""
+    """The samples of `data`, and those that were dropped in its versions of origin."""
     yield from data.batches(READS)
     for version in versions(store, data):
         yield from version.dropped.batches(READS)
 
 
 def versions(store: Store, data: Dataset) -> list[Dataset]:
-    """`data` and the versions with samples that it was made from: what was dropped counts, too."""
+    """`data` and the sample versions that it was made from: their dropped rows count too."""
     from vlt.workspace.lineage import ancestors
 
     walk = ancestors(store, data, through=lambda v: v.kind == "sample", gone=True)
@@ -144,9 +144,9 @@ def versions(store: Store, data: Dataset) -> list[Dataset]:
 def _by_item(
     batches: Iterable[pa.RecordBatch], verdict: str
 ) -> dict[tuple[str, str], list[Candidate]]:
-    """(id, order of its choices) -> the samples of that verdict as (number, length in characters).
+    """(id, order of its choices) -> the samples with that verdict as (number, length in characters).
 
-    Only what was asked alike makes a pair.
+    Only samples of the same prompt make a pair.
     """
     import pyarrow.compute as pc
 
@@ -165,13 +165,13 @@ def _by_item(
 def _pairs(
     id: str, right: list[Candidate], wrong: list[Candidate], settings: DpoTraining
 ) -> list[tuple[int, int]]:
-    """Numbers of the right and the wrong sample of each pair; none is used again before all were."""
+    """Numbers of the correct and the wrong sample of each pair; none is reused before all have been used."""
     if not wrong:
         return []
     seed = settings.settings.get("seed", 0)
     chosen = _ordered(right, settings.chosen, f"{seed} {id} chosen")
     rejected = _ordered(wrong, settings.rejected, f"{seed} {id} rejected")
-    every = math.lcm(len(chosen), len(rejected))  # after so many pairs they would repeat
+    every = math.lcm(len(chosen), len(rejected))  # after this many pairs they would repeat
     return [
         (chosen[i % len(chosen)], rejected[(i + i // every) % len(rejected)])
         for i in range(min(settings.pairs, len(chosen) * len(rejected)))
@@ -186,7 +186,7 @@ def _ordered(samples: list[Candidate], policy: str, seed: str) -> list[int]:
 
 
 def example(row: Row) -> Row | str:
-    """Both are all that the model wrote."""
+    """Both are everything that the model wrote."""
     return {
         "chosen_sample": row["sample"],
         "chosen": [{"role": "assistant", "content": row["response"]}],
@@ -195,7 +195,7 @@ def example(row: Row) -> Row | str:
 
 
 def trainer(given: Given) -> Any:
-    """TRL's trainer, nothing else; the reference is the model that the training starts from."""
+    """TRL's trainer; the reference is the model from which the training starts."""
     from vlt.engine.chat import sees
     from vlt.train.dpo_trainer import RowsDPOTrainer
     from vlt.train.turns import Collator
@@ -210,7 +210,7 @@ def trainer(given: Given) -> Any:
 
 METHOD = Method(
     name="dpo",
-    about="Teach a model to prefer its right answers to its wrong ones.",
+    about="Teach a model to prefer its correct answers over its wrong ones.",
     takes=("sample",),
     made_by="vlt filter --verify",
     config=("trl", "trainer/dpo_config.py", "DPOConfig"),
@@ -222,7 +222,7 @@ METHOD = Method(
     completions=("chosen", "rejected"),
     example=example,
     trainer=trainer,
-    # As for SFT: TRL's 1024 may cut the answers off, and image tokens out of the prompt.
+    # As for SFT: TRL's 1024 may truncate answers, and cut image tokens out of the prompt.
     always={"max_length": None},
     without_images={
         "max_length": (

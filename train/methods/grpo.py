@@ -1,4 +1,4 @@
-"""Reinforcement learning on verifiable answers, by TRL's GRPOTrainer and the grader.
+"""Reinforcement learning on verifiable answers, with TRL's GRPOTrainer and the grader.
 
 vlt train grpo --data items --model sft-model --set num_generations=8
 """
@@ -23,36 +23,36 @@ if TYPE_CHECKING:
     from vlt.workspace.store import Dataset, Store
 
 MAX_SHARE = 0.9
-"""Of a thought: the rest of it, and the answer, are the policy's to write."""
+"""Maximum share of a thought in a hint: the policy writes the rest of it, and the answer."""
 VERDICTS, MISSED = "verdicts", "reward-errors"
-"""In the build folder: what the rewards have said, and where they raised."""
+"""In the build folder: what the rewards returned, and where they raised."""
 Ways = Literal["auto", "colocate", "server"]
-"""Of asking vLLM: see vlt.train.vllm."""
+"""Modes of using vLLM: see vlt.train.vllm."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GrpoTraining(Training):
-    """With what is rewarded, and which items are trained on."""
+    """Training, and what is rewarded, on which items."""
 
     reward: Annotated[dict[Any, float | str | dict[str, Any]], Option(metavar="KEY=VALUE")] = field(
         default_factory=dict
     )
-    """Weights: accuracy, format, length, ... (see vlt.train.rewards), functions of one's own:
+    """Weights: accuracy, format, length, ... (see vlt.train.rewards), your own functions:
     ./mine.py:polite, and judges: judge:sound={model: M, base_url: URL}. [accuracy: 1]"""
     difficulty: Annotated[tuple[float | None, float | None] | None, Option(metavar="LOW:HIGH")] = (
         None
     )
     """Only items whose pass rate lies in this band, ends included."""
     vllm: Ways | None = None
-    """Let vLLM write the completions: colocate on the GPUs that train, server beside them, auto: the one
-    that fits where vLLM is in this environment. [transformers writes them]"""
+    """Let vLLM write the completions: colocate on the GPUs that train, server beside them, auto: whichever
+    fits, if vLLM is installed in this environment. [transformers writes them]"""
     hints: str | None = None
-    """Samples whose verified traces give hints: items that no sample solves (pass rate 0) are asked
-    with the first part of a trace in front of the response."""
+    """Samples whose verified traces give hints: for items that no sample solves (pass rate 0), the
+    response starts with the first part of a trace."""
     hint_share: Annotated[float, Gt(0), Le(MAX_SHARE)] = 0.5
-    """How much of the trace's thought a hint is, at first."""
+    """Initial share of the trace's thought in a hint."""
     hint_fade: Annotated[int | None, Ge(0)] = None
-    """Steps in which that share falls to 0; 0: it stays. [all steps]"""
+    """Steps over which that share falls to 0; 0 keeps it constant. [all steps]"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -71,14 +71,14 @@ class GrpoTraining(Training):
 
 
 def parameters(settings: GrpoTraining) -> dict[str, Any]:
-    """The reward and the band, as they stand in the checkpoint's identity."""
+    """The reward and the band, as part of the checkpoint's identity."""
     from vlt.train.rewards import check_reward
 
     found = {
         "reward": check_reward(settings.reward),
         "difficulty": list(settings.difficulty) if settings.difficulty else None,
     }
-    if settings.hints:  # whose, the checkpoint's parents say
+    if settings.hints:  # the samples themselves are a parent of the checkpoint
         found["hints"] = {"share": settings.hint_share, "fade": settings.hint_fade}
     return found
 
@@ -104,7 +104,7 @@ def columns() -> pa.Schema:
             ("answer", pa.string()),
             ("choices", pa.list_(pa.string())),
             ("answer_type", pa.string()),
-            ("pass_rate", pa.float32()),  # null where the item was never sampled
+            ("pass_rate", pa.float32()),  # null if the item was never sampled
         ]
     )
 
@@ -114,7 +114,7 @@ def rows(store: Store, data: Dataset, settings: GrpoTraining) -> pa.Table | None
     if data.kind != "sample":
         if settings.hints:
             raise UserError(
-                f"hints are for items that no sample solves, and {data.ref} holds {data.kind}s; train "
+                f"hints are for items that no sample solves, but {data.ref} holds {data.kind}s; train "
                 "on graded samples of them (`vlt gen rollouts`, then `vlt filter --grade`)"
             )
         return None
@@ -138,7 +138,7 @@ def rows(store: Store, data: Dataset, settings: GrpoTraining) -> pa.Table | None
 def items_of_samples(data: Dataset, fair: int | None = None) -> pa.Table:
     """The distinct items of a dataset of graded samples, with the column pass_rate.
 
-    Items none of whose samples was kept are there as well, unless a filter took out the item itself
+    Items none of whose samples was kept are included too, unless a filter dropped the item itself
     (see vlt.filters.pass_rate). `fair`: only samples below this number count.
     """
     from vlt.filters.pass_rate import rated_items
@@ -148,7 +148,7 @@ def items_of_samples(data: Dataset, fair: int | None = None) -> pa.Table:
 
 
 def band(items: pa.Table, low: float | None, high: float | None) -> pa.Table:
-    """The items whose pass rate lies in [low, high]; where it is not known, it does not."""
+    """The items whose pass rate is known and lies in [low, high]."""
     import pyarrow as pa
 
     from vlt.filters.pass_rate import Band
@@ -157,12 +157,12 @@ def band(items: pa.Table, low: float | None, high: float | None) -> pa.Table:
 
 
 def example(row: Row) -> Row | str:
-    """Nothing is graded without a gold answer."""
+    """Without a gold answer, nothing can be graded."""
     return {} if row.get("answer") else "no gold answer"
 
 
 def trainer(given: Given) -> Any:
-    """TRL's trainer with our rewards, whose verdicts it keeps."""
+    """TRL's trainer with our rewards, whose verdicts are recorded."""
     from vlt.train.grpo_trainer import RowsGRPOTrainer
     from vlt.train.hints import Fade
     from vlt.train.own_rewards import Missed
@@ -183,7 +183,7 @@ def trainer(given: Given) -> Any:
 
 
 def finish(job: Job, steps: int) -> dict[str, Any]:
-    """What was sampled, and how it was judged, stands beside the model."""
+    """Write the sampled completions and their verdicts beside the model."""
     import pyarrow.parquet as pq
 
     from vlt.train.hints import TRACE
@@ -203,7 +203,7 @@ def finish(job: Job, steps: int) -> dict[str, Any]:
 
 METHOD = Method(
     name="grpo",
-    about="Improve a model by reinforcement on the answers that the grader finds right.",
+    about="Improve a model by reinforcement on the answers that the grader finds correct.",
     takes=("item", "sample", "caption"),
     made_by="vlt import SOURCE",
     config=("trl", "trainer/grpo_config.py", "GRPOConfig"),

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning on verified samples, by TRL's SFTTrainer.
+"""Supervised fine-tuning on verified samples, with TRL's SFTTrainer.
 
 vlt train sft --data sft --model Qwen/Qwen2.5-VL-7B-Instruct --set learning_rate=5e-7
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def columns() -> pa.Schema:
-    """One row is a prompt with the sample that the model is to learn."""
+    """One row is a prompt with the sample that the model learns."""
     import pyarrow as pa
 
     from vlt.train.trl_rows import MESSAGES
@@ -35,16 +35,16 @@ def columns() -> pa.Schema:
 
 
 def example(row: Row) -> Row | str:
-    """The completion is all that the model wrote."""
+    """The completion is everything that the model wrote."""
     if not row.get("response"):
         return "no response"
     return {"completion": [{"role": "assistant", "content": row["response"]}]}
 
 
 def trainer(given: Given) -> Any:
-    """TRL's trainer, on turns as vlt writes them: see vlt.train.turns.
+    """TRL's trainer, on turns as vlt builds them: see vlt.train.turns.
 
-    A vision-language model's rows are made when their batch comes, a text model's beforehand, which
+    A vision-language model's rows are encoded batch by batch, a text model's beforehand, which
     leaves packing and truncation to TRL.
     """
     from trl import SFTTrainer

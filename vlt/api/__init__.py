@@ -1,1 +1,1 @@
-"""The Python face of vlt: what `import vlt` gives. See vlt.api.workspace."""
+"""The Python API of vlt: what `import vlt` offers. See vlt.api.workspace."""

@@ -1,4 +1,4 @@
-"""A version as files for other programs: what `vlt export` and `Workspace.export` both do."""
+"""Write a version as files for other programs: for `vlt export` and `Workspace.export`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vlt.workspace.workspace import Workspace
 
 WITHOUT_PROMPT = ("parquet", "jsonl", "easyr1", "vlmevalkit", "lmms-eval")
 FORMATS = (*WITHOUT_PROMPT, "trl", "sharegpt", "swift")
-"""What can be written, beside the rows of any training method."""
+"""The formats, besides the rows of any training method."""
 
 
 def export(
@@ -28,19 +28,19 @@ def export(
     format: str = "parquet",
     prompt: Prompt | None = None,
 ) -> trainers.Written:
-    """Write a version into the folder `to`; images stand in the rows or in a folder beside.
+    """Write a version into the folder `to`; images go into the rows or into a folder next to them.
 
-    `prompt` is what trl, sharegpt, swift and the rows of a training method ask with, by default
-    the rollout prompt. Returns the files, and why rows were left out. Raises UsageError.
+    `prompt` is the prompt of trl, sharegpt, swift and the rows of a training method; by default the
+    rollout prompt. Returns the files, and why rows were left out. Raises UsageError.
     """
     with_rows(version)
     if format not in FORMATS and not is_method(format):
         raise UsageError(
-            f"--format {format!r} is none; there are {', '.join((*FORMATS, *BUILT_IN))}, or a "
+            f"--format {format!r} is not a format; choose {', '.join((*FORMATS, *BUILT_IN))}, or a "
             "training method of your own"
         )
     if prompt and format in WITHOUT_PROMPT:
-        raise UsageError(f"--format {format} holds questions and no prompts; leave out --prompt")
+        raise UsageError(f"--format {format} holds questions, not prompts; leave out --prompt")
     if to.exists() and not to.is_dir():
         raise UsageError(f"--to {str(to)!r} is a file; name a folder")
     asked = prompt or ROLLOUT

@@ -1,7 +1,7 @@
 """`vlt.Workspace`: every stage as a method, with the command's defaults.
 
-A method makes a version or finds it: the same rows, parameters and models give the same version,
-whether Python or the command line asks. Mistakes raise `vlt.UserError` with one sentence.
+A method makes a version or finds it: the same rows, parameters and models give the same version, from
+Python as from the command line. A user's mistakes raise `vlt.UserError` with one sentence.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ AnyData = Dataset | str
 class Workspace(core.Workspace):
     """A folder of dataset versions, checkpoints, images and the journal.
 
-    The first version creates the folder. `progress` is told the state of a stage, one line at a
-    time; by default a terminal and a notebook show it, and a script is silent.
+    The first version creates the folder. `progress` is called with the state of a stage, one line at a
+    time; by default it is shown on a terminal and in a notebook, and a script is silent.
     """
 
     def __init__(self, root: Path | str = "workspace", progress: Tell | None = None):
@@ -48,7 +48,7 @@ class Workspace(core.Workspace):
         return self.all()
 
     def __getitem__(self, ref: str) -> Dataset:
-        """The version that `name`, `name@v3` or `name@r2` means."""
+        """The version that `name`, `name@v3` or `name@r2` refers to."""
         return self.open(ref)
 
     def import_items(
@@ -57,7 +57,7 @@ class Workspace(core.Workspace):
         """Items (questions, images, gold answers) from a file, a folder or a dataset on the Hub.
 
         `settings` are the fields of vlt.Import: map={"question": "problem"}, kind, limit, where, ...
-        Rows that are no items stand among the dropped ones.
+        Rows that do not make an item are in `.dropped`.
         """
         from vlt.datagen.sources import Import, make_items
 
@@ -67,7 +67,7 @@ class Workspace(core.Workspace):
     def caption(
         self, items: AnyData, model: AnyModel, *, name: str = "captions", **asking: Any
     ) -> Dataset:
-        """Describe each item's images in words. `asking`: fields of vlt.Asking."""
+        """Describe each item's images. `asking`: fields of vlt.Asking."""
         from vlt.datagen.captions import make_captions
 
         return make_captions(
@@ -104,10 +104,10 @@ class Workspace(core.Workspace):
         name: str = "judged",
         **asking: Any,
     ) -> Dataset:
-        """Models judge captions or samples by a rubric: "grounded", "sound", "caption", or a file's path.
+        """Judge captions or samples by a rubric: "grounded", "sound", "caption", or a file's path.
 
-        The rows come back with the judgements in the column `judgements`, behind those that they have.
-        `image`: whether the judges see it, by default as the rubric says. `asking`: k, temperature, ...
+        The rows come back with the new judgements appended to their column `judgements`. `image`:
+        whether the judges see it; by default the rubric decides. `asking`: k, temperature, ...
         """
         from vlt.evaluation.judging import make_judged
         from vlt.evaluation.judging_settings import JUDGING
@@ -131,11 +131,11 @@ class Workspace(core.Workspace):
         name: str = "sft",
         keep_cut: bool = False,
     ) -> Dataset:
-        """Keep the rows that every filter keeps; the others stand in `.dropped` with the reason.
+        """Keep the rows that every filter keeps; the others are in `.dropped` with the reason.
 
-        A filter is its name ("verify"), a mapping of its settings ({"max_words": 500}), a function
-        of a row, or "file.py:function". Responses that were cut at their limit of tokens go as well,
-        unless `keep_cut`.
+        A filter is given by its name ("verify"), a mapping of its settings ({"max_words": 500}), a
+        function of a row, or "file.py:function". Responses cut off at the token limit are dropped as
+        well, unless `keep_cut`.
         """
         from vlt.filters.apply import make_filtered
 
@@ -144,7 +144,7 @@ class Workspace(core.Workspace):
         return make_filtered(self, found, chain=filters, name=name, keep_cut=keep_cut)[0]
 
     def dedup(self, data: AnyData, *, name: str | None = None, **settings: Any) -> Dataset:
-        """Drop near duplicates; `settings` are those of the filter near_dedup."""
+        """Drop near-duplicates; `settings` are those of the filter near_dedup."""
         from vlt.filters.apply import make_filtered
 
         found = self._data(data)
@@ -154,7 +154,7 @@ class Workspace(core.Workspace):
     def decontaminate(
         self, data: AnyData, against: Sequence[str], *, name: str | None = None, **settings: Any
     ) -> Dataset:
-        """Drop what the benchmarks `against` (datasets of the workspace) ask."""
+        """Drop items that overlap with the benchmarks `against` (datasets of the workspace)."""
         from vlt.filters.apply import make_filtered
 
         found = self._data(data)
@@ -185,7 +185,7 @@ class Workspace(core.Workspace):
         name: str | None = None,
         **settings: Any,
     ) -> Dataset:
-        """Train a model on a version: "sft", "grpo", "dpo", or a method of one's own.
+        """Train a model on a version: "sft", "grpo", "dpo", or a method of your own.
 
         `settings`: fields of the method's settings (freeze, pixels, lora, reward, difficulty, ...);
         all others are fields of TRL's config: learning_rate=1e-6. Returns the checkpoint.
@@ -195,19 +195,19 @@ class Workspace(core.Workspace):
 
         found = find_method(method)
         own = {f.name for f in fields(found.training)} - {"settings"}
-        told = {key: value for key, value in settings.items() if key in own}
+        given = {key: value for key, value in settings.items() if key in own}
         trl = {key: value for key, value in settings.items() if key not in own}
-        training = found.training(**{"prompt": ROLLOUTS.prompt, **told, "settings": trl})
+        training = found.training(**{"prompt": ROLLOUTS.prompt, **given, "settings": trl})
         start = model if isinstance(model, Dataset) else Model.of(model)
         return train(self, found, self._data(data), start, training, name=name)[0]
 
     def label(
         self, samples: AnyData | Sequence[AnyData], *, name: str = "labelled", **labelling: Any
     ) -> Dataset:
-        """Items whose answer is the majority's among their samples: majority=0.75, min_samples=8.
+        """Items labelled with the majority answer of their samples: majority=0.75, min_samples=8.
 
-        Every row says so in `answer_source`; `.manifest.facts["calibration"]` holds how many of such
-        answers are right at each threshold, where golds are known.
+        Every row says so in `answer_source`; `.manifest.facts["calibration"]` holds the share of such
+        answers that is correct at each threshold, where gold answers are known.
         """
         from vlt.evaluation.label import make_labels
         from vlt.evaluation.labelling import Labelling
@@ -227,8 +227,8 @@ class Workspace(core.Workspace):
     ) -> Dataset:
         """A model's answers to items, graded; `.manifest.facts["accuracy"]` holds value, low, high, n.
 
-        images="none", "swapped" or "noise" shows something else than the items' own images; the version
-        is then called eval-none, ... `image_worth` sets two such evaluations side by side.
+        images="none", "swapped" or "noise" shows something other than the items' own images; the version
+        is then called eval-none, ... `image_worth` compares two such evaluations.
         """
         from vlt.evaluation.evaluate import evaluation_name, make_evaluation
 
@@ -243,7 +243,7 @@ class Workspace(core.Workspace):
         )[0]
 
     def image_worth(self, own: AnyData, other: AnyData) -> ImageWorth:
-        """What the image is worth to a model, by its evaluations with the own images and without."""
+        """What the images are worth to a model: its evaluation with them compared with one without."""
         from vlt.evaluation.image_worth import image_worth
 
         return image_worth(self, self._data(own), self._data(other))
@@ -276,7 +276,7 @@ class Workspace(core.Workspace):
         return push_dataset(self, found, repo, private=private)
 
     def run(self, recipe: str | Path, **changes: Any) -> dict[str, Dataset]:
-        """Carry a recipe out; what is there already is not made again.
+        """Run a recipe; what exists already is not made again.
 
         `changes` are keys of the recipe (seed=1; dotted ones in a dict: **{"rounds.0.sft": ...}).
         Returns the versions by step and round: "sft@r1", "grpo-model@r2", "heldout".
@@ -301,18 +301,18 @@ def load(ref: str) -> Dataset:
     root = Path(folder or ".")
     if not root.is_dir():
         raise UsageError(
-            f"{ref!r} names no version: there is no workspace {str(root)!r}; write e.g. "
+            f"{ref!r} is not a version: there is no workspace {str(root)!r}; write e.g. "
             "workspace/sft@r2"
         )
     return core.Workspace(root).open(name)
 
 
 def _asking(defaults: Asking, given: dict[str, Any]) -> Asking:
-    """`defaults` with what was given; `prompt` may be a text, and `system` goes with it."""
+    """`defaults` changed by what was given; `prompt` may be a text, with `system` beside it."""
     known = [f.name for f in fields(Asking)]
     for name in given:
         if name not in (*known, "system"):
-            raise UsageError(f"{name!r} is no setting of asking; there are {', '.join(known)}")
+            raise UsageError(f"{name!r} is not a setting of Asking; choose from {', '.join(known)}")
     given = dict(given)
     prompt = given.pop("prompt", defaults.prompt)
     if callable(prompt) or (isinstance(prompt, str) and is_path(prompt)):
@@ -325,7 +325,7 @@ def _asking(defaults: Asking, given: dict[str, Any]) -> Asking:
 
 
 def _progress() -> Tell | None:
-    """A bar, in a notebook or on a terminal; None for a script."""
+    """A bar in a notebook or on a terminal; None in a script."""
     if "ipykernel" not in sys.modules and not sys.stderr.isatty():
         return None
     from vlt.api.bar import shown

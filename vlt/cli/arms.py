@@ -1,4 +1,4 @@
-"""vlt compare: the arms of a recipe side by side, and what they say on the terminal."""
+"""vlt compare: the arms of a recipe side by side, and how they are printed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vlt.cli.options import WORKSPACE, Json, Workspace, open_store, parse_settings
-from vlt.cli.output import percent, print_json, print_table
+from vlt.cli.output import percent, print_json, print_table, say
 from vlt.plural import plural
 from vlt.workspace.progress import duration
 
@@ -22,27 +22,27 @@ def compare(
     recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a bundled recipe.")],
     arms: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ARM...", help="[all; the first is compared against]"),
+        typer.Argument(metavar="ARM...", help="[all; the first is the baseline]"),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="As in the runs.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="As given to `vlt run`.")] = 1,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="As in the runs."),
+        typer.Option("--set", metavar="KEY=VALUE", help="As given to `vlt run`."),
     ] = None,
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Set the arms of a recipe side by side: accuracy, a paired test, and what each took."""
+    """Compare the arms of a recipe: accuracy, a paired test, and what each cost."""
     from vlt.runs.arms import ran, side_by_side, variants
 
     wanted = variants(recipe, parse_settings(settings or []), arms=arms or None, seeds=seeds)
-    if arms:  # the first that is named is compared against
+    if arms:  # the first one named is the baseline
         wanted.sort(key=lambda variant: arms.index(variant.arm))
     print_arms(side_by_side(ran(open_store(workspace), wanted)), as_json)
 
 
 def print_plan(wanted: Sequence[Variant], root: Path, as_json: bool) -> None:
-    """What each arm would make, and what of it is there or made by an arm before it."""
+    """Print what each arm would make, and which of it exists or comes from an earlier arm."""
     from vlt.runs.budget import planned, spent, total
     from vlt.runs.preview import found as versions_of
 
@@ -65,7 +65,7 @@ def print_plan(wanted: Sequence[Variant], root: Path, as_json: bool) -> None:
                     "arm": variant.label,
                     "makes": name,
                     "what": step.what,
-                    "version": version or ("made before" if name in seen else None),
+                    "version": version or ("by an arm above" if name in seen else None),
                     "planned": budget.as_json(),
                 }
             )
@@ -77,13 +77,15 @@ def print_plan(wanted: Sequence[Variant], root: Path, as_json: bool) -> None:
     print()
     print_budgets(budgets)
     new = sum(row["version"] is None for row in found)
-    print(f"\nNothing was done: {new} of {len(found)} steps would be made.")
+    print(f"\nNothing was done: {new} of {len(found)} steps would run.")
 
 
 def print_budgets(budgets: Sequence[tuple[str, Budget]]) -> None:
-    """What the rounds take, at most where it is planned; "?" is what nobody knows before."""
+    """Print what the rounds cost: an upper bound where planned, "?" where unknown beforehand."""
     print_table([{"": label, **_budget(budget.as_json())} for label, budget in budgets])
-    print("Planned tokens: at most, without prompts. Time: by what is there, else unknown (?).")
+    print(
+        "Planned tokens: an upper bound, without prompts. Time: from earlier runs, else unknown (?)."
+    )
 
 
 def _budget(given: Mapping[str, float | None]) -> dict[str, Any]:
@@ -103,12 +105,14 @@ def _count(value: float | None) -> str:
 
 
 def print_arms(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
-    """The table, and each arm against the first in words."""
+    """Print the table, then a sentence for each arm compared with the first."""
     if as_json:
         print_json(list(rows))
         return
     print_table([_line(row) for row in rows])
     scores = [score for row in rows for score in row["seeds"]]
+    if not scores:
+        say("\nno arm has been measured; make them with `vlt run RECIPE --arms`, --set as here")
     if scores:
         print(
             f"\nAccuracy of each arm's last model on {scores[0]['n']:,} held-out items, 95 % intervals."
@@ -143,7 +147,7 @@ def _line(row: Mapping[str, Any]) -> dict[str, Any]:
         "spread": f"{100 * spread:.1f}" if spread is not None else None,
         "solves alone": row["alone"],
         "image worth": worth,
-        "tokens an answer": f"{length:.0f}" if length is not None else None,
+        "tokens per answer": f"{length:.0f}" if length is not None else None,
         **_budget(row),
         "GRPO steps": f"{_count(row['grpo_steps'])}{of}",
     }

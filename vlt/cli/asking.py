@@ -1,4 +1,4 @@
-"""Carries out a command that asks a model."""
+"""What the commands that ask a model have in common."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from vlt.workspace.store import Dataset
     from vlt.workspace.workspace import Workspace
 
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be asked, and make nothing.")
-]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be asked; make nothing.")]
 Probe = Annotated[
     int,
-    typer.Option(min=0, help="With --dry-run: ask so many rows, and say what the rest will cost."),
+    typer.Option(
+        min=0, help="With --dry-run: ask this many rows, and estimate the cost of the rest."
+    ),
 ]
 Make = Callable[["Workspace", "Dataset", "Model", "Asking"], "tuple[Dataset, bool]"]
-"""What makes the version: (it, whether it was there already)."""
+"""Makes the version; returns it, and whether it existed already."""
 
 
 def open_workspace(root: Path, progress: Progress | None = None) -> Workspace:
-    """The workspace of a command that asks models: it tells its progress, and SIGTERM ends it well."""
+    """Open the workspace for a command that asks models: with progress, and a clean end on SIGTERM."""
     lean_arrow()
     from vlt.engine.interrupt import end_on_sigterm
     from vlt.workspace.workspace import Workspace
@@ -43,7 +43,7 @@ def open_workspace(root: Path, progress: Progress | None = None) -> Workspace:
     progress = progress or Progress()
 
     def notice(sentence: str) -> None:
-        progress.done()  # it stays, above the line that is written over
+        progress.done()  # the notice stays, above the progress line
         say(f"  {sentence}")
 
     return Workspace(root, progress, notice)
@@ -64,7 +64,7 @@ def ask_model(
 
 
 def clear(workspace: Workspace) -> None:
-    """Clear the progress line, so that the next words start at its beginning."""
+    """Clear the progress line, so that the next output starts on an empty line."""
     if isinstance(workspace.progress, Progress):
         workspace.progress.done()
 
@@ -81,14 +81,14 @@ def generate(
     probe: int,
     as_json: bool,
 ) -> None:
-    """Ask the model about the dataset `ref`, else the newest of a kind, and say what came of it.
+    """Ask the model about the dataset `ref`, or the newest of its kind, and print the outcome.
 
-    `parent` is the kind and the command that makes one.
+    `parent` is that kind, and the command that makes one.
     """
     from vlt.datagen.estimate import Planned
 
     if probe and not dry_run:
-        raise UsageError("--probe goes with --dry-run; to ask only some rows, give --limit")
+        raise UsageError("--probe needs --dry-run; to ask only some of the rows, use --limit")
     with open_workspace(root) as workspace:
         rows = dataset_or_newest(workspace, ref, *parent)
         asking = replace(asking, probe=probe if dry_run else None)
@@ -105,7 +105,7 @@ def generate(
 
 
 def report(dataset: Dataset, existed: bool, as_json: bool) -> None:
-    """What came of it: on stdout the version, on stderr tokens, money and failures."""
+    """Print the outcome: the version on stdout; tokens, cost and failures on stderr."""
     m = dataset.manifest
     if as_json:
         fields = ("name", "version", "kind", "rows", "failed", "prompt_tokens", "completion_tokens")
@@ -117,17 +117,15 @@ def report(dataset: Dataset, existed: bool, as_json: bool) -> None:
         money = "" if m.money is None else f", ${m.money:,.4f}"
         say(f"  {m.prompt_tokens:,} prompt and {m.completion_tokens:,} completion tokens{money}")
     elif m.rows and not existed:
-        say("  the server did not say how many tokens it took")
+        say("  the server did not report how many tokens were used")
     if cut := m.facts.get("cut"):
         say(
-            f"  {cut:,} of {plural(m.rows, 'response')} ({cut / m.rows:.0%}) were cut at --max-tokens; "
-            "`vlt filter` leaves them out"
+            f"  {cut:,} of {plural(m.rows, 'response')} ({cut / m.rows:.0%}) were cut off at "
+            "--max-tokens; `vlt filter` drops them"
         )
     examples = m.facts.get("failure_examples", {})
     for reason, count in m.failed.items():
         say(f"  {count:,} failed: {plain(examples.get(reason, reason))}")
     if m.failed:
-        say(
-            f"  see them with `vlt show {dataset.ref} --dropped`; --retry-failed asks for them again"
-        )
+        say(f"  see them with `vlt show {dataset.ref} --dropped`; --retry-failed asks them again")
         raise typer.Exit(exit_code(dataset))

@@ -1,4 +1,4 @@
-"""vlt import | sources: data into a workspace."""
+"""vlt import | sources: bring data into a workspace."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlt.cli.derived import derived
-from vlt.cli.options import WORKSPACE, As, Json, Workspace, open_store, parse_settings
+from vlt.cli.options import (
+    WORKSPACE,
+    As,
+    Json,
+    Processes,
+    Ray,
+    Workspace,
+    open_store,
+    parse_settings,
+)
 from vlt.cli.output import describe, exit_code, print_json, say
 from vlt.cli.progress import Progress
 from vlt.datagen.import_settings import Import
@@ -39,13 +48,15 @@ def import_(
     path: Annotated[
         str | None,
         typer.Option(
-            metavar="COPY", help="Of a source with a name: a copy of it, and not the Hub."
+            metavar="COPY", help="For a named source: a local copy, read instead of the Hub."
         ),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", help="key=value of a source with a name, or of a function: n=500."),
+        typer.Option("--set", help="A setting of a named source or of a function: n=500."),
     ] = None,
+    processes: Processes = None,  # noqa: ARG001
+    ray: Ray = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -80,7 +91,7 @@ def import_(
 
 
 def sources(as_json: Json = False) -> None:
-    """List the sources that `vlt import` knows by name, with where their layouts are from."""
+    """List the sources that `vlt import` knows by name."""
     from dataclasses import asdict
 
     from vlt.cli.output import print_table
@@ -104,12 +115,12 @@ def sources(as_json: Json = False) -> None:
         print_json([asdict(known) for known in listed])
         return
     print_table(rows)
-    say("and miniature, the drawn world of the demo (--set n=500 --set split=heldout)")
+    say("and miniature, the synthetic data of the demo (--set n=500 --set split=heldout)")
     say("licences and where each fact is from: `vlt sources --json`")
 
 
 def say_what_failed(dataset: Dataset) -> None:
-    """The reasons with their counts, most frequent first, and how to see the rows."""
+    """Print the reasons with their counts, most frequent first, and how to see the rows."""
     for note in dataset.manifest.facts.get("notes", []):
         say(f"  {note}")
     counts = dict(dataset.manifest.failed)
@@ -123,10 +134,10 @@ def say_what_failed(dataset: Dataset) -> None:
 
 
 def _say_columns(columns: Mapping[str, str], guessed: Mapping[str, str]) -> None:
-    """Which columns are read as what, before they are, and which of that was a guess."""
+    """Print which columns will be read as what, and which of them were guessed."""
     words = [
         target if target == column else f"{target} = {column}" for target, column in columns.items()
     ]
     say("columns: " + ", ".join(words))
     if guessed:
-        say(f"  guessed from names: {', '.join(guessed)}; say otherwise with --map NAME=COLUMN")
+        say(f"  guessed from names: {', '.join(guessed)}; change it with --map NAME=COLUMN")

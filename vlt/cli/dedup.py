@@ -1,4 +1,4 @@
-"""vlt dedup | decontaminate: duplicates out, and what a benchmark asks too."""
+"""vlt dedup | decontaminate: drop duplicates, and items that overlap with a benchmark."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from vlt.cli.options import (
     WORKSPACE,
     Json,
     Processes,
+    Ray,
     Workspace,
     complete_datasets,
     open_store,
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from vlt.workspace.workspace import Workspace as Opened
 
 PRINTED, SHOWN = 10, 60
-"""Pairs that are printed, and letters of a question."""
-Memory = Annotated[str, typer.Option(help="DuckDB's memory; it spills beyond.")]
+"""How many pairs are printed, and how many characters of a question."""
+Memory = Annotated[str, typer.Option(help="DuckDB's memory limit; beyond it, it spills to disk.")]
 
 
 def _near_settings() -> Any:
@@ -57,38 +58,43 @@ def dedup(
         str, typer.Argument(metavar="DATASET|FILE.parquet", autocompletion=complete_datasets)
     ],
     near: Annotated[
-        bool, typer.Option("--near", help="Nearly the same words, too (MinHash, verified).")
+        bool, typer.Option("--near", help="Also near-duplicates of the text (MinHash, verified).")
     ] = False,
     images: Annotated[
         bool,
-        typer.Option("--images", help="A dataset: also about copies of an image (implies --near)."),
+        typer.Option(
+            "--images", help="Datasets: copies of an image count as the same (implies --near)."
+        ),
     ] = False,
     as_name: Annotated[
-        str | None, typer.Option("--as", metavar="NAME", help="A dataset: name of the new one.")
+        str | None, typer.Option("--as", metavar="NAME", help="Datasets: name of the new one.")
     ] = None,
     on: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN", help="A file: what makes its rows' text; repeatable."),
+        typer.Option(metavar="COLUMN", help="Files: a column whose text is compared; repeatable."),
     ] = None,
     to: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A file: where the kept rows go.")
+        Path | None, typer.Option(metavar="FILE", help="Files: where to write the kept rows.")
     ] = None,
     columns: Annotated[
-        str | None, typer.Option(metavar="A,B", help="A file: columns to write; all by default.")
+        str | None, typer.Option(metavar="A,B", help="Files: columns to write; all by default.")
     ] = None,
     dropped: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A file: id, kept id and cluster of the dropped rows."),
+        typer.Option(
+            metavar="FILE", help="Files: where to write the dropped rows' id, kept id and cluster."
+        ),
     ] = None,
     memory: Memory = "1GB",
     processes: Processes = None,  # noqa: ARG001
+    ray: Ray = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Keep one of each cluster of duplicates.
+    """Keep one row of each cluster of duplicates.
 
-    In a dataset an item is a duplicate if question, choices and images are the same (--near: nearly
-    the same words about the same images). In a Parquet file with an `id` column, by --on.
+    In a dataset, an item is a duplicate if question, choices and images are the same (--near: nearly
+    the same text about the same images). In a Parquet file, which needs an `id` column, --on decides.
     """
     given = context.meta[CHOSEN]
     keep = {name: value for name, value in given.items() if name == "keep"}
@@ -98,9 +104,9 @@ def dedup(
                 f"{data!r} needs --on COLUMN and --to FILE; write --on text --to kept.parquet"
             )
         if images:
-            raise UsageError(f"--images is for a dataset of the workspace and {data!r} is a file")
+            raise UsageError(f"--images is for datasets and {data!r} is a file; leave it out")
         if as_name:
-            raise UsageError(f"--as names a dataset and {data!r} is a file; write --to FILE")
+            raise UsageError(f"--as names a dataset and {data!r} is a file; use --to FILE")
         wanted = columns.split(",") if columns else None
         _dedup_file(Path(data), to, on, near, given, wanted, dropped, memory, as_json)
         return
@@ -130,15 +136,17 @@ def decontaminate(
     pairs: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Every pair, ours beside theirs: .csv, .jsonl, .parquet."
+            metavar="FILE",
+            help="Write every pair of rows, ours and theirs: .csv, .jsonl or .parquet.",
         ),
     ] = None,
     memory: Memory = "1GB",
     processes: Processes = None,  # noqa: ARG001
+    ray: Ray = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Drop what benchmarks ask, by words and by image; prints the pairs for a person to judge."""
+    """Drop items that overlap with benchmarks, by text and by image; print the pairs for review."""
     from vlt.datagen.benchmarks import check_prepared
     from vlt.filters.duplicates.pairs import pairs_of, write_pairs
 
@@ -159,14 +167,16 @@ def decontaminate(
         if found:
             print_table([_short(pair) for pair in found[:PRINTED]])
             if len(found) > PRINTED and not pairs:
-                print(f"... and {len(found) - PRINTED:,} more pairs; --pairs FILE.csv writes all")
+                print(
+                    f"... and {len(found) - PRINTED:,} more pairs; --pairs FILE.csv writes them all"
+                )
             print()
         print(describe(made, existed=existed))
     raise typer.Exit(exit_code(made))
 
 
 def _short(pair: dict[str, Any]) -> dict[str, str]:
-    """A pair for the terminal: questions by their first words."""
+    """A pair for the terminal, with the beginnings of the questions."""
     theirs, ours = (" ".join((pair[of] or "").split()) for of in ("their_question", "question"))
     return {
         "how": pair["how"],
@@ -212,19 +222,19 @@ def _dedup_file(
     memory: str,
     as_json: bool,
 ) -> None:
-    import tempfile
     from dataclasses import asdict
 
     from vlt.cores import processes
     from vlt.filters.duckdb_scratch import Scratch
     from vlt.filters.duplicates.file import dedup_file
+    from vlt.process_pool import pool_folder
 
-    with tempfile.TemporaryDirectory(prefix="vlt-") as folder, watching("dedup"):
+    with pool_folder(to.parent) as folder, watching("dedup"):
         done = dedup_file(
             file,
             to,
             on,
-            Scratch(Path(folder), memory, processes()),
+            Scratch(folder, memory, processes()),
             near=near,
             **given,
             columns=columns,

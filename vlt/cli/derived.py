@@ -4,18 +4,19 @@
     @derived(model=Model, asking=CAPTIONS)
     def captions(items: Items = None, *, model: Model, asking: Asking, workspace: Workspace = ...): ...
 
-Each field becomes an option: its help is the text under the field, its default that of the object
-given. The command is called with the objects made of them.
+Each field becomes an option: its help is the text under the field, its default comes from the object
+given. The command is called with objects built from the options.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, get_origin
+from typing import Annotated, Any, Union, get_origin
 
 import typer
 from annotated_types import Ge, Gt, Le
@@ -25,7 +26,7 @@ from vlt.errors import UsageError
 from vlt.fields import Documented, documented
 from vlt.prompts import Prompt, load_prompt
 
-SYSTEM = "The system text. [none]"
+SYSTEM = "The system prompt. [none]"
 BY_SOURCE = "Another prompt for the rows of one source: geometry3k=FILE; repeatable."
 
 
@@ -35,7 +36,7 @@ class _Part:
 
     cls: type
     defaults: Any
-    """An instance, or None where the class's own defaults hold."""
+    """An instance, or None where the class's own defaults apply."""
     fields: tuple[Documented, ...]
 
     def default(self, f: Documented) -> Any:
@@ -92,6 +93,9 @@ def _options(part: _Part) -> Iterator[inspect.Parameter]:
             yield _parameter(f.name, list[str] | None, None, _declared(f, show=False))
         else:
             missing = default is MISSING
+            if get_origin(plain) in (Union, types.UnionType):  # N|auto: the class reads it
+                yield _parameter(f.name, str | None, None, _declared(f, show=False))
+                continue
             kind = f.type if missing or default is not None else plain | None
             yield _parameter(
                 f.name,
@@ -116,7 +120,7 @@ def _parameter(name: str, kind: Any, default: Any, option: Any) -> inspect.Param
 
 
 def _made(part: _Part, given: dict[str, Any]) -> Any:
-    """The object of the options, which are taken out of `given`."""
+    """Build the object from its options, which are popped from `given`."""
     values: dict[str, Any] = {}
     if part.defaults is not None:
         values = {f.name: getattr(part.defaults, f.name) for f in documented(part.cls)}
@@ -150,7 +154,7 @@ def prompt_of(
     system: str | None,
     others: Sequence[str] | None = None,
 ) -> Prompt:
-    """The prompt of a file, or the default, with the system text and the sources' prompts given."""
+    """The prompt from a file, or the default, with the system prompt and per-source prompts given."""
     kept = default.system if system is None else system
     prompt = load_prompt(str(file), kept) if file else replace(default, system=kept)
     if not others:

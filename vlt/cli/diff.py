@@ -65,14 +65,15 @@ def _print(found: Mapping[str, Any]) -> None:
 def _print_rows(found: Mapping[str, Any]) -> None:
     a, b, rows = found["a"], found["b"], found["rows"]
     print(
-        f"{plural(rows['a'], 'row')} -> {rows['b']:,}: {rows['added']:,} added, {rows['gone']:,} gone, "
-        f"{rows['changed']:,} changed, {rows['same']:,} the same (by {' and '.join(found['key'])})"
+        f"{plural(rows['a'], 'row')} -> {rows['b']:,}: {rows['added']:,} added, "
+        f"{rows['gone']:,} removed, {rows['changed']:,} changed, {rows['same']:,} the same "
+        f"(by {' and '.join(found['key'])})"
     )
     if found["columns"]:
         changed = sorted(found["columns"].items(), key=lambda pair: -pair[1])
         print("changed in " + ", ".join(f"{name} {count:,}" for name, count in changed))
     for name, count in found["gone_by"].items():
-        print(f"gone by {name}: {count:,}")
+        print(f"dropped by {name}: {count:,}")
     if found.get("flips"):
         _print_beside([{"verdict": flip, "rows": n} for flip, n in found["flips"].items()])
     for example in found.get("examples", []):
@@ -97,7 +98,7 @@ def _quantiles(values: list[float] | None) -> str:
 
 
 def _apart(x: Any, y: Any, most: int) -> tuple[str, str]:
-    """Two values, cut so that where they part can be seen: prompts often differ in their ends."""
+    """Two values, cut so that the first difference is visible: prompts often differ near the end."""
     one, other = _line(x), _line(y)
     shorter = min(len(one), len(other))
     same = next((i for i in range(shorter) if one[i] != other[i]), shorter)

@@ -24,7 +24,7 @@ COLOURS = {"ok": "32", "warning": "33", "broken": "31"}
 NOT_HERE = ("revision", "engine", "pixels", "concurrency", "timeout", "vllm_args")
 Recipe = Annotated[
     str | None,
-    typer.Argument(help="A recipe, whose models, files, servers and packages are looked at, too."),
+    typer.Argument(help="A recipe: its models, files, servers and packages are checked, too."),
 ]
 
 
@@ -36,10 +36,10 @@ def doctor(
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Look at this machine: Python, packages, GPU, memory, disk, vLLM, the Hub, servers.
+    """Check this machine: Python, packages, GPU, memory, disk, vLLM, the Hub, servers.
 
-    One line each: ok, a warning, or what is broken and what to do. Nothing is written, and no model is
-    asked. The exit code is 1 where something is broken.
+    One line each: ok, a warning, or what is broken and how to fix it. Nothing is written, and no model
+    is asked. The exit code is 1 if something is broken.
     """
     from vlt.doctor.examine import examine
 
@@ -52,13 +52,13 @@ def doctor(
             print(line)
     wrong = [f"{counts['broken']} broken"] if counts["broken"] else []
     wrong += [plural(counts["warning"], "warning")] if counts["warning"] else []
-    say(f"\n{', '.join(wrong)}" if wrong else "\nall is well")
+    say(f"\n{', '.join(wrong)}" if wrong else "\nno problems found")
     if counts["broken"]:
         raise typer.Exit(FAILED)
 
 
 def lines(found: list[Finding]) -> list[str]:
-    """State, thing and words of each; on a terminal folded to its width, and the state coloured."""
+    """State, subject and message of each finding; on a terminal wrapped, with the state coloured."""
     terminal = sys.stdout.isatty()
     states, things = max(map(len, COLOURS)), max(len(finding.what) for finding in found)
     head = states + things + 4

@@ -13,7 +13,7 @@ import typer
 
 from vlt.cli.asking import ask_model, open_workspace
 from vlt.cli.derived import SYSTEM, by_source, derived, prompt_of
-from vlt.cli.options import WORKSPACE, As, Json, Workspace
+from vlt.cli.options import WORKSPACE, As, Json, Ray, Workspace
 from vlt.cli.output import SOME_ROWS_FAILED, describe, say
 from vlt.cli.progress import Progress
 from vlt.datagen.asking import EVALUATION, Asking
@@ -32,8 +32,8 @@ Models = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
-        help="A model's name, a directory, or a checkpoint. Twice or more: side by side, with a "
-        "paired test against the first. MODEL@URL is asked at a server of its own.",
+        help="A model's name, a directory, or a checkpoint. Repeatable: each further model is compared "
+        "with the first by a paired test. MODEL@URL gives a model its own server.",
     ),
 ]
 PromptName = Annotated[
@@ -41,7 +41,7 @@ PromptName = Annotated[
     typer.Option(
         "--prompt",
         metavar="NAME|FILE",
-        help="boxed, bare (as upstream asks its models), rollout (as GRPO trains), or a file with "
+        help="boxed, bare (as upstream asks its models), rollout (as in GRPO), or a file with "
         "{question}. [benchmarks: boxed; datasets: rollout]",
     ),
 ]
@@ -61,29 +61,31 @@ def eval_(
         str | None,
         typer.Argument(
             metavar="BENCHMARK|DATASET",
-            help="A benchmark (see --list), items with gold answers, or samples, which are graded "
-            "again without a model.",
+            help="A benchmark (see --list), items with gold answers, or samples, which are regraded "
+            "without asking a model.",
         ),
     ] = None,
     models: Models = None,
     *,
-    list_: Annotated[bool, typer.Option("--list", help="List the benchmarks, and end.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the benchmarks and exit.")] = False,
     path: Annotated[
         str | None,
-        typer.Option(metavar="COPY", help="A benchmark's copy on this machine, not from the Hub."),
+        typer.Option(
+            metavar="COPY", help="A local copy of the benchmark, read instead of the Hub."
+        ),
     ] = None,
     image_root: Annotated[
-        Path | None, typer.Option(help="Where the copy's images lie, if not in it.")
+        Path | None, typer.Option(help="Folder of the copy's images, if they are elsewhere.")
     ] = None,
     grader: Annotated[
         str,
         typer.Option(
-            help="vlt; paper: upstream's rule; llm: vlt, and a judge for what rules leave open (in "
-            "MathVerse, whose answers are free in form: all that they do not find right); or your "
-            "own: file.py:name."
+            help="vlt; paper: upstream's rule; llm: vlt, then a judge where the rules cannot decide "
+            "(on MathVerse, whose answers are free-form: wherever they do not find it correct); or "
+            "your own: file.py:name."
         ),
     ] = "vlt",
-    judge_model: Annotated[str | None, typer.Option(help="With --grader llm: who judges.")] = None,
+    judge_model: Annotated[str | None, typer.Option(help="With --grader llm: the judge.")] = None,
     judge_base_url: Annotated[
         list[str] | None, typer.Option(help="The judge's server. [OPENAI_BASE_URL]")
     ] = None,
@@ -95,15 +97,16 @@ def eval_(
     reached: Model,
     asking: Asking,
     name: As = None,
+    ray: Ray = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
     """Ask models the questions of a benchmark or dataset, grade the answers, and print accuracy.
 
-    Accuracies have 95 % intervals. Every model is asked with the same prompt and graded by the
-    same grader. Nothing is asked twice: the same command goes on, and another --grader asks nothing.
-    With --images none, swapped or noise each model is asked both with its own images and so, and the
-    pair says what the image is worth.
+    Accuracies have 95 % intervals. All models get the same prompt and the same grader. Nothing is
+    asked twice: the same command resumes, and another --grader regrades without asking. With --images
+    none, swapped or noise, each model is also asked with the items' own images, and the difference is
+    what the image is worth.
     """
     from vlt.cli.eval_report import print_benchmarks, report
     from vlt.evaluation.evaluate import evaluation_name, make_evaluation
@@ -113,7 +116,7 @@ def eval_(
         return
     if not dataset:
         raise UsageError(
-            "name a benchmark or a dataset of items; `vlt eval --list` lists the first"
+            "name a benchmark or a dataset of items; `vlt eval --list` lists the benchmarks"
         )
     with open_workspace(workspace) as opened:
         items = find_items(opened, dataset, path, image_root)
@@ -121,7 +124,7 @@ def eval_(
         without: list[Made] = []
         if items.kind == "sample":
             again = asking.retry_failed
-            made = [_graded_again(opened, items, models, grader, judge, name, again)]
+            made = [_regraded(opened, items, models, grader, judge, name, again)]
         else:
             asking = replace(asking, prompt=_prompt(items, prompt, system, others))
             ordinary = replace(asking, images="own")
@@ -142,9 +145,9 @@ def eval_(
 def find_items(
     store: Opened, dataset: str, path: str | None, image_root: Path | None = None
 ) -> Dataset:
-    """The benchmark, prepared if it is not yet, or the dataset of the workspace.
+    """The benchmark, prepared if need be, or the dataset of the workspace.
 
-    A dataset that the user has made under a benchmark's name is that dataset.
+    A dataset that the user made under a benchmark's name takes precedence.
     """
     from vlt.datagen.benchmarks import BY_NAME, prepare_benchmark
 
@@ -161,8 +164,8 @@ def find_items(
         return items
     if path or image_root:
         raise UsageError(
-            f"--path and --image-root are of a benchmark's copy, and {dataset!r} is none of "
-            f"{', '.join(BY_NAME)}"
+            f"--path and --image-root are for the copy of a benchmark, and {dataset!r} is not one of "
+            f"{', '.join(BY_NAME)}; leave them out"
         )
     found = store.open(dataset)
     if found.kind not in ("item", "sample"):
@@ -173,7 +176,7 @@ def find_items(
 
 
 def own_urls(model: str, base_url: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """(model, its servers): those in MODEL@URL[,URL], else the ones that all models share."""
+    """(model, its servers): those in MODEL@URL[,URL], else those that all models share."""
     found = _OWN_URL.fullmatch(model)
     return (found["model"], tuple(found["urls"].split(","))) if found else (model, base_url)
 
@@ -187,7 +190,7 @@ def find_judge(
 
     find_grader(grader, [LLM])
     if (grader == LLM) != bool(name):
-        raise UsageError("--grader llm and --judge-model go together; give both or none")
+        raise UsageError("--grader llm and --judge-model go together; give both or neither")
     if not name:
         return None
     from vlt.evaluation.judge import LLMJudge
@@ -195,8 +198,8 @@ def find_judge(
     judge = LLMJudge(workspace, Model(name, base_url=tuple(urls), timeout=timeout))
     if not (judge.model.urls or os.path.isdir(judge.model.model)):
         raise UsageError(
-            f"nothing says who answers for the judge {name!r}; give --judge-base-url of a server "
-            "that serves it"
+            f"there is no server for the judge {name!r}; give --judge-base-url of a server that "
+            "serves it"
         )
     return judge
 
@@ -212,7 +215,7 @@ def _several(models: list[str] | None) -> list[str]:
     return models
 
 
-def _graded_again(
+def _regraded(
     store: Opened,
     answers: Dataset,
     models: list[str] | None,
@@ -226,7 +229,7 @@ def _graded_again(
 
     if models:
         raise UsageError(
-            f"{answers.ref} holds answers that are there already; leave out --model, or name items"
+            f"{answers.ref} already holds answers; leave out --model to regrade them, or name items"
         )
     parents = answers.manifest.parents
     benchmark = benchmark_of(store.open(parents[0].ref)) if parents else None
@@ -240,13 +243,13 @@ def _graded_again(
         name=name or (own.removesuffix("-answers") if own.endswith("-answers") else f"{own}-eval"),
         retry_failed=retry_failed,
     )
-    said = next(answers.batches(["model"], size=1), None)
-    label = said.column("model")[0].as_py() if said is not None and said.num_rows else None
+    first = next(answers.batches(["model"], size=1), None)
+    label = first.column("model")[0].as_py() if first is not None and first.num_rows else None
     return label or answers.ref, version, existed
 
 
 def _name(items: Dataset) -> str:
-    """eval-mathvista, or eval as ever for a dataset that is no benchmark."""
+    """eval-mathvista for a benchmark; eval for any other dataset."""
     benchmark = items.manifest.facts.get("benchmark")
     return f"eval-{benchmark}" if benchmark else "eval"
 
@@ -263,7 +266,7 @@ def _prompt(
         return prompt_of(NAMED[given], None, system, others)
     if given is not None and not is_path(given) and not Path(given).is_file():
         raise UsageError(
-            f"--prompt {given!r} is neither a file nor one of {', '.join(NAMED)}; write the user "
-            "text into a file"
+            f"--prompt {given!r} is neither a file nor one of {', '.join(NAMED)}; write the prompt "
+            "to a file"
         )
     return prompt_of(default, Path(given) if given else None, system, others)

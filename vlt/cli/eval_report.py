@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from vlt.workspace.store import Dataset, Store
 
 Made = tuple[str, "Dataset", bool]
-"""(model as it was given, its evaluation, whether that was there already)"""
+"""(model as given, its evaluation, whether that existed already)"""
 
 
 def print_benchmarks(as_json: bool) -> None:
-    """The benchmarks by name, with where they lie."""
+    """Print the benchmarks, and where they are hosted."""
     from vlt.datagen.benchmarks import BENCHMARKS
 
     if as_json:
@@ -47,9 +47,9 @@ def report(
     as_json: bool,
     without: Sequence[Made] = (),
 ) -> None:
-    """Everything that came of it; with several models, each but the first against the first.
+    """Print all results; with several models, each one compared with the first.
 
-    `without` are the same models asked without the items' own images.
+    `without` are the same models, asked without the items' own images.
     """
     from vlt.evaluation.compare import compare
     from vlt.evaluation.image_worth import image_worth
@@ -84,7 +84,7 @@ def report(
 
 
 def left_out(items: Dataset) -> int:
-    """Rows of the source that made no item: a benchmark with some is not the whole benchmark."""
+    """Rows of the source that did not become items: with any, the benchmark is incomplete."""
     m = items.manifest
     if m.stage != "import":
         return 0
@@ -124,7 +124,7 @@ def _print_models(made: Sequence[Made], without: Sequence[Made]) -> None:
 
 
 def _print_parts(made: Sequence[Made]) -> None:
-    """One table for each sub-field and for the groups; without a benchmark, by source."""
+    """Print one table for each sub-field and for the groups; without a benchmark, by source."""
     facts = [version.manifest.facts for _, version, _ in made]
     tables = {"groups": "together"} if facts[0].get("together") else {}
     parts: dict[str, list[Any]] = {
@@ -164,22 +164,20 @@ def _in_words(c: dict[str, Any]) -> list[str]:
 
 
 def _print_rest(items: Dataset, made: Sequence[Made]) -> None:
-    """What a reader should know before quoting a number, and where the verdicts are."""
+    """Print what a reader should know before quoting a number, and where the verdicts are."""
     print()
     for _, version, existed in made:
         print(describe(version, existed=existed))
         m = version.manifest
         for reason, count in m.failed.items():
-            say(f"  {count:,} without an answer, counted as not right: {reason}")
+            say(f"  {count:,} without an answer, counted as wrong: {reason}")
         if m.facts.get("judge_failed"):
             say(
-                f"  {m.facts['judge_failed']:,} could not be judged and count as not right; "
+                f"  {m.facts['judge_failed']:,} could not be judged and count as wrong; "
                 "--retry-failed asks again"
             )
     asked = made[0][1].manifest.facts["accuracy"]["n"]
     if items.kind == "item" and asked < items.manifest.rows:
         say(f"  only {asked:,} of {plural(items.manifest.rows, 'item')} asked (--limit)")
     if missing := left_out(items):
-        say(
-            f"  {plural(missing, 'row')} of {items.ref} made no item: `vlt show {items.ref} --dropped`"
-        )
+        say(f"  {plural(missing, 'row')} did not become items: `vlt show {items.ref} --dropped`")

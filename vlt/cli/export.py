@@ -1,4 +1,4 @@
-"""vlt export: a version as another program reads it."""
+"""vlt export: write a version for another program."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from vlt.cli.derived import by_source, prompt_of
-from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Processes, Workspace, open_store
+from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Processes, Ray, Workspace, open_store
 from vlt.cli.output import SOME_ROWS_FAILED, print_json, say
 from vlt.cli.progress import watching
 from vlt.train.method import BUILT_IN
 
 FORMATS = "parquet jsonl easyr1 vlmevalkit lmms-eval trl sharegpt swift"
-"""vlt.api.export.FORMATS, which help must not load."""
+"""vlt.api.export.FORMATS, repeated because --help must not import it."""
 
 
 def export_(
@@ -24,8 +24,8 @@ def export_(
         str,
         typer.Option(
             metavar=f"[{'|'.join((*FORMATS.split(), *BUILT_IN))}]",
-            help="parquet: all columns, images inside, for datasets.load_dataset; jsonl: with a "
-            "folder of images, for load_dataset as well; sharegpt: for LLaMA-Factory; swift: for "
+            help="parquet: all columns, images inside, for datasets.load_dataset; jsonl: the same "
+            "with a folder of images; sharegpt: for LLaMA-Factory; swift: for "
             "ms-swift; easyr1: for EasyR1 and verl; sft, grpo, dpo: what TRL's trainer of that name "
             "reads; trl: sft of samples, grpo of items; vlmevalkit, lmms-eval: items to evaluate on.",
         ),
@@ -34,18 +34,19 @@ def export_(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="User text of TRL's rows, sharegpt and swift, with {question}.",
+            help="Prompt of TRL's rows, sharegpt and swift, with {question}.",
         ),
     ] = None,
     system: Annotated[
-        str | None, typer.Option(help="System text of TRL's rows, sharegpt and swift.")
+        str | None, typer.Option(help="System prompt of TRL's rows, sharegpt and swift.")
     ] = None,
     others: Annotated[list[str] | None, by_source()] = None,
     processes: Processes = None,  # noqa: ARG001
+    ray: Ray = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Write a version for another program; images stand in the rows or in a folder beside."""
+    """Write a version for another program; images go into the rows or into a folder next to them."""
     from vlt.api.export import export
     from vlt.datagen.paper_prompts import ROLLOUT
 

@@ -1,4 +1,4 @@
-"""vlt filter: a chain of filters over samples, and the ledger of what each took out."""
+"""vlt filter: a chain of filters over samples, and the ledger of what each dropped."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import typer
 
 from vlt.cli.asking import open_workspace
 from vlt.cli.lazy import CHOSEN, ORDER, Ordered, lazily
-from vlt.cli.options import WORKSPACE, Json, Processes, Workspace, complete_datasets
+from vlt.cli.options import WORKSPACE, Json, Processes, Ray, Workspace, complete_datasets
 from vlt.cli.output import describe, exit_code, print_json, print_table, say
 from vlt.cli.progress import watching
 from vlt.errors import UsageError
+from vlt.plural import plural
 from vlt.user_files import read_text
 
 if TYPE_CHECKING:
@@ -47,35 +48,40 @@ def filter_(
         typer.Option(
             "--filter",
             metavar="NAME[=SETTINGS]",
-            help="A filter by its name, or a function of yours: file.py:name or module:name; settings "
+            help="A filter by name, or your own function: file.py:name or module:name; settings "
             'as key=value,... or {"key": value}. Repeatable.',
         ),
     ] = None,
     keep_cut: Annotated[
         bool,
-        typer.Option("--keep-cut", help="Keep responses that were cut at their limit of tokens."),
+        typer.Option("--keep-cut", help="Keep responses that were cut off at the token limit."),
     ] = False,
     chain: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A YAML list of filters, run before the options' ones."),
+        typer.Option(
+            metavar="FILE", help="A YAML list of filters, run before those given as options."
+        ),
     ] = None,
     as_name: Annotated[
         str | None,
         typer.Option(
             "--as",
             metavar="NAME",
-            help="Name of the new dataset. [samples: sft; items and captions: theirs]",
+            help="Name of the new dataset. [samples: sft; items and captions: the same name]",
         ),
     ] = None,
-    memory: Annotated[str, typer.Option(help="DuckDB's memory; it spills beyond.")] = "1GB",
+    memory: Annotated[
+        str, typer.Option(help="DuckDB's memory limit; beyond it, it spills to disk.")
+    ] = "1GB",
     processes: Processes = None,  # noqa: ARG001
+    ray: Ray = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Keep what is worth training on; every dropped row is kept beside it, with the reason.
+    """Keep what is worth training on; every dropped row is stored with its reason.
 
     The filters run in the order of their options, after those of --chain. With --verify and
-    --difficulty, pass rates are counted before the wrong responses go.
+    --difficulty, pass rates are computed before wrong responses are dropped.
     """
     from vlt.cli.filter_options import own_entry
     from vlt.filters.apply import make_filtered
@@ -110,7 +116,7 @@ def filter_(
 
 
 def ledger(manifest: Manifest) -> dict[str, Any]:
-    """What the ledger of a filtered version says, as one JSON object."""
+    """The ledger of a filtered version, as one JSON object."""
     return {
         "dataset": manifest.ref,
         "rows_in": manifest.rows_in,
@@ -123,7 +129,7 @@ def ledger(manifest: Manifest) -> dict[str, Any]:
 
 
 def print_ledger(manifest: Manifest) -> None:
-    """Rows in, dropped by filter and reason, rewritten, kept; then the same by source."""
+    """Print rows in, dropped by filter and reason, rewritten, kept; then the same by source."""
     lines: list[dict[str, Any]] = [{"filter": "rows in", "reason": "", "rows": manifest.rows_in}]
     for name in _in_order(manifest):
         for reason, rows in sorted(manifest.dropped.get(name, {}).items(), key=lambda p: -p[1]):
@@ -147,21 +153,21 @@ def print_ledger(manifest: Manifest) -> None:
 
 
 def _in_order(manifest: Manifest) -> list[str]:
-    """The names of the filters that took out or rewrote rows, in the order of the chain."""
+    """The names of the filters that dropped or rewrote rows, in the order of the chain."""
     chain = [entry["filter"] for entry in manifest.parameters.get("chain", [])]
     found = {*manifest.dropped, *manifest.rewritten}
     return list(dict.fromkeys([name for name in chain if name in found] + sorted(found)))
 
 
 def _parents(store: Store, names: Sequence[str] | None) -> list[Dataset]:
-    """By default the newest samples that a model gave or judged: not those of an earlier `vlt filter`."""
+    """By default the newest samples generated or judged, not those of an earlier `vlt filter`."""
     if names:
         return [store.open(name) for name in names]
-    return store.meant("sample", asked=True)[-1:] or [store.newest("sample", GENERATE)]
+    return store.candidates("sample", by_models=True)[-1:] or [store.newest("sample", GENERATE)]
 
 
 def _pass_rates_first(given: Sequence[Any]) -> list[Any]:
-    """--verify and --difficulty, whichever is first, as grade, difficulty, correct."""
+    """Replace --verify and --difficulty, in either order, by grade, difficulty, correct."""
     names = [entry.get("filter") for entry in given]
     if not {"verify", "difficulty"} <= set(names):
         return [*given]
@@ -183,8 +189,8 @@ def _read_chain(file: Path) -> list[Any]:
         ) from None
     chain = chain.get("filters", chain) if isinstance(chain, dict) else chain
     if not isinstance(chain, list):
-        raise UsageError(f"--chain {str(file)!r} holds no list of filters; write e.g. `- verify`")
-    say(f"{len(chain)} filters from {file}")
+        raise UsageError(f"--chain {str(file)!r} is not a list of filters; write e.g. `- verify`")
+    say(f"{plural(len(chain), 'filter')} from {file}")
     from vlt.filters.registry import located
 
     return located(chain, file.parent)

@@ -1,7 +1,7 @@
-"""The options of `vlt filter`: one for each registered filter, made of its fields (see vlt.fields).
+"""The options of `vlt filter`: one for each registered filter, made from its fields (see vlt.fields).
 
-`--its-name` runs it with its defaults; where its first field names an option, that option takes the
-field's value and runs it. Further fields that name options are settings of it (--cap with --select).
+`--its-name` runs it with its defaults; if its first field names that option, the option takes the
+field's value. Further fields that name options are settings of the filter (--cap with --select).
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class _Given:
     info: Any
     help: str
     wants: list[tuple[str, Documented]] = field(default_factory=list)
-    """(filter, its field) of a setting; nothing where the option runs a filter."""
+    """The filters' fields that take the option's value, as (filter, field); none for a flag."""
 
 
 def with_filters(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give the command the filters' options, behind its argument.
+    """Give the command the filters' options, after its argument.
 
-    What they say stands in its `context.meta[CHOSEN]`: parameter's name -> the entry of a chain.
+    The chosen filters are in its `context.meta[CHOSEN]`: parameter name -> entry of a chain.
     """
     runs, settings = _options()
     signature = inspect.signature(command, eval_str=True)
@@ -59,9 +59,9 @@ def with_filters(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def with_settings(kind: Any, options: Mapping[str, str]) -> Callable[..., Any]:
-    """Give a command the fields of one filter as options, behind its argument: field -> option.
+    """Give a command the fields of one filter as options, after its argument: field -> option.
 
-    Those that are given stand in its `context.meta[CHOSEN]`, as a recipe would write them.
+    Those given are in its `context.meta[CHOSEN]`, as a recipe would write them.
     """
     known = {f.name: f for f in documented(kind) if f.name in options}
 
@@ -92,8 +92,8 @@ def with_settings(kind: Any, options: Mapping[str, str]) -> Callable[..., Any]:
 def _setting(f: Documented, option: str) -> inspect.Parameter:
     plain = f.plain
     kind: Any = plain if plain in (int, float) else str
-    told = "" if f.default in ((), "", MISSING) else f" [{f.default}]"
-    help = " ".join(f.doc.split()).removesuffix(".") + told
+    default = "" if f.default in ((), "", MISSING) else f" [{f.default}]"
+    help = " ".join(f.doc.split()).removesuffix(".") + default
     info = typer.Option(option, metavar=f.option.metavar, help=help, show_default=False)
     return _parameter(f.name, _Given(option, kind | None, info, help))
 
@@ -104,14 +104,14 @@ def _options() -> tuple[dict[str, _Given], dict[str, _Given]]:
     for name, kind in FILTERS.items():
         own = f"--{name.replace('_', '-')}"
         fields = [f for f in documented(kind) if f.option.name]
-        says = " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split())
+        help = " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split())
         first = fields[0] if fields and fields[0].option.name == own else None
         if first:
             runs[f"filter_{name}"] = _given(first, [(name, first)])
         else:
             option = getattr(kind, "option", own)
-            info = typer.Option(option, help=says, show_default=False)
-            runs[f"filter_{name}"] = _Given(option, bool, info, says)
+            info = typer.Option(option, help=help, show_default=False)
+            runs[f"filter_{name}"] = _Given(option, bool, info, help)
         for each in fields:
             if each is not first:
                 key = f"setting_{each.option.name.strip('-').replace('-', '_')}"
@@ -163,7 +163,7 @@ def _chosen(
                 found[filter][f.name] = _value(f, values[name])
         if not any(filter in found for filter, _ in users):
             takers = " or ".join(runs[filter].option for filter, _ in users)
-            raise UsageError(f"{given.option} is a setting of {takers}; write that, too")
+            raise UsageError(f"{given.option} is a setting of {takers}; give that as well")
     return found
 
 
@@ -184,7 +184,7 @@ def _value(f: Documented, value: Any) -> Any:
 
 
 def own_entry(text: str) -> dict[str, Any]:
-    """A chain's entry of --filter NAME, NAME=value, NAME=key=value,... or NAME={"key": value}."""
+    """The chain entry for --filter NAME, NAME=value, NAME=key=value,... or NAME={"key": value}."""
     import yaml
 
     name, equals, rest = text.partition("=")
@@ -198,7 +198,7 @@ def own_entry(text: str) -> dict[str, Any]:
             value = {key.strip(): number(yaml.safe_load(text)) for key, _, text in pairs}
     except yaml.YAMLError:
         raise UsageError(
-            f"--filter {text!r} has settings that cannot be read; write {name}=key=value or "
+            f"--filter {text!r} has settings that cannot be parsed; write {name}=key=value or "
             f"{name}='{{\"key\": value}}'"
         ) from None
     return {"filter": name, **value} if isinstance(value, dict) else {name: value}

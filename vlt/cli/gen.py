@@ -1,4 +1,4 @@
-"""vlt gen captions | reasoning | rollouts: ask models, pay for no answer twice."""
+"""vlt gen captions | reasoning | rollouts: ask models, and never pay for an answer twice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from vlt.cli.asking import DryRun, Probe, generate
 from vlt.cli.derived import derived
-from vlt.cli.options import WORKSPACE, As, Json, Workspace
+from vlt.cli.options import WORKSPACE, As, Json, Ray, Workspace
 from vlt.datagen.asking import CAPTIONS, REASONS, ROLLOUTS, Asking
 from vlt.engine.model import Model
 
@@ -29,10 +29,11 @@ def captions(
     name: As = None,
     dry_run: DryRun = False,
     probe: Probe = 0,
+    ray: Ray = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Describe each item's images in words."""
+    """Describe each item's images."""
     from vlt.datagen.captions import make_captions
 
     generate(
@@ -58,6 +59,7 @@ def reasoning(
     name: As = None,
     dry_run: DryRun = False,
     probe: Probe = 0,
+    ray: Ray = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -87,6 +89,7 @@ def rollouts(
     name: As = None,
     dry_run: DryRun = False,
     probe: Probe = 0,
+    ray: Ray = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:

@@ -1,6 +1,6 @@
-"""vlt grade: try a grader on responses, or set two side by side. Nothing is written.
+"""vlt grade: try a grader on responses, or compare two. Nothing is written.
 
-To store verdicts, `vlt filter DATASET --verify`: it grades again and asks no model.
+To store verdicts, use `vlt filter DATASET --verify`, which regrades without asking a model.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from vlt.user_files import read_text
 if TYPE_CHECKING:
     from vlt.grade import Grade, Options
 
-# What a JSONL file may call its columns, beside the names that datasets use.
+# What a JSONL file may call its columns, besides the names that datasets use.
 ALIASES = {
     "response": ("completion", "output", "prediction"),
     "answer": ("solution", "gold", "target", "label"),
@@ -40,17 +40,22 @@ def grade(
         str,
         typer.Argument(
             metavar="RESPONSES.jsonl|DATASET",
-            help="Lines with response and answer (question, choices, answer_type, id), or samples.",
+            help="JSON lines with response and answer (also question, choices, answer_type, id), or "
+            "samples.",
         ),
     ],
     grader: Annotated[
         list[str] | None,
-        typer.Option(help="vlt, paper, math-verify, or your own: file.py:name; two are compared."),
+        typer.Option(
+            help="vlt, paper, math-verify, or your own: file.py:name; give two to compare."
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="A convention of vlt's: relative_tolerance=0.05."
+            "--set",
+            metavar="KEY=VALUE",
+            help="A convention of vlt's grader: relative_tolerance=0.05.",
         ),
     ] = None,
     n: Annotated[
@@ -82,7 +87,7 @@ def grade(
                 answer_types=[row["answer_type"] for row in rows],
                 grader=name,
                 options=options,
-                told=lambda done: report_progress(done, len(rows)),
+                on_progress=lambda done: report_progress(done, len(rows)),
             )
     counts = {name: _counts(grades) for name, grades in graded.items()}
     differing = _disagreements(rows, graded)
@@ -99,7 +104,7 @@ def grade(
 
 
 def read_rows(source: str, workspace: Path) -> list[dict[str, Any]]:
-    """response, answer, question, choices, answer_type and id of a JSONL file's or dataset's rows."""
+    """response, answer, question, choices, answer_type and id of each row of a JSONL file or dataset."""
     if source.endswith((".jsonl", ".json")) or Path(source).is_file():
         return _from_file(Path(source))
     from vlt.workspace.query import rows_of
@@ -130,7 +135,7 @@ def _from_file(path: Path) -> list[dict[str, Any]]:
                 raise UsageError(
                     f"line {number} of {str(path)!r} has no {name!r}; it has {', '.join(found)}"
                 )
-            row[name] = "" if row[name] is None else str(row[name])  # null: nothing was said
+            row[name] = "" if row[name] is None else str(row[name])  # null: an empty response
         row["id"] = number if row["id"] is None else row["id"]
         rows.append(row)
     return rows
@@ -147,7 +152,7 @@ def _options(settings: Sequence[str]) -> Options:
     known = [field.name for field in fields(Options)]
     for name in values:
         if name not in known:
-            raise UsageError(f"--set {name}: there is no such convention; take {', '.join(known)}")
+            raise UsageError(f"--set {name}: there is no such convention; use {', '.join(known)}")
     try:
         return Options(**values)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""How `vlt --help` lists the commands: in groups, in the order of use."""
+"""How `vlt --help` lists the commands: grouped, in the order of use."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ GROUPS = {
     "Looking": ("ls", "show", "stats", "log", "diff", "status", "view", "report"),
     "Sharing": ("push", "pull", "export"),
 }
-"""The commands in the order of use; one that stands nowhere here is listed last."""
+"""The commands in the order of use; any not named here is listed last."""
 
 
 class Commands(TyperGroup):
     """Lists the commands before the options, in groups, each with its whole summary."""
 
     def format_options(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
-        """What stands below the command's description."""
+        """Write what follows the command's description."""
         names = self.list_commands(ctx)
         grouped = [name for group in GROUPS.values() for name in group]
         groups = {**GROUPS, "Commands": tuple(name for name in names if name not in grouped)}
@@ -40,4 +40,4 @@ class Commands(TyperGroup):
         super().format_options(ctx, formatter)
 
     def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
-        """Nothing: they stand before the options."""
+        """Write nothing: the commands are already listed, before the options."""

@@ -1,4 +1,4 @@
-"""vlt push | pull: versions and models to the Hugging Face Hub, and versions back."""
+"""vlt push | pull: send versions and models to the Hugging Face Hub, and fetch versions back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vlt.cli.options import WORKSPACE, As, Json, Workspace, complete_datasets, open_store
+from vlt.cli.options import WORKSPACE, As, Json, Ray, Workspace, complete_datasets, open_store
 from vlt.cli.output import describe, print_json, say
 
 RepoArgument = Annotated[str, typer.Argument(metavar="REPO", help="user/name on the Hub.")]
@@ -24,14 +24,15 @@ def push(
     ],
     repo: RepoArgument,
     private: Annotated[bool, typer.Option("--private", help="Only you see it.")] = False,
-    split: Annotated[str, typer.Option(help="The split that a dataset's rows make.")] = "train",
+    split: Annotated[str, typer.Option(help="Name of the split for a dataset's rows.")] = "train",
     license: Annotated[
         str | None, typer.Option(help="Licence for the card, as the Hub names it (cc-by-4.0).")
     ] = None,
+    ray: Ray = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Push to the Hub, with a card; a push that broke off goes on when it is run again."""
+    """Push to the Hub, with a card; an interrupted push resumes when it is run again."""
     from vlt.datagen.hub.model import push_model
     from vlt.datagen.hub.push import push_dataset
 
@@ -77,11 +78,11 @@ def pull(
     repo: RepoArgument,
     name: As = None,
     revision: Annotated[str | None, typer.Option(help="A branch, tag or commit.")] = None,
-    split: Annotated[str, typer.Option(help="The split, as it was pushed.")] = "train",
+    split: Annotated[str, typer.Option(help="Name of the split that was pushed.")] = "train",
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Bring back a version that `vlt push` sent: rows, images, manifest and lineage."""
+    """Fetch a version that `vlt push` sent: rows, images, manifest and lineage."""
     from vlt.datagen.hub.pull import pull_dataset
 
     store = open_store(workspace)

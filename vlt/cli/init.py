@@ -1,4 +1,4 @@
-"""vlt init: a first recipe for one's own data."""
+"""vlt init: a first recipe for the user's own data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vlt.datagen.sources.look import Looked
 
 NONE, HERE = "-", "vllm"
-"""Answers: no model is trained; vLLM is started on this machine."""
+"""Answers to questions: train no model; start vLLM on this machine."""
 Data = Annotated[
     str | None,
     typer.Argument(
@@ -42,28 +42,28 @@ def init(
     ] = None,
     like: Annotated[
         str | None,
-        typer.Option(metavar="RECIPE", help=f"Without DATA: the recipe that is copied. [{LIKE}]"),
+        typer.Option(metavar="RECIPE", help=f"Without DATA: the recipe to copy. [{LIKE}]"),
     ] = None,
-    output: Annotated[Path, typer.Option(metavar="FILE", help="The recipe.")] = Path("recipe.yaml"),
-    force: Annotated[
-        bool, typer.Option("--force", help="Write over a file that is there.")
-    ] = False,
+    output: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the recipe.")] = Path(
+        "recipe.yaml"
+    ),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     yes: Annotated[
-        bool, typer.Option("-y", "--yes", help="Ask nothing, say nothing: for scripts.")
+        bool, typer.Option("-y", "--yes", help="Ask no questions: for scripts.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a first recipe, with comments, for your data: look at them, ask two or three questions.
+    """Write a first recipe, with comments, for your data: inspect it and ask two or three questions.
 
-    Nothing is imported and no model is asked. Where no terminal is, or with --yes, it asks nothing, and
-    prints the file's name alone.
+    Nothing is imported and no model is asked. Without a terminal, or with --yes, it asks no questions
+    and prints only the file's name.
     """
     from vlt.runs.draft import of_bundled, of_data
 
     talks = not (yes or as_json) and sys.stdin.isatty() and sys.stderr.isatty()
     if output.exists() and not force:  # before any question
         raise UsageError(
-            f"{str(output)!r} is there already; name another with --output, or write over it with "
+            f"{str(output)!r} exists already; name another with --output, or overwrite it with "
             "--force"
         )
     looked = _look(data, what, map_, like, talks) if data else None
@@ -77,7 +77,7 @@ def init(
     if as_json:
         print_json({"recipe": str(output), "data": looked[0].as_json() if looked else None})
     elif talks:
-        print(f"\n{output} is written. What to do next:")
+        print(f"\nWrote {output}. What to do next:")
         for command, does in next_steps(output, start.data_only):
             print(f"  {command:<40} {does}")
     else:
@@ -87,13 +87,13 @@ def init(
 def _look(
     data: str, what: Import, map_: str | None, like: str | None, talks: bool
 ) -> tuple[Looked, Import]:
-    """What was found, and the import that it is of."""
+    """What was found, and the import settings it was found with."""
     from vlt.datagen.sources.columns import parse_map
     from vlt.datagen.sources.look import look_at
 
     if like:
         raise UsageError(
-            "--like copies a recipe as it is, and goes without DATA; leave out one of them"
+            "--like copies a recipe as it is, so it takes no DATA; leave out one of them"
         )
     what = replace(what, source=data, map=parse_map(map_))
     found = look_at(what)
@@ -105,36 +105,34 @@ def _look(
 
 
 def _asked(start: Start, *, own: bool) -> Start:
-    """The choices that no option has made; `own`: the recipe is for data of the user's."""
+    """Ask for the choices that no option has made; `own`: the recipe is for the user's own data."""
     if start.student == STUDENT and not start.data_only:
-        text = f"Which model is trained (a name on the Hub, a folder; {NONE} for none)"
-        said = _prompt(text if own else "Which model is trained", STUDENT)
-        start = (
-            replace(start, data_only=True) if own and said == NONE else replace(start, student=said)
-        )
+        text = f"Which model to train (a name on the Hub, a folder; {NONE} for none)"
+        answer = _prompt(text if own else "Which model to train", STUDENT)
+        data_only = own and answer == NONE
+        start = replace(start, data_only=True) if data_only else replace(start, student=answer)
     if not own:
         return start
     if not start.base_url and not start.teacher:
-        said = HERE
         while True:
-            said = _prompt(
-                "Who writes the reasoning: a server's URL, or vllm on this machine", HERE
+            answer = _prompt(
+                "What writes the reasoning: a server's URL, or vllm on this machine", HERE
             )
-            if said == HERE or said.startswith(("http://", "https://")):
+            if answer == HERE or answer.startswith(("http://", "https://")):
                 break
-            say(f"{said!r} is no URL; write e.g. http://127.0.0.1:8000/v1, or {HERE}")
-        start = start if said == HERE else replace(start, base_url=(said,))
+            say(f"{answer!r} is not a URL; write e.g. http://127.0.0.1:8000/v1, or {HERE}")
+        start = start if answer == HERE else replace(start, base_url=(answer,))
     if not start.teacher:
         listed = _served(start)
         if len(listed) > 1:
             say(f"it serves {', '.join(listed[:12])}{' ...' if len(listed) > 12 else ''}")
         default = listed[0] if listed else None if start.base_url else start.teacher_name
-        start = replace(start, teacher=_prompt("By which model", default))
+        start = replace(start, teacher=_prompt("With which model", default))
     return start
 
 
 def _named(start: Start) -> Start:
-    """With the teacher's name where its server serves just one."""
+    """Fill in the teacher's name if its server serves just one model."""
     if start.teacher or not start.base_url:
         return start
     listed = _served(start)
@@ -154,5 +152,5 @@ def _served(start: Start) -> list[str]:
 
 
 def _prompt(text: str, default: str | None) -> str:
-    said: str = typer.prompt(text, default=default, err=True)
-    return said.strip()
+    answer: str = typer.prompt(text, default=default, err=True)
+    return answer.strip()

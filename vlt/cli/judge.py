@@ -1,4 +1,4 @@
-"""vlt judge: models judge captions and responses by a rubric; people's marks and tricks judge the judges."""
+"""vlt judge: models judge captions and responses by a rubric; --agreement and --bias test the judges."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from vlt.cli.asking import DryRun, Probe, clear, open_workspace
 from vlt.cli.derived import derived
 from vlt.cli.eval import own_urls
-from vlt.cli.options import WORKSPACE, As, Json, Workspace, complete_datasets
+from vlt.cli.options import WORKSPACE, As, Json, Ray, Workspace, complete_datasets
 from vlt.cli.output import SOME_ROWS_FAILED, describe, plain, print_json, say
 from vlt.datagen.asking import Asking
 from vlt.engine.model import Model
@@ -40,16 +40,16 @@ def judge(
         list[str] | None,
         typer.Option(
             "--model",
-            help="Who judges: a model's name, a directory, or a checkpoint. Twice or more: several "
-            "judges, whose majority decides. MODEL@URL is asked at a server of its own.",
+            help="The judge: a model's name, a directory, or a checkpoint. Repeatable: the majority of "
+            "several judges decides. MODEL@URL gives a model its own server.",
         ),
     ] = None,
     rubric: Annotated[
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="grounded (does what the response says of the image hold?), sound (do its steps lead "
-            "to its answer?), caption (is the caption right, and enough?), or a file of your own.",
+            help="grounded (is what the response says about the image true?), sound (do its steps lead "
+            "to its answer?), caption (is the caption correct and sufficient?), or your own file.",
         ),
     ] = None,
     *,
@@ -65,15 +65,15 @@ def judge(
         bool,
         typer.Option(
             "--agreement",
-            help="Ask nobody: set the judgements that are there beside people's marks from `vlt view`.",
+            help="Ask no model: compare existing judgements with people's marks from `vlt view`.",
         ),
     ] = False,
     bias: Annotated[
         bool,
         typer.Option(
             "--bias",
-            help="Judge samples again with empty words added, and pairs in both orders: by how much "
-            "does that move the judge? Makes no version.",
+            help="Judge samples again with filler added, and pairs in both orders, and measure how much "
+            "that moves the judge. Makes no version.",
         ),
     ] = False,
     reached: Model,
@@ -81,16 +81,17 @@ def judge(
     name: As = None,
     dry_run: DryRun = False,
     probe: Probe = 0,
+    ray: Ray = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Ask models to judge captions or responses by a rubric; the judgements stand beside the verdicts.
+    """Ask models to judge captions or responses by a rubric; judgements are stored with the verdicts.
 
-    A reply that is not what was asked for is unjudged, never a pass. Another rubric or model adds its
-    judgements: run the command again on what it has made.
+    A reply in the wrong format counts as unjudged, never as a pass. To add another rubric's or model's
+    judgements, run the command again on its result.
     """
     if agreement and bias:
-        raise UsageError("--agreement and --bias are two questions; give one of them")
+        raise UsageError("--agreement and --bias exclude each other; give one of them")
     if agreement:
         from vlt.cli.judge_trust import print_agreement
 
@@ -105,7 +106,7 @@ def judge(
             "--rubric is missing: name grounded, sound, caption or a file of your own (docs/judging.md)"
         )
     if probe and not dry_run:
-        raise UsageError("--probe goes with --dry-run; to judge only some rows, give --limit")
+        raise UsageError("--probe needs --dry-run; to judge only some of the rows, use --limit")
     found = load_rubric(rubric)
     judges = _judges(models, reached)
     with open_workspace(workspace) as opened:
@@ -123,14 +124,15 @@ def judge(
 
 
 def newest(store: Opened, rubric: Rubric, judges: list[Model]) -> Dataset:
-    """The newest rows that a model gave or judged.
+    """The newest rows generated or judged by a model.
 
-    Of a version that holds what is asked for, what that was made from: so it is found again.
+    If they already hold the judgements asked for, the rows they were made from: then the same version
+    is found again.
     """
     from vlt.evaluation.judging import asked_as
 
     for kind in rubric.kinds:
-        if given := store.meant(kind, asked=True):
+        if given := store.candidates(kind, by_models=True):
             last = given[-1]
             made = last.manifest.facts.get("judged", {})
             asked = {asked_as(model.model) for model in judges}
@@ -143,7 +145,7 @@ def newest(store: Opened, rubric: Rubric, judges: list[Model]) -> Dataset:
 
 def _judges(models: list[str] | None, reached: Model) -> list[Model]:
     if not models:
-        raise UsageError("--model is missing: name who judges, as its server knows it")
+        raise UsageError("--model is missing: name the judge as its server knows it")
     judges = []
     for named in models:
         model, urls = own_urls(named, reached.base_url)
@@ -183,7 +185,7 @@ def _judge(
         for reason in facts["failure_examples"]:
             say(f"  {plain(reason)}")
         say(
-            f"  {plural(facts['failed'], 'request')} failed, and what they were about is unjudged; "
+            f"  {plural(facts['failed'], 'request')} failed and left their rows unjudged; "
             "--retry-failed asks again"
         )
         raise typer.Exit(SOME_ROWS_FAILED)
@@ -207,7 +209,7 @@ def _plan(
     name: str | None,
     as_json: bool,
 ) -> None:
-    """Of each judge by itself: prices and servers differ."""
+    """Print the plan of each judge separately: prices and servers differ."""
     from vlt.datagen.estimate import Planned
     from vlt.evaluation.judging import NAME, make_judged
 

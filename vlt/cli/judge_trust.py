@@ -1,4 +1,4 @@
-"""vlt judge --agreement and --bias: what is printed of how far a judge can be trusted."""
+"""vlt judge --agreement and --bias: print how far a judge can be trusted."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from vlt.workspace.workspace import Workspace
 
 SHOWN = 20
-"""Rows that are listed where person and judge differ; --json gives all."""
+"""How many rows are listed where person and judge differ; --json gives all."""
 
 
 def print_agreement(root: Path, ref: str | None, rubric: str | None, as_json: bool) -> None:
-    """Judgements beside people's marks; by default of the newest version that was judged."""
+    """Print judgements against people's marks; by default for the newest judged version."""
     from vlt.errors import UserError
     from vlt.evaluation.judge_agreement import agreement
 
@@ -34,7 +34,7 @@ def print_agreement(root: Path, ref: str | None, rubric: str | None, as_json: bo
         judged = [d for d in store.all() if d.manifest.facts.get("judged")]
         if not judged:
             raise UserError(
-                f"nothing in workspace {str(root)!r} is judged yet; see `vlt judge --help`"
+                f"nothing in workspace {str(root)!r} has been judged yet; see `vlt judge --help`"
             )
         rows = judged[-1]
     name = Path(rubric).stem if rubric and rubric.endswith((".yaml", ".yml")) else rubric
@@ -76,7 +76,7 @@ def print_bias(
     image: bool | None,
     as_json: bool,
 ) -> None:
-    """Both trials, of each judge."""
+    """Run both trials with each judge, and print the results."""
     from vlt.evaluation.judge_bias import bias
 
     found = {}
@@ -93,18 +93,18 @@ def print_bias(
         print(f"{plain(name)} by rubric {plain(rubric.name)}")
         if length["rows"]:
             print(
-                f"  empty words added to {plural(length['rows'], 'response')}: score "
+                f"  filler added to {plural(length['rows'], 'response')}: score "
                 f"{shift['value']:+.2f} [{shift['low']:+.2f}, {shift['high']:+.2f}], verdict flipped in "
                 f"{percent(length['flips'])}"
             )
         if position["pairs"]:
             print(
-                f"  {plural(position['pairs'], 'pair')} in both orders: the better one changed with "
-                f"the order in {percent(position['flips'])}; the first was named in "
+                f"  {plural(position['pairs'], 'pair')} in both orders: the choice changed with the "
+                f"order in {percent(position['flips'])}; the first was chosen in "
                 f"{percent(position['first'])}"
             )
         else:
-            print("  no item has two responses that differ, so no pair was shown in both orders")
+            print("  no item has two different responses, so no pair was shown in both orders")
         left = length["unjudged"] + position["unjudged"]
         if left:
-            print(f"  {left:,} left out: the judge's reply was no judgement")
+            print(f"  {left:,} left out: the judge's reply could not be parsed")

@@ -1,4 +1,4 @@
-"""vlt label: items whose answer is what most samples say."""
+"""vlt label: items whose answer is the majority of their samples."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def label(
         list[str] | None,
         typer.Argument(
             metavar="SAMPLES",
-            help="Samples of the items, several of each. [the newest]",
+            help="Samples, several of each item. [the newest]",
             autocompletion=complete_datasets,
         ),
     ] = None,
@@ -30,10 +30,10 @@ def label(
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Make items whose answer is the majority's among their samples, where there is no gold.
+    """Label items that have no gold answer with the majority answer of their samples.
 
-    Every row made of them says so (answer_source). Where golds are known, the calibration tells how
-    many of such answers are right at each threshold.
+    Every row made from them says so (answer_source). Where gold answers are known, the calibration
+    shows what share of majority answers is correct at each threshold.
     """
     from vlt.evaluation.label import make_labels
 
@@ -53,7 +53,7 @@ def label(
     for reason, count in m.dropped.get("label", {}).items():
         say(f"  {count:,} not labelled: {reason}")
     if not found:
-        say("  no gold is known, so how many labels are right is not known either")
+        say("  no gold answers are known, so it is unknown how many labels are correct")
 
 
 def print_calibration(found: Sequence[Mapping[str, Any]], asked: float) -> None:
@@ -63,11 +63,11 @@ def print_calibration(found: Sequence[Mapping[str, Any]], asked: float) -> None:
             {
                 "majority": f"{row['majority']:g}" + (" *" if row["majority"] == asked else ""),
                 "labelled": f"{row['labelled']:.1%}",
-                "right": percent(row["precision"]),
+                "correct": percent(row["precision"]),
                 "n": row["precision"]["n"],
             }
             for row in found
         ]
     )
-    say(f"  of {plural(found[0]['of'], 'item')} whose gold is known; * as asked")
+    say(f"  of {plural(found[0]['of'], 'item')} with a gold answer; * the threshold used")
     print()

@@ -1,7 +1,7 @@
-"""Commands whose options are made when somebody asks for them.
+"""Commands whose options are built on first use.
 
-`vlt --help` must not load what a command's settings stand beside (pyarrow, numpy, duckdb): a command
-whose options are derived from the fields of such objects is put together when it is itself called.
+`vlt --help` must not import what some settings' modules need (pyarrow, numpy, duckdb): a command whose
+options are derived from such settings is built only when it is called.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typer.core import TyperCommand
 
 ORDER = "options in the order given"
 CHOSEN = "what the derived options say"
-"""In `context.meta`."""
+"""Keys of `context.meta`."""
 Decorate = Callable[[], Callable[[Any], Any]]
 
 
@@ -40,11 +40,11 @@ class LazyCommand(TyperCommand):
 
     @params.setter
     def params(self, params: Any) -> None:
-        """Typer's, of the function as it stands; `whole` has them too."""
+        """Ignore Typer's parameters of the bare function; `whole` has them too."""
 
     @property
     def callback(self) -> Any:
-        """What is called."""
+        """The function that is called."""
         return self.whole.callback
 
     @callback.setter
@@ -53,10 +53,10 @@ class LazyCommand(TyperCommand):
 
 
 class Ordered(LazyCommand):
-    """Notes in `context.meta[ORDER]` the name of each option as often as it was given, in order."""
+    """Keeps the names of the options in the order given, with repeats, in `context.meta[ORDER]`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As any command, after a look at the order."""
+        """Parse as any command does, and keep the order."""
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
         ctx.meta[ORDER] = [parameter.name for parameter in order]
         return super().parse_args(ctx, args)

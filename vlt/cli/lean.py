@@ -1,4 +1,4 @@
-"""Keeps a process small whose work is sending requests."""
+"""Keeps a process small that only sends requests."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class _NoPandas(MetaPathFinder):
 
 
 def lean_arrow() -> None:
-    """Arrow without pandas, and with memory that goes back to the system.
+    """Load Arrow without pandas, and let it return freed memory to the system.
 
-    The first `pa.array` imports pandas only to ask whether it was given a Series: 40 MB and 0.16 s
-    of CPU. With the import failing once, Arrow remembers that nobody uses pandas; `to_pandas` tries
-    again and works. The default allocator keeps some 30 MB of freed memory.
+    The first `pa.array` imports pandas only to check whether it was given a Series: 40 MB and 0.16 s
+    of CPU. Once the import has failed, Arrow does without pandas; `to_pandas` tries again and works.
+    The default allocator keeps some 30 MB of freed memory.
     """
     import pyarrow as pa
 

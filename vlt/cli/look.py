@@ -8,7 +8,7 @@ import sys
 import textwrap
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,10 +16,13 @@ from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Workspace, open_st
 from vlt.cli.output import plain, print_json, print_table, say
 from vlt.errors import UsageError
 
+if TYPE_CHECKING:
+    from vlt.workspace.store import Dataset
+
 INDENT = 19
-"""Where the values of `vlt show` begin."""
-LETTERS = 4_000
-"""Of a text that a terminal is shown."""
+"""Column where the values of `vlt show` begin."""
+MAX_CHARACTERS = 4_000
+"""Of a text shown on a terminal."""
 
 
 def ls(workspace: Workspace = WORKSPACE, as_json: Json = False) -> None:
@@ -54,11 +57,13 @@ def show(
     ] = False,
     row_id: Annotated[
         str | None,
-        typer.Option("--id", help="One item's way through all versions (or the start of its id)."),
+        typer.Option(
+            "--id", help="Trace one item through all versions, by its id or the start of it."
+        ),
     ] = None,
     images: Annotated[
         bool | None,
-        typer.Option(help="Small previews of the images; by default where the terminal can."),
+        typer.Option(help="Show small previews of the images. [if the terminal can]"),
     ] = None,
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
@@ -93,13 +98,21 @@ def show(
                 elif value not in (None, "", [], "{}") and column != "version":
                     print(f"{column:>17}  {_indented(value, room)}")
     if not rows:
-        say(
-            f"{version.ref}: no {'dropped ' if dropped else ''}rows{' for that condition' if where else ''}"
-        )
+        say(f"{version.ref}: {_none(version, where=bool(where), dropped=dropped)}")
+
+
+def _none(version: Dataset, *, where: bool, dropped: bool) -> str:
+    """That there are no rows, and where they are."""
+    if where:
+        return f"no {'dropped ' if dropped else ''}rows for that condition"
+    gone = version.manifest.rows_in - version.manifest.rows
+    if dropped or not gone:
+        return f"no {'dropped ' if dropped else ''}rows"
+    return f"no rows; --dropped shows the {gone:,} that were not kept"
 
 
 class _Images:
-    """Prints what a row's images are, and each one once as a preview."""
+    """Prints what a row's images are, each with a preview the first time."""
 
     def __init__(self, root: Path, stack: ExitStack, wanted: bool | None):
         from vlt.cli.preview import preview_of
@@ -167,7 +180,7 @@ def log(
 
 
 def _arms(root: Path) -> dict[str, list[str]]:
-    """Version -> the arms that made or took it, where a recipe ran in several."""
+    """Version -> the arms that made or used it, if a recipe ran in several."""
     from vlt.runs.record import runs
 
     recorded = [run for run in runs(root) if run.arm]
@@ -197,7 +210,7 @@ def _quoted(text: str) -> str:
 
 
 def _indented(value: Any, room: int | None) -> str:
-    """A value beside its name; in a terminal of so much room folded, and a very long text cut."""
+    """A value next to its name; on a terminal wrapped to `room` columns, and cut if very long."""
     if isinstance(value, list):
         value = " | ".join(map(_element, value))
     text = plain(str(value))
@@ -205,16 +218,16 @@ def _indented(value: Any, room: int | None) -> str:
         return text.replace("\n", "\n" + " " * INDENT)
     lines = [
         folded
-        for line in text[:LETTERS].split("\n")
+        for line in text[:MAX_CHARACTERS].split("\n")
         for folded in textwrap.wrap(line, max(20, room), replace_whitespace=False) or [""]
     ]
-    if len(text) > LETTERS:
+    if len(text) > MAX_CHARACTERS:
         lines.append(f"... ({len(text):,} characters; --json shows all of them)")
     return ("\n" + " " * INDENT).join(lines)
 
 
 def _element(part: Any) -> str:
-    """One of a list; a judgement in words: grounded by big: pass, 5 (all of it holds)"""
+    """One element of a list; a judgement becomes `grounded by big: pass, 5 (all of it holds)`."""
     if not isinstance(part, dict) or "rubric" not in part:
         return str(part)
     score = "" if part["score"] is None else f", {part['score']:g}"
@@ -222,5 +235,5 @@ def _element(part: Any) -> str:
 
 
 def _columns() -> int:
-    """How wide the terminal is; 150 where there is none."""
+    """The width of the terminal; 150 without one."""
     return shutil.get_terminal_size((150, 24)).columns

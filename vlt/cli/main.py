@@ -1,4 +1,4 @@
-"""Puts the commands together and turns errors into one sentence and an exit code."""
+"""Registers the commands, and turns errors into one sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from vlt.cli.output import FAILED, INTERRUPTED, say
 from vlt.errors import UserError
 
 WIDTH = 160
-"""Columns that help is folded to, at most; a narrower terminal folds it sooner."""
+"""Columns that help is wrapped at; a narrower terminal wraps it sooner."""
 
 app = typer.Typer(
     name="vlt",
@@ -80,7 +80,7 @@ app.command("push")(hub.push)
 app.command("pull")(hub.pull)
 app.command("export")(export.export_)
 
-GO_ON = "vlt: interrupted; the same command goes on from here and asks for nothing twice"
+GO_ON = "vlt: interrupted; the same command resumes from here and asks for nothing twice"
 
 
 def _print_version(wanted: bool) -> None:
@@ -102,10 +102,11 @@ def options(
         ),
     ] = False,
     debug: Annotated[  # noqa: ARG001
-        bool, typer.Option("--debug", help="Show the traceback of an error (after a command, too).")
+        bool,
+        typer.Option("--debug", help="Show the traceback of an error (also after the command)."),
     ] = False,
 ) -> None:
-    # What stands before the command; `main` has taken --debug out already. No docstring: it would be
+    # The options before the command; `main` has already removed --debug. No docstring: it would become
     # the program's description.
     keep_workspace(context, workspace)
 
@@ -124,7 +125,7 @@ def main() -> None:
     except KeyboardInterrupt:
         say(GO_ON)
         raise SystemExit(INTERRUPTED) from None
-    except SystemExit as end:  # typer ends so on ctrl-C, without a word
+    except SystemExit as end:  # how typer exits on ctrl-C, silently
         if end.code == INTERRUPTED:
             say(GO_ON)
         raise
@@ -137,12 +138,12 @@ def main() -> None:
 
 
 def _of_system(error: OSError) -> str | None:
-    """What there is to say of an error that lies in the disk or its permissions, else None."""
+    """The message for an error of the disk or its permissions, else None."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full; make room and run the same command again to go on"
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) and error.filename is not None:
         return (
-            f"{str(error.filename)!r} cannot be opened or written ({error.strerror}); see its "
+            f"{str(error.filename)!r} cannot be opened or written ({error.strerror}); check its "
             "permissions, or name another place (-w for the workspace)"
         )
     return None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vlt.cluster import address as cluster
 from vlt.cores import VARIABLE
 from vlt.errors import UsageError
 
@@ -21,17 +22,17 @@ if TYPE_CHECKING:
     from vlt.workspace.workspace import Workspace as Opened
 
 _BEFORE_COMMAND = "vlt.workspace"
-"""Where a command line's context keeps the -w that stood before the command."""
+"""Key under which the context keeps a -w given before the command."""
 
 
 def keep_workspace(context: typer.Context, workspace: Path | None) -> None:
-    """Keep the workspace that is named before the command; one that is named after it wins."""
+    """Keep the workspace named before the command; one named after it takes precedence."""
     if workspace is not None:
         context.meta[_BEFORE_COMMAND] = workspace
 
 
 def or_before_command(context: typer.Context, value: Path, param: typer.CallbackParam) -> Path:
-    """The folder given to the command itself, else the one before it, else from the environment."""
+    """The folder given after the command, else the one before it, else from the environment."""
     source = context.get_parameter_source(param.name or "")
     if source is not None and source.name == "COMMANDLINE":
         return value
@@ -46,7 +47,7 @@ WORKSPACE_OPTION = typer.Option(
     help="Folder that holds datasets, images, checkpoints and the journal; before or after the command.",
     show_envvar=True,
 )
-"""As it stands before the command."""
+"""The option before the command."""
 Workspace = Annotated[
     Path,
     typer.Option(
@@ -63,10 +64,10 @@ WORKSPACE = Path("workspace")
 
 
 def complete_datasets(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """(name, help) of the workspace's datasets and checkpoints for the shell; with an @, versions."""
+    """Shell completions (name, help): datasets and checkpoints; after an @, their versions."""
     root = _workspace_of(context)
     versions: dict[str, set[int]] = {}
-    for folder in ("provenance", "datasets", "checkpoints"):  # not by Store: that imports Arrow
+    for folder in ("provenance", "datasets", "checkpoints"):  # not Store, which imports Arrow
         for version in root.glob(f"{folder}/*/v*/manifest.json"):
             versions.setdefault(version.parts[-3], set()).add(int(version.parts[-2][1:]))
     if "@" in incomplete:
@@ -77,7 +78,7 @@ def complete_datasets(context: typer.Context, incomplete: str) -> list[tuple[str
 
 
 def _workspace_of(context: typer.Context) -> Path:
-    """The workspace of a command line that is still being written."""
+    """The workspace of a command line that is still being typed."""
     contexts: list[typer.Context] = [context]
     while (parent := contexts[-1].parent) is not None:
         contexts.append(parent)  # type: ignore[arg-type]
@@ -104,7 +105,7 @@ Limit = Annotated[
 
 
 def _allow(value: int | None) -> int | None:
-    """The option is the variable, for this process and those that it starts."""
+    """Set the variable, for this process and those it starts."""
     if value is not None:
         os.environ[VARIABLE] = str(value)
     return value
@@ -117,7 +118,26 @@ Processes = Annotated[
         metavar="N",
         min=1,
         callback=_allow,
-        help=f"Most processes that work at it. [{VARIABLE}, else the cores that it may use]",
+        help=f"Maximum number of worker processes. [{VARIABLE}, else the cores available]",
+        show_default=False,
+    ),
+]
+
+
+def _on_cluster(value: str | None) -> str | None:
+    """The option is the variable, for this process and those that it starts."""
+    if value is not None:
+        os.environ[cluster.VARIABLE] = cluster.check_address(value)
+    return value
+
+
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        callback=_on_cluster,
+        help=f"Work on this Ray cluster: auto, local or HOST:PORT. [{cluster.VARIABLE}]",
         show_default=False,
     ),
 ]
@@ -137,13 +157,14 @@ def dataset_or_newest(
     dataset = store.open(ref) if ref else store.newest(kind, command)
     if dataset.kind != kind:
         raise UsageError(
-            f"{dataset.ref} holds {dataset.kind}s and this takes {kind}s; make them with `{command}`"
+            f"{dataset.ref} holds {dataset.kind}s, but this command takes {kind}s; make them with "
+            f"`{command}`"
         )
     return dataset
 
 
 def parse_settings(settings: Sequence[str], option: str = "--set") -> dict[str, Any]:
-    """["learning_rate=1e-6", ...] as a dict; values are read as YAML, so 1e-6 and true mean that."""
+    """["learning_rate=1e-6", ...] as a dict; values are read as YAML: 1e-6 is a number."""
     import yaml
 
     parsed: dict[str, Any] = {}
@@ -158,7 +179,7 @@ def parse_settings(settings: Sequence[str], option: str = "--set") -> dict[str, 
 
 
 def number(value: Any) -> Any:
-    """YAML 1.1 reads 1e-6 as text; whoever writes it means the number."""
+    """Text that looks like a number as the number: YAML 1.1 reads 1e-6 as text."""
     if isinstance(value, str):
         try:
             return float(value)

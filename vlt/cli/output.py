@@ -1,10 +1,12 @@
-"""Where words go: results on stdout (a table or one JSON object), all else on stderr."""
+"""Printing: results on stdout (a table or one JSON object), everything else on stderr."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vlt.plural import plural
@@ -17,11 +19,20 @@ DONE, FAILED, USAGE, SOME_ROWS_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def say(sentence: str) -> None:
-    """One line of progress or advice, on stderr."""
+    """Print one line of progress or advice on stderr."""
     print(sentence, file=sys.stderr, flush=True)
 
 
-# Escape sequences would drive the terminal, and bidi marks reorder what stands beside them.
+def as_called() -> str:
+    """How the shell can call this program again: `vlt`, or its path where that is not on the PATH."""
+    program = Path(sys.argv[0])
+    if program.name != "vlt" or not program.is_file():  # python -m vlt
+        return "vlt"
+    found = shutil.which("vlt")
+    return "vlt" if found and program.samefile(found) else str(program)
+
+
+# Escape sequences would control the terminal, and bidi marks reorder the text around them.
 _HIDDEN = {
     **dict.fromkeys((*range(32), *range(127, 160)), "�"),
     **dict.fromkeys((*range(8234, 8239), *range(8294, 8298)), "�"),
@@ -30,22 +41,22 @@ _HIDDEN = {
 }
 
 
-# In JSON's own writing of them they are the same text; json.dumps escapes those below 32 itself.
+# Escaped in JSON they are still the same text; json.dumps itself escapes those below 32.
 _ESCAPED = {code: f"\\u{code:04x}" for code in _HIDDEN if code >= 32}
 
 
 def plain(text: str) -> str:
-    """Text that somebody else wrote, safe for a terminal: control characters and bidi marks are \ufffd."""
+    """Untrusted text, made safe for a terminal: control characters and bidi marks become \ufffd."""
     return text.replace("\r\n", "\n").translate(_HIDDEN)
 
 
 def print_json(value: Any) -> None:
-    """One JSON object on stdout; what would drive a terminal is escaped, as JSON may."""
+    """Print one JSON object on stdout; what would control a terminal is escaped."""
     print(json.dumps(value, indent=1, ensure_ascii=False, default=str).translate(_ESCAPED))
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
-    """Rows as aligned columns on stdout, numbers to the right; fitted to a terminal's width."""
+    """Print rows as aligned columns on stdout, numbers to the right, fitted to a terminal's width."""
     if not rows:
         return
     columns = columns or list(rows[0])
@@ -66,7 +77,7 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None
 def _print_fitted(
     columns: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool]
 ) -> None:
-    """On a terminal: long texts are folded inside their column, and no cell is cut."""
+    """On a terminal: long texts wrap inside their column, and no cell is cut."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -81,7 +92,7 @@ def _print_fitted(
 
 
 def describe(dataset: Dataset, *, existed: bool = False) -> str:
-    """One line on a version that was made or was already there."""
+    """One line about a version that was made or existed already."""
     m = dataset.manifest
     dropped = sum(sum(reasons.values()) for reasons in m.dropped.values())
     failed = sum(m.failed.values())
@@ -106,7 +117,7 @@ def chosen_score(chosen: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def exit_code(dataset: Dataset) -> int:
-    """0, or 3 where some rows failed."""
+    """0, or 3 if some rows failed."""
     return SOME_ROWS_FAILED if dataset.manifest.failed else DONE
 
 

@@ -1,6 +1,6 @@
-"""Options that change some fields of a settings object and leave the rest as a recipe has them.
+"""Options that change some fields of a settings object and leave the others as a recipe has them.
 
-Beside vlt.cli.derived, whose commands make the whole object: here what is not given is None.
+Unlike in vlt.cli.derived, whose commands build the whole object, an option not given is None here.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def options(cls: type) -> list[inspect.Parameter]:
 
 
 def changes(cls: type, base: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that the options given change in `base`, with their new values.
+    """The fields of `base` that the given options change, with their new values.
 
-    A mapping's keys are set one by one, the others stay; all else is replaced.
+    A mapping's keys are set one by one and its other keys stay; anything else is replaced.
     """
     found: dict[str, Any] = {}
     for f in _fields(cls):
@@ -59,7 +59,7 @@ def changes(cls: type, base: Any, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parameter(name: str, kind: Any, option: Any, default: Any = None) -> inspect.Parameter:
-    """A keyword of a command."""
+    """A keyword parameter of a command."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name, keyword, default=default, annotation=Annotated[kind, option])
 

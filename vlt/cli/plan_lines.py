@@ -1,4 +1,4 @@
-"""A run as it goes on, in plain lines: for files, pipes and terminals that move no cursor."""
+"""A run's progress in plain lines: for files, pipes and dumb terminals."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class PlanLines(AbstractContextManager["PlanLines"]):
-    """Says each step's beginning and end; the stages' progress stands on a line between them."""
+    """Prints when a step begins and ends, with the stages' progress on a line between them."""
 
     def __init__(self, steps: Sequence[Step]):
         self.steps = steps
         self.progress = Progress()
         self.place = 0
-        """Steps that have ended."""
+        """How many steps have ended."""
 
     def __enter__(self) -> Self:
         return self
@@ -45,7 +45,7 @@ class PlanLines(AbstractContextManager["PlanLines"]):
         self.progress.done()
         self.place += 1
         if step.earlier:
-            say(f"{self._head(step)}{step.name}: {dataset.ref}, taken as it is{scored(dataset)}")
+            say(f"{self._head(step)}{step.name}: {dataset.ref}, used as it is{scored(dataset)}")
             return
         say(f"        {describe(dataset, existed=existed)}{scored(dataset)}")
 
@@ -55,7 +55,7 @@ class PlanLines(AbstractContextManager["PlanLines"]):
 
 
 def scored(dataset: Any) -> str:
-    """`, accuracy ...` of a version that has one."""
+    """`, accuracy ...`, if the version has one."""
     facts, chosen = (dataset.manifest.facts.get(name) for name in ("accuracy", "chosen"))
     if chosen:
         of, best = chosen["of"][-1]["step"], percent(chosen_score(chosen))

@@ -1,7 +1,7 @@
-"""A run as it goes on, on a terminal: the plan as a table that is written over, and stays at the end.
+"""A run's progress on a terminal: the plan as a table, redrawn in place and left there at the end.
 
-Each step with its state, rows, time, rate, time left and accuracy; below it what the stage says. What
-other code prints meanwhile appears above.
+Each step has its state, rows, time, rate, time left and accuracy; below is the stage's own message.
+What other code prints meanwhile appears above.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ if TYPE_CHECKING:
     from vlt.runs.step import Step
 
 NARROWEST = 80
-"""Columns; on a narrower terminal plain lines say more."""
-A_SECOND = 2
-"""How often it is drawn: the processors have other work."""
-BESIDE = 4
-"""Lines of the terminal that the steps leave: the head, what the stage says, and room to breathe."""
+"""Columns; on a narrower terminal plain lines are more readable."""
+PER_SECOND = 2
+"""How often it is drawn: the CPU has other work."""
+OTHER_LINES = 4
+"""Lines of the terminal not used by steps: the header, the stage's message, and some space."""
 STYLES = {"running": "bold", "done": "green", "there": "green", "failed": "red bold",
           "interrupted": "yellow", "waiting": "dim", "skipped": "dim"}  # fmt: skip
 
 
 @dataclass
 class Row:
-    """A step as it stands."""
+    """The state of one step."""
 
     round: int
     name: str
     state: str = "waiting"
-    """waiting, running, done, there (it was already), failed, interrupted or skipped."""
+    """waiting, running, done, there (it existed already), failed, interrupted or skipped."""
     rows: str = ""
     accuracy: str = ""
     started: float = 0.0
@@ -59,13 +59,13 @@ def fits() -> bool:
 
 
 class PlanTable(AbstractContextManager["PlanTable"]):
-    """The table of a run's steps; `progress` is what their stages tell."""
+    """The table of a run's steps; `progress` receives their stages' messages."""
 
     def __init__(self, steps: Sequence[Step]):
         self.rows = [Row(step.round, step.name) for step in steps]
-        self.progress = _Said(self)
-        self.said = ""
-        """By the stage that is being carried out."""
+        self.progress = _Message(self)
+        self.message = ""
+        """Of the stage that is running."""
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
@@ -76,13 +76,13 @@ class PlanTable(AbstractContextManager["PlanTable"]):
         self._live = Live(
             get_renderable=lambda: self._drawn(console),
             console=console,
-            refresh_per_second=A_SECOND,
+            refresh_per_second=PER_SECOND,
             transient=True,
-            # Where results go to the same terminal they stand above; a file gets its own.
+            # Results that go to the same terminal appear above; a redirected stdout stays as it is.
             redirect_stdout=sys.stdout.isatty(),
         )
         self._live.start()
-        console.show_cursor(True)  # a killed process must not leave the terminal without
+        console.show_cursor(True)  # a killed process must not leave the terminal without one
         atexit.register(self._stop)
         return self
 
@@ -95,10 +95,10 @@ class PlanTable(AbstractContextManager["PlanTable"]):
         ended = "skipped"
         if error is not None:
             stopped = isinstance(error, KeyboardInterrupt)
-            ended, at = "waiting", "interrupted" if stopped else "failed"
+            ended, broken = "waiting", "interrupted" if stopped else "failed"
             for row in self.rows:
                 if row.state == "running":
-                    row.state, row.seconds = at, time.monotonic() - row.started
+                    row.state, row.seconds = broken, time.monotonic() - row.started
         for row in self.rows:
             if row.state == "waiting":
                 row.state = ended
@@ -107,7 +107,7 @@ class PlanTable(AbstractContextManager["PlanTable"]):
     def begin(self, step: Step) -> None:
         """A step begins."""
         row = self._row(step, "waiting")
-        row.state, row.started, self.said = "running", time.monotonic(), ""
+        row.state, row.started, self.message = "running", time.monotonic(), ""
 
     def end(self, step: Step, dataset: Any, existed: bool) -> None:
         """A step has made its version, or found it."""
@@ -120,15 +120,15 @@ class PlanTable(AbstractContextManager["PlanTable"]):
         elif m.failed:
             row.rows += f", {sum(m.failed.values()):,} failed"
         row.accuracy = _accuracy(m.facts)
-        self.said = ""
+        self.message = ""
 
     def _row(self, step: Step, state: str) -> Row:
-        """The step's; a round may have several trainings of one name, one after the other."""
+        """The step's row; a round may have several trainings of one name, one after the other."""
         named = (row for row in self.rows if (row.round, row.name) == step.key)
         return next(row for row in named if row.state == state)
 
     def _stop(self) -> None:
-        """Take the moving table away, and leave the whole one where it stood."""
+        """Replace the live table by the complete one."""
         live, self._live = self._live, None
         if live:
             live.stop()
@@ -138,10 +138,10 @@ class PlanTable(AbstractContextManager["PlanTable"]):
     def _drawn(self, console: Console) -> RenderableType:
         from rich.console import Group
 
-        return Group(self._table(console, console.height - BESIDE), self._below(console))
+        return Group(self._table(console, console.height - OTHER_LINES), self._below(console))
 
     def _table(self, console: Console, most: int | None = None) -> Table:
-        """Of more steps than the terminal has lines, those around the one that is running."""
+        """The table; with more steps than the terminal has lines, those around the running one."""
         from rich.table import Table
         from rich.text import Text
 
@@ -174,7 +174,7 @@ class PlanTable(AbstractContextManager["PlanTable"]):
         return table
 
     def _running(self, row: Row, wide: bool) -> Iterator[str]:
-        """Rows, time, rate and time left of the step that is being carried out."""
+        """Rows, time, rate and time left of the running step."""
         from vlt.workspace.progress import current_progress, duration
 
         stage = current_progress()
@@ -186,7 +186,7 @@ class PlanTable(AbstractContextManager["PlanTable"]):
         yield duration(stage.left) if stage and stage.left is not None else ""
 
     def _below(self, console: Console) -> RenderableType:
-        """What the stage says, and a bar where it knows how much there is to do."""
+        """The stage's message, and a bar if its total is known."""
         from rich.progress_bar import ProgressBar
         from rich.table import Table
         from rich.text import Text
@@ -195,7 +195,7 @@ class PlanTable(AbstractContextManager["PlanTable"]):
 
         stage = current_progress()
         line = Table.grid(padding=(0, 1, 0, 0))
-        text = Text(plain(self.said).replace("\n", " "), no_wrap=True, overflow="ellipsis")
+        text = Text(plain(self.message).replace("\n", " "), no_wrap=True, overflow="ellipsis")
         if stage and stage.total and console.width >= BAR_FROM:
             bar = ProgressBar(stage.total, min(stage.done, stage.total), width=BAR)
             line.add_row(bar, text)
@@ -204,7 +204,7 @@ class PlanTable(AbstractContextManager["PlanTable"]):
         return line
 
 
-class _Said(Progress):
+class _Message(Progress):
     """Keeps the newest line for the table to show."""
 
     def __init__(self, table: PlanTable):
@@ -212,14 +212,14 @@ class _Said(Progress):
         self._table = table
 
     def __call__(self, line: str) -> None:
-        self._table.said = line
+        self._table.message = line
 
     def done(self) -> None:
-        """Nothing: the table stays, and what is said stands above it."""
+        """Do nothing: the table stays, and other output appears above it."""
 
 
 def _window(rows: Sequence[Row], most: int | None) -> tuple[int, int]:
-    """From where to where they are shown, with lines that say what is not."""
+    """First and last of the rows shown, leaving lines to say how many are not."""
     if most is None or len(rows) <= most:
         return 0, len(rows)
     room = max(3, most - 2)
@@ -239,7 +239,7 @@ def _time(row: Row) -> str:
 
 
 def _accuracy(facts: dict[str, Any]) -> str:
-    """Of an evaluation; of a training whose best model was chosen, that one's."""
+    """An evaluation's accuracy, or that of the model which a training chose."""
     if chosen := facts.get("chosen"):
         return f"{percent(chosen_score(chosen))} (step {chosen['step']})"
     return percent(facts.get("accuracy")) or ""

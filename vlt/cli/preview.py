@@ -1,4 +1,4 @@
-"""Small previews of images in a terminal: kitty's and iTerm2's protocols, else half blocks in colour."""
+"""Small previews of images in a terminal: kitty's or iTerm2's protocol, else coloured half blocks."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Literal
 How = Literal["kitty", "iterm", "blocks"]
 
 COLUMNS, ROWS, LEAST = 40, 16, 20
-"""At most so many cells, and columns that a small picture is enlarged to."""
+"""Maximum size in cells, and the columns that a small picture is enlarged to."""
 CELL = 8
-"""Pixels that a cell is wide, about; a cell is twice as high."""
+"""Approximate width of a cell in pixels; it is twice as high."""
 CHUNK = 4096
-"""Of base64 that kitty takes in one sequence."""
+"""Characters of base64 that kitty accepts in one sequence."""
 
 
 def preview_of(environ: Mapping[str, str], *, terminal: bool, wanted: bool | None) -> How | None:
-    """How to show an image, going by what the terminal says of itself; None where it cannot.
+    """How to show an image, judging by the terminal's environment; None if it cannot be shown.
 
-    `wanted` is the user's word: False shows none, True shows blocks where nothing better is known.
+    `wanted` is the user's choice: False shows none, True shows blocks if nothing better is known.
     """
     if wanted is False or (not terminal and not wanted):
         return None
@@ -58,14 +58,14 @@ def draw(image: bytes, how: How) -> str:
 
 
 def _cells(width: int, height: int, cell: int) -> tuple[int, int]:
-    """Columns and rows in the picture's proportions: as large as it is, but not tiny."""
+    """Columns and rows in the picture's proportions: its own size, but not tiny."""
     columns, rows = width / cell, height / (2 * cell)
     scale = min(max(1.0, LEAST / columns), COLUMNS / columns, ROWS / rows)
     return max(1, math.ceil(columns * scale)), max(1, round(rows * scale))
 
 
 def _blocks(picture: object) -> str:
-    """Two pixels a cell: the upper half in the letter's colour, the lower in the background's."""
+    """Two pixels per cell: the upper one in the foreground colour, the lower in the background's."""
     import numpy as np
 
     pixels = np.asarray(picture)
@@ -80,7 +80,7 @@ def _blocks(picture: object) -> str:
 
 
 def _kitty(data: str, columns: int, rows: int) -> str:
-    """In chunks; q=2 asks for no answer, which would stand in the user's next command."""
+    """In chunks; q=2 suppresses the reply, which would end up in the user's next command."""
     chunks = [data[i : i + CHUNK] for i in range(0, len(data), CHUNK)]
     parts = []
     for number, chunk in enumerate(chunks):

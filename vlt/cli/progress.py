@@ -1,4 +1,4 @@
-"""Progress on stderr: one moving line on a terminal, now and then a plain line elsewhere."""
+"""Progress on stderr: one live line on a terminal, an occasional plain line elsewhere."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ if TYPE_CHECKING:
     from vlt.workspace.progress import StageProgress
 
 SOON, OFTEN = 0.5, 0.1
-"""Seconds that a stage may take without being shown, and between two looks at it."""
+"""Seconds before a stage's progress is shown, and between two updates."""
 BAR, BAR_FROM = 20, 100
-"""Columns of the bar, and of a terminal that has room for one."""
+"""Columns of the bar, and of the narrowest terminal that has room for one."""
 
 
 class Progress:
     """Called with the state of a stage; the newest line replaces the one before.
 
-    On a terminal a bar and the time left stand beside it where the stage knows how much there is to
-    do. Elsewhere: a plain line at most every `seconds`.
+    On a terminal it has a bar and the time left if the stage's total is known. Elsewhere: a plain line
+    at most every `seconds`.
     """
 
     def __init__(self, seconds: float = 10.0):
         self.seconds = seconds
         self.terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self._told = time.monotonic()
+        self._printed = time.monotonic()
         self._shown: Shown | None = None
 
     def __call__(self, line: str) -> None:
         if self.terminal:
             self._show(line)
-        elif time.monotonic() - self._told >= self.seconds:
-            self._told = time.monotonic()
-            # Whoever read the first lines and left (`| head`) does not end a training.
+        elif time.monotonic() - self._printed >= self.seconds:
+            self._printed = time.monotonic()
+            # A reader that closes the pipe (`| head`) must not end a training.
             with contextlib.suppress(BrokenPipeError):
                 print(f"        {line}", file=sys.stderr, flush=True)
 
     @contextlib.contextmanager
     def watching(self, stage: str) -> Iterator[None]:
-        """Show on a terminal how far a stage is that says no lines itself; elsewhere nothing."""
+        """Show, on a terminal, the progress of a stage that prints no lines itself."""
         from vlt.workspace.progress import listening
 
-        looked = time.monotonic() + SOON - OFTEN
+        updated = time.monotonic() + SOON - OFTEN
 
         def hear(progress: StageProgress | None) -> None:
-            nonlocal looked
-            if progress and self.terminal and time.monotonic() - looked >= OFTEN:
-                looked = time.monotonic()
+            nonlocal updated
+            if progress and self.terminal and time.monotonic() - updated >= OFTEN:
+                updated = time.monotonic()
                 self._show(progress.line)
 
         with listening(stage, hear):
@@ -63,7 +63,7 @@ class Progress:
                 self.done()
 
     def done(self) -> None:
-        """Clear the line, so that the next words start at its beginning."""
+        """Clear the line, so that the next output starts on an empty line."""
         if self._shown:
             self._shown.stop()
             self._shown = None
@@ -87,12 +87,12 @@ class Progress:
 
 
 def watching(stage: str) -> contextlib.AbstractContextManager[None]:
-    """Show on a terminal how far the body is, which tells it by `report_progress`."""
+    """Show, on a terminal, the progress that the body reports by `report_progress`."""
     return Progress().watching(stage)
 
 
 def _start() -> Shown:
-    """The line, on the terminal from now on; what is printed meanwhile appears above it."""
+    """Start the live line; what is printed meanwhile appears above it."""
     from rich.console import Console
     from rich.progress import BarColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Shown
@@ -100,7 +100,7 @@ def _start() -> Shown:
     from rich.table import Column
 
     class Bar(BarColumn):
-        """Empty where nobody knows how much there is to do, or the words need the room."""
+        """Empty if the total is unknown, or the text needs the room."""
 
         def render(self, task: Task) -> ProgressBar | str:  # type: ignore[override]
             return super().render(task) if task.total and console.width >= BAR_FROM else ""
@@ -115,7 +115,7 @@ def _start() -> Shown:
         console=console,
         transient=True,
         expand=True,
-        # Where results go to the same terminal they stand above the line; a file gets its own.
+        # Results that go to the same terminal appear above; a redirected stdout stays as it is.
         redirect_stdout=sys.stdout.isatty(),
     )
     shown.add_task("", total=None)

@@ -18,8 +18,8 @@ def report(
         str | None,
         typer.Argument(
             metavar="RUN",
-            help="A recipe's name, or a version such as grpo-model@r2, to report up to its round; "
-            "else the newest run.",
+            help="A recipe's name, or a version such as grpo-model@r2 to report up to its round. "
+            "[the newest run]",
             show_default=False,
         ),
     ] = None,
@@ -28,17 +28,17 @@ def report(
         typer.Option(
             "--to",
             metavar="FILE.html",
-            help="Where to write it; by default into the workspace.",
+            help="Where to write it. [the workspace]",
             show_default=False,
         ),
     ] = None,
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Write one HTML file on a run: rounds side by side, data, training, cost, and examples.
+    """Write an HTML report of a run: rounds side by side, data, training, cost, and examples.
 
-    It needs nothing but itself, so it can be mailed or archived, and may be made while a run is
-    writing: what is not there yet is named.
+    The file is self-contained, so it can be mailed or archived. It may be written while the run is
+    going on: it names what is missing.
     """
     from vlt.report import find, report_html
 
@@ -47,7 +47,7 @@ def report(
         raise UsageError(f"--to {str(file)!r} is not an HTML file; write --to {file.stem}.html")
     if to and not file.parent.is_dir():
         raise UsageError(
-            f"--to {str(file)!r}: there is no folder {str(file.parent)!r}; make it first"
+            f"--to {str(file)!r}: there is no folder {str(file.parent)!r}; create it first"
         )
     found = find(open_store(workspace), run)
     _write(report_html(found), file)
@@ -66,7 +66,7 @@ def report(
         )
         return
     for label, names in missing.items():
-        say(f"not there yet of {label}: {', '.join(names)}")
+        say(f"{label}: not made yet: {', '.join(names)}")
     print(f"{file} ({file.stat().st_size / 1000:,.0f} kB)")
 
 

@@ -1,4 +1,4 @@
-"""vlt run | demo: carry a recipe out."""
+"""vlt run | demo: run a recipe."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vlt.cli.asking import open_workspace
-from vlt.cli.options import WORKSPACE, Json, Workspace, or_before_command, parse_settings
-from vlt.cli.output import SOME_ROWS_FAILED, percent, print_json, print_table, say
+from vlt.cli.options import WORKSPACE, Json, Ray, Workspace, or_before_command, parse_settings
+from vlt.cli.output import SOME_ROWS_FAILED, as_called, percent, print_json, print_table, say
 
 if TYPE_CHECKING:
     from vlt.runs.arms import Variant
@@ -33,7 +33,7 @@ def run(
         typer.Option(
             "--from",
             metavar="STEP",
-            help="Start at this step of the last round (or STEP@r1), with what is there before it.",
+            help="Start at this step of the last round (or STEP@r1), using what exists before it.",
         ),
     ] = None,
     until: Annotated[
@@ -45,32 +45,35 @@ def run(
     arm: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="Run this arm of the recipe; repeatable. loop: the recipe."
+            metavar="NAME", help="Run this arm of the recipe; repeatable. loop: the recipe itself."
         ),
     ] = None,
     arms: Annotated[
         bool,
-        typer.Option("--arms", help="Run the recipe and all its arms, and set them side by side."),
+        typer.Option("--arms", help="Run the recipe and all its arms, and compare them."),
     ] = False,
     seeds: Annotated[
         int,
-        typer.Option(min=1, help="Run each with so many seeds: the recipe's, and those after it."),
+        typer.Option(min=1, help="Run each with N seeds: the recipe's, and those after it."),
     ] = 1,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, do nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; do nothing.")] = False,
     settings: Settings = None,
+    ray: Ray = None,
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Carry a recipe out, round by round; what is there already is not made again.
+    """Run a recipe, round by round; what exists already is not made again.
 
-    With --from, what comes before that step is not looked into: its newest versions of the round
-    are taken as they are, whatever the recipe says of them by now.
+    With --from, the steps before that one are not checked: their newest versions of the round are used
+    as they are, even if the recipe has changed since.
     """
     from vlt.runs.arms import MAIN, variants
     from vlt.runs.loop import plan
     from vlt.runs.recipe import load_recipe
 
     changes = parse_settings(settings or [])
+    if ray:
+        changes["cluster"] = ray
     if arm or arms or seeds > 1:
         wanted = variants(
             recipe,
@@ -99,7 +102,8 @@ def run(
 
 def demo(
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Its workspace.", callback=or_before_command)
+        Path,
+        typer.Argument(metavar="DIR", help="The demo's workspace.", callback=or_before_command),
     ] = Path("vlt-demo"),
     settings: Settings = None,
     as_json: Json = False,
@@ -109,22 +113,23 @@ def demo(
     from vlt.runs.recipe import load_recipe
 
     say("vlt demo: tiny models that come with vlt, every stage for real; ctrl-C stops it, and the")
-    say("same command goes on")
+    say("same command resumes")
     loaded = load_recipe("miniature", parse_settings(settings or []))
     done = _carry_out(loaded, directory, plan(loaded))
     _print_result(done, as_json)
     if not as_json:
         last = max(number for number, _ in done.made)
-        say(f"\nLook at it:  vlt view sft@r{last} -w {directory}")
-        say(f"             vlt report -w {directory}")
-        say(f"             vlt ls -w {directory}")
-        say(f"             vlt log grpo-model -w {directory}")
+        called = as_called()
+        say(f"\nLook at it:  {called} view sft@r{last} -w {directory}")
+        say(f"             {called} report -w {directory}")
+        say(f"             {called} ls -w {directory}")
+        say(f"             {called} log grpo-model -w {directory}")
 
 
 def _check(
     recipe: str, runs: Sequence[tuple[Recipe, Sequence[Step]]], root: Path, dry_run: bool
 ) -> None:
-    """What the run needs and what is not there: it ends the run, and a dry run only tells it."""
+    """Check that what the run needs is there; a dry run only prints what is missing."""
     from vlt.runs.recipe import check_ready, not_ready
 
     if not dry_run:
@@ -146,8 +151,8 @@ def _run_arms(wanted: Sequence[Variant], root: Path, dry_run: bool, as_json: boo
     failed = False
     for variant in wanted:
         say(f"{variant.recipe.name}, {variant.label}:")
-        told = (variant.arm, [each.label for each in wanted])
-        done = _carry_out(variant.recipe, root, variant.steps, *told)
+        labels = [each.label for each in wanted]
+        done = _carry_out(variant.recipe, root, variant.steps, variant.arm, labels)
         failed = failed or any(version.manifest.failed for version in done.made.values())
     print_arms(side_by_side(ran(open_store(root), wanted)), as_json)
     if failed:
@@ -193,7 +198,7 @@ def _carry_out(
     if made:
         say(f"{recipe.name}: {made} of {place} steps made in {seconds:.0f} s")
     else:
-        say(f"{recipe.name}: nothing to do, all {place} steps are there already")
+        say(f"{recipe.name}: nothing to do, all {place} steps exist already")
     return done
 
 
@@ -274,16 +279,16 @@ def _print_plan(
             number = step.round
             print(f"\n{f'Round {number}' if number else 'Before the rounds'}")
         if step.earlier:
-            print(f"  {step.name:<{width}} (taken as it is)")
+            print(f"  {step.name:<{width}} (used as it is)")
             continue
-        version = f" [{made.ref} is there]" if made else ""
+        version = f" [{made.ref} exists]" if made else ""
         print(f"  {step.name:<{width}} {step.what}{version}")
         for line in textwrap.wrap(step.settings, 100):
             print(f"  {'':<{width + 2}} {line}")
     if recipe.stop:
         significant = ", with a 95 % interval above 0" if recipe.stop.significant else ""
         print(
-            f"\nIt ends after a round whose last model does not gain at least {recipe.stop.min_gain:g} "
+            f"\nIt stops after a round whose last model does not gain at least {recipe.stop.min_gain:g} "
             f"points{significant}, on the held-out items."
         )
     print()
@@ -291,6 +296,6 @@ def _print_plan(
     print_budgets([("planned", total(steps, budgets)), *([("spent", spent(own))] if own else [])])
     to_make = sum(made is None for made in there)
     print(
-        f"\n{len(steps) - to_make} of {len(steps)} steps are there already. Nothing was done: without "
-        f"--dry-run the other {to_make} are made, and a run that is stopped goes on where it was."
+        f"\n{len(steps) - to_make} of {len(steps)} steps exist already. Nothing was done: without "
+        f"--dry-run the other {to_make} are made, and a run that was stopped resumes where it was."
     )

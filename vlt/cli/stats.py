@@ -1,4 +1,4 @@
-"""vlt stats: what a dataset holds, in numbers."""
+"""vlt stats: statistics of a dataset."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Processes, Workspace, open_store
+from vlt.cli.options import WORKSPACE, DatasetArgument, Json, Processes, Ray, Workspace, open_store
 from vlt.cli.output import print_json, print_table, say
 from vlt.errors import UsageError
 
@@ -21,19 +21,21 @@ SIGNS = {
     "sufficiency": {
         "captions": "captions that were reasoned over",
         "mean": "sufficiency of captions, mean",
-        "never": "captions that are never enough",
-        "always": "captions that always are",
+        "never": "captions that never suffice",
+        "always": "captions that always suffice",
     },
 }
-ANSWERS = {"gold": "golds", "majority": "what most samples said", "none": "none"}
+ANSWERS = {"gold": "gold", "majority": "majority of samples", "none": "none"}
 
 
 def stats(
     dataset: DatasetArgument,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.svg", help="Lengths and pass rates as a figure.")
+        Path | None,
+        typer.Option(metavar="FILE.svg", help="Plot lengths and pass rates to this file."),
     ] = None,
     processes: Processes = None,  # noqa: ARG001
+    ray: Ray = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
@@ -52,7 +54,7 @@ def stats(
         from vlt.report.plot import svg
 
         plot.write_text(svg(found))
-        say(f"figure written to {plot}")
+        say(f"wrote {plot}")
     if as_json:
         print_json(found)
     else:
@@ -60,7 +62,7 @@ def stats(
 
 
 def print_stats(found: Mapping[str, Any]) -> None:
-    """As tables: single numbers, then counts by value, then sources."""
+    """Print tables: single numbers, then counts by value, then sources."""
     print_table([{"what": what, "value": value} for what, value in _single(found)])
     for title in ("answer_types", "verdicts", "finish_reasons"):
         if found.get(title):
@@ -85,7 +87,7 @@ def _single(found: Mapping[str, Any]) -> list[tuple[str, Any]]:
         words = found["reasoning_words"]
         lines += [(f"words of reasoning, {q}", words[q]) for q in words if q != "histogram"]
         share = found["reflections"]["share_of_responses"]
-        lines.append(("responses with a second thought", share))
+        lines.append(("responses with reflections", share))
     for sign, titles in SIGNS.items():
         lines += [(titles[name], value) for name, value in found.get(sign, {}).items()]
     lines += [

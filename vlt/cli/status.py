@@ -1,4 +1,4 @@
-"""vlt status: how far a run, or a stage in another terminal, has come."""
+"""vlt status: the progress of a run, or of a stage in another terminal."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import typer
 
 from vlt.cli.options import WORKSPACE, Json, Workspace, open_store
 from vlt.cli.output import plain, print_json, print_table
-from vlt.workspace.progress import duration
+from vlt.workspace.progress import ReplicasProgress, duration, replicas_words
 
 SILENT = 60
-"""Seconds without a sign after which that is told: a model is loading, or a server hangs."""
+"""Seconds without progress after which this is shown: a model is loading, or a server hangs."""
 
 
 def status(
     run: Annotated[
         str | None,
-        typer.Argument(help="A recipe's name, or a version that the run made; else the newest."),
+        typer.Argument(help="A recipe's name, or a version that the run made. [the newest run]"),
     ] = None,
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Show each step of a run (done, running, waiting, failed) and what else is being written."""
+    """Show each step of a run (done, running, waiting, failed), and what else is being written."""
     from vlt.runs.status import status as look
 
     found = look(open_store(workspace).root, run)
@@ -64,7 +64,7 @@ def _print_run(run: Mapping[str, Any]) -> None:
     if run["reason"]:
         print(plain(run["reason"]))
     if run["state"] == "stopped":
-        print("Its process is gone; the same `vlt run` goes on from here.")
+        print("Its process is gone; the same `vlt run` resumes it.")
     print()
     print_table(
         [
@@ -72,7 +72,7 @@ def _print_run(run: Mapping[str, Any]) -> None:
                 "round": step["round"] or None,
                 "step": step["step"],
                 "state": step["state"],
-                # Why the run ended stands above the table.
+                # Why the run ended is printed above the table.
                 "": _says(
                     {**step, "reason": step["reason"] if step["reason"] != run["reason"] else None}
                 ),
@@ -82,15 +82,32 @@ def _print_run(run: Mapping[str, Any]) -> None:
     )
 
 
+def _of_replicas(replicas: ReplicasProgress) -> list[str]:
+    """2 of 3 replicas (10.0.0.1 12.5/s, 10.0.0.2 11/s), 10.0.0.3 starting"""
+    told = [
+        f"{each['host']} {each['rate']:,.3g}/s"
+        for each in replicas["each"]
+        if each["state"] == "ready"
+    ]
+    others = [
+        f"{each['host']} {each['state']}".strip()
+        for each in replicas["each"]
+        if each["state"] != "ready"
+    ]
+    words = replicas_words(replicas)
+    return [f"{words} ({', '.join([*told, *others])})"]
+
+
 def _says(row: Mapping[str, Any]) -> str:
-    """What there is to say of a step or a stage beside its state."""
+    """What to say about a step or a stage besides its state."""
     if row.get("version"):
-        took = "was there already" if row["existed"] else duration(row["seconds"])
+        took = "existed already" if row["existed"] else duration(row["seconds"])
         return f"{row['version']}, {took}"
     parts = []
     if row.get("stage"):
         if row["state"] == "running":
             parts.append(duration(row["seconds"]))
+            parts += _of_replicas(row["replicas"]) if row["replicas"] else []
         total = f"/{row['total']:,}" if row["total"] is not None else ""
         if row["done"] or total:
             parts.append(f"{row['done']:,}{total} {row['unit']}")

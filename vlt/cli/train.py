@@ -1,7 +1,7 @@
-"""vlt train METHOD: TRL on a dataset of the workspace, into a checkpoint of the workspace.
+"""vlt train METHOD: train with TRL on a dataset of the workspace, and store the checkpoint there.
 
 There is one command for each training method (vlt.train.method); its options are the fields of the
-method's settings. A method of one's own is file.py:NAME.
+method's settings. A user's own method is file.py:NAME.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vlt.cli.from_recipe import FromRecipe, from_recipe
 from vlt.cli.groups import Commands
 from vlt.cli.options import WORKSPACE, Json, Workspace
 from vlt.cli.output import describe, print_json, print_table, say
 from vlt.cli.overrides import changes, options, parameter
 from vlt.cli.progress import Progress
-from vlt.cli.taken import Taken, take
 from vlt.errors import UsageError
 from vlt.plural import plural
 from vlt.train.method import BUILT_IN, Method, find_method
@@ -33,28 +33,29 @@ Model = Annotated[
 ]
 Revision = Annotated[str | None, typer.Option(help="The model's revision on the Hub.")]
 RecipeName = Annotated[
-    str | None, typer.Option("--recipe", help="Take settings, freeze, pixels and prompt from it.")
+    str | None,
+    typer.Option("--recipe", help="Take settings, freeze, pixels and prompt from this recipe."),
 ]
 RoundOfRecipe = Annotated[int, typer.Option("--round", min=1, help="With --recipe: which round.")]
 PhaseOfRecipe = Annotated[
     int, typer.Option("--phase", min=1, help="With --recipe: which training of the round.")
 ]
-MaxPixels = Annotated[int | None, typer.Option(min=1, help="Most pixels of an image.")]
-MinPixels = Annotated[int, typer.Option(min=0, help="Least pixels, with --max-pixels.")]
+MaxPixels = Annotated[int | None, typer.Option(min=1, help="Maximum pixels of an image.")]
+MinPixels = Annotated[int, typer.Option(min=0, help="Minimum pixels, with --max-pixels.")]
 Output = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Copy the checkpoint there as well.")
 ]
 As = typer.Option("--as", metavar="NAME", help="Name of the new checkpoint.")
 Explain = Annotated[
-    bool, typer.Option("--explain", help="Print the settings beside TRL's defaults, and stop.")
+    bool, typer.Option("--explain", help="Print the settings next to TRL's defaults, and exit.")
 ]
 
 
 class Methods(Commands):
-    """The methods as commands; those of the user's own and of installed packages, too."""
+    """The methods as commands, including the user's own and those of installed packages."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The method's command, made when it is asked for where it is none of vlt's."""
+        """The method's command; built on demand unless it is one of vlt's."""
         found = super().get_command(ctx, cmd_name)
         if found:
             return found
@@ -72,7 +73,7 @@ app = typer.Typer(
 
 
 def command(method: Method) -> Callable[..., None]:
-    """The method's command: the options that all have, and those of its settings."""
+    """The method's command: the options common to all, and those of its settings."""
 
     def called(
         *,
@@ -91,20 +92,20 @@ def command(method: Method) -> Callable[..., None]:
         as_json: Json = False,
         **given: Any,
     ) -> None:
-        taken = take(method, recipe, round_, phase)
-        training = _training(method, taken, given)
+        settled = from_recipe(method, recipe, round_, phase)
+        training = _training(method, settled, given)
         if max_pixels is not None:
             training = replace(training, pixels={"min": min_pixels, "max": max_pixels})
         if explain:
             _explain(method, training, as_json)
             return
-        start = model or (taken.model if taken else None)
+        start = model or (settled.model if settled else None)
         if start is None:
             raise UsageError(
-                f"nothing says which model to train; write vlt train {method.name} --model MODEL"
+                f"no model to train was named; write vlt train {method.name} --model MODEL"
             )
         made = _train(workspace, method, data, (start, revision), training, name)
-        _told(made, output, as_json)
+        _report(made, output, as_json)
 
     own = inspect.signature(called, eval_str=True).parameters
     ordered = [own[name] for name in ("data", "model", "recipe", "round_")]
@@ -122,11 +123,11 @@ for built_in in map(find_method, BUILT_IN):
     app.command(built_in.name, help=built_in.about)(command(built_in))
 
 
-def _training(method: Method, taken: Taken | None, given: dict[str, Any]) -> Any:
-    """The recipe's settings, or the method's own, with the options that are given."""
+def _training(method: Method, settled: FromRecipe | None, given: dict[str, Any]) -> Any:
+    """The recipe's settings, or the method's own, changed by the options given."""
     from vlt.datagen.paper_prompts import ROLLOUT
 
-    base = taken.training if taken else method.filled(None)
+    base = settled.training if settled else method.filled(None)
     base = replace(base, prompt=base.prompt or ROLLOUT)
     return replace(base, **changes(method.training, base, given))
 
@@ -139,14 +140,15 @@ def _train(
     training: Any,
     name: str,
 ) -> tuple[Dataset, bool]:
-    """Train the model that `start` names, with its revision, on `data` or the newest that fits."""
+    """Train the model `start` (name, revision) on `data`, or on the newest dataset that fits."""
     from vlt.engine.model import Model
     from vlt.train.training import train
     from vlt.workspace.workspace import Workspace
 
     if training.choose:
         say(
-            "the recipe's `choose` needs its validation items; `vlt run` does it, this keeps the last step"
+            "the recipe's `choose` needs validation items and works in `vlt run` only; keeping the last "
+            "step"
         )
         training = replace(training, choose=None)
     progress = Progress()
@@ -161,8 +163,8 @@ def _train(
             progress.done()
 
 
-def _told(made: tuple[Dataset, bool], output: Path | None, as_json: bool) -> None:
-    """Say what came of it, and copy it out."""
+def _report(made: tuple[Dataset, bool], output: Path | None, as_json: bool) -> None:
+    """Print the outcome, and copy the checkpoint to `output`."""
     from vlt.train.checkpoint import copy_out
 
     checkpoint, existed = made

@@ -1,4 +1,4 @@
-"""What a version was made from, as a tree: on a terminal folded to its width, elsewhere a line each."""
+"""What a version was made from, as a tree: wrapped on a terminal, elsewhere one line each."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from vlt.workspace.store import Dataset
 
 NARROW, WIDE = 40, 150
-"""Columns that a text has at least, and those of a file."""
+"""Minimum columns of a text, and the width without a terminal."""
 DIGEST = re.compile(r"[0-9a-f]{40,}")
 SHOWN = 12
-"""Letters of a digest."""
+"""Characters of a digest."""
 LONGEST = 600
-"""Letters of a parameter that a terminal is shown."""
+"""Characters of a parameter shown on a terminal."""
 
 
 def print_tree(versions: Sequence[Ancestor], arms: Mapping[str, Sequence[str]]) -> None:
-    """Each version below what was made from it, with its parameters; `arms`: version -> its arms."""
+    """Print each version below what was made from it, with its parameters; `arms`: version -> arms."""
     terminal = sys.stdout.isatty()
     columns = shutil.get_terminal_size((WIDE, 24)).columns
     depths = [a.depth for a in versions]
@@ -48,15 +48,15 @@ def print_tree(versions: Sequence[Ancestor], arms: Mapping[str, Sequence[str]]) 
             for line in _folded(name, value, room) if terminal else [_cut(name, value, room)]:
                 print(f"{under}  {line}")
         if opened := a.dataset.manifest.facts.get("prompt_opens"):
-            print(f"{under}  the model's prompt opens the thought: {plain(opened.strip())}")
+            print(f"{under}  the prompt opens the reasoning: {plain(opened.strip())}")
 
 
 def _branches(depths: list[int], place: int) -> tuple[str, str]:
-    """What stands before a version in the tree, and before the lines below it."""
+    """The prefix of a version in the tree, and of the lines below it."""
     depth, rest = depths[place], depths[place + 1 :]
 
     def goes_on(level: int) -> bool:
-        """Whether another version of this level comes before one nearer to the root."""
+        """Whether another version of this level comes before one closer to the root."""
         return next((d == level for d in rest if d <= level), False)
 
     before = "".join("│  " if goes_on(level) else "   " for level in range(1, depth))
@@ -77,7 +77,7 @@ def _made(version: Dataset) -> str:
 
 
 def _head(version: Dataset, room: int) -> str:
-    """As much of it as there is room for: the digest goes first, then the time."""
+    """As much of it as there is room for: the digest is dropped first, then the time."""
     m = version.manifest
     when = m.created[:16].replace("T", " ")
     begins = f"{version.ref}  ({_made(version)}"
@@ -91,14 +91,14 @@ def _cut(name: str, value: Any, room: int) -> str:
 
 
 def _folded(name: str, value: Any, room: int) -> Iterator[str]:
-    """The parameter in words, further lines indented."""
+    """The parameter as text, with continuation lines indented."""
     text = plain(" ".join(f"{name}: {_words(value)}".split()))
     text = text if len(text) <= LONGEST else text[:LONGEST] + " ... (--json shows all)"
     yield from textwrap.wrap(text, room, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _words(value: Any, *, inside: bool = False) -> str:
-    """{"k": 4, "seed": None} as `k 4`: what is nothing says nothing, and a digest is cut."""
+    """{"k": 4, "seed": None} as `k 4`: empty values are left out, and digests are cut."""
     if isinstance(value, Mapping):
         named = "filter" if "filter" in value else ""  # an entry of a chain begins with its name
         rest = {k: v for k, v in value.items() if k != named and v not in (None, "", [], {})}

@@ -1,4 +1,4 @@
-"""vlt view: a local web page that shows a dataset."""
+"""vlt view: show a dataset on a local web page."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def view(
         str | None,
         typer.Argument(
             metavar="DATASET",
-            help="name, name@v3 or name@r2; else the newest.",
+            help="name, name@v3 or name@r2. [the newest]",
             autocompletion=complete_datasets,
         ),
     ] = None,
     port: Annotated[
         int | None,
         typer.Option(
-            min=0, max=65535, show_default=False, help="0 for a free one (8642, if that is free)."
+            min=0, max=65535, show_default=False, help="0 for any free one. [8642 if free]"
         ),
     ] = None,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the browser.")] = False,
@@ -30,8 +30,8 @@ def view(
 ) -> None:
     """Look at rows in the browser: images, responses, verdicts, what was dropped and why.
 
-    Marks that you put on rows (a: accept, f: flag) are kept in the workspace's flags.parquet, and
-    `vlt filter --drop-flagged` takes flagged rows out.
+    Your marks (a: accept, f: flag) are kept in the workspace's flags.parquet, and
+    `vlt filter --drop-flagged` drops the flagged rows.
     """
     from vlt.cli.lean import lean_arrow
 

@@ -1,4 +1,4 @@
-"""What `vlt doctor` looks at: the machine, the packages, the Hub, servers and a recipe's needs.
+"""What `vlt doctor` checks: the machine, packages, the Hub, servers and a recipe's needs.
 
-Each check is a function that gives findings; none of them writes, and none imports torch here.
+Each check is a function that yields findings; none of them writes, or imports torch in this process.
 """

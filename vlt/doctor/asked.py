@@ -1,4 +1,4 @@
-"""One GET, soon answered or given up."""
+"""One GET request with a short timeout."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True)
 class Reply:
-    """What came."""
+    """The reply."""
 
     status: int = 0
-    """0 where nothing answered."""
+    """0 if nothing answered."""
     value: Any = None
-    """The JSON, if it is any."""
+    """The parsed JSON, if it is JSON."""
     trouble: str = ""
-    """Why nothing came."""
+    """Why nothing answered."""
 
 
 class _Straight(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: a key must not travel to another place."""
+    """Follows no redirects: a key must not be sent to another host."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
 def get(url: str, key: str | None = None, seconds: float = SECONDS) -> Reply:
-    """The reply to GET `url`; a proxy of the environment is not asked for this machine itself."""
+    """The reply to GET `url`; the environment's proxy is not used for loopback addresses."""
     handlers: list[Any] = [_Straight()]
     if urlsplit(url).hostname in LOOPBACK:
         handlers.append(urllib.request.ProxyHandler({}))

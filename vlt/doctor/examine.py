@@ -1,4 +1,4 @@
-"""All checks, beside one another, their findings in a fixed order."""
+"""All checks, run concurrently, with their findings in a fixed order."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Check = Callable[[], Iterator[Finding]]
 def examine(
     workspace: Path, recipe: str | None = None, model: Model | None = None
 ) -> list[Finding]:
-    """Look at the machine, and at what a recipe or a model of the command line needs.
+    """Check the machine, and what a recipe or a model of the command line needs.
 
-    Nothing is written, no model is asked, and each check that waits for others (servers, the Hub, a
-    process) waits beside them.
+    Nothing is written and no model is asked; checks that wait (for servers, the Hub, a process) do so
+    concurrently.
     """
     wants = needs(recipe, workspace) if recipe else Needs()
     urls = dict(wants.servers)

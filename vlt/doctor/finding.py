@@ -1,4 +1,4 @@
-"""What a check has found: one line."""
+"""What a check found: one line."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ State = Literal["ok", "warning", "broken"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """One thing that was checked."""
 
     what: str
     """The thing: Python, GPU, Hub, server, ..."""
     state: State
     says: str
-    """What was found, in one sentence without its full stop."""
+    """What was found, in one sentence without a full stop."""
     do: str = ""
-    """What to do about it; "" where nothing need be done."""
+    """What to do about it; "" if nothing."""
 
     @property
     def line(self) -> str:
@@ -32,7 +32,7 @@ def ok(what: str, says: str) -> Finding:
 
 
 def warning(what: str, says: str, do: str = "") -> Finding:
-    """It may get in the way, or only of some commands."""
+    """It may cause trouble, or only for some commands."""
     return Finding(what, "warning", says, do)
 
 

@@ -1,4 +1,4 @@
-"""The machine: Python, processors and memory, GPUs, the workspace's disk."""
+"""The machine: Python, cores and memory, GPUs, the workspace's disk."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from vlt.shared_disk import MOUNTS, file_system, is_shared
 
 GIB = 1 << 30
 ROOM = 20 * GIB
-"""On the disk: below it a model or two no longer fit."""
+"""Free disk space below which there is a warning: a model or two no longer fit."""
 FULL = GIB // 2
-"""Below it the next step will not end."""
+"""Free disk space below which the next step cannot finish."""
 MEMORY = 8 * GIB
-"""That is free: below it a model in this process may be killed; the demo takes 3 GB."""
+"""Free memory below which a model in this process may be killed; the demo takes 3 GB."""
 OLDEST = (3, 11)
 GPU_FILES = ("/dev/nvidia[0-9]*", "/dev/kfd", "/dev/dxg")
-"""Of NVIDIA's driver, of AMD's, and of Windows below WSL."""
+"""Device files of NVIDIA's driver, of AMD's, and of WSL."""
 CHILD_SECONDS = 60
 ASK_TORCH = """
 import json
@@ -56,7 +56,7 @@ def python(version: tuple[int, ...] = sys.version_info[:3]) -> Iterator[Finding]
 
 
 def memory(total: int | None = None, free: int | None = None) -> Iterator[Finding]:
-    """Processors, and how much memory there is and how much of it is free, in bytes."""
+    """Cores, and total and free memory in bytes."""
     if total is None or free is None:
         total, free = _memory()
     cores = usable_cores()
@@ -65,72 +65,72 @@ def memory(total: int | None = None, free: int | None = None) -> Iterator[Findin
         return
     says = f"{_gib(free)} of {_gib(total)} free, {cores} cores"
     if free < MEMORY:
-        do = "close other programs, or let models answer elsewhere (--base-url)"
+        do = "close other programs, or use models on another machine (--base-url)"
         yield warning("memory", says, do)
     else:
         yield ok("memory", says)
 
 
 def gpu(devices: Sequence[str] | None = None) -> Iterator[Finding]:
-    """GPUs, and whether torch can use them; torch is imported in a process of its own.
+    """GPUs, and whether torch can use them; torch is imported in a separate process.
 
-    `devices` are the kernel's device files of GPUs, by default those of this machine.
+    `devices` are the GPUs' device files, by default those of this machine.
     """
     if devices is None:
         devices = [found for pattern in GPU_FILES for found in glob.glob(pattern)]
     if not devices:
         if sys.platform == "darwin":
-            yield ok("GPU", "none with CUDA; torch uses Apple's (MPS) where there is one")
+            yield ok("GPU", "none with CUDA; torch uses Apple's (MPS) if there is one")
             return
-        says = "none: the demo and models behind a server need none, training a large model does"
+        says = "none; training large models needs one, the demo and models on a server do not"
         yield warning("GPU", says)
         return
     found = _asked_torch()
     if "error" in found:
-        do = "install torch anew: https://pytorch.org/get-started/locally"
+        do = "reinstall torch: https://pytorch.org/get-started/locally"
         yield broken("GPU", f"torch cannot use it ({found['error']})", do)
     elif found["devices"]:
         each = [f"{d['name']}, {_gib(d['memory'])}" for d in found["devices"]]
         yield ok("GPU", f"{'; '.join(each)} (torch built for {found['built']})")
     elif found["built"] is None:
         do = "install a build for your GPU: https://pytorch.org/get-started/locally"
-        yield broken("GPU", f"{devices[0]} is there, and torch {found['version']} is for CPUs", do)
+        yield broken("GPU", f"{devices[0]} exists, but torch {found['version']} is for CPUs", do)
     else:
-        do = "see that `nvidia-smi` (or `rocm-smi`) works, and update the driver or install an older torch"
-        says = f"{devices[0]} is there, and torch {found['version']} ({found['built']}) sees no GPU"
+        do = "check that `nvidia-smi` (or `rocm-smi`) works, and update the driver or install an older torch"
+        says = f"{devices[0]} exists, but torch {found['version']} ({found['built']}) sees no GPU"
         yield broken("GPU", says, do)
 
 
 def disk(workspace: Path, free: int | None = None, mounts: Path = MOUNTS) -> Iterator[Finding]:
-    """Room and file system where the workspace is or would be; nothing is made there."""
+    """Free space and file system where the workspace is or would be; nothing is created there."""
     there = _nearest(workspace)
     if not there.is_dir():
         yield broken("workspace", f"{str(there)!r} is a file", "name another with -w")
         return
     if not os.access(there, os.W_OK):
-        do = "name another workspace with -w, or mend its permissions (looking works all the same)"
+        do = "name another workspace with -w, or fix its permissions (reading still works)"
         yield broken("workspace", f"{str(there)!r} cannot be written", do)
     free = shutil.disk_usage(there).free if free is None else free
     kind = file_system(there, mounts)
     on = f" ({kind})" if kind else ""
     says = f"{_gib(free)} free in {str(there)!r}{on}"
     if free < FULL or not _can_hold_files(there):
-        yield broken("disk", says, "make room, or name another workspace with -w")
+        yield broken("disk", says, "free some space, or name another workspace with -w")
     elif free < ROOM:
-        do = "checkpoints take twice a model's size; make room, or name another workspace with -w"
+        do = "checkpoints take twice a model's size; free some space, or name another workspace"
         yield warning("disk", says, do)
     else:
         yield ok("disk", says)
     if kind and is_shared(kind):
         yield warning(
             "file system",
-            f"{kind} is shared by hosts, so one process at a time has the journal",
-            "set VLT_JOURNAL to a file on a local disk where several are to ask models at once",
+            f"{kind} is shared by hosts, so only one process at a time can use the journal",
+            "if several are to ask models at once, set VLT_JOURNAL to a file on a local disk",
         )
 
 
 def _memory() -> tuple[int | None, int | None]:
-    """(total, free) as this process may use it: a container's limit counts."""
+    """(total, free) bytes available to this process: a container's limit counts."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
@@ -147,22 +147,22 @@ def _memory() -> tuple[int | None, int | None]:
 def _number(file: str) -> int | None:
     try:
         return int(Path(file).read_text())
-    except (OSError, ValueError):  # there is none, or it says "max"
+    except (OSError, ValueError):  # no such file, or it contains "max"
         return None
 
 
 def _asked_torch() -> dict[str, Any]:
-    """What torch says of this machine's GPUs."""
+    """What torch reports about this machine's GPUs."""
     command = [sys.executable, "-c", ASK_TORCH]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=CHILD_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
-        return {"error": f"its import did not end within {CHILD_SECONDS} s"}
+        return {"error": f"its import did not finish within {CHILD_SECONDS} s"}
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
-        words = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
+        words = done.stderr.strip().splitlines() or [f"it exited with {done.returncode}"]
         return {"error": words[-1][:200]}
     found: dict[str, Any] = json.loads(lines[-1])
     return found
@@ -177,12 +177,12 @@ def _nearest(path: Path) -> Path:
 
 
 def _can_hold_files(path: Path) -> bool:
-    """False where the file system has no inode left."""
+    """False if the file system has no inodes left."""
     try:
         state = os.statvfs(path)
     except OSError as error:
         return error.errno != errno.ENOSPC
-    return state.f_files == 0 or state.f_favail > 0  # some file systems count none
+    return state.f_files == 0 or state.f_favail > 0  # some file systems do not count inodes
 
 
 def _gib(size: float) -> str:

@@ -1,4 +1,4 @@
-"""What a recipe needs of this machine: that it is right itself, its models, files and packages."""
+"""What a recipe needs: that it is valid itself, and its models, files and packages."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Needs:
-    """What a recipe asks of the other checks."""
+    """What a recipe needs from the other checks."""
 
     servers: dict[str, list[str]] = field(default_factory=dict)
-    """URL -> the models that it is to be asked for."""
+    """URL -> the models that it must serve."""
     vllm: list[str | None] = field(default_factory=list)
     """The commands that start vLLM; None is the default one."""
     fetches: bool = False
-    """Models or data are yet to come from the Hub."""
+    """Models or data still have to be fetched from the Hub."""
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -53,7 +53,7 @@ def needs(recipe: str, workspace: Path) -> Needs:
     found.findings.append(ok("recipe", says))
     found.findings += [
         broken("recipe", says, "or start elsewhere with --from")
-        # Servers are asked by other checks, which have more to say.
+        # Servers are checked elsewhere, in more detail.
         for _, says in unready(loaded, steps, workspace, servers=False)
     ]
     used = [of if isinstance(of, Model) else loaded.models.base for of in models_of(steps)]
@@ -67,7 +67,7 @@ def needs(recipe: str, workspace: Path) -> Needs:
 
 
 def _on_hub(stage: object) -> bool:
-    """Whether a step imports what lies neither on this machine nor in the workspace."""
+    """Whether a step imports something that is neither on this machine nor in the workspace."""
     from vlt.datagen.sources.known import KNOWN
     from vlt.datagen.sources.locate import HUB_ID
     from vlt.runs.stages import Import
@@ -80,11 +80,11 @@ def _on_hub(stage: object) -> bool:
 
 
 def _model(name: str, model: Model, found: Needs) -> Iterator[Finding]:
-    """Who answers for it, and whether its files are here or can be fetched."""
+    """What serves it, and whether its files are here or can be fetched."""
     try:
         kind = model.kind
     except UserError as error:
-        yield broken(f"models.{name}", str(error), "say it in the recipe (engine, base_url)")
+        yield broken(f"models.{name}", str(error), "set engine or base_url in the recipe")
         return
     if kind == "openai":
         for url in model.urls:
@@ -92,7 +92,7 @@ def _model(name: str, model: Model, found: Needs) -> Iterator[Finding]:
             if model.model not in found.servers[url]:
                 found.servers[url].append(model.model)
         if name != "base":
-            return  # its files are the server's
+            return  # the server has its files
     elif kind == "vllm" and model.vllm_command not in found.vllm:
         found.vllm.append(model.vllm_command)
     yield from _files(f"models.{name}", model, found)
@@ -121,16 +121,14 @@ def _files(what: str, model: Model, found: Needs) -> Iterator[Finding]:
 
 
 def _weights(snapshot: Path) -> str:
-    """How many bytes of weights lie there."""
+    """How large the weights in this snapshot are."""
     files = [f for ending in ("*.safetensors", "*.bin") for f in snapshot.glob(ending)]
     size = sum(f.stat().st_size for f in files if f.exists())
-    return (
-        f"{size / (1 << 30):,.1f} GiB of weights" if size else "its weights are yet to be fetched"
-    )
+    return f"{size / (1 << 30):,.1f} GiB of weights" if size else "its weights are not fetched yet"
 
 
 def _packages(recipe: Recipe) -> Iterator[Finding]:
-    """What its trainings need beside what vlt itself does."""
+    """What its trainings need besides vlt's own requirements."""
     trainings = list(_trainings(recipe))
     if any(t.lora for t in trainings):
         yield from extra("peft", "LoRA", "lora")
@@ -143,8 +141,8 @@ def _packages(recipe: Recipe) -> Iterator[Finding]:
     processes = max((t.processes for t in trainings), default=0)
     there = len(list(Path("/dev").glob("nvidia[0-9]*")))
     if processes > 1 and processes > there:
-        says = f"a training takes {processes} GPUs, and {there or 'none'} are here"
-        yield warning("recipe", says, "run it where they are, or lower its `processes`")
+        says = f"a training takes {processes} GPUs, but this machine has {there or 'none'}"
+        yield warning("recipe", says, "run it on a machine that has them, or lower its `processes`")
 
 
 def _trainings(recipe: Recipe) -> Iterator[Training]:

@@ -1,4 +1,4 @@
-"""Packages: whether they are there, and how their versions stand to those that vlt is tested with."""
+"""Packages: whether they are installed, and how their versions compare with those vlt is tested with."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 DISTRIBUTION = "vlt-loop"
 SHOWN = ("torch", "transformers", "trl", "datasets")
-"""Named in the line that says all is well."""
+"""Named in the line that reports no differences."""
 Installed = Callable[[str], str | None]
 
 
 def tested() -> dict[str, str]:
-    """Package -> the version that vlt is tested with (constraints.txt, which the package brings)."""
+    """Package -> the version that vlt is tested with (constraints.txt, which is part of the package)."""
     lines = (files("vlt") / "constraints.txt").read_text("utf-8").split()
     pairs = (line.partition("==") for line in lines)
     return {_plain(name): number for name, _, number in pairs}
 
 
 def needed() -> list[Requirement]:
-    """What vlt itself needs, as its metadata say; nothing where it is not installed."""
+    """What vlt itself needs, by its metadata; empty if it is not installed."""
     from packaging.requirements import Requirement
 
     try:
@@ -39,7 +39,7 @@ def needed() -> list[Requirement]:
 
 
 def installed(name: str) -> str | None:
-    """The version that is there."""
+    """The installed version, or None."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -47,19 +47,17 @@ def installed(name: str) -> str | None:
 
 
 def packages(there: Installed = installed) -> Iterator[Finding]:
-    """What is missing, what is outside the range that vlt takes, and what differs from what is tested."""
+    """What is missing, what is outside the supported range, and what differs from the tested versions."""
     known, wanted = tested(), needed()
     names = [_plain(each.name) for each in wanted] or [*SHOWN, "accelerate", "pyarrow", "duckdb"]
     found = {name: number for name in names if (number := there(name)) is not None}
     for each in wanted:
         name = _plain(each.name)
         if name not in found:
-            if name != "torchvision":  # of which `torchvision` has more to say
+            if name != "torchvision":  # which `torchvision` below checks in detail
                 yield broken("package", f"{name} is not installed", f"`pip install '{each}'`")
         elif not each.specifier.contains(found[name].partition("+")[0], prereleases=True):
-            says = (
-                f"{name} {found[name]} is not among the versions that vlt takes ({each.specifier})"
-            )
+            says = f"{name} {found[name]} is not a version that vlt supports ({each.specifier})"
             yield broken("package", says, f"`pip install '{each}'`")
     differing = [
         name
@@ -67,7 +65,9 @@ def packages(there: Installed = installed) -> Iterator[Finding]:
         if name in known and number.partition("+")[0] != known[name]
     ]
     if differing:
-        says = f"{len(differing)} of {plural(len(found), 'package')} differ from what is tested: "
+        says = (
+            f"{len(differing)} of {plural(len(found), 'package')} differ from the tested versions: "
+        )
         says += ", ".join(f"{name} {found[name]} (tested: {known[name]})" for name in differing)
         pinned = " ".join(f"{name}=={known[name]}" for name in differing)
         yield warning("versions", says, f"if something fails, `pip install {pinned}`")
@@ -77,7 +77,7 @@ def packages(there: Installed = installed) -> Iterator[Finding]:
 
 
 def torchvision(there: Installed = installed) -> Iterator[Finding]:
-    """It must be there, and of the installed torch; by metadata alone, for its import takes seconds."""
+    """It must be installed and match torch; checked by metadata alone, since its import takes seconds."""
     from packaging.requirements import Requirement
 
     found, torch = there("torchvision"), there("torch")
@@ -91,8 +91,8 @@ def torchvision(there: Installed = installed) -> Iterator[Finding]:
         listed = []
     wants = next((each.specifier for each in listed if each.name == "torch"), None)
     if torch and wants and not wants.contains(torch.partition("+")[0], prereleases=True):
-        says = f"{found} is for torch {wants}, and torch {torch} is installed"
-        yield broken("torchvision", says, "install the two that belong together, from one index")
+        says = f"{found} is for torch {wants}, but torch {torch} is installed"
+        yield broken("torchvision", says, "install a matching pair from one index")
     else:
         yield ok("torchvision", f"{found}, for torch {torch}")
 
@@ -105,5 +105,5 @@ def extra(package: str, what: str, extra_of: str = "") -> Iterator[Finding]:
 
 
 def _plain(name: str) -> str:
-    """As indexes write it: typing_extensions and typing-extensions are one."""
+    """The normalized name: typing_extensions and typing-extensions are the same."""
     return name.lower().replace("_", "-")

@@ -1,4 +1,4 @@
-"""Servers: whether they answer, take the key, and serve the model that they are to be asked for."""
+"""Servers: whether they answer, accept the key, and serve the models that are needed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vlt.errors import UsageError
 
 
 def server(url: str, models: Sequence[str] = ()) -> Iterator[Finding]:
-    """One line for a base URL; `models` are those that it is to be asked for."""
+    """One line for a base URL; `models` are those that it must serve."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         do = "write e.g. http://127.0.0.1:8000/v1"
@@ -34,23 +34,23 @@ def server(url: str, models: Sequence[str] = ()) -> Iterator[Finding]:
         do = f"start it (e.g. `vllm serve {what}{port}`), or correct the URL"
         yield broken("server", f"{url} does not answer ({why})", do)
     elif status in (401, 403):
-        trouble = "refuses the key" if key else "wants a key"
-        yield broken("server", f"{url} {trouble} ({status})", f"set {VARIABLE} to one it takes")
+        trouble = "refuses the key" if key else "requires a key"
+        yield broken("server", f"{url} {trouble} ({status})", f"set {VARIABLE} to one it accepts")
     elif status == 503:
-        do = "wait, and look again"
+        do = "wait, and check again"
         yield warning("server", f"{url} is not ready (503); it may be loading its model", do)
     elif status == 404 and not parts.path.rstrip("/").endswith("v1"):
-        do = f"most servers answer below /v1: {url.rstrip('/')}/v1"
+        do = f"most servers answer under /v1: {url.rstrip('/')}/v1"
         yield broken("server", f"{url} has no list of models (404)", do)
     elif not listed:
-        says = f"{url} answers, and lists no models (status {status})"
-        yield warning("server", says, "a run may work all the same")
+        says = f"{url} answers, but lists no models (status {status})"
+        yield warning("server", says, "a run may still work")
     else:
         yield from _models(url, models, listed)
 
 
 def _answer(url: str, key: str | None) -> tuple[int, list[str], str]:
-    """(status, models that it lists, why nothing came); the status is 0 where nothing did."""
+    """(status, models that it lists, why nothing answered); the status is 0 if nothing did."""
 
     async def ask() -> tuple[int, list[str]]:
         endpoint = Endpoint(url, 1, key, SECONDS)
@@ -69,7 +69,7 @@ def _answer(url: str, key: str | None) -> tuple[int, list[str], str]:
 
 
 def served(url: str) -> list[str]:
-    """The models that a server lists; none where it does not answer or does not tell."""
+    """The models that a server lists; empty if it does not answer or list any."""
     try:
         return _answer(url, key_to_send())[1]
     except UsageError:
@@ -85,4 +85,4 @@ def _models(url: str, models: Sequence[str], listed: list[str]) -> Iterator[Find
         do = (
             f"did you mean {near[0]!r}" if near else "name one of them, or start it with that model"
         )
-        yield broken("server", f"{url} serves {named(listed)} and not {model!r}", do)
+        yield broken("server", f"{url} serves {named(listed)}, not {model!r}", do)

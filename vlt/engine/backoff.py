@@ -13,10 +13,10 @@ RETRY_AFTER_CAP_SECONDS = 600.0
 
 
 def backoff(attempt: int, retry_after: float | None = None) -> float:
-    """Seconds before try number `attempt` + 1: exponential with a cap, spread by half at random.
+    """Seconds before try number `attempt` + 1: exponential with a cap and up to half of it as jitter.
 
-    A server's own Retry-After is the least that is waited, a little spread so that what was turned
-    away together does not come back together.
+    A server's own Retry-After is the minimum, with a little jitter so that requests rejected together
+    do not return together.
     """
     if retry_after is not None:
         return min(retry_after, RETRY_AFTER_CAP_SECONDS) * random.uniform(1.0, 1.1)
@@ -35,7 +35,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     try:
         date = parsedate_to_datetime(text)
     except ValueError:
-        return None  # neither a number nor a date: as if it were not there
+        return None  # neither a number nor a date: ignored
     date = date if date.tzinfo else date.replace(tzinfo=UTC)
     return max(0.0, (date - datetime.now(UTC)).total_seconds())
 

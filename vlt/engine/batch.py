@@ -1,9 +1,9 @@
 """The OpenAI Batch API: requests uploaded in files, answered within a day, at half the price.
 
-Which batches are under way stands in the journal (through `BatchLedger`), with the samples that
-they hold: a run that was killed while it waited finds them again and asks for nothing twice. A
-batch is entered before it is created and carries the entry's token, so one that was created in the
-moment of the kill is found by it.
+The open batches are recorded in the journal (through `BatchLedger`), with the samples in
+each: a run that was killed while it waited finds them again and requests nothing twice. A batch is
+recorded before it is created and carries the record's token, so one that was being created at the
+moment of the kill is found by its token.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 REQUESTS_A_BATCH = 50_000
 BYTES_A_BATCH = 150 << 20
-"""OpenAI takes 200 MB."""
+"""OpenAI's limit is 200 MB."""
 FIRST_POLL_SECONDS, LAST_POLL_SECONDS = 1.0, 60.0
 ENDED = ("completed", "failed", "expired", "cancelled")
 
@@ -41,36 +41,36 @@ Sample = tuple[bytes, int]
 
 @dataclass(frozen=True)
 class OpenBatch:
-    """A batch that was sent off and whose answers have not been taken in."""
+    """A batch that was sent and whose answers have not been read."""
 
     token: str
     id: str | None
-    """The server's name for it; None where we were killed before we heard it."""
+    """The server's id for it; None if we were killed before we received it."""
     samples: frozenset[Sample]
 
 
 class BatchLedger(Protocol):
-    """Where batches under way are written down; vlt.workspace.journal.Journal is one."""
+    """The record of open batches; vlt.workspace.journal.Journal implements it."""
 
     def open_batch(self, token: str, server: str, samples: Iterable[Sample]) -> None:
-        """About to be created."""
+        """The batch is about to be created."""
         ...
 
     def name_batch(self, token: str, id: str) -> None:
-        """Created."""
+        """The batch was created."""
         ...
 
     def end_batch(self, token: str) -> None:
-        """All its answers are taken in, or it was never created."""
+        """All its answers were read, or it was never created."""
         ...
 
     def batches(self, server: str) -> list[tuple[str, str | None, list[Sample]]]:
-        """(token, id, samples) of those that are open."""
+        """(token, id, samples) of the open batches."""
         ...
 
 
 class BatchEngine:
-    """Implements vlt.engine.Engine; draws all requests, sends them off, and waits."""
+    """Implements vlt.engine.Engine; draws all requests, sends them, and waits."""
 
     def __init__(
         self,
@@ -81,14 +81,14 @@ class BatchEngine:
         ledger: BatchLedger,
         tell: Callable[[str], None] | None = None,
     ):
-        """`tell` hears how far the batches are, one line at a time."""
+        """`tell` is called with the progress of the batches, one line at a time."""
         self.model, self.url = model, base_url.rstrip("/")
         self._load_image, self._ledger, self._tell = load_image, ledger, tell
         self._server = f"{self.url} {model}"
         self._opened: OpenAI | None = None
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion | Failure]:
-        """See vlt.engine.Engine; all requests are drawn before the first answer comes."""
+        """See vlt.engine.Engine; all requests are drawn before the first answer arrives."""
         underway = self._found_again()
         covered = {sample for batch in underway for sample in batch.samples}
         wanted: set[Sample] = set()
@@ -112,7 +112,7 @@ class BatchEngine:
             self._ledger.end_batch(batch.token)
 
     def close(self) -> None:
-        """Close the connections; batches under way stay under way."""
+        """Close the connections; open batches stay open."""
         if self._opened:
             self._opened.close()
             self._opened = None
@@ -133,7 +133,7 @@ class BatchEngine:
         return body(head, request.messages, len(samples), seed, self._load_image)
 
     def _found_again(self) -> list[OpenBatch]:
-        """The open batches of this server and model; what was never created is forgotten."""
+        """The open batches of this server and model; those that were never created are removed."""
         batches = [
             OpenBatch(token, id, frozenset(samples))
             for token, id, samples in self._ledger.batches(self._server)
@@ -196,7 +196,7 @@ class BatchEngine:
     def _answers(
         self, batch: OpenBatch, ended: Batch, wanted: set[Sample]
     ) -> Iterator[Completion | Failure]:
-        """What a batch has come to; answers that nobody wants now are given, too, to be kept."""
+        """The results of a batch; answers that are not needed now are yielded too, to be journaled."""
         left = batch.samples & wanted
         for file in (ended.output_file_id, ended.error_file_id):
             for line in self._lines(file) if file else ():
@@ -237,7 +237,7 @@ class BatchEngine:
         return read_reply(status, {}, raw, self.url, self.model, proved=True)
 
     def _call(self, call: Callable[[OpenAI], T]) -> T:
-        """One call of the API; its client tries again by itself. Raises UserError."""
+        """One API call; the client itself retries. Raises UserError if it fails."""
         import openai
 
         try:
@@ -245,13 +245,13 @@ class BatchEngine:
         except openai.OpenAIError as error:
             words = " ".join(str(error).split())[:300]
             raise UserError(
-                f"{self.url} does not take batches ({words}); leave out --batch, or run the same "
-                "command again to go on"
+                f"{self.url} does not accept batches ({words}); leave out --batch, or run the same "
+                "command again to continue"
             ) from error
 
 
 class _Chunk:
-    """The file of a batch in the making."""
+    """The request file of a batch that is being filled."""
 
     def __init__(self) -> None:
         self.file: IO[bytes] = tempfile.TemporaryFile(prefix="vlt-batch-")  # noqa: SIM115
@@ -259,7 +259,7 @@ class _Chunk:
         self._requests = 0
 
     def add(self, key: bytes, samples: tuple[int, ...], content: bytes) -> None:
-        """One request, by the name that its answer will carry."""
+        """Add one request, with the name that its answer will carry."""
         name = f"{key.hex()}-{samples[0]}-{len(samples)}"
         self.file.write(
             b'{"custom_id":"%s","method":"POST","url":"/v1/chat/completions","body":%s}\n'
@@ -270,12 +270,12 @@ class _Chunk:
 
     @property
     def full(self) -> bool:
-        """Whether the server would take no more."""
+        """Whether the batch is at the server's limits."""
         return self._requests >= REQUESTS_A_BATCH or self.file.tell() >= BYTES_A_BATCH
 
 
 def _runs(samples: list[int]) -> Iterator[tuple[int, ...]]:
-    """Neighbouring samples together: 0 1 4 -> (0, 1), (4,)."""
+    """Runs of consecutive samples: 0 1 4 -> (0, 1), (4,)."""
     run: list[int] = []
     for sample in samples:
         if run and sample != run[-1] + 1:

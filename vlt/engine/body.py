@@ -1,7 +1,7 @@
-"""The JSON body of a chat completion, put together from bytes.
+"""The JSON body of a chat completion, assembled from bytes.
 
-An image is most of a request. It is encoded to base64 once and joined in as bytes: a JSON encoder
-would copy and escape it again. `prefix` holds what all requests of a run share.
+Images are most of a request. Each is encoded to base64 once and inserted as bytes: a JSON encoder
+would copy and escape it again. `prefix` is what all requests of a run share.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vlt.engine import LoadImage
 from vlt.errors import UserError
 from vlt.request import Message, Sampling
 
-# What encoded images begin with; the store takes in no other kinds.
+# The first bytes of encoded images; the store accepts no other formats.
 _KINDS = (
     (b"\x89PNG", "image/png"),
     (b"\xff\xd8", "image/jpeg"),
@@ -31,10 +31,9 @@ _KINDS = (
 def prefix(model: str, sampling: Sampling) -> bytes:
     """`{"model": ..., "temperature": ...` without the closing brace.
 
-    Temperature and top_p are always said, since servers take their defaults from the model's
-    generation_config and those differ. What `extra` says takes their place: a value of null leaves a
-    field out (`temperature=null`, for models that refuse it), and `max_completion_tokens` stands for
-    `max_tokens`.
+    Temperature and top_p are always included, since servers take their defaults from the model's
+    generation_config and those differ. Fields in `extra` override them: null leaves a field out
+    (`temperature=null`, for models that reject it), and `max_completion_tokens` replaces `max_tokens`.
     """
     fields: dict[str, Any] = {
         "model": model,
@@ -54,7 +53,7 @@ def prefix(model: str, sampling: Sampling) -> bytes:
 
 
 def structure(sampling: Sampling, response_format: Mapping[str, Any] | None) -> bytes:
-    """`,"response_format":{...}`, to stand behind a prefix; empty where `extra` says one of its own."""
+    """`,"response_format":{...}`, to append to a prefix; empty if `extra` has a response_format."""
     if response_format is None or "response_format" in sampling.extra:
         return b""
     return b',"response_format":' + orjson.dumps(response_format)
@@ -64,7 +63,7 @@ def body(
     head: bytes, messages: Sequence[Message], n: int, seed: int | None, load_image: LoadImage
 ) -> bytes:
     """The whole body; `head` is a `prefix`. Raises what `load_image` raises, and
-    UserError for an image of no known kind."""
+    UserError for an image of an unknown format."""
     parts = [head]
     if n > 1:
         parts.append(b',"n":%d' % n)
@@ -95,10 +94,10 @@ def body(
 
 
 def _mime(image: bytes, name: str) -> bytes:
-    """Its kind; an image was decoded when it entered the store, so its first bytes tell enough."""
+    """Its MIME type; it was decoded when it entered the store, so the first bytes are enough."""
     for start, kind in _KINDS:
         if image.startswith(start):
             return kind.encode()
     raise UserError(
-        f"image {name} is no PNG, JPEG, GIF, WebP, BMP or TIFF; import its source again"
+        f"image {name} is not a PNG, JPEG, GIF, WebP, BMP or TIFF; import its source again"
     )

@@ -1,6 +1,6 @@
-"""What a model reads of a conversation: its prompt's text, where a thought begins, where an answer ends.
+"""A conversation as the model reads it: the prompt's text, where a thought begins, where an answer ends.
 
-Generation, SFT and GRPO all make their prompts here, so that what is trained is what is asked.
+Generation, SFT and GRPO all build their prompts here, so that training and sampling see the same ones.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from vlt.errors import UserError
 THINK = "<think>"
 _OPENED = re.compile(r"<think>\s*\Z")
 _NO_THOUGHT = "\n</think>\n\n"
-"""What closes a thought that the prompt opened and a response does not have."""
+"""Closes the thought that the prompt opened, for a response without one."""
 
 
 def sees(processor: Any) -> bool:
@@ -23,12 +23,12 @@ def sees(processor: Any) -> bool:
 
 
 def tokenizer_of(processor: Any) -> Any:
-    """The processor's tokenizer; a tokenizer is its own."""
+    """The processor's tokenizer; a tokenizer itself is returned unchanged."""
     return getattr(processor, "tokenizer", processor)
 
 
 def blocks(content: Any, images: int = 0) -> list[dict[str, Any]]:
-    """A message's content as blocks of text and image; a string's `images` stand before it."""
+    """A message's content as text and image blocks; the `images` of a string come before it."""
     if isinstance(content, str):
         return [{"type": "image"}] * images + [{"type": "text", "text": content}]
     return [
@@ -42,7 +42,7 @@ def messages_for(
 ) -> list[dict[str, Any]]:
     """Messages in the form that the model's template takes: blocks, or text for a text model.
 
-    `images` is how many stand before the user's text where that is a string.
+    `images` is the number of images before the user's text, if that is a string.
     """
     made = []
     for message in messages:
@@ -54,11 +54,11 @@ def messages_for(
 
 
 def prompt_text(processor: Any, messages: Sequence[Mapping[str, Any]]) -> str:
-    """The prompt to answer, as the model's own chat template writes it, whole.
+    """The complete prompt, as the model's own chat template writes it.
 
-    It is tokenized without special tokens: where the processor would put a beginning of sequence
-    before a text that has none (LLaVA-NeXT), it stands in the text already, as transformers' own
-    `apply_chat_template(tokenize=True)` has it. Raises UserError where the template refuses.
+    It is meant to be tokenized without special tokens: if the processor would add a beginning-of-sequence
+    token to a text without one (LLaVA-NeXT), the text includes it already, as in transformers' own
+    `apply_chat_template(tokenize=True)`. Raises UserError if the template fails.
     """
     from jinja2 import TemplateError
 
@@ -70,7 +70,7 @@ def prompt_text(processor: Any, messages: Sequence[Mapping[str, Any]]) -> str:
         first = str(error).strip().splitlines()[0]
         raise UserError(
             f"the model's chat template cannot write the prompt: {first}; use an instruct model, or "
-            "leave out the system text"
+            "leave out the system prompt"
         ) from error
     tokenizer = tokenizer_of(processor)
     bos = tokenizer.bos_token
@@ -85,25 +85,25 @@ def _adds_bos(tokenizer: Any) -> bool:
 
 
 def opened_thought(prompt: str) -> str:
-    """What a prompt ends with where it opens the thought that the response goes on with, else "".
+    """The end of a prompt that opens the thought which the response continues, else "".
 
-    So do the templates of R1-Distill, Qwen3-Thinking, Qwen3-VL-Thinking and Qwen3.5 ("<think>\\n").
+    The templates of R1-Distill, Qwen3-Thinking, Qwen3-VL-Thinking and Qwen3.5 do this ("<think>\\n").
     """
     found = _OPENED.search(prompt)
     return found[0] if found else ""
 
 
 def put_back(opened: str, response: str) -> str:
-    """The whole response: what the model wrote after the thought that its prompt opened."""
+    """The whole response: what the model wrote, with the thought's opening from its prompt restored."""
     if not opened or response.lstrip().startswith(THINK):
         return response
     return opened + response
 
 
 def written_after(opened: str, response: str) -> str:
-    """What a model is to write for `response` after a prompt that ends with `opened`.
+    """What a model must write for `response` after a prompt that ends with `opened`.
 
-    The opposite of `put_back`. A response without a thought closes the one that was opened.
+    The inverse of `put_back`. A response without a thought closes the one that was opened.
     """
     if not opened:
         return response
@@ -113,7 +113,7 @@ def written_after(opened: str, response: str) -> str:
 
 
 def begun(opened: str, response: str) -> str:
-    """The beginning of a response without the thought's opening that its prompt ends with."""
+    """A response, or the start of one, without the thought's opening, which its prompt ends with."""
     start = response.lstrip()
     if not opened or not start.startswith(THINK):
         return response
@@ -122,17 +122,17 @@ def begun(opened: str, response: str) -> str:
 
 
 def end_tokens(model: Any, tokenizer: Any) -> list[int]:
-    """Tokens that end an answer: the generation config's and the tokenizer's own."""
+    """Tokens that end an answer: those of the generation config, and the tokenizer's own."""
     found = model.generation_config.eos_token_id
     ends = {*([found] if isinstance(found, int) else found or []), tokenizer.eos_token_id}
     return sorted(t for t in ends if t is not None)
 
 
 def end_token(processor: Any, ends: Sequence[int]) -> int:
-    """The token of `ends` that the template puts behind an answer, else the tokenizer's own.
+    """The token of `ends` that the template puts after an answer, else the tokenizer's own.
 
     GLM-4.xV's template puts none there: a model trained on its text alone would never stop.
-    Raises UserError where the model has no end token at all.
+    Raises UserError if the model has no end token at all.
     """
     tokenizer = tokenizer_of(processor)
     said = "ANSWER"
@@ -146,21 +146,21 @@ def end_token(processor: Any, ends: Sequence[int]) -> int:
     if tokenizer.eos_token_id in ends:
         return int(tokenizer.eos_token_id)
     if not ends:
-        raise UserError("the model names no token that ends an answer; set eos_token_id")
+        raise UserError("the model has no token that ends an answer; set eos_token_id")
     return int(ends[0])
 
 
 def placeholders(config: Any) -> list[int]:
-    """Tokens that stand for an image, a video or a sound: they belong to prompts alone."""
+    """Placeholder tokens for images, videos and sounds, which occur only in prompts."""
     names = ("image_token_id", "video_token_id", "audio_token_id", "image_token_index")
     found = {token for name in names if isinstance(token := getattr(config, name, None), int)}
     return sorted(found)
 
 
 def response_tokens(tokenizer: Any, text: str, never: Sequence[int]) -> list[int] | None:
-    """The tokens of what a model wrote; None where they cannot be written without one of `never`.
+    """The tokens of a model's response; None if it cannot be encoded without one of `never`.
 
-    A response may speak of "<image>": then its special tokens are read as the text that they are.
+    A response may mention "<image>": then special tokens are encoded as plain text.
     """
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     if not set(never).intersection(ids):
@@ -170,7 +170,7 @@ def response_tokens(tokenizer: Any, text: str, never: Sequence[int]) -> list[int
 
 
 def placeholder_texts(processor: Any) -> list[str]:
-    """What stands for an image, a video or a sound in a prompt's text; none for a text model."""
+    """The placeholders for images, videos and sounds in a prompt's text; none for a text model."""
     names = ("image_token", "boi_token", "video_token", "audio_token")
     found = {str(text) for name in names if (text := getattr(processor, name, None))}
     return sorted(found) if sees(processor) else []

@@ -1,9 +1,9 @@
-"""Draws the tokens of a batch of prompts from a transformers model, one forward pass a token.
+"""Samples the tokens of a batch of prompts from a transformers model, one forward pass per token.
 
 transformers' own `generate` sets the batch up (cache, positions, masks) and hands over to `Decoder`
-through its `custom_generate` hook, because three things are ours: a prompt is read once for all its
-samples, rows that have ended leave the batch, and every row has random numbers of its own, so what
-it says does not depend on who it is batched with.
+through its `custom_generate` hook, because three things differ: a prompt is prefilled once for all its
+samples, finished rows leave the batch, and every row has its own random numbers, so that its tokens do not
+depend on what else is in the batch.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 from vlt.request import Sampling
 
 LEAVE = 0.75
-"""Rows that have ended leave when less than this share of the batch still writes."""
+"""Finished rows are removed when less than this share of the batch is still running."""
 GROW = 64
 """Tokens by which a cache grows at a time."""
 CHECK_EVERY = 16
-"""Tokens between two looks for stop texts."""
+"""Tokens between two checks for stop texts."""
 AFTER_PREFILL = ("token_type_ids", "mm_token_type_ids")
-"""What the passes after the first need of what `generate` has prepared, beside the cache."""
+"""The inputs from `generate`, besides the cache, that passes after the first need."""
 
 
 class Decoder:
@@ -43,8 +43,8 @@ class Decoder:
         """Rows are the samples, prompt by prompt.
 
         counts: samples of each prompt. uniforms: [rows, tokens] in [0, 1), unused when greedy.
-        limits: most tokens of each row. ends: tokens that end a row. never: tokens that must not be
-        drawn. stopped: whether a row's tokens so far hold a stop text.
+        limits: maximum tokens of each row. ends: tokens that end a row. never: tokens that must not be
+        sampled. stopped: whether a row's tokens so far contain a stop text.
         """
         self.sampling, self.counts, self.uniforms = sampling, counts, uniforms
         self.limits, self.ends, self.never, self.stopped = limits, ends, never, stopped
@@ -52,7 +52,7 @@ class Decoder:
 
     @torch.inference_mode()
     def __call__(self, model: Any, input_ids: torch.Tensor, *_: Any, **kwargs: Any) -> torch.Tensor:
-        """What `generate` calls once it has prepared the prompts, [prompts, length], left-padded."""
+        """Called by `generate` with the prepared prompts, [prompts, length], left-padded."""
         for name in ("logits_processor", "stopping_criteria", "generation_config", "synced_gpus"):
             kwargs.pop(name, None)
         device = input_ids.device
@@ -68,7 +68,7 @@ class Decoder:
             select_rows(cache, prompts)
         state = {k: v for k, v in kwargs.items() if k in (held, *AFTER_PREFILL)}
         for name in ("token_type_ids", "mm_token_type_ids"):
-            if name in state:  # what is written is text
+            if name in state:  # generated tokens are text
                 state[name] = state[name][prompts, -1:] * 0
         positions = kwargs.get("position_ids")
         if positions is not None:
@@ -119,7 +119,7 @@ class Decoder:
         return drawn
 
     def _draw(self, logits: torch.Tensor, uniform: torch.Tensor | None) -> torch.Tensor:
-        """One token a row by inverting the cumulative distribution at the row's own number."""
+        """One token per row, by inverting the cumulative distribution at the row's own random number."""
         s = self.sampling
         if s.temperature == 0 or uniform is None:
             return logits.argmax(-1)
@@ -147,7 +147,7 @@ class Decoder:
 
 
 class GrowingLayer(DynamicLayer):  # type: ignore[misc]
-    """A cache layer that writes new tokens into room it holds, where DynamicLayer copies all of it."""
+    """A cache layer that writes new tokens into preallocated space, where DynamicLayer copies everything."""
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
@@ -170,7 +170,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
         return self.keys, self.values
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        """Keep these rows of the batch, in this order; a row may come several times."""
+        """Keep these rows of the batch, in this order; a row may occur several times."""
         super().batch_select_indices(indices)
         self.room = None
 
@@ -183,7 +183,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
 
 
 def in_place(cache: Any) -> None:
-    """Let an empty cache's plain layers write in place; other kinds (sliding, ...) stay as they are."""
+    """Make an empty cache's plain layers write in place; other kinds (sliding, ...) are unchanged."""
     if isinstance(cache, DynamicCache):
         if cache.layer_class_to_replicate is DynamicLayer:
             cache.layer_class_to_replicate = GrowingLayer
@@ -191,9 +191,10 @@ def in_place(cache: Any) -> None:
 
 
 def select_rows(cache: Any, indices: torch.Tensor) -> None:
-    """Keep these rows of a cache's batch, in this order; a row may come several times.
+    """Keep these rows of a cache's batch, in this order; a row may occur several times.
 
-    Layers of linear attention (Qwen3.5) take rows by `reorder_cache` alone, and mixed ones whole.
+    Layers with linear attention (Qwen3.5) support only `reorder_cache`; a cache without layers is
+    reordered as a whole.
     """
     if not hasattr(cache, "layers"):
         cache.reorder_cache(indices)
@@ -206,9 +207,9 @@ def select_rows(cache: Any, indices: torch.Tensor) -> None:
 
 
 def uniform_numbers(keys: Sequence[bytes], seeds: Sequence[int | None], tokens: int) -> np.ndarray:
-    """[rows, tokens] numbers in [0, 1); a row's depend on its request's key and its seed alone.
+    """[rows, tokens] numbers in [0, 1); a row's depend only on its request's key and its seed.
 
-    The key is mixed in so that two prompts with the same seed do not draw in step. Without a seed
+    The key is mixed in so that two prompts with the same seed get different numbers. Without a seed
     they come from the operating system's entropy.
     """
     import hashlib

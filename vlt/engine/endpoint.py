@@ -1,4 +1,4 @@
-"""One server: its connections, how many requests it takes at a time, and whether it is there."""
+"""One server: its connections, its limit of concurrent requests, and whether it is available."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 15.0
 LONGEST_ABSENCE_CHECK, LONGEST_LOADING_CHECK = 30.0, 5.0
 LIST_SECONDS = 10.0
-"""For the list of a server's models, which is only told."""
+"""Timeout for the list of a server's models, which is only informative."""
 SILENCE_SECONDS = 10.0
-"""After so long without a reply a server is asked whether it still takes connections."""
+"""After this long without a reply, vlt checks whether the server still accepts connections."""
 _HALVE_AT_MOST_EVERY = 1.0
-# Newer models of OpenAI's refuse the field under its old name, and say so.
+# Newer OpenAI models reject the field's old name, and say so.
 _OLD_LIMIT, _NEW_LIMIT = b'"max_tokens":', b'"max_completion_tokens":'
 _WANTS_NEW_LIMIT = re.compile(r"max_tokens\b.*max_completion_tokens", re.I | re.S)
 
 
 class NotThere(Exception):
-    """No connection could be made, or the model is not loaded: it says nothing about the request."""
+    """No connection could be made, or the model is not loaded; the request itself may be fine."""
 
     def __init__(self, reason: str):
         super().__init__(reason)
@@ -43,8 +43,8 @@ class NotThere(Exception):
 class Endpoint:
     """A base URL with its own limit on requests in flight.
 
-    The limit falls to half when the server says that it is overloaded (at most once a second, since
-    what is in flight then all says the same) and grows by one for each limit's worth of answers.
+    The limit is halved when the server reports overload (at most once a second, since all requests in
+    flight then fail alike) and grows by one for each limit's worth of answers.
     """
 
     def __init__(
@@ -54,8 +54,13 @@ class Endpoint:
         key: str | None,
         timeout: float,
         notice: Callable[[str], None] | None = None,
+        *,
+        near: bool = False,
     ):
-        """`notice` hears, once each, what a user should know of this server."""
+        """`notice` is called with what a user should know about this server, once for each.
+
+        `near`: it is on this machine's network, so no proxy is used.
+        """
         url = urlsplit(base_url)
         if url.scheme not in ("http", "https") or not url.hostname:
             raise UsageError(
@@ -63,6 +68,8 @@ class Endpoint:
             )
         self.url = base_url.rstrip("/")
         self.in_flight = 0
+        self.answers = 0
+        """The number of requests that it has answered."""
         self.proved = False
         """It has answered a chat completion."""
         self.heard = 0.0
@@ -70,11 +77,11 @@ class Endpoint:
         self.answered = 0.0
         """time.monotonic() of its last answer."""
         self.gone_since = 0.0
-        """time.monotonic() of the first failure of its present or last absence."""
+        """time.monotonic() of the first failure of its current or last absence."""
         self.absent_until = 0.0
-        """time.monotonic(); it is left out until then."""
+        """time.monotonic(); no requests are sent until then."""
         self.absence = ""
-        """Why it was left out last."""
+        """Why it was last considered absent."""
         self._absences = 0
         self._concurrency = concurrency
         self._limit = float(concurrency)
@@ -82,11 +89,11 @@ class Endpoint:
         self._key, self._timeout, self._notice = key, timeout, notice
         self._noticed: set[str] = set()
         self._new_limit = False
-        """It wants max_completion_tokens in the place of max_tokens."""
+        """It wants max_completion_tokens instead of max_tokens."""
         self._structures: bool | None = None
-        """It takes a response_format; None: nobody has tried."""
-        # A proxy of the environment is meant for the world outside this machine.
-        self._use_proxy = url.hostname not in ("localhost", "127.0.0.1", "::1")
+        """It accepts a response_format; None: not tried yet."""
+        # A proxy in the environment is meant for hosts other than this machine.
+        self._use_proxy = not near and url.hostname not in ("localhost", "127.0.0.1", "::1")
         self._place = url.hostname, url.port or (443 if url.scheme == "https" else 80)
         self._session: aiohttp.ClientSession | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -95,24 +102,24 @@ class Endpoint:
 
     @property
     def limit(self) -> int:
-        """Requests that it may have in flight now; one while it is being tried after an absence."""
+        """Maximum requests in flight now; one while it is being retried after an absence."""
         return 1 if self._absences else max(1, int(self._limit))
 
     @property
     def absent(self) -> bool:
-        """Whether it is left out at the moment."""
+        """Whether no requests are sent to it at the moment."""
         return time.monotonic() < self.absent_until
 
     @property
     def free(self) -> bool:
-        """Whether it takes one more request."""
+        """Whether one more request may be sent to it."""
         return self.in_flight < self.limit and not self.absent
 
     async def ask(self, body: bytes, model: str, structured: bytes = b"") -> Reply:
         """Send one request. Raises NotThere, TryAgain, Refused or UserError.
 
-        `structured` is the part of the body that says a response_format (see vlt.engine.body). A server
-        that refuses the request with it and answers without gets none from then on.
+        `structured` is the part of the body with a response_format (see vlt.engine.body). A server
+        that rejects the request with it but answers without gets none from then on.
         """
         first: Refused | None = None
         while True:
@@ -139,8 +146,8 @@ class Endpoint:
                     self._structures = not bare
                     if bare:
                         self._tell(
-                            f"{self.url} takes no response_format"
-                            f"{f' ({first.reason})' if first else ''}; it is asked without"
+                            f"{self.url} does not accept response_format"
+                            f"{f' ({first.reason})' if first else ''}; requests are sent without it"
                         )
                 return reply
 
@@ -158,14 +165,15 @@ class Endpoint:
                 self._halve()
             raise
         self.answered = self.heard
+        self.answers += 1
         self._limit = min(self._concurrency, self._limit + 1.0 / self._limit)
         if not self.proved:
             self.proved = True
             await self._compare(model)
         if reply.unknown:
             self._tell(
-                f"{self.url} ends answers with the finish_reason {reply.unknown!r}, which vlt does not "
-                "know; they are kept, with that word in the column finish_reason"
+                f"{self.url} ends answers with the unknown finish_reason {reply.unknown!r}; they are kept, "
+                "with that word in the column finish_reason"
             )
         return reply
 
@@ -185,7 +193,7 @@ class Endpoint:
             if task not in self._abandoned:
                 raise
             self._abandoned.remove(task)
-            if task.uncancel():  # the whole run is being ended as well
+            if task.uncancel():  # the whole run is being cancelled as well
                 raise
             raise TryAgain("the server takes no connections any more and did not answer") from None
         except aiohttp.ClientConnectorError as error:
@@ -200,7 +208,7 @@ class Endpoint:
             self._asking.remove(task)
 
     async def listed(self) -> tuple[int, list[str]]:
-        """(HTTP status, names) of its list of models; raises NotThere where nobody answers in time."""
+        """(HTTP status, names) of its list of models; raises NotThere if there is no answer in time."""
         import aiohttp
 
         session = self._session or self._open()
@@ -212,7 +220,7 @@ class Endpoint:
                 raw, status = await response.read(), response.status
         except aiohttp.ClientConnectorError as error:
             raise NotThere(_why(error.os_error)) from error
-        except (aiohttp.ClientError, OSError) as error:  # a TimeoutError, too
+        except (aiohttp.ClientError, OSError) as error:  # including TimeoutError
             raise NotThere(f"no answer ({type(error).__name__})") from error
         try:
             found = loads(raw) if status == 200 else None
@@ -223,18 +231,19 @@ class Endpoint:
         return status, [str(m["id"]) for m in names if isinstance(m, dict) and m.get("id")]
 
     async def _models(self) -> list[str]:
-        """The names that it lists; empty where it does not tell."""
+        """The model names that it lists; empty if it lists none."""
         try:
             return (await self.listed())[1]
         except NotThere:
             return []
 
     async def _compare(self, model: str) -> None:
-        """Tell where it answers for a model that it does not list: some take any name."""
+        """Notify the user if it answers for a model that it does not list: some accept any name."""
         names = await self._models()
         if names and model not in names:
             self._tell(
-                f"{self.url} answers, but lists {named(names)} and not {model!r}; rows will say {model!r}"
+                f"{self.url} answers, but lists {named(names)} and not {model!r}; rows will have the model "
+                f"{model!r}"
             )
 
     def _tell(self, sentence: str) -> None:
@@ -269,18 +278,22 @@ class Endpoint:
         return self._session
 
     async def _watch(self) -> None:
-        """Give up what is in flight at a server that is going away.
+        """Give up the requests in flight at a server that is shutting down.
 
-        One that was told to end takes no connections any more but waits for those that it has; where its
-        engine is dead already, each would wait for the other until a request's time is over.
+        It accepts no new connections but waits for open ones; if its engine is dead already, client and
+        server would wait for each other until the requests time out.
         """
         while True:
             await asyncio.sleep(SILENCE_SECONDS)
             silent = time.monotonic() - self.heard >= SILENCE_SECONDS
             if silent and self._asking and await self._refuses():
-                for task in self._asking - self._abandoned:
-                    self._abandoned.add(task)
-                    task.cancel()
+                self.abandon()
+
+    def abandon(self) -> None:
+        """Cancel its requests in flight, so that they are sent again."""
+        for task in self._asking - self._abandoned:
+            self._abandoned.add(task)
+            task.cancel()
 
     async def _refuses(self) -> bool:
         try:
@@ -289,14 +302,14 @@ class Endpoint:
             )
         except ConnectionRefusedError:
             return True
-        except OSError:  # a TimeoutError, too: it may be busy
+        except OSError:  # including TimeoutError: it may be busy
             return False
         writer.close()
         return False
 
     def _missed(self, reason: str, longest: float = LONGEST_ABSENCE_CHECK) -> NotThere:
-        """Leave it out for a while, longer each time."""
-        if not self.absent:  # requests that were sent together count once
+        """Send it no requests for a while, longer each time."""
+        if not self.absent:  # requests sent together count once
             self.gone_since = self.gone_since if self._absences else time.monotonic()
             self._absences += 1
             self.absence = reason
@@ -311,5 +324,5 @@ class Endpoint:
 
 
 def _why(error: OSError) -> str:
-    """The system's words, without the address that the URL says already."""
+    """The system's message, without the address, which the URL gives already."""
     return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)

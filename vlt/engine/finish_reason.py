@@ -1,4 +1,4 @@
-"""What servers call the end of an answer, and what it means here: stop, length, or no answer."""
+"""The finish reasons that servers use, and their meaning here: stop, length, or no answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MEANINGS = {
         content_filter content_filtered filtered safety image_safety recitation blocklist blocked
         prohibited_content spii refusal moderation guardrail guardrail_intervened sensitive
     """,
-    # The server has ended the request: it is being stopped, or something in it failed.
+    # The server aborted the request: it is shutting down, or it failed.
     BROKEN: """
         abort aborted cancel cancelled canceled error failed failure timeout interrupted preempted
         insufficient_system_resource unavailable overloaded server_error network_error
@@ -33,7 +33,7 @@ _KNOWN = {word: meaning for meaning, words in _MEANINGS.items() for word in word
 def meaning_of(found: Any) -> tuple[str, bool]:
     """(stop, length, content_filter, abort or the server's own word, whether it is known).
 
-    A reason that is missing is taken for `stop`: servers that leave it out send whole answers.
+    A missing reason counts as `stop`: servers that leave it out send complete answers.
     """
     if found == STOP or found is None or found == "":
         return STOP, True

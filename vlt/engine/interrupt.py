@@ -12,17 +12,17 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupt:
-    """Whether the process was asked to end."""
+    """Whether the process was asked to stop."""
 
     pressed = False
 
 
 @contextmanager
 def caught_interrupt(loop: asyncio.AbstractEventLoop) -> Iterator[Interrupt]:
-    """Let SIGINT and SIGTERM stop the loop instead of breaking off whatever line is being run.
+    """Make SIGINT and SIGTERM stop the loop instead of raising in the middle of some line.
 
-    So whoever runs the loop can raise KeyboardInterrupt at a place of its own, with all that has
-    arrived handed over. Elsewhere than in the main thread, where Python delivers no signals, it
+    The caller that runs the loop can then raise KeyboardInterrupt at a safe point, after everything
+    that has arrived was handed over. Outside the main thread, where Python delivers no signals, this
     does nothing.
     """
     interrupt = Interrupt()
@@ -47,7 +47,7 @@ def caught_interrupt(loop: asyncio.AbstractEventLoop) -> Iterator[Interrupt]:
 
 
 def end_on_sigterm() -> None:
-    """From here on SIGTERM is as ctrl-C: what is open is closed, and a sentence says how to go on."""
+    """From now on SIGTERM acts like ctrl-C: resources are closed, and a message says how to continue."""
 
     def end(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt

@@ -1,8 +1,8 @@
 """JSON as servers really send it.
 
-Most replies are whole JSON and read at once. Some hold half a surrogate pair or half a UTF-8
-character (a server that cuts an emoji at the length), NaN, a byte-order mark, or come as a stream of
-events although none was asked for: the answer in them is as good as any.
+Most replies are valid JSON and parsed directly. Some contain half a surrogate pair or half a UTF-8
+character (a server cut an emoji at the token limit), NaN, a byte-order mark, or come as a stream of
+events although none was requested: their answers are as good as any.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def loads(raw: bytes) -> Any:
-    """The value, with U+FFFD for what is no character. Raises ValueError where it is not whole."""
+    """The value, with U+FFFD for invalid characters. Raises ValueError if it is incomplete."""
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:
@@ -33,7 +33,7 @@ def _parsed(text: str) -> Any:
         # Python's own parser takes NaN, lone surrogates and control characters.
         return _clean(json.loads(text, strict=False))
     except RecursionError as error:
-        raise ValueError("it is nested too deep") from error
+        raise ValueError("it is nested too deeply") from error
 
 
 def _clean(value: Any) -> Any:
@@ -47,7 +47,7 @@ def _clean(value: Any) -> Any:
 
 
 def _joined(text: str) -> Any:
-    """The one reply that the events of a stream add up to."""
+    """The events of a stream combined into one reply."""
     reply: dict[str, Any] = {}
     choices: dict[int, dict[str, Any]] = {}
     ended = False

@@ -1,4 +1,4 @@
-"""Models and pictures as the local engine and training read them."""
+"""Loading of models and processors, for the local engine and training."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from vlt.errors import UserError
 from vlt.request import Sampling
 
 TAG = re.compile(r"</?\w+>")
-"""A token such as <think>, which belongs to the text even where the tokenizer calls it special."""
+"""A token such as <think>, which belongs to the text even if the tokenizer marks it as special."""
 CPU_CACHE_BYTES = 2 << 30
 GPU_CACHE_SHARE = 0.4
-"""Of the memory that is free once the model is loaded: what a batch's keys and values may take."""
+"""Share of the memory that is free after loading the model, for a batch's keys and values."""
 
 
 def sees_images(model: str, revision: str | None = None) -> bool:
@@ -39,20 +39,20 @@ def sees_images(model: str, revision: str | None = None) -> bool:
 def load_processor(model: str, revision: str | None = None, **options: Any) -> Any:
     """A vision-language model's processor, or a text model's tokenizer.
 
-    Raises UserError, in one sentence, where it cannot be loaded.
+    Raises UserError if it cannot be loaded.
     """
     try:
-        torchvision.trouble()  # before transformers looks for it: see there
+        torchvision.trouble()  # must come before transformers looks for torchvision
         seeing = sees_images(model, revision)
         from transformers import AutoProcessor, AutoTokenizer
 
         auto = AutoProcessor if seeing else AutoTokenizer
         found = auto.from_pretrained(model, revision=revision, **options)
-    # A missing package shows itself as any of these, by the family.
+    # A missing package raises any of these, depending on the model family.
     except (OSError, ValueError, ImportError, AttributeError, RuntimeError, TypeError) as error:
         raise UserError(_why_not(model, error)) from error
     if seeing and not hasattr(found, "image_processor"):
-        raise UserError(_why_not(model, ValueError("its files name no processor of images")))
+        raise UserError(_why_not(model, ValueError("its files name no image processor")))
     return found
 
 
@@ -69,12 +69,12 @@ def _why_not(model: str, error: Exception) -> str:
         return f"the processor of {model!r} cannot be loaded, and torchvision {trouble}"
     return (
         f"model {model!r} cannot be loaded: {first}; give a directory saved by save_pretrained "
-        "or a model's name"
+        "or the name of a model on the Hub"
     )
 
 
 def opens_thought(model: str, revision: str | None = None) -> str:
-    """What the model's prompts end with where its chat template opens the thought, else ""."""
+    """The end of the model's prompts that opens the thought, if its chat template adds one, else ""."""
     quiet()
     processor = load_processor(model, revision)
     asked = messages_for(processor, [{"role": "user", "content": "q"}])
@@ -82,7 +82,7 @@ def opens_thought(model: str, revision: str | None = None) -> str:
 
 
 def quiet() -> None:
-    """No progress bars and warnings of transformers: they are for those who write models."""
+    """Turn off progress bars and warnings of transformers, which are meant for model developers."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()
@@ -92,8 +92,8 @@ def quiet() -> None:
 def keep_video_settings(model: str, revision: str | None, to: Path) -> None:
     """Copy the settings of `model`'s video processor to a folder saved without them.
 
-    transformers does not read them where torchvision is missing, so it does not save them either;
-    vLLM refuses a Qwen2.5-VL that lacks them.
+    Without torchvision, transformers does not read them and so does not save them either; vLLM rejects
+    a Qwen2.5-VL that lacks them.
     """
     from transformers.utils import cached_file
 
@@ -104,10 +104,10 @@ def keep_video_settings(model: str, revision: str | None, to: Path) -> None:
 
 
 def load_model(model: str, revision: str | None, dtype: str) -> tuple[Any, Any]:
-    """The model and what reads its prompts."""
+    """The model and its processor or tokenizer."""
     quiet()
     try:
-        processor = load_processor(model, revision)  # first: it is small, and says what is missing
+        processor = load_processor(model, revision)  # first: it is small, and shows what is missing
         from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
         auto = AutoModelForImageTextToText if sees(processor) else AutoModelForCausalLM
@@ -124,7 +124,7 @@ def cache_bytes(config: Any, itemsize: int) -> int:
 
 
 def token_sets(model: Any, tokenizer: Any) -> tuple[list[int], list[int], frozenset[int]]:
-    """Tokens that end an answer, that must not be drawn, and that are no part of its text."""
+    """Tokens that end an answer, that must not be sampled, and that are not part of its text."""
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     ends = end_tokens(model, tokenizer)
@@ -144,10 +144,12 @@ def cache_room(device: Any) -> int:
 
 
 def checked(sampling: Sampling) -> str:
-    """Its fields as text (it cannot be hashed); raises UserError for what this engine cannot do."""
+    """Its fields as text (it is not hashable); raises UserError for what this engine cannot do."""
     if sampling.extra:
         names = ", ".join(sampling.extra)
-        raise UserError(f"the local engine does not know {names}; leave it out or use --base-url")
+        raise UserError(
+            f"the local engine does not support {names}; leave it out or use --base-url"
+        )
     if sampling.temperature < 0 or not 0 < sampling.top_p <= 1 or sampling.max_tokens < 1:
         raise UserError(
             f"temperature {sampling.temperature}, top_p {sampling.top_p}, max_tokens "

@@ -1,8 +1,8 @@
-"""The engine `local`: a transformers model in this process, asked in batches of like length.
+"""The engine `local`: a transformers model in this process, with prompts of similar length in a batch.
 
-What is guaranteed: with a seed, a sample depends on its request and its index alone (random numbers
-are drawn per sample, not per batch). The batch it shares changes only the rounding of the logits, so
-the same sample comes again unless a draw falls within about 1e-6 of the border of two tokens.
+Guarantee: with a seed, a sample depends only on its request and its index (random numbers are drawn
+per sample, not per batch). The rest of the batch changes only the rounding of the logits, so the sample
+is reproducible unless a draw falls within about 1e-6 of the boundary between two tokens.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ from vlt.request import Completion, Failure, Message, Request, Sampling
 WINDOW = 2048
 """Requests that are drawn at once and sorted by length."""
 MOST_ROWS = 256
-"""Samples in a batch. More win nothing on a CPU, and leave no room on a GPU with long answers."""
+"""Maximum samples in a batch. More gain nothing on a CPU, and long answers then fill a GPU's memory."""
 
 
 @dataclass
 class _Prompt:
-    """A request made ready."""
+    """A prepared request."""
 
     request: Request
     text: str
     """With the chat template applied."""
     opened: str
-    """The end of it that opens a thought, if it does."""
+    """The end of the text that opens a thought, if it does."""
     images: list[Any]
     pixels: Pixels | None
-    """The range that they are to be shown in; None: the processor's own."""
+    """The range to which images are resized; None: the processor's own."""
     weight: int
-    """About its length in tokens."""
+    """Its approximate length in tokens."""
 
 
 class LocalEngine:
@@ -74,10 +74,10 @@ class LocalEngine:
     ):
         """Load `model` (a directory or a name).
 
-        device: a torch device, else a GPU where there is one. dtype: a torch dtype's name, else
-        float32 on a CPU and the model's own on a GPU. Raises UserError where it cannot be loaded.
+        device: a torch device; by default a GPU if there is one. dtype: a torch dtype's name; by default
+        float32 on a CPU and the model's own on a GPU. Raises UserError if it cannot be loaded.
         """
-        # Threads that spin while they wait take each other's core where others work beside us.
+        # Threads that spin while they wait take cores from other processes on a shared machine.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         import torch
 
@@ -90,7 +90,7 @@ class LocalEngine:
         self.sees = sees(self.processor)
         self._threads = ThreadPoolExecutor(4)
         self._shown: dict[Pixels, Any] = {}
-        """The processor, for each range of pixels that was asked for."""
+        """The processor for each requested range of pixels."""
         self._ends, self._never, self._strip = token_sets(self.model, self.tokenizer)
         config = self.model.config.get_text_config()
         self.context: int = getattr(config, "max_position_embeddings", None) or 1 << 30
@@ -109,9 +109,8 @@ class LocalEngine:
                     by_sampling.setdefault(alike, []).append(made)
             for prompts in by_sampling.values():
                 sampling = prompts[0].request.sampling
-                prompts.sort(
-                    key=lambda p: p.weight, reverse=True
-                )  # the longest first: memory fails early
+                # The longest first, so that running out of memory happens early.
+                prompts.sort(key=lambda p: p.weight, reverse=True)
                 for batch in self._batches(prompts, sampling):
                     yield from self._answer(batch, sampling)
 
@@ -140,7 +139,7 @@ class LocalEngine:
         return _Prompt(request, text, opened_thought(text), images, pixels, weight)
 
     def _images(self, messages: Iterable[Message]) -> tuple[list[Any], set[Pixels | None]]:
-        """The images of the messages in order, and the ranges that they are to be shown in."""
+        """The images of the messages in order, and their requested ranges of pixels."""
         images: list[Any] = []
         ranges: set[Pixels | None] = set()
         for message in messages:
@@ -154,7 +153,7 @@ class LocalEngine:
         return images, ranges
 
     def _showing(self, pixels: Pixels | None) -> Any:
-        """The processor that shows images in this range."""
+        """The processor that resizes images to this range."""
         if pixels is None:
             return self.processor
         if pixels not in self._shown:
@@ -162,7 +161,7 @@ class LocalEngine:
         return self._shown[pixels]
 
     def _batches(self, prompts: list[_Prompt], sampling: Sampling) -> Iterator[list[_Prompt]]:
-        """Prompts in their order, as many as rows and memory allow; at least one."""
+        """Batches of prompts in their order, of as many as rows and memory allow; at least one."""
         room = cache_room(self.device) // self._token_bytes
         batch: list[_Prompt] = []
         rows = widest = 0
@@ -178,8 +177,8 @@ class LocalEngine:
             yield batch
 
     def _answer(self, batch: list[_Prompt], sampling: Sampling) -> Iterator[Completion | Failure]:
-        """Ask the model. What the processor refuses, or memory does not hold, is halved and tried
-        again, so that one prompt fails alone."""
+        """Generate. A batch that the processor rejects, or that does not fit into memory, is halved and
+        retried, so that one bad prompt fails alone."""
         import torch
 
         try:
@@ -202,7 +201,7 @@ class LocalEngine:
                 yield from self._halves(batch, sampling)
 
     def _halves(self, batch: list[_Prompt], sampling: Sampling) -> Iterator[Completion | Failure]:
-        """Half the prompts, then the others; half the samples where there is one prompt."""
+        """Half the prompts, then the others; with a single prompt, half its samples."""
         if len(batch) > 1:
             middle = len(batch) // 2
             parts = [batch[:middle], batch[middle:]]
@@ -258,8 +257,8 @@ class LocalEngine:
             self._never,
             (lambda tokens: self._stop_at(tokens, sampling) is not None) if sampling.stop else None,
         )
-        # Only what sets the batch up: how tokens are drawn is ours (a model's own defaults, such as
-        # a repetition penalty, must not creep in).
+        # Only for setting up the batch: tokens are sampled by Decoder (a model's own defaults, such as
+        # a repetition penalty, must not apply).
         config = GenerationConfig(
             max_new_tokens=max(limits), pad_token_id=self._pad(), eos_token_id=list(self._ends)
         )
@@ -298,7 +297,7 @@ class LocalEngine:
         return Completion(prompt.request.key, sample, text, reason, length, len(tokens))
 
     def _stop_at(self, tokens: list[int], sampling: Sampling) -> int | None:
-        """How many tokens it takes for a stop text to stand complete; None where none does."""
+        """The number of tokens after which a stop text is complete; None if there is none."""
 
         def holds(n: int) -> bool:
             text = self._text(tokens[:n])

@@ -1,15 +1,15 @@
-"""Faults of transformers that would end a run, mended on a loaded model."""
+"""Workarounds, on a loaded model, for bugs of transformers that would end a run."""
 
 from __future__ import annotations
 
 from typing import Any
 
 ONE_TOKEN = ("mistral3", "mistral_large4")
-"""Models that take an image of a single token for a token without a sequence (transformers 5.23)."""
+"""Models that lose the sequence dimension of an image with a single token (transformers 5.23)."""
 
 
 def mended(model: Any) -> Any:
-    """The model, with what its class gets wrong set right."""
+    """The model, with the bugs of its class worked around."""
     if model.config.model_type in ONE_TOKEN:
 
         def keep_sequence(_module: Any, _given: Any, features: Any) -> Any:

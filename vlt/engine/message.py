@@ -1,9 +1,9 @@
-"""The text that a choice of a reply holds, wherever the server has put its parts.
+"""The text of a choice in a reply, in whichever fields the server puts its parts.
 
-The answer stands in `content`, as a text or in parts. A thought that the server has set apart stands
-in `reasoning_content` (vLLM, DeepSeek), `reasoning` (vLLM, OpenRouter), `reasoning_details`
+The answer is in `content`, as text or as parts. Reasoning that the server separates is in
+`reasoning_content` (vLLM, DeepSeek), `reasoning` (vLLM, OpenRouter), `reasoning_details`
 (OpenRouter), `thinking` (Ollama), `thinking_blocks` (LiteLLM), or in parts of `content` (Mistral,
-Anthropic); it is joined back in `<think>`.
+Anthropic); it is put back in front of the answer, in `<think>`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _SET_APART = (
     "reasoning_details",
 )
 _TEXTS = ("text", "thinking", "reasoning", "content", "summary", "value")
-"""Where a part may hold its text, in this order."""
+"""Fields in which a part may have its text, in this order."""
 
 
 def response_of(choice: Mapping[str, Any], *, cut: bool) -> str:
-    """All that the model wrote; `cut`: it came to the limit of its tokens."""
+    """Everything that the model wrote; `cut`: it reached the token limit."""
     message = choice.get("message")
     if isinstance(message, str):
         return message
@@ -34,16 +34,16 @@ def response_of(choice: Mapping[str, Any], *, cut: bool) -> str:
         message = {}
     content = message.get("content")
     if isinstance(content, str) and not any(map(message.get, _SET_APART)):
-        return content  # nearly all are so
+        return content  # the usual case
     if content is None:
-        content = choice.get("text")  # as a server of plain completions has it
+        content = choice.get("text")  # as in the plain completions API
     thought, said = _in_content(content)
     thought = thought or next((t for name in _SET_APART if (t := _blocks(message.get(name)))), "")
     return _joined(thought, said, cut)
 
 
 def refusal_of(choice: Mapping[str, Any]) -> str:
-    """The words with which the model refused, where the server sets them apart; else empty."""
+    """The model's refusal, if the server separates it; otherwise empty."""
     message = choice.get("message")
     if not isinstance(message, dict):
         return ""
@@ -57,20 +57,20 @@ def _joined(thought: str, said: str, cut: bool) -> str:
     if not thought.strip():
         return said
     if CLOSE in said and thought.strip().removeprefix(OPEN).strip() in said:
-        return said  # the server gives the thought twice
+        return said  # the server sends the thought twice
     thought = thought.removeprefix(OPEN)
     if not said.strip() and cut:
-        return OPEN + thought  # it was cut while it thought
+        return OPEN + thought  # cut in the middle of the thought
     if thought.rstrip().endswith(CLOSE):
         thought = thought.rstrip().removesuffix(CLOSE)
-    elif CLOSE in thought:  # the server took the answer for a part of the thought
+    elif CLOSE in thought:  # the server included the answer in the thought
         return OPEN + thought + said
     gap = "" if not said or said[:1].isspace() else "\n\n"
     return f"{OPEN}{thought}{CLOSE}{gap}{said}"
 
 
 def _in_content(content: Any) -> tuple[str, str]:
-    """(thought, said) of a content in one piece or in parts."""
+    """(thought, answer) of a content in one piece or in parts."""
     if not isinstance(content, list):
         return "", _text(content)
     thoughts, said = [], []
@@ -90,7 +90,7 @@ def _is_thought(part: Any) -> bool:
 
 
 def _blocks(value: Any) -> str:
-    """The text of a thought that is one text, or blocks that stand on their own."""
+    """The text of a thought that is one text, or a list of blocks."""
     if isinstance(value, list):
         return "\n\n".join(text for block in value if (text := _text(block)))
     return _text(value)

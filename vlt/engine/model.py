@@ -1,4 +1,4 @@
-"""A model, and how to reach it: the one object that commands, recipes and Python name models by."""
+"""A model, and how to reach it: the one object by which commands, recipes and Python name models."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
+from vlt.cluster.address import ray_address
 from vlt.errors import UsageError
 from vlt.fields import FORBID, Option, Written, check
 
 if TYPE_CHECKING:
-    from vlt.engine import Engine
+    from vlt.engine import Engine, LoadImage
     from vlt.engine.limits import Limits
     from vlt.images.pixels import Pixels
     from vlt.workspace.workspace import Workspace
@@ -24,21 +25,21 @@ if TYPE_CHECKING:
 ENGINES = ("openai", "vllm", "local")
 CONCURRENCY = 64
 VLLM_CONCURRENCY = 256
-"""vLLM batches what is there: by default it runs 256 sequences at a time."""
+"""vLLM does continuous batching: by default it runs 256 sequences at a time."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model and who answers for it.
+    """A model and how it is served.
 
     `model`, `revision` and `pixels` decide what it answers, and are part of every identity; the
-    rest says where and how fast, and is part of none.
+    rest says where and how fast it runs, and is part of none.
     """
 
     __pydantic_config__ = FORBID
 
     model: str
-    """A model's name as the server knows it, a directory, or a checkpoint."""
+    """The model's name on its server, a directory, or a checkpoint."""
     revision: str | None = None
     """The model's revision on the Hub."""
     engine: str | None = None
@@ -46,20 +47,28 @@ class Model:
     base_url: Annotated[tuple[str, ...], Option(metavar="URL"), Written(("string",))] = ()
     """http://localhost:8000/v1; several share the work. [OPENAI_BASE_URL]"""
     pixels: Annotated[str | None, Option(metavar="MIN:MAX")] = None
-    """Show images in this range of pixels. [as they are]"""
+    """Resize images to this range of pixels. [unchanged]"""
     concurrency: Annotated[int | None, Ge(1)] = None
-    """Requests in flight at each server. [64; 256 for vllm]"""
+    """Concurrent requests per server. [64; 256 for vllm]"""
     timeout: Annotated[float | None, Gt(0)] = None
-    """Seconds for one request, then it is sent again. [600]"""
+    """Seconds until a request is sent again. [600]"""
     vllm_command: str | None = None
-    """How vLLM is called, e.g. /opt/vllm/bin/vllm. [VLT_VLLM_COMMAND]"""
+    """Command that runs vLLM, e.g. /opt/vllm/bin/vllm. [VLT_VLLM_COMMAND]"""
     vllm_args: str | None = None
-    """For `vllm serve`: '--tensor-parallel-size 2'. [VLT_VLLM_ARGS]"""
+    """Arguments for `vllm serve`: '--tensor-parallel-size 2'. [VLT_VLLM_ARGS]"""
+    replicas: Annotated[
+        Annotated[int, Ge(1)] | Literal["auto"] | None, Option(metavar="N|auto")
+    ] = None
+    """Servers on a Ray cluster (--ray) with engine vllm; auto: as many as fit. [1]"""
+    gpus_per_replica: Annotated[int | None, Ge(0)] = None
+    """GPUs per replica; 0: it runs on CPUs. [1 if the cluster has GPUs]"""
 
     def __post_init__(self) -> None:
         check(self)
         urls = (self.base_url,) if isinstance(self.base_url, str) else tuple(self.base_url)
         object.__setattr__(self, "base_url", urls)
+        if self.replicas not in (None, "auto"):
+            object.__setattr__(self, "replicas", _count(self.replicas))
         if self.pixels is not None:
             from vlt.images.pixels import Pixels
 
@@ -72,7 +81,7 @@ class Model:
 
     @property
     def size(self) -> Pixels | None:
-        """The range that images are brought into before the model sees them."""
+        """The range to which images are resized before the model sees them."""
         from vlt.images.pixels import Pixels
 
         return Pixels.parse(self.pixels) if self.pixels else None
@@ -85,16 +94,15 @@ class Model:
 
     @property
     def kind(self) -> str:
-        """The engine that answers: the one named, else openai where there is a server, else local.
+        """The engine: the one named, else local for a directory, else openai if there is a server.
 
-        Raises UsageError, with what to give, where nothing says it.
+        Raises UsageError if neither is given.
         """
         if self.engine is not None and self.engine not in ENGINES:
             raise UsageError(f"--engine {self.engine!r} is not one of {', '.join(ENGINES)}")
         if self.engine in ("local", "vllm") and self.base_url:
             raise UsageError(
-                f"--engine {self.engine} asks no server that is there already; leave out --base-url "
-                "or --engine"
+                f"--engine {self.engine} does not use a running server; leave out --base-url or --engine"
             )
         if self.engine:
             return self.engine
@@ -103,20 +111,38 @@ class Model:
         if self.urls:
             return "openai"
         raise UsageError(
-            f"nothing says who answers for the model {self.model!r}; give --base-url of a server "
-            "that serves it (e.g. http://localhost:8000/v1), or a model directory"
+            f"no server is given for the model {self.model!r}; give the --base-url of one that serves it "
+            "(e.g. http://localhost:8000/v1), or a model directory"
         )
 
+    def check_cluster(self, address: str | None) -> None:
+        """Raises UsageError if replicas are given without a cluster or with another engine than vllm."""
+        given = [
+            f"--{name.replace('_', '-')}"
+            for name in ("replicas", "gpus_per_replica")
+            if getattr(self, name) is not None
+        ]
+        if given and self.kind != "vllm":
+            raise UsageError(
+                f"{' and '.join(given)}: only engine vllm has replicas, and {self.model!r} uses {self.kind}; "
+                "give --engine vllm, or leave it out"
+            )
+        if given and not address:
+            raise UsageError(
+                f"{' and '.join(given)}: replicas run on a Ray cluster, and none is given; give --ray auto "
+                "(in a recipe cluster: auto), or leave it out for one vLLM on this machine"
+            )
+
     def identity(self) -> dict[str, Any]:
-        """What the model is, apart from where it lies: see vlt.workspace.digest."""
+        """What the model is, independent of its location: see vlt.workspace.digest."""
         from vlt.workspace.digest import model_identity
 
         return model_identity(self.model, self.revision)
 
     def sized(self) -> Model:
-        """Itself, with the range of pixels as the model can honour it: see vlt.engine.size_rule.
+        """Itself, with the range of pixels as the model can apply it: see vlt.engine.size_rule.
 
-        Raises UserError, before anything is asked, for a range that would not be honoured.
+        Raises UserError, before any request, for a range that would not be applied.
         """
         if self.pixels is None:
             return self
@@ -128,7 +154,7 @@ class Model:
         )
 
     def _own_range(self) -> Pixels | None:
-        """The range that the model's processor brings images into by itself, if it is wanted."""
+        """The range to which the model's processor itself resizes images, if a range is given."""
         if self.pixels is None:
             return None
         from vlt.engine.size_rule import model_rule
@@ -137,17 +163,18 @@ class Model:
         return rule.own if rule else None
 
     def open(self, workspace: Workspace, limits: Limits | None = None) -> Engine:
-        """An engine ready to be asked; the caller closes it.
+        """A ready engine; the caller closes it.
 
-        Its images are the workspace's, vLLM's words go to the workspace's logs/, and with
-        `limits.batch` what was sent off is kept in the workspace's journal.
+        It reads images from the workspace, vLLM's output goes to the workspace's logs/, and with
+        `limits.batch` open batches are recorded in the workspace's journal.
         """
         from vlt.engine.limits import Limits
         from vlt.images.pixels import sizing
 
         limits = limits or Limits()
         kind = self.kind
-        if kind == "local":  # its processor does the sizing
+        self.check_cluster(ray_address())
+        if kind == "local":  # its processor resizes images itself
             from vlt.engine.local import LocalEngine
 
             if workspace.progress:
@@ -155,21 +182,7 @@ class Model:
             return LocalEngine(self.model, load_image=workspace.images.read, revision=self.revision)
         load_image = sizing(workspace.images.read, own=self._own_range())
         if kind == "vllm":
-            from vlt.engine.vllm import COMMAND, VLLMEngine
-
-            folder = workspace.logs or Path(tempfile.mkdtemp(prefix="vlt-logs-"))
-            return VLLMEngine(
-                self.model,
-                load_image=load_image,
-                log=folder / f"vllm-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log",
-                command=self.vllm_command or os.environ.get("VLT_VLLM_COMMAND") or COMMAND,
-                arguments=self.vllm_args or os.environ.get("VLT_VLLM_ARGS") or "",
-                revision=self.revision,
-                concurrency=self.concurrency or VLLM_CONCURRENCY,
-                **({"timeout": self.timeout} if self.timeout else {}),
-                rate_limiter=limits.rate_limiter(),
-                tell=workspace.progress,
-            )
+            return self._serve(workspace, limits, load_image)
         if limits.batch:
             from vlt.engine.batch import BatchEngine
 
@@ -193,6 +206,49 @@ class Model:
             tell=workspace.progress,
             notice=workspace.notice,
         )
+
+    def _serve(self, workspace: Workspace, limits: Limits, load_image: LoadImage) -> Engine:
+        """Start vLLM: one server on this machine, or replicas on the cluster."""
+        from vlt.engine.vllm_server import COMMAND, Serving
+
+        folder = workspace.logs or Path(tempfile.mkdtemp(prefix="vlt-logs-"))
+        folder.mkdir(parents=True, exist_ok=True)
+        serving = Serving(
+            self.model,
+            folder / f"vllm-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log",
+            command=self.vllm_command or os.environ.get("VLT_VLLM_COMMAND") or COMMAND,
+            arguments=self.vllm_args or os.environ.get("VLT_VLLM_ARGS") or "",
+            revision=self.revision,
+        )
+        asking: dict[str, Any] = {
+            "load_image": load_image,
+            "concurrency": self.concurrency or VLLM_CONCURRENCY,
+            **({"timeout": self.timeout} if self.timeout else {}),
+            "rate_limiter": limits.rate_limiter(),
+            "tell": workspace.progress,
+        }
+        if ray_address():
+            from vlt.cluster.connection import connected
+            from vlt.engine.replica_count import wanted
+            from vlt.engine.replicas import ReplicasEngine
+
+            ray = connected()
+            place = wanted(self, ray)
+            return ReplicasEngine(ray, serving, place, notice=workspace.notice, **asking)
+        from vlt.engine.vllm import VLLMEngine
+
+        return VLLMEngine(serving, **asking)
+
+
+def _count(replicas: object) -> int:
+    """A number of replicas, also as text from the command line."""
+    try:
+        number = int(str(replicas))
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise UsageError(f"replicas = {replicas!r}: give a number from 1 on, or auto")
+    return number
 
 
 def _one(urls: Sequence[str]) -> str:

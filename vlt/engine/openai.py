@@ -1,7 +1,7 @@
 """Any OpenAI-compatible server: chat completions over HTTP, many at a time.
 
 `complete` is a plain generator that drives a private event loop: the loop runs only while the
-caller waits for the next completion, so all that has arrived is handed over (and journalled)
+caller waits for the next completion, so everything that has arrived is handed over (and journaled)
 before new requests are drawn and sent. A request costs about 0.2 ms of CPU (the `openai` package: 1.4).
 """
 
@@ -18,6 +18,7 @@ from vlt.engine.backoff import backoff
 from vlt.engine.body import body, prefix, structure
 from vlt.engine.budget import Budget
 from vlt.engine.endpoint import Endpoint, NotThere
+from vlt.engine.endpoints import Endpoints
 from vlt.engine.interrupt import Interrupt, caught_interrupt
 from vlt.engine.outage import Outage
 from vlt.engine.pending import Job, jobs_of
@@ -29,18 +30,21 @@ from vlt.request import Completion, Failure, Request, seed_of
 TRIES = 8
 """How often a request is sent before its samples are given up (about a minute and a half)."""
 TIMEOUT_SECONDS = 600.0
-"""For one request, its wait in the server's queue included."""
+"""For one request, including its time in the server's queue."""
 PATIENCE_SECONDS = 300.0
-"""How long a run waits for servers that were there and are all gone, or still load their model."""
+"""How long a run waits when all servers are gone, or still load their model."""
 SLOT_CHECK_SECONDS, SLEEP_CHECK_SECONDS = 0.1, 1.0
 DRAWING_SECONDS, TURN_SECONDS = 0.05, 0.02
-"""After so long with drawing requests, what is in flight gets a turn of so long."""
+"""After DRAWING_SECONDS of drawing requests, the loop runs for TURN_SECONDS to serve those in flight."""
 SLEEPERS_PER_SLOT = 4
-"""Requests that wait for another try, for each that may be in flight."""
+"""Maximum requests that wait for a retry, per request that may be in flight."""
 
 
 class OpenAIEngine:
-    """Implements vlt.engine.Engine; servers share the work, one that is not there is left out."""
+    """Implements vlt.engine.Engine; servers share the work, and absent ones are skipped.
+
+    On a cluster another thread adds and removes `servers` during the run.
+    """
 
     def __init__(
         self,
@@ -59,32 +63,39 @@ class OpenAIEngine:
         tell: Callable[[str], None] | None = None,
         notice: Callable[[str], None] | None = None,
     ):
-        """`concurrency` requests in flight at each server; `timeout` seconds for one request.
+        """`concurrency` requests in flight per server; `timeout` seconds for one request.
 
-        `check` is called while no server is there, and raises where there is nothing to wait for;
-        `tell` hears what is waited for, `notice` what a user should know of a server, once each.
+        `check` is called while no server answers, and raises if waiting is pointless; with it, all servers
+        may join later. `tell` is called with what the run waits for, `notice` with what a user should know
+        about a server, once for each.
         """
-        if not base_urls:
-            raise UsageError("no server is named; give --base-url, e.g. http://localhost:8000/v1")
+        if not base_urls and not check:
+            raise UsageError("no server is given; give --base-url, e.g. http://localhost:8000/v1")
         key = key_to_send(api_key)
         self.model = model
         self._load_image = load_image
-        self._endpoints = [Endpoint(url, concurrency, key, timeout, notice) for url in base_urls]
-        self._outage = Outage(self._endpoints, patience, check, tell)
+        near = not base_urls  # those that come later are of our cluster
+
+        def endpoint(url: str) -> Endpoint:
+            return Endpoint(url, concurrency, key, timeout, notice, near=near)
+
+        self.servers = Endpoints(endpoint, base_urls, self._woken)
+        self._outage = Outage(self.servers, patience, check, tell)
         self._tries, self._rate_limiter, self._budget = tries, rate_limiter, budget
         self._loop: asyncio.AbstractEventLoop | None = None
         self._jobs: deque[Job] = deque()
         self._results: deque[Completion | Failure] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stopped: asyncio.Task[None] | None = None  # by an error, which ends the run
+        self._stopped: asyncio.Task[None] | None = None  # the task whose error ends the run
         self._sleeping = 0
         self._singly = False  # the server does not honour `n`
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion | Failure]:
         """See vlt.engine.Engine."""
-        import aiohttp  # noqa: F401  # now, and not in the first request's turn
+        import aiohttp  # noqa: F401  # now, not during the first request
 
         self._loop = self._loop or asyncio.new_event_loop()
+        self.servers.loop = self._loop
         try:
             with caught_interrupt(self._loop) as interrupt:
                 yield from self._results_of(iter(requests), self._loop, interrupt)
@@ -113,7 +124,7 @@ class OpenAIEngine:
                     break
                 self._start(self._jobs.popleft())
                 if time.monotonic() - ran > DRAWING_SECONDS:
-                    # The next request may be long in coming: this one must not wait for it.
+                    # The next request may take long to draw; those in flight must not wait for it.
                     end = loop.call_later(TURN_SECONDS, loop.stop)
                     loop.run_forever()
                     end.cancel()
@@ -131,18 +142,22 @@ class OpenAIEngine:
         """Close the connections and the private loop."""
         if self._loop:
             self._cancel()
-            for endpoint in self._endpoints:
-                self._loop.run_until_complete(endpoint.close())
+            self._loop.run_until_complete(self.servers.close())
             self._loop.close()
             self._loop = None
 
+    def _woken(self) -> None:
+        """A server has joined: there is room for more requests."""
+        if self._loop:
+            self._loop.stop()
+
     def _has_room(self) -> bool:
-        slots = sum(e.limit for e in self._endpoints if not e.absent)
+        slots = self.servers.slots
         awake = len(self._tasks) - self._sleeping
         return awake < max(1, slots) and self._sleeping <= SLEEPERS_PER_SLOT * slots
 
     def _affords(self, job: Job) -> bool:
-        """Whether the budget takes this job; raises UserError where it does not and nothing runs."""
+        """Whether the budget allows this job; raises UserError if it does not and nothing is running."""
         if not (budget := self._budget):
             return True
         job.bound = self._bound(job.request, len(job.samples))
@@ -150,7 +165,7 @@ class OpenAIEngine:
             return True
         if not self._tasks:
             raise budget.used_up(job.bound)
-        return False  # until what is in flight has turned out cheaper
+        return False  # until requests in flight turn out cheaper than their bounds
 
     def _start(self, job: Job) -> None:
         if self._budget:
@@ -162,7 +177,7 @@ class OpenAIEngine:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         if task not in self._tasks:
-            return  # cancelled: nobody waits for it
+            return  # cancelled: nothing waits for it
         self._tasks.remove(task)
         if not task.cancelled() and task.exception():
             self._stopped = task
@@ -177,7 +192,7 @@ class OpenAIEngine:
                 self._budget.reserved -= job.bound
 
     async def _answer(self, job: Job) -> None:
-        """Ask until the job's samples are answered or given up."""
+        """Send requests until the job's samples are answered or given up."""
         while job.samples:
             try:
                 await self._ask(job)
@@ -195,7 +210,7 @@ class OpenAIEngine:
                 job.alone = True
 
     async def _ask(self, job: Job) -> None:
-        """Send the job once and take what comes; raises TryAgain where samples are missing."""
+        """Send the job once and collect its results; raises TryAgain if samples are missing."""
         request, sampling = job.request, job.request.sampling
         samples = job.samples[:1] if job.alone or self._singly else job.samples
         seed = seed_of(request.key, sampling.seed, samples[0])
@@ -210,12 +225,12 @@ class OpenAIEngine:
         self._take(job, samples, await self._send(content, structured, bound))
 
     def _bound(self, request: Request, samples: int) -> float:
-        """What so many samples may cost at most."""
+        """The most that this many samples may cost."""
         budget = self._budget
         return budget.bound(request.messages, samples, request.sampling) if budget else 0.0
 
     def _take(self, job: Job, samples: tuple[int, ...], reply: Reply) -> None:
-        """Hand over what a reply to these samples holds; raises TryAgain for the rest."""
+        """Collect the results of a reply to these samples; raises TryAgain for the missing ones."""
         key, prompts = job.request.key, 1
         again: list[int] = []
         reason, tries = "no choices", None
@@ -231,7 +246,7 @@ class OpenAIEngine:
         if not reply.choices:
             raise TryAgain("the reply holds no answer: no choices")
         if unasked := job.samples[min(len(samples), len(reply.choices)) :]:
-            self._singly = True  # not as many as were asked for, or asked for alone
+            self._singly = True  # fewer choices than requested, or only one was requested
             self._jobs.extend(jobs_of(job.request, unasked, self._singly))
         job.samples = ()
         if again:
@@ -241,7 +256,7 @@ class OpenAIEngine:
             raise TryAgain(reason, tries=tries)
 
     async def _send(self, content: bytes, structured: bytes, bound: float) -> Reply:
-        """Send to the next server that has room; `bound` is what it may cost."""
+        """Send to the next server with room; `bound` is the most that it may cost."""
         while True:
             counted_at = await limiter.turn() if (limiter := self._rate_limiter) else 0.0
             endpoint = await self._slot()
@@ -259,22 +274,24 @@ class OpenAIEngine:
             return reply
 
     async def _slot(self) -> Endpoint:
-        """The least busy server that takes one more; raises UserError where all are gone."""
+        """The least busy server with room; raises UserError if all are gone."""
         while True:
-            if free := [e for e in self._endpoints if e.free]:
-                return min(free, key=lambda e: e.in_flight / e.limit)
-            if all(endpoint.absent for endpoint in self._endpoints):
-                await self._sleep(*self._outage.wait())
-            else:  # a limit has fallen below what is in flight
+            if endpoint := self.servers.least_busy():
+                return endpoint
+            if self.servers.all_absent:
+                await self._sleep(*self._outage.wait(), lambda: not self.servers.all_absent)
+            else:  # a limit has fallen below the number in flight
                 await asyncio.sleep(SLOT_CHECK_SECONDS)
 
-    async def _sleep(self, seconds: float, reason: str) -> None:
+    async def _sleep(
+        self, seconds: float, reason: str, until: Callable[[], bool] = lambda: False
+    ) -> None:
         assert self._loop
         self._sleeping += 1
         self._loop.stop()  # there may be room for another request now
         end = time.monotonic() + seconds
         try:
-            while (left := end - time.monotonic()) > 0:
+            while (left := end - time.monotonic()) > 0 and not until():
                 if self._sleeping >= len(self._tasks):
                     self._outage.tell(reason, left)
                 await asyncio.sleep(min(left, SLEEP_CHECK_SECONDS))
@@ -286,7 +303,7 @@ class OpenAIEngine:
         job.samples = ()
 
     def _cancel(self) -> None:
-        """Leave nothing in flight; requests that were are forgotten."""
+        """Cancel and discard all requests in flight."""
         if not self._loop:
             return
         tasks, self._tasks = self._tasks, set()
@@ -296,7 +313,7 @@ class OpenAIEngine:
             self._loop.run_until_complete(asyncio.wait(tasks))
         for task in tasks:
             if not task.cancelled():
-                task.exception()  # taken, or asyncio would print it
+                task.exception()  # retrieve it, or asyncio would print it
         self._jobs.clear()
         self._results.clear()
         self._stopped = None

@@ -1,9 +1,9 @@
-"""Servers that do not answer: how long they are waited for, and what is told meanwhile."""
+"""Servers that do not answer: how long a run waits for them, and what it reports meanwhile."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 
 from vlt.engine.endpoint import Endpoint
 from vlt.engine.pending import Job
@@ -13,35 +13,39 @@ from vlt.workspace.progress import duration
 
 TELL_SECONDS = 1.0
 WORTH_TELLING_SECONDS = 2.0
+LOOK_SECONDS = 0.5
+"""Between two looks for a server where there is none at all yet."""
 ALIKE = 20
-"""After so many refusals of the same kind, and no answer, a run is hopeless."""
+"""After this many refusals of the same kind, and no answer, a run is hopeless."""
 FEW = 3
-"""Requests that a server may leave unanswered to the end of its patience without ending the run."""
+"""Requests that may stay unanswered for the whole patience without ending the run."""
 
 
 class Outage:
-    """What all servers of a run have in common when none of them answers."""
+    """The state of a run in which no server answers."""
 
     def __init__(
         self,
-        endpoints: Sequence[Endpoint],
+        endpoints: Collection[Endpoint],
         patience: float,
         check: Callable[[], None] | None,
         tell: Callable[[str], None] | None,
     ):
-        """`patience` in seconds; `check` raises where there is nothing to wait for."""
+        """`patience` in seconds; `check` raises if waiting is pointless."""
         self._endpoints, self._patience = endpoints, patience
         self._check, self._tell = check, tell
-        self._told = 0.0
+        self._last_told = 0.0
         self._refusals: dict[str, int] = {}
 
     def wait(self) -> tuple[float, str]:
         """Seconds until one of the absent servers is tried again, and why they are absent.
 
-        Raises UserError where they were waited for long enough, or were never there.
+        Raises UserError if the run has waited long enough, or none ever answered.
         """
         if self._check:
             self._check()
+            if not self._endpoints:
+                return LOOK_SECONDS, "no server is there"
         seen = self._check is not None or any(endpoint.heard for endpoint in self._endpoints)
         since = max(endpoint.gone_since for endpoint in self._endpoints)
         if not seen or time.monotonic() - since >= self._patience:
@@ -50,16 +54,16 @@ class Outage:
         return max(0.0, back - time.monotonic()), self._absences()
 
     def error(self, seen: bool = True) -> UserError:
-        """To raise where no server answers."""
-        advice = "start it again, then run the same command to go on" if seen else "start it"
+        """The error to raise if no server answers."""
+        advice = "start it again, then run the same command to continue" if seen else "start it"
         return UserError(f"no server answers ({self._absences()}); {advice}")
 
     def is_over(self, job: Job, again: TryAgain, tries: int, in_flight: int) -> bool:
-        """Whether a job that failed once more is given up; `tries` is the engine's number.
+        """Whether a job that failed again is given up; `tries` is the engine's limit.
 
-        A server that says 503 to everything is waited for as one that is gone, whatever the number of
-        tries; one that answers others in the meantime means this request. Raises UserError where it
-        was waited for long enough and more than a few requests are left.
+        A server that replies 503 to everything is waited for like one that is gone, whatever the number of
+        tries; if it answers other requests in the meantime, the 503 is about this one. Raises UserError
+        if the run has waited long enough and more than a few requests are left.
         """
         now = time.monotonic()
         job.unready_since = (job.unready_since or now) if again.unready else 0.0
@@ -76,7 +80,7 @@ class Outage:
         return True
 
     def refused(self, reason: str) -> None:
-        """A request was refused for good; raises UserError where all are, for the same reason."""
+        """A request was refused for good; raises UserError if all are, for the same reason."""
         if any(endpoint.proved for endpoint in self._endpoints):
             return
         kind = "".join(c for c in reason if not c.isdigit())
@@ -84,16 +88,17 @@ class Outage:
         if count >= ALIKE and len(self._refusals) == 1:
             urls = ", ".join(endpoint.url for endpoint in self._endpoints)
             raise UserError(
-                f"{urls} refuses every request ({reason}); change what it names, such as a setting of "
-                "the sampling, --extra or the prompt, then run the command again"
+                f"{urls} refuses every request ({reason}); change the setting that it names, in the "
+                "sampling, --extra or the prompt, then run the command again"
             )
 
     def tell(self, reason: str, seconds: float) -> None:
-        """Say that nothing is in the air for so long; called as often as one likes."""
+        """Report that nothing is in flight for this long; may be called at any rate."""
         now = time.monotonic()
-        if self._tell and seconds >= WORTH_TELLING_SECONDS and now - self._told >= TELL_SECONDS:
-            self._told = now
-            self._tell(f"waiting, {reason}; asked again in {duration(seconds)}")
+        due = now - self._last_told >= TELL_SECONDS
+        if self._tell and seconds >= WORTH_TELLING_SECONDS and due:
+            self._last_told = now
+            self._tell(f"waiting, {reason}; next try in {duration(seconds)}")
 
     def _absences(self) -> str:
         return "; ".join(f"{e.url}: {e.absence}" for e in self._endpoints if e.absence)

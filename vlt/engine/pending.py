@@ -10,22 +10,22 @@ from vlt.request import Request
 
 @dataclass(slots=True)
 class Job:
-    """Samples of one request that are asked for together: indices without a gap."""
+    """Samples of one request that are requested together: consecutive indices."""
 
     request: Request
     samples: tuple[int, ...]
-    """Those that are still missing."""
+    """Those still missing."""
     tries: int = 0
     bound: float = 0.0
-    """Dollars that it may cost at most."""
+    """The most that it may cost, in dollars."""
     unready_since: float = 0.0
-    """time.monotonic() of the first of the 503s that it got in a row; 0: the last was another."""
+    """time.monotonic() of the first of its consecutive 503s; 0 if its last failure was another."""
     alone: bool = False
-    """Ask for the first only: the server has refused them together, perhaps because of `n`."""
+    """Request only the first: the server refused them together, perhaps because of `n`."""
 
 
 def jobs_of(request: Request, samples: Sequence[int], singly: bool, tries: int = 0) -> list[Job]:
-    """Jobs of neighbouring samples, whose seeds follow each other; of one each where n fails."""
+    """Jobs of consecutive samples, whose seeds are consecutive too; of one each if `singly`."""
     runs: list[list[int]] = []
     for sample in samples:
         if runs and not singly and sample == runs[-1][-1] + 1:

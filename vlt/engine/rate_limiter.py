@@ -1,4 +1,4 @@
-"""Requests and tokens a minute: when the next request may be sent."""
+"""Requests and tokens per minute: when the next request may be sent."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ MINUTE = 60.0
 
 
 class RateLimiter:
-    """Two clocks that run ahead of time by what was sent; a request waits until both have come.
+    """Two clocks that advance with each request sent; a request waits until real time reaches both.
 
-    Requests are spread evenly, without bursts. A request's tokens are known only when its reply has
-    come: it is counted at the mean so far, and put right then.
+    Requests are spread evenly, without bursts. A request's tokens are known only from its reply: until
+    then it is counted at the mean so far, and corrected afterwards.
     """
 
     def __init__(self, requests_a_minute: float | None, tokens_a_minute: float | None):
@@ -22,7 +22,7 @@ class RateLimiter:
         self._replies = self._tokens = 0
 
     async def turn(self) -> float:
-        """Wait for this request's turn; returns the tokens that it was counted at."""
+        """Wait for this request's turn; returns the number of tokens assumed for it."""
         now = time.monotonic()
         wait = max(self._requests_clock, self._tokens_clock) - now
         mean = self._tokens / self._replies if self._replies else 0.0
@@ -33,7 +33,7 @@ class RateLimiter:
         return mean
 
     def replied(self, tokens: int, counted_at: float) -> None:
-        """A reply has come that cost so many tokens."""
+        """Count a reply that took `tokens`, for a request assumed to take `counted_at`."""
         self._replies += 1
         self._tokens += tokens
         self._tokens_clock += (tokens - counted_at) * self._token_seconds

@@ -1,4 +1,4 @@
-"""What a server's error means: the request may be sent again, it is refused, or the run must stop."""
+"""What a server's error means: retry the request, give it up, or stop the run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from vlt.engine.lenient_json import loads
 from vlt.errors import UserError
 
 RETRIED = (408, 409, 425, 429)
-"""Statuses below 500 that pass; those from 500 on are tried again too."""
+"""Temporary statuses below 500; all from 500 on are retried too."""
 OVERLOADED = (429, 503, 529)
-"""Statuses that ask for fewer requests at a time."""
+"""Statuses that ask for fewer concurrent requests."""
 REASON_CHARACTERS = 300
 _NO_SUCH_MODEL = re.compile(r"model[^.]*(does ?n[o']t exist|not found|not exist|unknown)", re.I)
 _LOADING = re.compile(
@@ -51,11 +51,11 @@ class TryAgain(Exception):
         super().__init__(reason)
         self.reason, self.wait, self.overloaded = reason, wait, overloaded
         self.unready = unready
-        """The server says that it cannot answer anything now (503)."""
+        """The server cannot answer anything now (503)."""
         self.loading = loading
-        """It says that its model is on the way."""
+        """The server is still loading its model."""
         self.tries = tries
-        """How often the request is worth sending in all; None: as often as the engine does."""
+        """How often the request is worth sending in total; None: the engine's limit."""
 
 
 class Refused(Exception):
@@ -67,10 +67,10 @@ class Refused(Exception):
 
 
 class UnknownModel(UserError):
-    """The server does not serve the model that it was asked for."""
+    """The server does not serve the requested model."""
 
     def __init__(self, url: str, model: str, reason: str, listed: list[str] | None = None):
-        advice = f"it lists {named(listed)}" if listed else f"{url}/models lists what it does"
+        advice = f"it lists {named(listed)}" if listed else f"{url}/models lists what it serves"
         super().__init__(f"{url} does not serve the model {model!r} ({reason}); {advice}")
         self.reason = reason
 
@@ -83,19 +83,19 @@ def failure(
     reason = f"HTTP {status}: {words}" if words else f"HTTP {status}"
     if status in (401, 403):
         return UserError(
-            f"{url} refuses the key ({reason}); set OPENAI_API_KEY to a key that it knows"
+            f"{url} rejects the key ({reason}); set OPENAI_API_KEY to a key that it accepts"
         )
     if code == "insufficient_quota" or status == 402:
         return UserError(
-            f"{url} has no credit left for this key ({reason}); add some and run again"
+            f"{url} has no credit left for this key ({reason}); add some and run the command again"
         )
     if status in (400, 404) and (code == "model_not_found" or _NO_SUCH_MODEL.search(words)):
         return UnknownModel(url, model, reason)
     if 300 <= status < 400:
         place = urljoin(f"{url}/chat/completions", str(headers.get("Location") or ""))
         return UserError(
-            f"{url} redirects to {place} ({reason}); give the address where it answers as --base-url, "
-            f"without /chat/completions"
+            f"{url} redirects to {place} ({reason}); give that address as --base-url, without "
+            "/chat/completions"
         )
     if status in (404, 405) and not proved:
         return not_an_api(url, reason)
@@ -116,8 +116,8 @@ def error_in(parsed: Mapping[str, Any]) -> int | None:
     """The HTTP status that an error inside a reply of status 200 should have had; None: no error."""
     error = parsed.get("error")
     if not error and parsed.get("object") != "error":
-        told = parsed.get("message") or parsed.get("detail")
-        if not (told and (parsed.get("code") or parsed.get("type") or parsed.get("status"))):
+        message = parsed.get("message") or parsed.get("detail")
+        if not (message and (parsed.get("code") or parsed.get("type") or parsed.get("status"))):
             return None
     fields = error if isinstance(error, Mapping) else parsed
     for code in (fields.get("code"), fields.get("status"), fields.get("status_code")):
@@ -137,7 +137,7 @@ def error_in(parsed: Mapping[str, Any]) -> int | None:
 
 
 def not_an_api(url: str, reason: str = "it answers, but not with chat completions") -> UserError:
-    """To raise for a server that was never seen to answer a chat completion."""
+    """The error for a server that has never answered a chat completion."""
     return UserError(
         f"{url} is not an OpenAI-compatible API ({reason}); --base-url usually ends in /v1"
     )
@@ -150,12 +150,12 @@ def named(names: list[str], most: int = 8) -> str:
 
 
 def one_line(text: str) -> str:
-    """A text without line breaks and repeated spaces."""
+    """A text without line breaks or repeated spaces."""
     return " ".join(text.split())
 
 
 def _said(raw: bytes) -> tuple[str, str]:
-    """The server's words on an error, on one line, and its code; both may be empty."""
+    """The server's error message, on one line, and its code; both may be empty."""
     try:
         parsed = loads(raw)
     except ValueError:

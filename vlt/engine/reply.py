@@ -1,7 +1,7 @@
-"""What a server's reply to a chat completion means: answers, try again, give up, or stop.
+"""What a server's reply to a chat completion means: answers, retry, give up, or stop.
 
-An answer with text is an answer, whatever the server calls its end. What was filtered, is empty or
-broke off is none.
+An answer with text is an answer, whatever its finish reason. One that was filtered, is empty or
+was aborted is not.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from vlt.engine.refusal import (
 __all__ = ["Choice", "Lost", "Refused", "Reply", "TryAgain", "read_reply"]
 
 EMPTY_TRIES = 2
-"""An empty answer may be an accident; a second one is what the model has to say."""
+"""An empty answer may be an accident; a second one is taken as the model's answer."""
 
 
 class Choice(NamedTuple):
-    """One answer of a reply, as vlt.request.Completion has it."""
+    """One answer of a reply, with fields as in vlt.request.Completion."""
 
     response: str
     finish_reason: str
@@ -42,33 +42,33 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A choice that is no answer."""
+    """A choice that is not an answer."""
 
     reason: str
     tries: int | None = None
-    """How often its request is worth sending in all; None: as any other that failed."""
+    """How often its request is worth sending in total; None: the engine's limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What stands in one reply, in the order of the samples that were asked for."""
+    """The contents of one reply, in the order of the requested samples."""
 
     choices: list[Choice | Lost]
     prompt_tokens: int
     completion_tokens: int
     counted: bool
-    """The server has said how many tokens it took."""
+    """Whether the server reported its token counts."""
     unknown: str = ""
-    """A finish reason that is not known; its answer was kept."""
+    """An unknown finish reason, whose answer was kept."""
 
 
 def read_reply(
     status: int, headers: Mapping[str, str], raw: bytes, url: str, model: str, proved: bool
 ) -> Reply:
-    """What the reply holds, else TryAgain, Refused, or UserError for what stops the run.
+    """The reply's contents; raises TryAgain, Refused, or UserError for what must stop the run.
 
-    `proved` says that this server has answered before: a strange reply is then an accident, and
-    before that the sign of something that is not an OpenAI-compatible API.
+    `proved`: this server has answered before, so that a strange reply is an accident; otherwise it is a
+    sign that this is not an OpenAI-compatible API.
     """
     if status != 200:
         raise failure(status, headers, raw, url, model, proved)
@@ -89,7 +89,7 @@ def read_reply(
         raise TryAgain(f"the reply has no choices: {said}")
     try:
         return _read(_in_order(choices or []), parsed.get("usage"))
-    except (AttributeError, KeyError, TypeError) as error:  # JSON, but of another shape
+    except (AttributeError, KeyError, TypeError) as error:  # JSON, but not of this structure
         raise TryAgain(f"the reply is malformed ({error})") from error
 
 
@@ -118,7 +118,7 @@ def _read(choices: Sequence[Mapping[str, Any]], usage: Any) -> Reply:
 
 
 def _lost(choice: Mapping[str, Any], ended: str, text: str) -> Lost | None:
-    """Why a choice is no answer; None where it is one."""
+    """Why a choice is not an answer; None if it is one."""
     if ended == FILTERED:
         words = refusal_of(choice) or one_line(text)
         said = f": {words[:REASON_CHARACTERS]}" if words else ""
@@ -142,7 +142,7 @@ def _lost(choice: Mapping[str, Any], ended: str, text: str) -> Lost | None:
 
 
 def _in_order(choices: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-    """By their index, where each has one: choice i has the seed of sample i."""
+    """Sorted by index, if each has one: choice i has the seed of sample i."""
     if len(choices) < 2:
         return choices
     indices = [choice.get("index") for choice in choices]
@@ -152,7 +152,7 @@ def _in_order(choices: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any
 
 
 def _usage(usage: Any) -> tuple[int | None, int | None]:
-    """Tokens (read, written); None where the server does not say."""
+    """Tokens (read, written); None if the server does not report them."""
     if not isinstance(usage, dict):
         return None, None
     read, written = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
@@ -168,7 +168,7 @@ def _usage(usage: Any) -> tuple[int | None, int | None]:
 
 
 def _count(value: Any) -> int | None:
-    """A number of tokens, which some servers write as a text or a float."""
+    """A number of tokens, which some servers send as text or as a float."""
     if type(value) is int and value >= 0:
         return value
     try:
@@ -179,7 +179,7 @@ def _count(value: Any) -> int | None:
 
 
 def _shares(tokens: int, lengths: list[int]) -> list[int]:
-    """Tokens of each choice, by its share of the characters: servers count all together."""
+    """Tokens of each choice, by its share of the characters: servers report only the total."""
     if len(lengths) == 1:
         return [tokens]
     ends, so_far, whole = [0], 0, max(1, sum(lengths))

@@ -1,7 +1,7 @@
 """Shared memory that a server leaves behind: vLLM's processes map segments and do not remove them.
 
-Each start leaves two in /dev/shm, of 64 MB in a container unless it says otherwise; a run starts a
-server for every step that asks one. Linux alone; elsewhere there is nothing to find.
+Each start leaves two in /dev/shm, which has 64 MB in a container by default; a run starts a
+server for every step that needs one. Linux only; elsewhere there is nothing to remove.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ _SEGMENT = re.compile(r"/dev/shm/psm_\w+")
 
 
 def segments(group: int) -> set[Path]:
-    """Those that the processes of a process group have mapped."""
+    """The segments that the processes of a process group have mapped."""
     found: set[Path] = set()
     for maps in Path("/proc").glob("[0-9]*/maps"):
-        with contextlib.suppress(OSError):  # it has ended, or is somebody else's
+        with contextlib.suppress(OSError):  # it has ended, or belongs to another user
             if os.getpgid(int(maps.parent.name)) == group:
                 found.update(map(Path, _SEGMENT.findall(maps.read_text())))
     return found
 
 
 def remove(found: Iterable[Path]) -> None:
-    """Remove those that are still there, when their processes have ended."""
+    """Remove those that still exist, after their processes have ended."""
     for segment in found:
         segment.unlink(missing_ok=True)

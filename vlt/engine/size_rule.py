@@ -1,11 +1,11 @@
-"""The size in which a model is shown an image: one rule a model, read from its processor.
+"""The size at which a model sees an image: one rule per model, read from its processor.
 
-Processors name their limits alike and mean different things by them: an area (Qwen2-VL and its kin;
-GLM-4.xV counts two frames an image), the longer side (Pixtral; SmolVLM and Idefics3 cut it into
+Processors use similar names for different limits: an area (Qwen2-VL and its relatives;
+GLM-4.xV counts two frames per image), the longer side (Pixtral; SmolVLM and Idefics3 cut it into
 tiles), a number of tiles (InternVL), a number of tokens (Gemma 4, LFM2-VL), a grid that belongs to
 the model (LLaVA-NeXT, LLaVA-OneVision), or nothing at all (Gemma 3). A range of pixels is set in the
 processor's own terms, and the processor does the resizing, so that generation, training and the
-checkpoint show the same pictures. What cannot be honoured is refused.
+checkpoint show the same pictures. A range that cannot be applied is rejected.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vlt.images.pixels import FACTOR, Pixels
 LOOK_SECONDS = 5.0
 _TOKENS = re.compile(r"(min|max)_\w*tokens")
 _PARTS = re.compile(r"max_\w*(patches|tiles|crops)|tile_size|dynamic_hd|max_image_size")
-"""Fields of processors that show an image in several parts beside the size that they name."""
+"""Fields of processors that show an image in several parts, whose size is that of one part."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +40,19 @@ class SizeRule:
     factor: int = 1
     """Sides become multiples of this: patch x merge, or the side of a tile."""
     frames: int = 1
-    """As how many an image is counted where the processor's limits are compared."""
+    """How many frames an image counts as in the processor's limits."""
     tiled: bool = False
-    """Whether a longer side is filled with tiles, small images too."""
+    """Whether images are enlarged until the longer side is filled with tiles."""
     min: int = 0
     max: int = 0
-    """The processor's own range, as far as it has one."""
+    """The processor's own range, if it has one."""
     counts: str = ""
-    """Of one that counts tokens: its fields with their values."""
+    """For the kind `tokens`: the processor's fields with their values."""
 
     def take(self, pixels: Pixels) -> Pixels:
-        """The range as this processor can honour it: its own minimum and factor where none is given.
+        """The range as this processor can apply it, with its own minimum and factor if none is given.
 
-        Raises UserError, in one sentence, for what it cannot.
+        Raises UserError if it cannot.
         """
         if pixels.factor and self.kind == "area" and pixels.factor != self.factor:
             raise UserError(
@@ -67,13 +67,13 @@ class SizeRule:
             smallest, greatest = self._reach(pixels)
             if not greatest:
                 raise UserError(
-                    f"pixels {pixels}: {self.processor} shows no image in fewer than "
+                    f"pixels {pixels}: {self.processor} cannot show an image in fewer than "
                     f"{self.factor**2} pixels; give a max of at least that"
                 )
             if self.kind == "tiles" and smallest > greatest * self.factor**2:
                 raise UserError(
-                    f"pixels {pixels}: no whole number of {self.processor}'s tiles of "
-                    f"{self.factor} x {self.factor} lies in the range; widen it"
+                    f"pixels {pixels}: no number of {self.processor}'s tiles of "
+                    f"{self.factor} x {self.factor} is in the range; widen it"
                 )
             if pixels.min > smallest:
                 raise UserError(
@@ -91,18 +91,18 @@ class SizeRule:
         if self.kind == "tokens":
             raise UserError(
                 f"pixels {pixels}: {self.processor} sizes an image by its number of tokens "
-                f"({self.counts}), not of pixels; leave the range out, or change that number in the "
+                f"({self.counts}), not its pixels; leave the range out, or change that number in the "
                 "model's files"
             )
         why = (
-            "chooses among resolutions that belong to the model"
+            "chooses among resolutions that are fixed by the model"
             if self.kind == "grid"
-            else "has no range of pixels that we know"
+            else "has no known range of pixels"
         )
         raise UserError(f"pixels {pixels}: {self.processor} {why}; leave the range out")
 
     def _reach(self, pixels: Pixels) -> tuple[int, int]:
-        """(the fewest, the most) pixels that an image may have under a maximum, 0 where none fits."""
+        """(minimum pixels of an image, longest side or number of tiles) under a maximum; 0 if none fits."""
         if self.kind == "tiles":
             tiles = pixels.max // self.factor**2
             return max(1, math.ceil(pixels.min / self.factor**2)) * self.factor**2, tiles
@@ -110,16 +110,16 @@ class SizeRule:
         return (side * self.factor if self.tiled else self.factor**2), side
 
     def side(self, most: int) -> int:
-        """The longest side, a multiple of the factor, whose square has at most `most` pixels."""
+        """The longest side, in multiples of the factor, whose square has at most `most` pixels."""
         return math.isqrt(most) // self.factor * self.factor
 
     @property
     def own(self) -> Pixels:
-        """The range that the processor brings images into where nothing is asked."""
+        """The range to which the processor resizes images by default."""
         return Pixels(self.min, self.max, self.factor)
 
     def as_json(self) -> dict[str, Any]:
-        """For the manifest."""
+        """As stored in the manifest."""
         return {"kind": self.kind, "factor": self.factor, "frames": self.frames}
 
 
@@ -159,7 +159,7 @@ def rule_of(processor: Any) -> SizeRule:
                 min=images.min_patches * area,
                 max=images.max_patches * area,
             )
-        if not _parted(images):
+        if not _splits(images):
             return SizeRule("fixed", name, min=area, max=area)
     return SizeRule("unknown", name)
 
@@ -177,7 +177,7 @@ def _side_rule(processor: Any, images: Any, name: str, side: int, patch: int | N
 
 
 def set_range(processor: Any, pixels: Pixels) -> Pixels:
-    """Let the processor show images in this range; returns it as taken. Raises UserError."""
+    """Set this range on the processor; returns it as applied. Raises UserError if it cannot be."""
     rule = rule_of(processor)
     taken = rule.take(pixels)
     images = processor.image_processor
@@ -187,7 +187,7 @@ def set_range(processor: Any, pixels: Pixels) -> Pixels:
             "longest_edge": taken.max * rule.frames,
         }
         _set_size(images, edges)
-        if hasattr(images, "min_pixels"):  # where older classes read it from
+        if hasattr(images, "min_pixels"):  # read by older classes
             images.min_pixels, images.max_pixels = edges["shortest_edge"], edges["longest_edge"]
     elif rule.kind == "side":
         _set_size(images, {"longest_edge": rule.side(taken.max)})
@@ -199,7 +199,7 @@ def set_range(processor: Any, pixels: Pixels) -> Pixels:
 
 
 def showing(processor: Any, pixels: Pixels) -> Any:
-    """A copy of the processor that shows images in this range; what it is made of is shared."""
+    """A shallow copy of the processor that resizes images to this range."""
     copied = copy.copy(processor)
     copied.image_processor = copy.copy(processor.image_processor)
     set_range(copied, pixels)
@@ -207,7 +207,7 @@ def showing(processor: Any, pixels: Pixels) -> Any:
 
 
 def model_rule(model: str, revision: str | None = None) -> SizeRule | None:
-    """The rule of a model by its files; None where they are not to be had (a server's own name)."""
+    """The rule of a model by its files; None if they are not available (a server's own name)."""
     if not os.path.isdir(model) and not _on_hub(model, revision):
         return None
     from vlt.engine.loading import load_processor, quiet
@@ -218,7 +218,7 @@ def model_rule(model: str, revision: str | None = None) -> SizeRule | None:
 
 
 def _on_hub(model: str, revision: str | None) -> bool:
-    """Whether the files of a model's name are in the Hub's cache, or can be fetched: one look, no tries."""
+    """Whether a model's files are in the Hub cache or can be downloaded: one request, no retries."""
     if model.count("/") != 1 or model.startswith((".", "/", "~")):
         return False
     from urllib.request import Request, urlopen
@@ -242,10 +242,10 @@ def _on_hub(model: str, revision: str | None) -> bool:
 def resolved(
     pixels: Pixels | None, model: str, revision: str | None = None, *, served: bool = False
 ) -> Pixels | None:
-    """The range as the model can honour it; `served` by a server, whose processor is its own.
+    """The range as the model can apply it; `served` by a server, which has its own processor.
 
-    Where the model's files are not to be had, it stands as it was given, sides in multiples of 28.
-    Raises UserError, before anything is asked, for a range that would not be honoured.
+    If the model's files are not available, the range is used as given, with sides in multiples of 28.
+    Raises UserError, before any request, for a range that would not be applied.
     """
     if pixels is None:
         return None
@@ -256,30 +256,30 @@ def resolved(
     if served and (taken.min, taken.max) != (rule.min, rule.max):
         if rule.kind != "area":
             raise UserError(
-                f"pixels {pixels}: a server of {model} sizes images by its own {rule.processor}; use "
+                f"pixels {pixels}: a server of {model} sizes images with its own {rule.processor}; use "
                 "--engine local, or set the size in the files that it serves"
             )
         if taken.min < rule.min or taken.max > rule.max:
             raise UserError(
-                f"pixels {pixels}: a server of {model} brings images into {rule.min}:{rule.max} "
-                "itself; give a range inside, use --engine local, or set the size in the files "
+                f"pixels {pixels}: a server of {model} resizes images to {rule.min}:{rule.max} "
+                "itself; give a range within that, use --engine local, or set the size in the files "
                 "that it serves"
             )
     return taken
 
 
 def _tiles(processor: Any, images: Any) -> bool:
-    """Whether images are cut into tiles: the processor may say so where its part does not."""
+    """Whether images are cut into tiles; the processor may set this if its image processor does not."""
     if getattr(images, "crop_to_patches", False):
         return True
     known = getattr(getattr(processor, "valid_processor_kwargs", None), "_defaults", {})
     return bool(known.get("images_kwargs", {}).get("crop_to_patches"))
 
 
-def _parted(images: Any) -> bool:
-    """Whether the size that it names is that of a part of an image, and not of the whole."""
+def _splits(images: Any) -> bool:
+    """Whether its size is that of one part of an image, not of the whole."""
     if hasattr(images, "crop_to_patches"):
-        return False  # it says so itself: see _tiles
+        return False  # explicit: see _tiles
     if getattr(images, "do_image_splitting", False):
         return True
     return any(v for k, v in vars(images).items() if _PARTS.fullmatch(k))
@@ -300,7 +300,7 @@ def _set_size(images: Any, edges: dict[str, int]) -> None:
 
 
 def _number(patch: Any) -> int | None:
-    """A patch's side, given as one number or as height and width."""
+    """The side of a patch, given as one number or as height and width."""
     if isinstance(patch, int):
         return patch
     if patch is None:

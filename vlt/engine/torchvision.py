@@ -1,9 +1,9 @@
-"""torchvision beside a torch that it was not built for.
+"""torchvision with a torch that it was not built for.
 
-PyPI has torchvision for CUDA alone. Beside the CPU build of torch its compiled operators cannot be
-loaded, and its import ends in "operator torchvision::nms does not exist". The image processors of
+PyPI has only the CUDA build of torchvision. With the CPU build of torch its compiled operators cannot be
+loaded, and its import fails with "operator torchvision::nms does not exist". The image processors of
 transformers need none of these operators: with two of them declared (and never called) torchvision
-imports, and its Python transforms work.
+can be imported, and its Python transforms work.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _OPERATORS = {
 
 @functools.cache
 def trouble() -> str | None:
-    """Why torchvision cannot be used here, with what to do; None where it can.
+    """Why torchvision cannot be used here, with what to do; None if it can.
 
-    To be called before transformers reads a model or a processor: what it finds missing then, it
-    leaves out for good.
+    Call it before transformers loads a model or a processor: transformers remembers what it finds
+    missing at that point.
     """
     if importlib.util.find_spec("torchvision") is None:
         return "is not installed; `pip install torchvision`"
@@ -35,8 +35,8 @@ def trouble() -> str | None:
 
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return (
-            f"does not fit torch {torch.__version__} ({first}); install the two that belong "
-            "together, from one index"
+            f"does not match torch {torch.__version__} ({first}); install matching versions of both, "
+            "from one index"
         )
     return None
 

@@ -1,42 +1,25 @@
-"""A `vllm serve` of our own: started, watched, started again if it dies, stopped at the end.
+"""A `vllm serve` started by vlt on this machine: watched, restarted if it dies, stopped at the end.
 
-vLLM pins torch and transformers against TRL's newest, so it is another program in an environment
-of its own, and we talk to it as to any OpenAI-compatible server. `command` says how it is called:
-`vllm`, `/opt/vllm/bin/vllm`, `docker run ... vllm/vllm-openai`.
+vlt talks to it as to any OpenAI-compatible server. On a cluster there are several: vlt.engine.replicas.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import os
-import shlex
-import signal
-import socket
-import subprocess
-import sys
 import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 from vlt.engine import LoadImage
 from vlt.engine.openai import TIMEOUT_SECONDS, OpenAIEngine
 from vlt.engine.rate_limiter import RateLimiter
-from vlt.engine.shared_memory import remove, segments
+from vlt.engine.vllm_server import (
+    CHECK_SECONDS,
+    RESTARTS,
+    Serving,
+    VLLMServer,
+    free_port,
+)
 from vlt.errors import UserError
 from vlt.request import Completion, Failure, Request
-
-COMMAND = "vllm"
-START_SECONDS = 1800.0
-"""For a server to answer /health: downloading and loading a large model takes a while."""
-STOP_SECONDS = 30.0
-RESTARTS = 3
-"""Deaths in a row without an answer in between, until the run is given up."""
-_CHECK_SECONDS = 0.25
-_PR_SET_PDEATHSIG = 1
 
 
 class VLLMEngine:
@@ -44,48 +27,35 @@ class VLLMEngine:
 
     def __init__(
         self,
-        model: str,
+        serving: Serving,
         *,
         load_image: LoadImage,
-        log: Path,
-        command: str = COMMAND,
-        arguments: str = "",
-        revision: str | None = None,
         concurrency: int = 64,
         timeout: float = TIMEOUT_SECONDS,
-        start_seconds: float = START_SECONDS,
         rate_limiter: RateLimiter | None = None,
         tell: Callable[[str], None] | None = None,
     ):
-        """Start the server and wait until it answers; its words go to the file `log`.
+        """Start the server and wait until it answers.
 
-        `arguments` are passed on to `vllm serve` (--tensor-parallel-size 2 --max-model-len 16384).
-        Raises UserError with its last words where it does not start.
+        Raises UserError with the last line of its output if it does not start.
         """
-        self.log, self._start_seconds = log, start_seconds
-        self._port = _free_port()
-        self._command = [*shlex.split(command), "serve", model, "--served-model-name", model]
-        self._command += ["--host", "127.0.0.1", "--port", str(self._port)]
-        self._command += ["--revision", revision] if revision else []
-        self._command += shlex.split(arguments)
+        self._serving = serving
         self._stopping = threading.Event()
-        self._stopped = threading.Event()
         self._deaths = 0
-        self._shared: set[Path] = set()
-        self._child = self._start()
+        self._server = VLLMServer(self._serving, free_port())
         try:
-            self._wait_until_it_answers()
+            self._server.wait_until_it_answers()
         except BaseException:
-            self._stop()
+            self._server.stop()
             raise
         self._engine = OpenAIEngine(
-            model,
-            [f"http://127.0.0.1:{self._port}/v1"],
+            serving.model,
+            [self._server.url],
             load_image=load_image,
             api_key="none",
             concurrency=concurrency,
             timeout=timeout,
-            patience=start_seconds,
+            patience=serving.start_seconds,
             rate_limiter=rate_limiter,
             tell=tell,
             check=self._check,
@@ -104,101 +74,24 @@ class VLLMEngine:
         """Stop the server."""
         self._stopping.set()
         self._engine.close()
-        self._stop()
-        self._stopped.set()
         self._watcher.join()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.log, "ab") as log:
-            log.write(f"$ {shlex.join(self._command)}\n".encode())
-            log.flush()
-            try:
-                return subprocess.Popen(
-                    self._command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,  # ctrl-C is for us; we stop it
-                    preexec_fn=_die_with_parent,
-                )
-            except OSError as error:
-                raise UserError(
-                    f"{self._command[0]!r} cannot be started ({error.strerror}); install vLLM in an "
-                    "environment of its own and name its program with --vllm-command"
-                ) from error
-
-    def _wait_until_it_answers(self) -> None:
-        end = time.monotonic() + self._start_seconds
-        while not _healthy(self._port):
-            if self._child.poll() is not None:
-                raise UserError(f"vllm serve did not start: {self._last_words()}; see {self.log}")
-            if time.monotonic() > end:
-                raise UserError(
-                    f"vllm serve did not answer within {self._start_seconds:g} s; see {self.log}"
-                )
-            time.sleep(_CHECK_SECONDS)
-        self._shared |= segments(self._child.pid)
+        self._server.stop()
 
     def _watch(self) -> None:
-        """In a thread: start the server again, on the same port, as often as it may die."""
-        while not self._stopping.is_set():
-            if self._child.poll() is None:
-                self._stopping.wait(_CHECK_SECONDS)
+        """In a thread: restart the server, on the same port, up to RESTARTS times."""
+        while not self._stopping.wait(CHECK_SECONDS):
+            if self._server.is_alive:
                 continue
             self._deaths += 1
             if self._deaths > RESTARTS:
                 return
-            self._stop()  # what its dead parent left behind
-            self._child = self._start()
-            if self._stopping.is_set():
-                self._stop()
-        # A server that this thread has started would be killed with it (see _die_with_parent).
-        self._stopped.wait()
+            self._server.stop()  # end the processes that the dead one left behind
+            self._server = VLLMServer(self._serving, self._server.port)
 
     def _check(self) -> None:
-        """Raises UserError where the server is dead for good."""
+        """Raises UserError if the server is dead for good."""
         if self._deaths > RESTARTS:
             raise UserError(
-                f"vllm serve died {self._deaths} times in a row: {self._last_words()}; see {self.log}, "
-                "then run the same command to go on"
+                f"vllm serve died {self._deaths} times in a row: {self._server.last_line()}; see "
+                f"{self._serving.log}, then run the same command to continue"
             )
-
-    def _stop(self) -> None:
-        """End the whole process group: SIGTERM, then after a while SIGKILL; and what it leaves."""
-        group = self._child.pid
-        self._shared |= segments(group)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._child.wait(STOP_SECONDS)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGKILL)
-        self._child.wait()
-        remove(self._shared)
-        self._shared.clear()
-
-    def _last_words(self) -> str:
-        lines = self.log.read_text(errors="replace").strip().splitlines()
-        return " ".join(lines[-1].split())[:300] if lines else "it said nothing"
-
-
-def _free_port() -> int:
-    with socket.socket() as opened:
-        opened.bind(("127.0.0.1", 0))
-        return int(opened.getsockname()[1])
-
-
-def _healthy(port: int) -> bool:
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with direct.open(f"http://127.0.0.1:{port}/health", timeout=5) as reply:
-            return bool(reply.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def _die_with_parent() -> None:
-    """In the child: the kernel ends it when we die, even by kill -9 (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,1 +1,1 @@
-"""How good a model is, and how two models compare."""
+"""Evaluation of models, comparisons, judging and labelling."""

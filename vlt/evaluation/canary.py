@@ -1,10 +1,10 @@
-"""The canary: does a model look? It answers part of the held-out items with another item's image, too.
+"""The canary: does a model look? It answers some held-out items again, with another item's image.
 
-A run is stopped only by evidence. The image helps where a one-sided paired test says so at the stated
-level. It does not where, besides, the 95 % interval of its worth leaves out as much as a model that
-looks would have from it: that is what a model before it in the run had, or how far its accuracy lies
-above that of one answer to all. Where neither is shown, accuracy is too low or rows are too few, and
-that is said instead.
+A run is stopped only by evidence. The image helps if a one-sided paired test says so at the given level.
+It does not help if, in addition, the 95 % interval of its worth excludes what a model that looks would
+gain from it: the gain of an earlier model in the run, or the margin of its accuracy over the best single
+answer to all items. If neither is shown, the accuracy is too low or there are too few rows, and the
+canary reports that instead.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ Finding = Literal["looks", "does not look", "cannot tell"]
 
 @dataclass(frozen=True, kw_only=True)
 class Canary:
-    """How the models of a run are asked whether they look."""
+    """How the models of a run are tested for whether they look."""
 
     __pydantic_config__ = FORBID
 
     items: Annotated[int, Ge(1)] = 200
-    """Held-out items that are asked again, drawn by the recipe's seed."""
+    """Held-out items that are asked again, drawn with the recipe's seed."""
     images: tuple[Literal["swapped", "none", "noise"], ...] = ("swapped",)
-    """What is shown in place of the own image; the run is stopped by the first of them."""
+    """What is shown in place of the item's own image; the first of them decides whether the run stops."""
     level: Annotated[float, Gt(0), Le(0.5)] = 0.05
-    """Of the one-sided paired test."""
+    """Significance level of the one-sided paired test."""
     stop: bool = True
-    """Stop the run where a model does not look; else only say so."""
+    """Stop the run if a model does not look; otherwise only report it."""
 
     def __post_init__(self) -> None:
         check(self)
         if not self.images or len(set(self.images)) < len(self.images):
             raise UsageError(
-                "canary: name what is shown in place of the own image, each once: images: [swapped]"
+                "canary: list what is shown in place of the item's own image, each once: images: [swapped]"
             )
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What the canary says of one model."""
+    """The canary's result for one model."""
 
     finding: Finding
     sentence: str
@@ -58,15 +58,15 @@ def judged(
 ) -> Judged:
     """Whether a model looks at its images.
 
-    seen: The worth that models before it in the run had at least of their images, where they looked.
+    seen: The minimum worth of the images to earlier models in the run, if they looked.
     who: The model, for the sentence.
     """
     instead = WORDS[found.images]
     if not found.n:
         return Judged(
             "cannot tell",
-            f"whether {who} looks cannot be told: none of the canary's items has an image that {instead} "
-            "could stand for",
+            f"cannot tell whether {who} looks: none of the canary's items has an image that could be "
+            f"replaced by {instead}",
         )
     if found.p <= settings.level:
         return Judged("looks", f"{who} looks: {found.sentence()}")
@@ -75,21 +75,22 @@ def judged(
     if expected <= 0:
         return Judged(
             "cannot tell",
-            f"whether {who} looks cannot be told: it is right on {100 * found.own:.1f} % of {found.n:,} "
-            f"items, and one answer to all is right on {100 * found.guess:.1f} %",
+            f"cannot tell whether {who} looks: it is correct on {100 * found.own:.1f} % of {found.n:,} "
+            f"items, and the best single answer to all on {100 * found.guess:.1f} %",
         )
-    # Of n items none of which it helped: how many it may help at most, at this level.
+    # If it helped on none of n items: the maximum share that it may help on, at this level.
     most = max(found.high, found.worth + 1 - settings.level ** (1 / found.n))
     if most >= expected:
         return Judged(
             "cannot tell",
-            f"whether {who} looks cannot be told by {found.n:,} items: {found.sentence()}; with a larger "
-            "canary.items it can",
+            f"cannot tell from {found.n:,} items whether {who} looks: {found.sentence()}; use a larger "
+            "canary.items",
         )
     why = (
-        f"a model before it had at least {100 * seen:+.1f} points of its images"
+        f"to an earlier model they were worth at least {100 * seen:+.1f} points"
         if seen >= accuracy.low - found.guess
-        else f"it is right on {100 * found.own:.1f} %, and one answer to all on {100 * found.guess:.1f} %"
+        else f"it is correct on {100 * found.own:.1f} %, and the best single answer to all on "
+        f"{100 * found.guess:.1f} %"
     )
     return Judged(
         "does not look",

@@ -1,9 +1,9 @@
-"""Two models on the same items: what the second solves and the first does not, and by what chance.
+"""Two models on the same items: what one solves and the other does not, and whether that is significant.
 
-The items are the same, so the test is paired. With one sample of each item it is McNemar's exact test
-(1947): of the items that only one of the two solves, how likely so uneven a split is by tossing a
+The items are the same, so the test is paired. With one sample per item it is McNemar's exact test
+(1947): of the items that only one of the two solves, how likely a split this uneven is with a fair
 coin. With several samples it is the exact sign test over items with different pass rates. The
-interval of the difference is a paired bootstrap over items, with a seed.
+interval of the difference is a paired bootstrap over items, with a fixed seed.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Comparison:
 
     first: float
     second: float
-    """Accuracy."""
+    """Accuracies."""
     difference: float
-    """Second less first."""
+    """Second minus first."""
     low: float
     high: float
     """95 % interval of the difference."""
@@ -39,12 +39,12 @@ class Comparison:
     """Items on which it does worse; with one sample each: newly lost."""
     n: int
     p: float
-    """Two-sided; how likely a split of solved and lost as uneven as this is by chance."""
+    """Two-sided p-value: how likely a split of solved and lost this uneven is by chance."""
     test: str
 
 
 def exact_sign_test(more: int, fewer: int) -> float:
-    """Two-sided p of `more` heads and `fewer` tails of a fair coin; 1.0 where there are none."""
+    """Two-sided p-value of `more` heads and `fewer` tails with a fair coin; 1.0 if there are none."""
     n = more + fewer
     tail = sum(comb(n, i) for i in range(min(more, fewer) + 1))
     return min(1.0, 2 * tail / 2**n)
@@ -74,10 +74,10 @@ def compared(first: Mapping[str, float], second: Mapping[str, float], k: int = 1
 
 
 def bootstrap(apart: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of the mean of [n] values, by a bootstrap with a seed; 0, 0 without any."""
+    """The 95 % interval of the mean of [n] values, by a bootstrap with a fixed seed; 0, 0 without any."""
     if not len(apart):
         return 0.0, 0.0
-    # Only how many items have each difference matters: counts are drawn, not items.
+    # Only the number of items with each difference matters: counts are drawn, not items.
     values, counts = np.unique(apart, return_counts=True)
     drawn = np.random.default_rng(0).multinomial(len(apart), counts / len(apart), size=RESAMPLES)
     means = drawn @ values / len(apart)
@@ -88,8 +88,7 @@ def bootstrap(apart: np.ndarray) -> tuple[float, float]:
 def compare(store: Store, first: Dataset, second: Dataset) -> dict[str, Any]:
     """The comparison of two evaluations, as JSON.
 
-    Raises UserError where they were not asked about the same items the same way, or not graded
-    by the same grader: prompts, sampling and graders belong to a comparison.
+    Raises UserError if items, prompts, sampling or graders differ.
     """
     one, other = asked(store, first), asked(store, second)
     for name in {**one, **other}:
@@ -101,14 +100,14 @@ def compare(store: Store, first: Dataset, second: Dataset) -> dict[str, Any]:
     rates = [pass_rates(first), pass_rates(second)]
     if rates[0].keys() != rates[1].keys():
         raise UserError(
-            f"{first.ref} and {second.ref} hold verdicts on different items; evaluate both in one "
+            f"{first.ref} and {second.ref} have verdicts on different items; evaluate both in one "
             "command"
         )
     return asdict(compared(rates[0], rates[1], int(one["k"])))
 
 
 def pass_rates(evaluation: Dataset) -> dict[str, float]:
-    """Share of right samples of each item; one that could not be had is not right."""
+    """Share of correct samples of each item; failed ones count as not correct."""
     counts: dict[str, list[int]] = {}
     for table in (evaluation.table(["id", "verdict"]), evaluation.dropped.table(["id", "verdict"])):
         columns = (table.column(name).to_pylist() for name in ("id", "verdict"))
@@ -120,9 +119,9 @@ def pass_rates(evaluation: Dataset) -> dict[str, float]:
 
 
 def asked(store: Store, evaluation: Dataset, *, model: bool = False) -> dict[str, Any]:
-    """All that must be the same for two evaluations to be compared, by the name that a message gives it.
+    """Everything that must be the same for two evaluations to be compared, by its name in messages.
 
-    model: Whether the model must be, too.
+    model: Whether the model must be the same too.
     """
     manifest = evaluation.manifest
     answers = store.open(manifest.parents[0].ref).manifest

@@ -1,7 +1,7 @@
-"""How good a model is on a dataset of items: answers drawn, graded by the one grader, summed up.
+"""How good a model is on a dataset of items: answers sampled, graded, and summarised.
 
-Two versions come of it: the answers (sampled through the journal, so nothing is asked twice) and
-their verdicts, which can be made again with another grader without asking any model.
+It makes two versions: the answers (sampled through the journal, so nothing is requested twice) and their
+verdicts, which can be made again with another grader without asking any model.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ __all__ = [
 ]
 
 LLM = "llm"
-"""The grader that is vlt's, and a judge for what its rules leave open."""
+"""vlt's grader, with a judge for what its rules leave unjudged."""
 
 
 def evaluation_name(name: str, asking: Asking) -> str:
-    """The name of an evaluation that is not given one: eval, eval-swapped, ..."""
+    """The default name of an evaluation: eval, eval-swapped, ..."""
     return name if asking.images == "own" else f"{name}-{asking.images}"
 
 
@@ -58,17 +58,17 @@ def make_evaluation(
     name: str = "eval",
     round: int | None = None,
 ) -> tuple[Dataset, bool]:
-    """Verdicts on a model's answers to `items`; the manifest's facts hold `summary` of them.
+    """Verdicts on a model's answers to `items`; their `summary` is in the manifest's facts.
 
     Makes `<name>-answers` (samples) and `<name>` (the same samples with verdicts). Returns the
-    version and whether it was there already.
+    version and whether it existed already.
     """
     check_grader(grader, judge)
     if items.manifest.rows and not any(
         batch.column("answer").null_count < len(batch) for batch in items.batches(["answer"])
     ):
         raise UserError(
-            f"{items.ref} has no gold answer to grade by; evaluate on items that have, or label these: "
+            f"{items.ref} has no gold answers for grading; evaluate on items that have them, or label these: "
             "`vlt gen rollouts`, then `vlt label`"
         )
     answers, _ = make_rollouts(workspace, items, model, asking, name=f"{name}-answers", round=round)
@@ -95,10 +95,9 @@ def make_verdicts(
     round: int | None = None,
     retry_failed: bool = False,
 ) -> tuple[Dataset, bool]:
-    """The answers with verdicts; asks no model but a judge, and that only what is not journalled.
+    """The answers with verdicts; asks no model except a judge, for what is not in the journal.
 
-    A row that the judge could not be asked about is `unjudged`; `retry_failed` makes such a version
-    again.
+    A row whose request to the judge failed is `unjudged`; `retry_failed` makes such a version again.
     """
     check_grader(grader, judge)
     named = grader_identity(grader, [LLM])
@@ -118,7 +117,7 @@ def make_verdicts(
             writer.keep(batch)
             verdicts += batch.select(READS).to_pylist()
             unasked += sum((r or "").startswith(FAILED) for r in _reasons(batch))
-        # An answer that could not be had counts as not right: the held-out set stays the same.
+        # A failed answer counts as not correct, so that the held-out set stays the same.
         failed = answers.dropped.table()
         if failed.num_rows:
             writer.expect(failed)
@@ -133,10 +132,10 @@ def make_verdicts(
 
 
 def check_grader(grader: str, judge: LLMJudge | None) -> None:
-    """Raises UsageError for a grader that there is not, or whose judge is missing."""
+    """Raises UsageError for an unknown grader, or one whose judge is missing."""
     find_grader(grader, [LLM])
     if (grader == LLM) != (judge is not None):
-        raise UsageError("--grader llm and --judge-model go together; give both or none")
+        raise UsageError("--grader llm and --judge-model need each other; give both or neither")
 
 
 def _graded(answers: Dataset, grader: str, benchmark: Benchmark | None) -> Iterator[pa.RecordBatch]:
@@ -153,7 +152,7 @@ def with_verdicts(
 
 
 def _as_upstream_reads(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Responses without </answer> answered in their last box, which is how eval_qwen.py reads them."""
+    """Responses without </answer> with the answer of their last box, as eval_qwen.py reads them."""
     responses = [
         f"<answer>{extract(text)}</answer>"
         if text and "</answer>" not in text and "\\boxed" in text
@@ -166,7 +165,7 @@ def _as_upstream_reads(batch: pa.RecordBatch) -> pa.RecordBatch:
 def _judged(
     batches: list[pa.RecordBatch], judge: LLMJudge, benchmark: Benchmark | None
 ) -> list[pa.RecordBatch]:
-    """The batches with the judge's verdicts in place of those that the rules leave open."""
+    """The batches with the judge's verdicts for the rows that the rules leave unjudged."""
     free = benchmark is not None and benchmark.free_form
     wanted: list[tuple[int, int, dict[str, Any]]] = []
     for number, batch in enumerate(batches):

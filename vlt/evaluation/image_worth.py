@@ -1,10 +1,9 @@
-"""What the image is worth to a model: its accuracy with the items' own images against that without.
+"""What images are worth to a model: its accuracy with the items' own images minus that without.
 
-Both evaluations ask the same model the same questions, and differ in what is shown (`--images`), so
-the test is paired. It is one-sided, since an image that helps is the claim: of the items that the
-model solves more often in one of the two, how likely so many with their own image are by tossing a
-coin. Items without an image, and those that no other's could be shown for, tell nothing and stand
-aside.
+Both evaluations ask the same model the same questions and differ in the images shown (`--images`), so
+the test is paired. It is one-sided, since the claim is that the image helps: of the items that the
+model solves more often in one of the two, how likely this many with their own image are with a fair
+coin. Items without an image, and those for which no other item's image could be shown, are left out.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from vlt.evaluation.compare import asked, compared, pass_rates
 from vlt.workspace.store import Dataset, Store
 
 WORDS = {"none": "no image", "swapped": "another item's image", "noise": "an image of noise"}
-"""What is shown in place of the own image, for people."""
+"""What is shown in place of the item's own image, for messages."""
 
 
 @dataclass(frozen=True)
 class ImageWorth:
-    """A model with the items' own images, against the same without them."""
+    """A model with the items' own images, against the same model without them."""
 
     images: str
     """none, swapped or noise."""
@@ -34,7 +33,7 @@ class ImageWorth:
     other: float
     """Accuracies."""
     worth: float
-    """The first less the second; in 1, not in points."""
+    """The first minus the second, as a fraction, not in points."""
     low: float
     high: float
     """95 % interval of the worth."""
@@ -44,32 +43,32 @@ class ImageWorth:
     """Items that it solves more often without."""
     n: int
     p: float
-    """One-sided: how likely so many of the differing items are solved with their own image by chance."""
+    """One-sided p-value: how likely this many of the differing items are solved with their own image."""
     guess: float
-    """Accuracy of the best answer that is given to every item of a kind alike: see `guessing`."""
+    """Accuracy of the best single answer to all items of a kind: see `guessing`."""
 
     def sentence(self) -> str:
-        """The image is worth 31.0 points [24.2, 37.8]: 49.1 % with it, 18.1 % with another's ..."""
+        """the image is worth +31.0 points [+24.2, +37.8]: 49.1 % with it, 18.1 % with another's ..."""
         low, high = (f"{100 * end:+.1f}" for end in (self.low, self.high))
         p = f"p = {self.p:.3f}" if self.p >= 0.001 else "p < 0.001"
         return (
             f"the image is worth {100 * self.worth:+.1f} points [{low}, {high}]: "
             f"{100 * self.own:.1f} % with it, {100 * self.other:.1f} % with {WORDS[self.images]}, of "
-            f"{self.n:,} items ({p}); one answer to all is right on {100 * self.guess:.1f} %"
+            f"{self.n:,} items ({p}); the best single answer to all is correct on {100 * self.guess:.1f} %"
         )
 
 
 def image_worth(store: Store, own: Dataset, other: Dataset) -> ImageWorth:
-    """Of two evaluations of one model. Items that only one of them asked are left aside.
+    """The worth from two evaluations of one model. Items in only one of them are left out.
 
-    Raises UserError where they do not ask the same but for the images.
+    Raises UserError if they differ in anything but the images.
     """
     first, second = asked(store, own, model=True), asked(store, other, model=True)
     how = images_of(store, other)
     if images_of(store, own) != "own" or how == "own":
         raise UserError(
-            f"{own.ref} and {other.ref} do not differ in what is shown; evaluate one with --images "
-            "none, swapped or noise, and the other without"
+            f"{own.ref} and {other.ref} do not differ in the images shown; evaluate one with --images "
+            "none, swapped or noise, and the other without that option"
         )
     for name in {*first, *second} - {"images", "limit", "items"}:
         if first.get(name) != second.get(name):
@@ -97,13 +96,13 @@ def image_worth(store: Store, own: Dataset, other: Dataset) -> ImageWorth:
 
 
 def one_sided(more: int, fewer: int) -> float:
-    """P of at least `more` heads in `more + fewer` tosses of a fair coin; 1.0 without any."""
+    """Probability of at least `more` heads in `more + fewer` tosses of a fair coin; 1.0 without any."""
     n = more + fewer
     return sum(comb(n, heads) for heads in range(more, n + 1)) / 2**n
 
 
 def guessing(golds: Iterable[Mapping[str, Any]]) -> float:
-    """Accuracy of whoever gives each item of a kind the kind's commonest gold, or tosses a die.
+    """Accuracy of the best guess: the most common gold for each kind of item, or a random choice.
 
     A kind is an answer type and a number of choices. Rows have answer, answer_type and choices.
     """
@@ -120,7 +119,7 @@ def guessing(golds: Iterable[Mapping[str, Any]]) -> float:
 
 
 def with_images(evaluation: Dataset) -> set[str]:
-    """Ids of the items that have an image, and could be asked as they were to be."""
+    """Ids of the items that have an image and for which a replacement could be shown."""
     found = set()
     for row in evaluation.rows(["id", "images"]):
         if row["images"]:

@@ -20,7 +20,7 @@ class Score:
 
 
 def wilson(right: float, n: int) -> Score:
-    """Wilson's 95 % interval of `right` out of `n` (1927); defined at 0 and at n, too."""
+    """Wilson's 95 % interval of `right` out of `n` (1927); also defined at 0 and n."""
     if n == 0:
         return Score(0.0, 0.0, 1.0, 0)
     z, p = 1.959964, right / n

@@ -1,14 +1,14 @@
-"""A model as a judge of answers that no rule can settle, through any engine.
+"""A model as a judge of answers that no rule can decide, through any engine.
 
 Upstream has GPT-4 judge every response to MathVerse (evaluation/verify_mathverse_gpt4.py), since its
-answers are free in form; MathVerse itself and VLMEvalKit ask an LLM only where the answer is not the
-gold letter for letter. As they do, the rules go first here: what they find correct is not asked. In
-a free-form benchmark everything else with an answer is; elsewhere only what the rules leave unjudged.
+answers are free-form; MathVerse itself and VLMEvalKit ask an LLM only if the answer is not literally the
+gold. As there, the rules come first here: what they find correct is not judged. In a free-form benchmark
+everything else with an answer is; elsewhere only what the rules leave unjudged.
 
-The judge reads text from a model that may want to be right. So what it reads of it is cut, stands
-between marks that hold a code made of the question, gold and answer, and the judge must end with a
-line that holds the code: no answer can contain its own code, and a judge that repeats what it has
-read gives no verdict. A reply without such a last line leaves the answer unjudged.
+The judge reads text from a model that may try to influence it. So the text is cut and placed between
+marks that contain a code derived from question, gold and answer, and the judge must end with a line that
+contains the code: no answer can contain its own code, and a judge that repeats what it has read gives no
+verdict. A reply without such a last line leaves the answer unjudged.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ Reason briefly. Then end with a line of its own that holds the word VERDICT, the
 colon, and one word, which is either correct or wrong."""
 SAMPLING = Sampling(temperature=0.0, max_tokens=2048)
 MOST = 2_000
-"""Characters of an answer, from its end, and of the other texts from their start, that are shown."""
+"""Maximum characters shown, of an answer from its end, of the other texts from their start."""
 _DECORATION = " \t*_`#>."
 
 
 @dataclass
 class LLMJudge:
-    """Who judges, and where the verdicts are kept: the engine is opened only for what the journal lacks."""
+    """The judging model; the engine is opened only for what the journal lacks."""
 
     workspace: Workspace
     model: Model
@@ -73,7 +73,7 @@ class LLMJudge:
         self.identity = self._judge.identity
 
     def parameters(self) -> dict[str, Any]:
-        """What of the judge belongs to the identity of verdicts."""
+        """The judge's part of the verdicts' identity."""
         return {
             "judge": self.identity,
             "judge_prompt": self.prompt,
@@ -81,10 +81,10 @@ class LLMJudge:
         }
 
     def judge(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-        """(verdict, reason) of each row, by its question, choices, answer and predicted.
+        """(verdict, reason) of each row, from its question, choices, answer and predicted.
 
-        A request that fails leaves the row `unjudged` with the failure as its reason, which begins
-        with FAILED. Raises UserError where the engine cannot be asked at all.
+        A failed request leaves the row `unjudged` with the failure as its reason, which starts with
+        FAILED. Raises UserError if the engine cannot be used, or no request is answered.
         """
         codes = [code_of(row) for row in rows]
         asked = [messages_for(self.prompt, row, c) for row, c in zip(rows, codes, strict=True)]
@@ -98,7 +98,7 @@ class LLMJudge:
             first = next(reply for reply in replies if isinstance(reply, str))
             raise UserError(
                 f"the judge {self._judge.model.model!r} answered none of {failed:,} requests "
-                f"({first}); see that its server serves it, and run the command again"
+                f"({first}); check that its server serves it, and run the command again"
             )
         return [verdict_of(reply, code) for reply, code in zip(replies, codes, strict=True)]
 
@@ -107,13 +107,13 @@ FAILED = "the judge's request failed"
 
 
 def code_of(row: Mapping[str, Any]) -> str:
-    """8 hexadecimal digits that nobody can foresee who has not finished the answer."""
+    """8 hexadecimal digits that cannot be predicted before the answer is complete."""
     text = "\0".join(str(row[name]) for name in ("question", "answer", "predicted"))
     return hashlib.blake2b(text.encode(errors="replace"), digest_size=4).hexdigest()
 
 
 def messages_for(prompt: str, row: Mapping[str, Any], code: str) -> list[Message]:
-    """One user message of text; slots are filled in one pass, so a text may hold their names."""
+    """One text message; slots are filled in one pass, so that texts may contain their names."""
     slots = {
         "question": question_text(row).replace(PLACEHOLDER, "").strip()[:MOST],
         "answer": str(row["answer"])[:MOST],
@@ -125,7 +125,7 @@ def messages_for(prompt: str, row: Mapping[str, Any], code: str) -> list[Message
 
 
 def verdict_of(reply: Completion | str, code: str) -> tuple[str, str]:
-    """(verdict, reason); only the last line counts, and only in the form that was asked for."""
+    """(verdict, reason); only the last line counts, and only in the requested form."""
     if isinstance(reply, str):
         return "unjudged", f"{FAILED}: {reply}"
     if reply.finish_reason == "length":

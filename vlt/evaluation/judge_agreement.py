@@ -1,9 +1,9 @@
-"""vlt judge --agreement: judgements beside people's marks of the same rows (`vlt view`).
+"""vlt judge --agreement: judgements compared with people's marks on the same rows (`vlt view`).
 
-A person accepts a row or flags it, a judge passes or fails it. Agreement is the share of rows, marked and
-judged, on which both say the same; Cohen's kappa (1960) takes off what two raters who do not look would
-agree on. A row that the judge left unjudged counts in neither, and is told. The interval of the agreement
-is Wilson's, that of kappa a bootstrap over rows, with a seed.
+A person accepts or flags a row, a judge passes or fails it. Agreement is the share of rows, both marked and
+judged, on which the two agree; Cohen's kappa (1960) corrects for agreement by chance. A row that the judge
+left unjudged counts in neither, and is reported separately. The interval of the agreement is Wilson's, that
+of kappa a bootstrap over rows, with a fixed seed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from vlt.workspace.judgements import (
 from vlt.workspace.store import Dataset, Store
 
 MEANS = {"accept": PASS, "flag": FAIL}
-"""A person's mark -> the verdict that says the same."""
+"""A person's mark -> the equivalent verdict."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Pair:
 
     @property
     def agrees(self) -> bool:
-        """Whether both say the same."""
+        """Whether person and judge agree."""
         return MEANS[self.mark.mark] == self.judged.verdict
 
     def as_row(self) -> dict[str, Any]:
-        """For a table."""
+        """As a row of a table."""
         return {
             "id": self.id,
             "sample": self.sample,
@@ -62,9 +62,9 @@ class Pair:
 
 
 def agreement(store: Store, rows: Dataset, rubric: str | None = None) -> dict[str, Any]:
-    """Of each rubric (or of one): agreement, kappa, confusion, and the rows where they differ.
+    """For each rubric (or one): agreement, kappa, confusion, and the rows where they differ.
 
-    Raises UsageError where nothing is judged, or nothing is marked.
+    Raises UsageError if nothing is judged, or nothing is marked.
     """
     marks = {flag.key: flag for flag in Flags(store.root).all()}
     marked: list[tuple[dict[str, Any], Flag]] = []
@@ -74,19 +74,19 @@ def agreement(store: Store, rows: Dataset, rubric: str | None = None) -> dict[st
         rubrics += [name for name in rubrics_of(judgements) if name not in rubrics]
         for place, row in enumerate(batch.to_pylist()):
             key = (row["id"], row.get("sample"), row.get("model"))
-            if mark := marks.get(key):  # of this response: one on the whole item says nothing of it
+            if mark := marks.get(key):  # on this response: one on the whole item does not count
                 marked.append(({**row, "judgements": judgements[place]}, mark))
     if not rubrics or (rubric and rubric not in rubrics):
         by = f"by rubric {rubric!r}" if rubric else "by any rubric"
         there = f"; there are judgements by {', '.join(rubrics)}" if rubrics else ""
         raise UsageError(
-            f"{rows.ref} holds no judgements {by}{there}; make them with `vlt judge {rows.ref} "
+            f"{rows.ref} has no judgements {by}{there}; make them with `vlt judge {rows.ref} "
             f"--rubric {rubric or 'sound'} --model M`"
         )
     if not marked:
         raise UsageError(
-            f"nobody has marked a row of {rows.ref}; accept and flag some with `vlt view {rows.ref}`, "
-            "then compare"
+            f"no row of {rows.ref} is marked; accept and flag some with `vlt view {rows.ref}`, then "
+            "compare"
         )
     chosen = [rubric] if rubric else rubrics
     return {
@@ -108,7 +108,7 @@ def _pairs(marked: Sequence[tuple[dict[str, Any], Flag]], rubric: str) -> Iterat
 
 
 def of_pairs(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """What pairs of one rubric come to, as JSON."""
+    """The statistics of one rubric's pairs, as JSON."""
     judged = [pair for pair in pairs if pair.judged.verdict != UNJUDGED]
     people = [MEANS[pair.mark.mark] for pair in judged]
     judges = [pair.judged.verdict for pair in judged]
@@ -128,16 +128,16 @@ def of_pairs(pairs: Sequence[Pair]) -> dict[str, Any]:
 
 
 def kappa(first: Sequence[str], second: Sequence[str]) -> float | None:
-    """Cohen's kappa of two raters over the same rows; None where it is not defined.
+    """Cohen's kappa of two raters over the same rows; None if it is not defined.
 
-    That is where there are no rows, or both raters give one and the same label to all.
+    It is undefined without rows, or if both raters give the same single label to all.
     """
     (found,) = _kappas(_confusion(first, second)[None])
     return None if np.isnan(found) else float(found)
 
 
 def _confusion(first: Sequence[str], second: Sequence[str]) -> np.ndarray:
-    """[n, n] how often the first rater gave the row's label and the second the column's."""
+    """[n, n] counts of rows by the first rater's label (row) and the second's (column)."""
     labels = sorted({*first, *second})
     table = np.zeros((len(labels), len(labels)))
     for a, b in zip(first, second, strict=True):
@@ -148,7 +148,7 @@ def _confusion(first: Sequence[str], second: Sequence[str]) -> np.ndarray:
 def kappa_interval(
     first: Sequence[str], second: Sequence[str]
 ) -> tuple[float | None, float | None]:
-    """The 95 % interval of kappa by a bootstrap over rows; None where too few draws define one."""
+    """The 95 % interval of kappa by a bootstrap over rows; None if too few resamples define it."""
     table = _confusion(first, second).ravel()
     n = len({*first, *second})
     if n < 2:
@@ -164,7 +164,7 @@ def kappa_interval(
 
 
 def _kappas(tables: np.ndarray) -> np.ndarray:
-    """[n] kappa of n tables [n, labels, labels]; nan where it is not defined."""
+    """[n] kappa of n tables [n, labels, labels]; nan if it is not defined."""
     totals = tables.sum((1, 2))
     with np.errstate(divide="ignore", invalid="ignore"):
         seen = np.trace(tables, axis1=1, axis2=2) / totals

@@ -1,12 +1,12 @@
-"""vlt judge --bias: by how much length and position move a judge.
+"""vlt judge --bias: how much length and position influence a judge.
 
-Length: a response is judged as it is, and again with sentences added that say nothing (to its reasoning,
-or at its beginning where it has none). A judge of what is said gives both the same score; the mean
-difference of the scores and the share of verdicts that flip tell one that counts words.
+Length: a response is judged unchanged, and again with meaningless sentences added (to its reasoning, or
+at its start if it has none). An unbiased judge gives both the same score; bias shows in the mean difference
+of the scores and the share of verdicts that flip.
 
 Position: two responses to the same item are shown together, in both orders, and the judge names the
-better one. One who reads names the same response both times; the share of pairs whose winner changes
-with the order, and how often the first is named, tell one who does not.
+better one. An unbiased judge names the same response both times; bias shows in the share of pairs whose
+winner changes with the order, and in how often the first one is named.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from vlt.workspace.store import Dataset
 from vlt.workspace.workspace import Workspace
 
 ROWS = 100
-"""Responses that are judged unless `limit` says otherwise, and as many pairs at most."""
+"""Default number of responses that are judged, and the maximum number of pairs."""
 SEEN = ("first", "second", "same")
 EMPTY = (
     "Let me think about this carefully, step by step.",
@@ -42,7 +42,7 @@ EMPTY = (
     "With that in mind, I go on with what has to be done next.",
     "This deserves attention, and so I give it the attention that it deserves.",
 )
-"""Sentences that say nothing of any question."""
+"""Sentences that add no content to any response."""
 TIMES = 8
 PAIR = """\
 Two responses to the same question follow. Decide which of the two is better by this one standard: \
@@ -68,7 +68,7 @@ first, second, or same if neither is better."""
 
 @dataclass(frozen=True)
 class Bias:
-    """What the two trials came to, as the command prints it."""
+    """The results of the two trials, as the command prints them."""
 
     length: dict[str, Any]
     position: dict[str, Any]
@@ -85,11 +85,11 @@ def bias(
 ) -> Bias:
     """Both trials of one judge on the first `asking.limit` samples, through the journal.
 
-    Raises UsageError where the rows hold no responses, UserError where the judge answers nothing.
+    Raises UsageError if the rows have no responses, UserError if the judge does not answer.
     """
     if samples.kind != "sample" or "response" not in rubric.slots:
         raise UsageError(
-            "--bias judges responses: name samples, and a rubric whose prompt holds {response}"
+            "--bias judges responses: name samples, and a rubric whose prompt has {response}"
         )
     sees = rubric.image if image is None else image
     rows = _first(samples, asking.limit or ROWS)
@@ -120,7 +120,7 @@ def _first(samples: Dataset, limit: int) -> list[dict[str, Any]]:
 
 
 def padded(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row with sentences that say nothing at the beginning of its response and its reasoning."""
+    """The row with meaningless sentences at the start of its response and its reasoning."""
     words = " ".join(EMPTY[i % len(EMPTY)] for i in range(TIMES))
     response, reasoning = str(row["response"]), str(row.get("reasoning") or "")
     thought = "<think>" if response.startswith("<think>") else ""
@@ -192,7 +192,7 @@ def _both(
 ) -> list[Message] | str:
     if image and not first["images"]:
         return NO_IMAGE
-    # One code for both orders: it must not tell them apart.
+    # The same code for both orders, so that it does not reveal the order.
     codes = sorted([code_of(first), code_of(second)])
     text = PAIR.format(
         about=rubric.about or "which of them meets this better: " + rubric.prompt,
@@ -214,19 +214,19 @@ def _better(reply: Completion | str, shown: Sequence[str]) -> str | None:
 
 
 def _ask(judge: Judge, asked: Sequence[list[Message] | str]) -> list[Completion | str]:
-    """The replies, and the reasons of what cannot be asked; raises UserError where there is no reply."""
+    """The replies, or the reasons why there are none; raises UserError if no request is answered."""
     replies = iter(judge.replies([messages for messages in asked if not isinstance(messages, str)]))
     found = [each if isinstance(each, str) else next(replies) for each in asked]
     if found and all(isinstance(each, str) for each in found):
         raise UserError(
             f"the judge {judge.model.model!r} answered none of {len(found):,} requests ({found[0]}); "
-            "see that its server serves it, and run the command again"
+            "check that its server serves it, and run the command again"
         )
     return found
 
 
 def mean_of(values: Sequence[float]) -> dict[str, float | None]:
-    """The mean with its 95 % interval, a bootstrap over rows with a seed; None without rows."""
+    """The mean with its 95 % interval, by a bootstrap over rows with a fixed seed; None without rows."""
     if not values:
         return {"value": None, "low": None, "high": None}
     low, high = bootstrap(np.array(values))

@@ -1,7 +1,7 @@
-"""vlt judge: models say of each caption or response what a rubric asks, beside the answer's verdict.
+"""vlt judge: models judge each caption or response by a rubric, independently of the answer's verdict.
 
-Every row goes on as it is, with judgements added to those that it has. What a judge did not say, or not
-in the form that it was asked for, is unjudged. Everything is asked through the journal, as any stage is.
+Every row is kept, with judgements added to those that it has. A missing reply, or one not in the requested
+form, is unjudged. All requests go through the journal, as in any stage.
 """
 
 from __future__ import annotations
@@ -40,29 +40,29 @@ NAME = "judged"
 
 @dataclass(frozen=True)
 class Judging:
-    """Who judges what by which rubric: the one object for command, recipe and Python."""
+    """The rubric, the judges and their settings: one object for command, recipe and Python."""
 
     workspace: Workspace
     rubric: Rubric
     models: Sequence[Model]
     asking: Asking = JUDGING
     image: bool | None = None
-    """Whether the judges see the image; None: as the rubric says."""
+    """Whether the judges see the image; None: the rubric decides."""
     asks: list[Ask] = field(init=False)
 
     def __post_init__(self) -> None:
         asking, rubric = self.asking, self.rubric
         if asking.until_correct is not None:
-            raise UsageError("judges draw no samples until one is right; leave out until_correct")
+            raise UsageError("judging does not support until_correct; leave it out")
         if asking.k > 1 and asking.temperature == 0:
             raise UsageError(
-                f"{asking.k} judgements by one model at temperature 0 are the same one; add "
+                f"{asking.k} judgements by one model at temperature 0 are identical; add "
                 "--temperature 0.7, or name several models"
             )
         if asking.budget is not None and len(self.models) > 1:
             raise UsageError(
-                "--budget is kept for one model; judge with one --model after the other, the second "
-                "by what the first has made"
+                "--budget works with one model; judge with one --model after the other, the second on the "
+                "version that the first has made"
             )
         asked = replace(asking, prompt=Prompt(rubric.text, rubric.system))
         form = rubric.response_format()
@@ -80,16 +80,16 @@ class Judging:
         return Stage(STAGE, {"rubric": rubric, "image": self.image, "judges": judges})
 
     def columns(self, rows: Dataset) -> list[str]:
-        """The columns that a request is made of."""
+        """The columns that determine a request."""
         wanted = [*OF_ROWS, "choice_order", *(["images"] if self.image else [])]
         return [name for name in wanted if name in rows.schema.names]
 
     def messages(self, ask: Ask, row: dict[str, Any]) -> Sequence[Message] | str:
-        """What a judge is asked of a row, or why it cannot be."""
+        """The messages to a judge about a row, or why it cannot be asked."""
         return messages_for(self.rubric, row, image=bool(self.image), size=ask.model.size)
 
     def judged(self, rows: pa.RecordBatch, of: Sequence[list[list[Answer]]]) -> list[list[Any]]:
-        """[rows] the new judgements of each; `of` holds each judge's answers to each row."""
+        """[rows] the new judgements of each row; `of` has each judge's answers for each row."""
         rubric = self.rubric
         texts = rows.select([n for n in rubric.written if n in rows.schema.names]).to_pylist()
         new: list[list[Any]] = [[] for _ in texts]
@@ -115,11 +115,11 @@ def make_judged(
     name: str = NAME,
     round: int | None = None,
 ) -> tuple[Dataset, bool]:
-    """The rows with a judgement by each model (k of them with `asking.k`); (the version, was it there).
+    """The rows with a judgement by each model (k with `asking.k`); (version, whether it existed already).
 
-    Captions and samples are judged; a row whose request fails is unjudged, with the failure as reason.
-    Raises UsageError where the rows do not fit the rubric, or hold judgements by it and one of the
-    models already; UserError where not one request was answered.
+    Captions and samples can be judged; a row whose request fails is unjudged, with the failure as reason.
+    Raises UsageError if the rows do not fit the rubric, or already have judgements by it and one of the
+    models; UserError if no request was answered.
     """
     rubric = rubric if isinstance(rubric, Rubric) else load_rubric(rubric)
     several = [models] if isinstance(models, Model) else list(models)
@@ -147,33 +147,32 @@ def make_judged(
     return writer.dataset, False
 
 
-def asked_as(model: str) -> str:
-    """The name that a judge was asked by; of a directory only its last part: a manifest holds no paths."""
+def model_label(model: str) -> str:
+    """The judge's name for the manifest; only the last part of a path: manifests have no paths."""
     return Path(model).name if os.path.isdir(model) else model
 
 
 def check_rows(rows: Dataset, judging: Judging) -> None:
-    """Raises UsageError where the rows are none that the rubric can judge."""
+    """Raises UsageError if the rubric cannot judge such rows."""
     rubric = judging.rubric
     if rows.kind not in rubric.kinds:
         made = {"sample": "vlt gen reasoning", "caption": "vlt gen captions"}[rubric.kinds[0]]
         raise UsageError(
-            f"{rows.ref} holds {rows.kind}s, and rubric {rubric.name!r} judges "
+            f"{rows.ref} holds {rows.kind}s, but rubric {rubric.name!r} judges "
             f"{' and '.join(f'{kind}s' for kind in rubric.kinds)}; make them with `{made}`"
         )
 
 
 def check_new(rows: Dataset, judging: Judging) -> None:
-    """Raises UsageError where a row was judged by this rubric and model before: nothing is replaced."""
+    """Raises UsageError if a row was already judged by this rubric and model: nothing is replaced."""
     labels, name = {ask.label() for ask in judging.asks}, judging.rubric.name
     for batch in rows.batches(["id", "judgements"]):
         for of_row in judgements_in(batch):
             again = next((j for j in of_row if j["rubric"] == name and j["model"] in labels), None)
             if again:
                 raise UsageError(
-                    f"{rows.ref} holds judgements by rubric {name!r} and {again['model']!r} already, "
-                    "and none is replaced; judge what it was made from, or give the rubric's file "
-                    "another name"
+                    f"{rows.ref} already has judgements by rubric {name!r} and {again['model']!r}, which are "
+                    "not replaced; judge the version from which it was made, or rename the rubric's file"
                 )
 
 
@@ -191,22 +190,22 @@ def _answered(
 
 @dataclass
 class Tally:
-    """What the judgements of a version come to."""
+    """Counts of a version's judgements."""
 
     votes: Counter[str] = field(default_factory=Counter)
-    """Of single judgements."""
+    """Verdicts of single judgements."""
     verdicts: Counter[str] = field(default_factory=Counter)
-    """Of rows."""
+    """Combined verdicts of rows."""
     failed: Counter[str] = field(default_factory=Counter)
-    """Reasons of requests that were not answered."""
+    """Reasons of failed requests."""
     lacking: Counter[str] = field(default_factory=Counter)
-    """Reasons of rows that could not be asked about."""
+    """Reasons of rows that could not be judged."""
     answered: int = 0
     scores: float = 0.0
     scored: int = 0
 
     def add(self, new: list[list[Any]], answers: Sequence[list[list[Answer]]], rubric: str) -> None:
-        """A batch's new judgements, and the answers that they are from."""
+        """Add a batch's new judgements, and the answers from which they were made."""
         for of_row in new:
             self.votes.update(j["verdict"] for j in of_row)
             found = combined(of_row, rubric)
@@ -222,27 +221,27 @@ class Tally:
             self.lacking.update(a for a in flat if isinstance(a, str) and a.startswith(LACKS))
 
     def check(self, models: Sequence[Model]) -> None:
-        """Raises UserError where there are rows and not one was judged: that would be no version."""
+        """Raises UserError if there are rows but none was judged."""
         if self.lacking and not self.failed and not self.answered:
             raise UserError(
                 f"not one of {plural(self.verdicts.total(), 'row')} can be judged: "
-                f"{self.lacking.most_common(1)[0][0]}; name rows that have what the rubric shows, or "
+                f"{self.lacking.most_common(1)[0][0]}; name rows that have what the rubric needs, or "
                 "another rubric"
             )
         if self.failed and not self.answered:
             names = ", ".join(repr(model.model) for model in models)
             raise UserError(
                 f"the judge {names} answered none of {plural(self.failed.total(), 'request')} "
-                f"({self.failed.most_common(1)[0][0]}); see that its server serves it, and run the "
+                f"({self.failed.most_common(1)[0][0]}); check that its server serves it, and run the "
                 "command again"
             )
 
     def facts(self, judging: Judging) -> dict[str, Any]:
-        """For the manifest."""
+        """As stored in the manifest."""
         return {
             "rubric": judging.rubric.name,
             "models": [ask.label() for ask in judging.asks],
-            "asked": [asked_as(model.model) for model in judging.models],
+            "asked": [model_label(model.model) for model in judging.models],
             "judgements": self.votes.total(),
             **{verdict: self.verdicts[verdict] for verdict in JUDGED},
             "score": self.scores / self.scored if self.scored else None,

@@ -1,4 +1,4 @@
-"""How judges are asked unless somebody says otherwise: apart, so that a command's help loads nothing."""
+"""The defaults for judging: in a separate module, so that a command's help loads nothing else."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from vlt.datagen.asking import Asking
 from vlt.prompts import Prompt
 
 JUDGING = Asking(prompt=Prompt(""), temperature=0.0, max_tokens=2048)
-"""Greedily, once; the prompt is the rubric's."""
+"""Greedy, one sample; the prompt is the rubric's."""

@@ -1,9 +1,9 @@
-"""vlt label: items whose answer is what most samples of a model say, where there is no gold.
+"""vlt label: gives items the majority answer of a model's samples, for items without a gold.
 
-Each item's answer is the majority's among its samples, as the grader sees equality, if enough of them
-give it. Such an item is another than one with the same answer as a gold: its id says so, and every row
-made of it has `answer_source` majority. Where golds are known, they say how good such answers are at
-each threshold (calibration); no row carries them on.
+Each item's answer is the majority answer of its samples, with equality as in the grader, if enough of them
+give it. Such an item is different from one with the same answer as a gold: it has another id, and every row
+made from it has `answer_source` majority. If golds are known, they measure how good such answers are at
+each threshold (calibration); the labelled rows do not contain them.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from vlt.workspace.store import Dataset, Store
 from vlt.workspace.writer import FAILED, Writer
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 1.0)
-"""At which the calibration is told, beside the one that was asked for."""
+"""Thresholds of the calibration, besides the one in use."""
 LABEL = "label"
-"""In an item's meta: the share and number of its samples, and the id of the item that was sampled."""
+"""Key in an item's meta for the share and number of its samples, and the id of the sampled item."""
 CLOSE = 1e-9
 
 Row = dict[str, Any]
@@ -50,24 +50,23 @@ def make_labels(
     name: str = "labelled",
     round: int | None = None,
 ) -> tuple[Dataset, bool]:
-    """The items of the samples with the majority's answers; the version, and whether it was there.
+    """The items of the samples with majority answers; the version, and whether it existed already.
 
-    Samples that filters took out count as well. The manifest's facts hold the calibration, where golds
-    are known: precision and share of labelled items at each threshold. Raises UserError where no item
-    is labelled.
+    Dropped samples count as well. If golds are known, the manifest's facts have the calibration: precision
+    and share of labelled items at each threshold. Raises UserError if no item is labelled.
     """
     parents = [samples] if isinstance(samples, Dataset) else list(samples)
     labelling = labelling or Labelling()
     for parent in parents:
         if parent.kind != "sample":
             raise UsageError(
-                f"{parent.ref} holds {parent.kind}s; vlt label goes by samples: draw some with `vlt gen "
+                f"{parent.ref} holds {parent.kind}s, but vlt label needs samples; draw some with `vlt gen "
                 "rollouts` or `vlt gen reasoning`"
             )
         if images_of(store, parent) != "own":
             raise UsageError(
-                f"the models of {parent.ref} were shown other images than the items' own; label by samples "
-                "that saw these"
+                f"{parent.ref} was sampled with other images than the items' own; use samples with the own "
+                "images"
             )
     stage = Stage("label", asdict(labelling))
     if found := store.find(name, stage, parents):
@@ -101,9 +100,9 @@ def make_labels(
 def _labelled(
     row: Row, said: Sequence[str | None], labelling: Labelling, known: list[tuple[float, bool]]
 ) -> tuple[Row, Reason | None]:
-    """The item with its label, or as it was with the reason why it has none.
+    """The item with its label, or unchanged with the reason why it has none.
 
-    What golds tell of it is added to `known`: (share of the majority, whether it is right).
+    If it has a gold, (share of the majority, whether it is correct) is added to `known`.
     """
     if len(said) < labelling.min_samples:
         return row, Reason("too few samples", f"{len(said)} of {labelling.min_samples}")
@@ -135,10 +134,11 @@ def _labelled(
 
 
 def calibration(known: Sequence[tuple[float, bool]], asked: float) -> list[dict[str, Any]]:
-    """At each threshold: `labelled`, the share of the items with golds (`of` them) that it labels, and
-    `precision`, how many of these are right ({value, low, high, n}, Wilson's 95 % interval).
+    """For each threshold: `labelled`, the share of the items with golds (`of` is their number) that it
+    labels, and `precision`, the share of these that are correct ({value, low, high, n}, Wilson's 95 %
+    interval).
 
-    known: (share of the majority, whether it is right) of each item. Empty where no gold is known.
+    known: (share of the majority, whether it is correct) of each item. Empty if no gold is known.
     """
     rows = []
     for threshold in sorted({*THRESHOLDS, asked}) if known else ():
@@ -155,14 +155,14 @@ def calibration(known: Sequence[tuple[float, bool]], asked: float) -> list[dict[
 
 
 def _said(store: Store, parents: Sequence[Dataset]) -> dict[str, list[str | None]]:
-    """id -> what each of its samples answers; failed ones are none, and of those that were drawn until
-    one was right the first k alone count."""
+    """id -> the answer of each of its samples; failed ones do not count, and with --until-correct only the
+    first k do."""
     found: dict[str, list[str | None]] = defaultdict(list)
     for parent in parents:
         fair = fair_samples(store, parent)
         names = ["id", "sample", "predicted"]
         gone = parent.dropped.batches([*names, "filter"])
-        for batch in chain(parent.batches(names), map(_that_came, gone)):
+        for batch in chain(parent.batches(names), map(_not_failed, gone)):
             columns = (batch.column(name).to_pylist() for name in names)
             for id, number, predicted in zip(*columns, strict=True):
                 if fair is None or number < fair:
@@ -170,15 +170,15 @@ def _said(store: Store, parents: Sequence[Dataset]) -> dict[str, list[str | None
     return found
 
 
-def _that_came(rows: pa.RecordBatch) -> pa.RecordBatch:
+def _not_failed(rows: pa.RecordBatch) -> pa.RecordBatch:
     return rows.filter(pc.not_equal(rows.column("filter"), FAILED))
 
 
 def _items(parents: Sequence[Dataset]) -> Iterator[list[Row]]:
-    """Each item of which a sample came, once, in the order of the samples."""
+    """Each item with at least one sample that did not fail, once, in the order of the samples."""
     met: set[str] = set()
     for parent in parents:
-        gone = (_that_came(b) for b in parent.dropped.batches([*ITEM.names, "filter"]))
+        gone = (_not_failed(b) for b in parent.dropped.batches([*ITEM.names, "filter"]))
         for batch in chain(parent.batches(ITEM.names), gone):
             rows = []
             for row in batch.select(ITEM.names).to_pylist():

@@ -1,4 +1,4 @@
-"""What `vlt label` is told; apart from what it does, for `vlt --help` must not load that."""
+"""The settings of `vlt label`, in a separate module, so that `vlt --help` does not load the rest."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Labelling:
     """Which items are labelled."""
 
     majority: Annotated[float, Gt(0), Le(1), Option(metavar="SHARE")] = 0.75
-    """Label items of whose samples at least this share gives the same answer."""
+    """Label items if at least this share of their samples gives the same answer."""
     min_samples: Annotated[int, Ge(2)] = 8
     """Leave out items with fewer samples."""
     only_unlabelled: bool = False
-    """Leave out items that have a gold answer, which then only tell how good labels are."""
+    """Leave out items with a gold answer, which are then used only to measure how good labels are."""
 
     def __post_init__(self) -> None:
         check(self)

@@ -1,4 +1,4 @@
-"""What verdicts come to: accuracy in all, by source, by a benchmark's sub-fields and groups."""
+"""Summary of verdicts: accuracy overall, by source, by a benchmark's breakdowns and groups."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Items = dict[str, list[Row]]
 
 
 def summary(rows: Sequence[Row], benchmark: Benchmark | None = None) -> dict[str, Any]:
-    """Accuracy (strict and lenient), per source, and what the responses look like.
+    """Accuracy (strict and lenient), per source, and properties of the responses.
 
-    Lenient counts the grader's verdict; strict asks for <think>...</think> <answer> besides, which
-    is the format that the loop trains. With k samples an item, n counts items, and the interval is
-    of the items' mean pass rate. `truncated`: cut off at the most tokens; `unanswered`: without
-    any answer; `not_extracted`: without one, or only in prose that marks none.
+    Lenient counts the grader's verdict; strict also requires <think>...</think> <answer>, the format
+    that the loop trains. With k samples per item, n counts items, and the interval is that of the items'
+    mean pass rate. `truncated`: cut at the token limit; `unanswered`: without any answer;
+    `not_extracted`: without one, or with only unmarked prose.
     """
     items: Items = {}
     for row in rows:
@@ -49,14 +49,14 @@ def summary(rows: Sequence[Row], benchmark: Benchmark | None = None) -> dict[str
 
 
 def in_format(response: str | None) -> bool:
-    """Whether the response thinks, closes the thought, and answers in <answer> after it."""
+    """Whether the response has a closed thought, and an <answer> after it."""
     return response is not None and response_format.in_format(
         with_opening_tag(response), prose=True
     )
 
 
 def _of_benchmark(items: Items, benchmark: Benchmark) -> dict[str, Any]:
-    """Sub-fields, groups and the published numbers."""
+    """Breakdowns, groups and the published numbers."""
     metas = {id: _meta(rows[0]) for id, rows in items.items()}
     fields = {
         label: _by(items, lambda row, path=path: _values(metas[row["id"]], path))  # type: ignore[misc]
@@ -80,7 +80,7 @@ def _meta(row: Row) -> Mapping[str, Any]:
 
 
 def _values(meta: Mapping[str, Any], path: str) -> list[str]:
-    """What stands at the path, as texts; a list counts in each of its values."""
+    """The value at the path, as texts; a list counts for each of its values."""
     value: Any = meta
     for name in path.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
@@ -99,7 +99,7 @@ def _by(items: Items, labels: Callable[[Row], list[str]]) -> dict[str, Any]:
 
 
 def _all_right(items: Items, metas: Mapping[str, Row], names: Sequence[str]) -> Score:
-    """Share of the groups all of whose items are right; with k samples, the mean over samples."""
+    """Share of the groups whose items are all correct; with k samples, the mean over samples."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for id in items:
         groups.setdefault(tuple(str(metas[id].get(name)) for name in names), []).append(id)
@@ -112,9 +112,9 @@ def _all_right(items: Items, metas: Mapping[str, Row], names: Sequence[str]) -> 
 
 
 def _not_extracted(row: Row) -> bool:
-    """No final answer stands apart: nothing after the thought, or nothing but unmarked prose.
+    """Whether there is no separate final answer: nothing after the thought, or only unmarked prose.
 
-    `extract` falls back on the whole text after the thought, which is an answer where it is short.
+    `extract` falls back to the whole text after the thought, which is an answer if it is short.
     """
     predicted, response = row["predicted"], row["response"]
     if predicted is None or response is None:

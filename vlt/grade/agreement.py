@@ -14,21 +14,21 @@ from typing import Any
 from vlt.grade.grader import grade
 
 COLUMNS = ("question", "choices", "answer_type")
-"""Beside `predicted`, what of a row says whether two answers are the same."""
+"""The columns, besides `predicted`, that decide whether two answers are the same."""
 
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Majority:
-    """What most samples of an item say."""
+    """The answer that most samples of an item give."""
 
     answer: str
     """As most of them write it."""
     count: int
     """Samples that give it."""
     samples: int
-    """All of them, those without an answer included."""
+    """All samples, including those without an answer."""
 
     @property
     def share(self) -> float:
@@ -37,10 +37,10 @@ class Majority:
 
 
 def majority(rows: Sequence[Row]) -> Majority | None:
-    """Of the samples of one item (COLUMNS and `predicted`); None where none gives an answer.
+    """The majority among the samples of one item (COLUMNS and `predicted`); None if none gives an answer.
 
-    Answers are put together with the one that is written most often, if they would be right were that
-    the gold. Of groups that are equally large, the one whose first sample comes first.
+    An answer joins a more frequent spelling if it would be correct with that as gold. Of equally large
+    groups, the one whose first sample comes first wins.
     """
     written = Counter(row["predicted"].strip() for row in rows if (row["predicted"] or "").strip())
     groups: dict[str, int] = {}
@@ -62,7 +62,7 @@ def agreement(rows: Sequence[Row]) -> float | None:
 
 
 def same_answer(answer: str, gold: str, row: Row) -> bool:
-    """Whether an answer to the row's question (COLUMNS) would be right were `gold` the gold."""
+    """Whether an answer to the row's question (COLUMNS) would be correct if `gold` were the gold answer."""
     verdict = grade(
         f"<answer>{answer}</answer>",
         gold,

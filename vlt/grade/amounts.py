@@ -21,7 +21,7 @@ def same_quantity(
     percent_asked: bool = False,
     rounding: bool = True,
 ) -> tuple[bool | None, str]:
-    """(equal?, reason); None where the symbolic tier must say."""
+    """(equal?, reason); None if the symbolic tier has to decide."""
     if got.kelvin != gold.kelvin:
         got, gold = _temperatures(got, gold)
     got_unit, gold_unit = got.unit, gold.unit
@@ -61,7 +61,7 @@ def same_quantity(
 
 
 def _temperatures(got: Quantity, gold: Quantity) -> tuple[Quantity, Quantity]:
-    """Where one side is written like 10K and the other is a temperature, both are."""
+    """If one side is written like 10K and the other is a temperature, read both as temperatures."""
     kelvin, other = (got, gold) if got.kelvin else (gold, got)
     if other.unit not in (KELVIN, CELSIUS) or kelvin.value is None:
         return got, gold

@@ -36,7 +36,7 @@ def tagged(text: str) -> list[Block]:
 
 
 def boxes_in(text: str) -> list[Block]:
-    """`\\\\boxed{}` blocks that stand in no other, braces balanced."""
+    """Outermost `\\\\boxed{}` blocks, braces balanced."""
     blocks: list[Block] = []
     at = 0
     while match := _BOX.search(text, at):
@@ -70,7 +70,7 @@ _FENCE = re.compile(r"```[A-Za-z]*\s*\n?(.*?)\n?\s*```", re.S)
 
 
 def json_answer(text: str) -> str | None:
-    """The answer in a JSON object, fenced or not, that holds one answer and no other; else None."""
+    """The answer in a JSON object, fenced or not, with exactly one answer; else None."""
     fence = _FENCE.fullmatch(text)
     body = (fence.group(1) if fence else text).strip()
     if not (body.startswith("{") and body.endswith("}")) or len(body) > 20_000:

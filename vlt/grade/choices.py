@@ -1,7 +1,7 @@
 """Multiple choice: the letter, the letter with its own text, or exactly the text of an option.
 
-An answer is read as one option or as none. A letter that is also the text of another option is
-none, and so is a letter with another option's text.
+An answer is read as one option or none. A letter that is also the text of another option is not
+an answer, nor is a letter with another option's text.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Choice:
             self.gold = self.read(gold) if letter is None else letter
 
     def same(self, got: str) -> Outcome:
-        """Whether a cleaned answer commits itself to the gold option."""
+        """Whether a cleaned answer commits to the gold option."""
         if self.label and self.judge.same(got, self.label)[0]:
             return True, "its text"
         found = self.read(got)
@@ -87,7 +87,7 @@ class Choice:
         return found == self.gold, f"option {chr(65 + found)}"
 
     def read(self, text: str) -> int | None:
-        """Which option a text commits itself to, or None."""
+        """Which option a text commits to, or None."""
         found = self._one(text)
         if found is None:
             head = committed(text)
@@ -158,7 +158,7 @@ class Choice:
         return self._by_text(text)
 
     def _unled(self, text: str) -> str:
-        """Without "option" before a letter and "is correct" after it."""
+        """The text without "option" before a letter and "is correct" after it."""
         lead = _LEAD.match(text)
         bare = text[lead.end() :] if lead else text
         trail = _TRAIL.search(bare)
@@ -215,7 +215,7 @@ class Choice:
         return self.judge.same(text, self.options[index])[0] is True
 
     def _nearest(self, text: str) -> int | None:
-        """The option that a longer text is a misspelling of; its numbers and its "not" are there."""
+        """The option that a longer text misspells; its numbers and any "not" must be present."""
         folded = fold(text)
         if not 12 <= len(folded) <= 400 or len(self.options) > 12:
             return None
@@ -242,7 +242,7 @@ class Choice:
         return found[0] if len(found) == 1 else None
 
     def _by_text(self, text: str) -> int | None:
-        """The one option that has this text as its own, as a word, a number or a formula."""
+        """The only option with this text, compared as words, a number or a formula."""
         said = first_word(text)
         if said is not None:
             found = [i for i, option in enumerate(self.folded) if option == said]

@@ -1,10 +1,10 @@
-"""One surface for many: LaTeX wrappers, Markdown and Unicode become one plain notation.
+"""Normalization: LaTeX wrappers, Markdown and Unicode become one plain notation.
 
-`clean` keeps meaning and case; what remains of LaTeX is structure (`\\frac`, `\\sqrt`, `\\begin`,
-`^{}`, functions). `fold` then makes the form in which texts are compared. Both are linear.
+`clean` keeps meaning and case; of LaTeX only the structure remains (`\\frac`, `\\sqrt`, `\\begin`,
+`^{}`, functions). `fold` then produces the form in which texts are compared. Both are linear.
 
-Inside a cleaned string ¤ is a dollar that means money, ⦃ ⦄ are the braces of a set, ° is the
-degree, * a product, and π ∞ ± ≤ ≥ ≠ ≈ ∪ ∈ stand for their commands.
+In a cleaned string ¤ is a dollar sign that means money, ⦃ ⦄ are the braces of a set, ° is the
+degree sign, * a product, and π ∞ ± ≤ ≥ ≠ ≈ ∪ ∈ stand for their commands.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ _TEX_COMMA = re.compile(
 _LINKS = re.compile(r" ?([→↔∥⊥≅∼∩∪⊂⊆⊙]) ?")
 
 MAX_LENGTH = 4000
-"""Longer answers are compared as texts only."""
+"""Longer answers are compared only as texts."""
 
 
 def clean(text: str) -> str:
-    """The plain notation of an answer; at most a little longer than it, never raises."""
+    """The plain notation of an answer; at most slightly longer than the answer. Never raises."""
     text = text.strip()
     if _PLAIN.fullmatch(text) or len(text) > MAX_LENGTH:
         return text
@@ -106,7 +106,7 @@ def clean(text: str) -> str:
 
 
 def _one_space(match: re.Match[str]) -> str:
-    """Lines stay apart (a list may be one), all other white space is one space."""
+    """Collapse white space to single spaces, but keep line breaks (they may separate a list)."""
     return "\n" if "\n" in match.group() else " "
 
 
@@ -129,7 +129,7 @@ def _digit(character: str) -> str:
 
 
 def _markdown(text: str) -> str:
-    """Without bold, italics and code marks around it; `2**3` keeps its stars."""
+    """The text without enclosing bold, italics and code marks; `2**3` keeps its stars."""
     if "```" in text:
         text = _FENCE.sub(r"\1", text).replace("```", "").strip()
     if "*" in text or "`" in text or "__" in text:
@@ -147,7 +147,7 @@ def _markdown(text: str) -> str:
 
 
 def _dollars(text: str) -> str:
-    """Math delimiters go, dollars that mean money become ¤."""
+    """Remove math delimiters; dollar signs that mean money become ¤."""
     text = text.replace("\\$", "¤").replace("$$", " ")
     if "$" not in text:
         return text
@@ -225,7 +225,7 @@ def _latex(text: str) -> str:
             if name in ("circ", "degree", "frac") or (
                 name == "pi" and not re.match(r"[A-Za-z]{3}", after)
             ):
-                continue  # the space belongs to the command: in "2\\pi m" the m is no unit
+                continue  # the space belongs to the command: in "2\\pi m" the m is not a unit
             if piece.endswith(" "):
                 out.append(" ")
         elif name == "{":
@@ -251,7 +251,7 @@ def _latex(text: str) -> str:
 
 
 def _split(text: str) -> list[str]:
-    """Commands, braces and what stands between them."""
+    """Commands, braces and the text between them."""
     pieces: list[str] = []
     at = 0
     for match in _COMMAND.finditer(text):
@@ -265,7 +265,7 @@ def _split(text: str) -> list[str]:
 
 
 def fold(text: str) -> str:
-    """The form in which texts are compared: no case, outer quotes, article or final full stop."""
+    """The form in which texts are compared: without case, outer quotes, article or final full stop."""
     text = text.casefold()
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text).replace("△", "triangle ").replace("∠", "angle ")

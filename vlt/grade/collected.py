@@ -1,4 +1,4 @@
-"""Answers of several parts side by side. See `Judge`, which this is a part of."""
+"""Comparing answers with several parts. Part of `Judge`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def _years(items: Sequence[str]) -> bool:
 
 
 def _listed(items: Sequence[str]) -> bool:
-    """Whether square brackets hold a list (of texts or years), no interval or vector."""
+    """Whether square brackets enclose a list (of texts or years), not an interval or a vector."""
     return not all_maths(tuple(items)) or _years(items)
 
 
 class Collections:
-    """What `Judge` does with tuples, sets, lists, ratios and ranges."""
+    """The rules of `Judge` for tuples, sets, lists, ratios and ranges."""
 
     def same(self, got: str, gold: str) -> Outcome:
         """See `Judge`."""
@@ -100,7 +100,7 @@ class Collections:
         reason: str,
         same: Callable[[str, str], Outcome] | None = None,
     ) -> Outcome:
-        """Every part the same, in order."""
+        """Whether all parts are equal, in order."""
         if len(here) != len(there):
             return False, "another number of parts"
         outcome: bool | None = True
@@ -113,7 +113,7 @@ class Collections:
         return outcome, f"same {reason}"
 
     def _multiset(self, here: Group, gold: Group) -> Outcome:
-        """Every part of gold once, in any order."""
+        """Whether each part of gold occurs once, in any order."""
         if len(here.items) != len(gold.items):
             return False, "another number of parts"
         left = list(here.items)

@@ -1,14 +1,14 @@
-"""What of an answer is the answer, what explains it, and when it is hedged. The one place for that.
+"""Which part of an answer is the answer, which explains it, and when it is hedged: all decided here.
 
-An answer is read as a whole first. Where it says more than an answer, its head is the answer:
+An answer is first read as a whole. If it says more than the answer, its head is the answer:
 
-* the first sentence or line, where what follows is prose that explains it;
-* in that, what stands before "because", "since", ", which" and the like, before a remark in
-  brackets, and after "The X is", "Therefore" and "Answer:".
+* the first sentence or line, if the rest is prose that explains it;
+* within that, the part before "because", "since", ", which" and the like or a remark in brackets,
+  and after "The X is", "Therefore" and "Answer:".
 
 Only an explanation may be left out. It is never searched for an answer: neither "42 because x is
-12" nor "42\\nThe base is 12" says 12. Where what would be left out names another possibility or takes
-the answer back ("or 13", "maybe", "wait", "not sure"), nothing is left out, and the whole is judged.
+12" nor "42\\nThe base is 12" says 12. If the part to be left out names another possibility or takes
+the answer back ("or 13", "maybe", "wait", "not sure"), nothing is left out and the whole is judged.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Committed:
 
     head: str
     aside: str = ""
-    """A remark in brackets after it that has to agree with it: a number, a unit, a formula."""
+    """A remark in brackets after it that must agree with it: a number, a unit, a formula."""
 
 
 _BACK = re.compile(
@@ -122,7 +122,7 @@ YEAR = re.compile(r"^(?:in (?:the year )?|(?:the )?year:? )(?=\d{4}\W*$)", re.I)
 
 
 def committed(text: str, languages: str = "all") -> Committed | None:
-    """The head of a cleaned answer that says more than an answer; None where there is none."""
+    """The head of a cleaned answer that says more than the answer; None if there is none."""
     if len(text) > 4000:
         return None
     head: str | None = _unlabelled(text, languages)
@@ -156,7 +156,7 @@ def committed(text: str, languages: str = "all") -> Committed | None:
 
 
 def _unlabelled(text: str, languages: str) -> str:
-    """Without "Answer:" or "So the answer is" before it."""
+    """The text without "Answer:" or "So the answer is" before it."""
     places = announced(text[:200], languages)
     if places and places[0][0] <= 40:
         begin, start, _ = places[0]
@@ -176,7 +176,7 @@ _BEFORE_LABEL = frozenset(
 
 
 def _first_statement(text: str) -> str | None:
-    """The first sentence or line, where the others explain it; None where they take it back."""
+    """The first sentence or line, if the others explain it; None if they take it back."""
     line, _, rest = text.partition("\n")
     rest = rest.strip()
     line = line.rstrip()
@@ -199,7 +199,7 @@ def takes_back(text: str) -> bool:
 
 
 def _explains(text: str, head: str) -> bool:
-    """Whether text is prose or a computation of `head`, no further answer."""
+    """Whether the text is prose or a computation of `head`, and not another answer."""
     if _LABEL.match(text):
         return True
     for line in re.split(r"\n|(?<=[a-z)][.!])\s+(?=[A-Z])", text):
@@ -222,13 +222,13 @@ def _explains(text: str, head: str) -> bool:
 
 
 def is_prose(text: str) -> bool:
-    """Whether a line is a sentence: three words, and one of those that every sentence has."""
+    """Whether a line is a sentence: at least three words, one of them typical of sentences."""
     words = _PROSE.findall(text)
     return len(words) >= 3 and any(word.casefold() in _COMMON for word in words)
 
 
 def _without_reason(text: str) -> str | None:
-    """What stands before "because" and the like; None where the reason takes it back."""
+    """The text before "because" and the like; None if the reason takes it back."""
     match = _SURE.search(text, 1)
     after = _AFTER_PLAIN.search(text, 1)
     if after and (match is None or after.start() < match.start()):
@@ -241,12 +241,12 @@ def _without_reason(text: str) -> str | None:
 
 
 def _remark(text: str) -> bool:
-    """Whether words in brackets explain: three or more, and no other possibility among them."""
+    """Whether words in brackets are an explanation: three or more, naming no other possibility."""
     return len(_PROSE.findall(text)) >= 3 and not text[:1].isdigit() and not takes_back(text)
 
 
 def without_subject(text: str) -> str | None:
-    """Only "Paris" of "The X is Paris"; None where the text is not of that form, or is a hedge."""
+    """Only "Paris" from "The X is Paris"; None if the text does not have that form, or is a hedge."""
     if len(text) > 400:
         return None
     match = _SUBJECT.fullmatch(text)
@@ -292,7 +292,7 @@ _ALONE = re.compile(
 
 
 def first_word(text: str) -> str | None:
-    """Which of yes, no, true and false a text commits itself to, or None."""
+    """Which of yes, no, true and false a text commits to, or None."""
     text = text.lstrip("\"'(*_ ")
     match = _FIRST.match(text)
     if match is None:

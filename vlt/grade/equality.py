@@ -11,7 +11,7 @@ from vlt.grade.tokens import Tree
 
 
 def rational(tree: Tree) -> Fraction | None:
-    """The rational number that a tree equals, where that is found."""
+    """The rational number that a tree equals, or None if none is found."""
     if tree[0] == "n":
         return tree[1]
     try:
@@ -21,7 +21,7 @@ def rational(tree: Tree) -> Fraction | None:
 
 
 def compare(a: Tree, b: Tree) -> bool | None:
-    """Whether two trees are equal; None when that takes the symbolic tier."""
+    """Whether two trees are equal; None if the symbolic tier has to decide."""
     if a == b:
         return True
     try:

@@ -1,4 +1,4 @@
-"""Equations and inequalities side by side. See `Judge`, which this is a part of."""
+"""Comparing equations and inequalities. Part of `Judge`."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def _maths(text: str) -> bool:
 
 
 def _exactly(text: str) -> bool:
-    """Whether a number has no decimals, so that "about" it is not it."""
+    """Whether a number has no decimals, so that an approximation does not equal it."""
     number = quantity_of(text)
     return number is None or not number.places
 
 
 class Equations(Collections):
-    """What `Judge` does with relations."""
+    """The rules of `Judge` for relations."""
 
     symbolic: Any
     options: Options
@@ -82,7 +82,7 @@ class Equations(Collections):
         return self._all(here.sides, there.sides, "relation", self._side)
 
     def _side(self, got: str, gold: str) -> Outcome:
-        """One side of an equation: exact, and units do not come or go."""
+        """Compare one side of an equation: exactly, and units may not be added or dropped."""
         if got.replace(" ", "") == gold.replace(" ", ""):
             return True, "same"
         a, b = quantity_of(got), quantity_of(gold)
@@ -98,7 +98,7 @@ class Equations(Collections):
         return (self.symbolic(a.number, b.number) if verdict is None else verdict), "sides"
 
     def _any(self, pairs: Iterable[tuple[str, str]], none: str) -> Outcome:
-        """Whether one of several readings is right."""
+        """Whether any of several readings is correct."""
         best: Outcome = (False, none)
         for got, gold in pairs:
             outcome = self.same(got, gold)
@@ -108,10 +108,10 @@ class Equations(Collections):
         return best
 
     def _values(self, relation: Relation) -> list[str]:
-        """What an equation says that something is: 5 for `x = 5` and for `2 + 3 = 5`.
+        """The values that an equation states: 5 for `x = 5` and for `2 + 3 = 5`.
 
-        Every side that can be computed has to have the value; a decimal after ≈ (or written as an
-        equal) may be what the exact number before it rounds to, and then both are said.
+        Every side that can be computed must have that value; a decimal after ≈ (or written as an
+        equal) may be the rounded form of the exact number before it, and then both are stated.
         """
         sides, signs = relation.sides, relation.signs
         if not relation.equation:
@@ -119,7 +119,7 @@ class Equations(Collections):
         named = assignment(relation)
         if named and len(sides) == 2:
             if named[0] and len(named[0]) == 1 and _FACTOR.fullmatch(named[1]):
-                return []  # in y = 2m the m is no unit
+                return []  # in y = 2m the m is not a unit
             if len(named[0]) > 1 and named[1].isalpha() and not _maths(named[1]):
                 return []  # "London = Paris" names neither
             return [] if "≈" in signs and _exactly(named[1]) else [named[1]]

@@ -3,8 +3,8 @@
 A value is a quotient of two sums of monomials with rational coefficients. The atoms of a monomial
 are variables, pi, e, i, prime numbers under a root (8^(1/2) is 2 * 2^(1/2)) and, opaque, functions
 and roots of sums. Two quotients are equal when they are after cross-multiplication. For values
-whose atoms are all plain that decides both ways; with an opaque atom only equality is proved, and
-`compare` looks at numbers next. What neither settles is None: the symbolic tier's work.
+with only plain atoms this decides both ways; with an opaque atom only equality is proved, and
+`compare` tries numbers next. What neither settles is None, left to the symbolic tier.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from vlt.grade.tokens import Tree
 
 
 class Exact:
-    """Turns trees into quotients of sums; one object per comparison (it holds opaque atoms)."""
+    """Turns trees into quotients of sums; one object per comparison (it stores opaque atoms)."""
 
     def __init__(self) -> None:
         self.sums: dict[str, Sum] = {}  # what a root-of-a-sum atom is the root of
@@ -182,7 +182,7 @@ class Exact:
         return {atoms: n * factor for atoms, n in a.items()}
 
     def times(self, a: Sum, b: Sum) -> Sum:
-        """The product of two sums; raises Undecided when the work of all products is too much."""
+        """The product of two sums; raises Undecided if all products would take too much work."""
         if a is ONE:
             return b
         if b is ONE:
@@ -241,7 +241,7 @@ class Exact:
         return out
 
     def _tidy(self, top: Sum, bottom: Sum) -> tuple[Sum, Sum]:
-        """A denominator of one term goes into the numerator."""
+        """Move a single-term denominator into the numerator."""
         if not bottom:
             raise Undecided
         if bottom is ONE or len(bottom) != 1:

@@ -1,7 +1,7 @@
-"""Parse an expression, LaTeX or plain, into a small tree. Nothing is evaluated and nothing is
-executed; the length and the depth are bounded, and what is not understood is None.
+"""Parse an expression, LaTeX or plain, into a small tree. Nothing is evaluated or executed; length
+and depth are bounded, and unknown syntax gives None.
 
-See `tokens` for what a tree is.
+See `tokens` for the form of a tree.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _product(factors: list[Tree]) -> Tree:
 
 
 class _Parser(Calls):
-    """Recursive descent over tokens, its depth counted."""
+    """Recursive descent over tokens, with limited depth."""
 
     def __init__(self, text: str):
         super().__init__(text)
@@ -107,7 +107,7 @@ class _Parser(Calls):
         if self.peek() == "mod":
             return False
         if self.kind() == "num":
-            # "2 3" is no product; "x 3" and "\sqrt{2} 3" are
+            # "2 3" is not a product; "x 3" and "\sqrt{2} 3" are
             before = self.peek(-1)
             if (
                 self.kind(-1) == "name"
@@ -116,7 +116,7 @@ class _Parser(Calls):
                 and before != "i"
                 and not self.spaced()
             ):
-                raise NotUnderstood  # H2O, D4: a code, no product
+                raise NotUnderstood  # H2O, D4: a code, not a product
             return self.kind(-1) != "num" and (len(before) == 1 or before[:1] == "\\")
         token = self.peek()
         return (
@@ -135,7 +135,7 @@ class _Parser(Calls):
             elif token == "%":
                 self.take()
                 base = times(base, ("n", Fraction(1, 100)))
-            elif token == "°":  # only sin 60° comes here: other degrees are units, taken off before
+            elif token == "°":  # only sin 60° gets here: other degrees are units, removed before
                 self.take()
                 base = ("*", (base, _PI, ("n", Fraction(1, 180))))
             elif token in ("^", "**"):

@@ -1,9 +1,9 @@
-"""Where the answer stands in a response. Linear in its length.
+"""Locating the answer in a response. Linear in its length.
 
-After `</think>`, and up to a stop token or a further question that the model asks itself: what
-stands in `<answer>`, else in `\\\\boxed{}`, else what is announced in words (`phrases`), else the
-whole. Several of a kind are one answer where they are joined ("1 or 2", "x = 1, y = 2"), the last
-one where it corrects the others, and otherwise each of them must be right.
+After `</think>`, and up to a stop token or another question that the model asks itself: the
+content of `<answer>`, else of `\\\\boxed{}`, else what is announced in words (`phrases`), else the
+whole. Several of a kind are one answer if they are joined ("1 or 2", "x = 1, y = 2"); the last
+one counts if it corrects the others; otherwise each of them must be correct.
 """
 
 from __future__ import annotations
@@ -61,18 +61,18 @@ _AFTER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where a response's answer stands."""
+    """The answer located in a response."""
 
     predicted: str | None
-    """The answer as the response wrote it; None where there is none."""
+    """The answer as the response wrote it; None if there is none."""
     spans: tuple[str, ...] = ()
-    """The answers, each of which has to be right; none for a hedge around the answer."""
+    """The answers, each of which must be correct; empty if the answer is hedged."""
     how: str = "whole"
     """tags, boxes, words, json or whole."""
 
 
 def split_reasoning(response: str) -> tuple[str, str]:
-    """(what stands inside `<think>`, what follows `</think>`).
+    """(content of `<think>`, text after `</think>`).
 
     Chat templates often put the opening `<think>` into the prompt, so a response may begin inside
     it. A response cut before `</think>` is all reasoning; one without either tag has none.
@@ -92,12 +92,12 @@ def split_reasoning(response: str) -> tuple[str, str]:
 
 
 def extract(response: str) -> str | None:
-    """The final answer as the response wrote it, or None when it gave none."""
+    """The final answer as the response wrote it, or None if it gave none."""
     return find(response).predicted
 
 
 def find(response: str, languages: str = "all") -> Found:
-    """Where the final answer of a response stands."""
+    """Locate the final answer of a response."""
     _, text = split_reasoning(response)
     if "◁/think▷" in text:
         text = text[text.rfind("◁/think▷") + len("◁/think▷") :]
@@ -119,13 +119,13 @@ def find(response: str, languages: str = "all") -> Found:
 
 
 def _plain(text: str) -> bool:
-    """Whether nothing but the tags' content can matter: no word before them that could deny it."""
+    """Whether only the tags' content can matter: no word before them denies it."""
     before = text[: text.find("<answer>")]
     return not _BEFORE.search(before[-60:]) if before else True
 
 
 def _first_reply(text: str, languages: str) -> str:
-    """Without stop tokens, and without a question that the model goes on to ask itself."""
+    """The text without stop tokens, and without further questions that the model asks itself."""
     if "<" in text:
         at = 0
         stop = _STOP.search(text)
@@ -151,7 +151,7 @@ def _first_reply(text: str, languages: str) -> str:
 
 
 def _settled(text: str, blocks: list[Block], how: str, depth: int = 0) -> Found:
-    """What several blocks come to, and whether what stands around them takes the answer back."""
+    """The answer from several blocks, checking whether the text around them takes it back."""
     answers = [blocks[0][2]]
     first = blocks[0][0]
     for before, block in pairwise(blocks):
@@ -181,7 +181,7 @@ def _settled(text: str, blocks: list[Block], how: str, depth: int = 0) -> Found:
 
 
 def _answered_before(before: str, how: str) -> bool:
-    """Whether nothing but another answer stands before a box: `42 \\\\boxed{12}`."""
+    """Whether the text before a box is just another answer: `42 \\\\boxed{12}`."""
     bare = before.strip(" $*\n")
     return (
         how == "boxes"
@@ -193,7 +193,7 @@ def _answered_before(before: str, how: str) -> bool:
 
 
 def _unwrapped(inner: str, depth: int) -> str | None:
-    """What stands in the box or JSON in a block, else the block's text; None for a hedge."""
+    """The content of the box or JSON in a block, else the block's text; None for a hedge."""
     inner = inner.strip()
     if ("boxed" in inner or "\\fbox" in inner) and len(inner) < 20_000:
         boxes = boxes_in(inner)
@@ -223,7 +223,7 @@ def _boxed(text: str, languages: str) -> Found:
 
 
 def _stated(text: str, languages: str) -> Found | None:
-    """The last statement, or all of them where they disagree and none corrects the others."""
+    """The last statement, or all of them if they disagree and none corrects the others."""
     places = announced(text, languages)
     if not places:
         return None
@@ -239,7 +239,7 @@ def _stated(text: str, languages: str) -> Found | None:
     for _, start, end in reversed(kept):
         span = text[start:end].strip()
         if span.endswith("!") and "$" not in span:
-            span = span[:-1]  # in prose that is no factorial
+            span = span[:-1]  # in prose that is not a factorial
         if span not in spans:
             spans.append(span)
     if len(spans) == 1:

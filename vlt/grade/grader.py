@@ -26,7 +26,7 @@ _SOURCE = re.compile(
 
 
 def in_worker(options: Options) -> Symbolic:
-    """The symbolic tier in a process of its own; the deadline is for all that one row asks."""
+    """The symbolic tier in its own process; the deadline covers everything that one row asks."""
     left = options.deadline
 
     def symbolic(a: Tree, b: Tree) -> bool | None:
@@ -83,7 +83,7 @@ def grade(
 
 
 class _Row:
-    """One gold answer, and whether what a response says is it."""
+    """One gold answer, compared with what a response says."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class _Row:
             self.texts = choices_in(question)
         self.several = several(gold, len(self.texts) or 10)
         if self.several and gold.isalpha() and gold != self.several:
-            self.several = None  # BA is no selection
+            self.several = None  # BA is not a selection
         if self.several and fold(gold) in map(fold, self.texts):
             self.several = None
         if not self.several and (choices or _asks(gold, answer_type)):
@@ -114,12 +114,12 @@ class _Row:
                 judge.rounding = True
 
     def all_right(self, found: Found) -> Outcome:
-        """Whether every answer that a response commits itself to is right."""
+        """Whether every answer that a response commits to is correct."""
         if not found.spans:
             return False, "a hedge"
         spans = [clean(span) for span in found.spans]
         if found.how == "boxes, words":
-            # an intermediate result in a box, and then the letter
+            # an intermediate result in a box, followed by the letter
             letter = self.choice.read(spans[-1]) if self.choice else None
             if letter is None:
                 spans.pop()
@@ -141,7 +141,7 @@ class _Row:
             return False, "empty answer"
         if got == gold:
             return True, "same text"
-        if len(got) > MAX_LENGTH:  # no answer of any kind but a text, and linear work only
+        if len(got) > MAX_LENGTH:  # can only be a text; only linear work on it
             return fold(got) == fold(gold), "long texts"
         if self.several and same_letters(got, gold, len(self.texts) or 10, bool(self.texts)):
             return True, "same letters"
@@ -188,7 +188,7 @@ def _asks(gold: str, answer_type: str | None) -> bool:
 
 
 def answer_type_of(answer: str, choices: Sequence[str] | None = None) -> str:
-    """What kind of gold `answer` is: choice, yes_no, integer, float, math, list, time or text."""
+    """The kind of a gold answer: choice, yes_no, integer, float, math, list, time or text."""
     from vlt.grade.groups import group_of
     from vlt.grade.literals import literal
     from vlt.grade.quantity import quantity_of

@@ -1,16 +1,16 @@
-"""The graders by name, and a function of one's own as a grader.
+"""The graders by name, and user-defined functions as graders.
 
     def close(response, answer):                    # mine.py; named as mine.py:close
         return abs(float(response.split()[-1]) - float(answer)) < 0.1
 
 A function takes the response, the gold answer and those columns of the row that it has parameters for
-(question, choices, answer_type, and where rows of a dataset are graded, every other), and returns True
-or False, a verdict (correct, wrong, unjudged), None (unjudged), a pair (one of these, the reason), or a
-`Grade`. A response at which it raises is unjudged, with the error as the reason; where it returns
-anything else, the run ends with a sentence.
+(question, choices, answer_type, and all others if rows of a dataset are graded), and returns True or
+False, a verdict (correct, wrong, unjudged), None (unjudged), a pair (one of these, the reason), or a
+`Grade`. If it raises, the response is unjudged, with the error as the reason; if it returns anything
+else, the run ends with an error.
 
-The conventions of vlt's own grader stand in its name: `vlt:relative_tolerance=0.05,percent=loose` (see
-`Options`); in Python an `Options` may stand in its place. They are part of the identity.
+The conventions of vlt's own grader are given in its name: `vlt:relative_tolerance=0.05,percent=loose`
+(see `Options`); in Python, an `Options` may be given instead. They are part of the identity.
 """
 
 from __future__ import annotations
@@ -26,17 +26,16 @@ from vlt.plugins import Plugin, blame, entry_points, is_path, of_function, resol
 
 GRADERS = ("vlt", "paper", "math-verify")
 Grader = str | Options | Callable[..., Any]
-"""A grader as it is named: one of GRADERS, vlt:KEY=VALUE, file.py:name, module:name, an entry point of
-vlt.graders; in
-Python a function, too."""
+"""A grader's name: one of GRADERS, vlt:KEY=VALUE, file.py:name, module:name or an entry point of
+vlt.graders. In Python also a function."""
 VERDICTS = get_args(Verdict)
 
 
 def find_grader(grader: Grader, more: Sequence[str] = ()) -> Plugin:
-    """What a grader's name stands for; raises UsageError where it stands for nothing.
+    """Resolve a grader's name; raises UsageError if it is unknown.
 
     Args:
-        more: Further names that are known where it is asked for.
+        more: Additional names that the caller knows.
     """
     known = (*GRADERS, *more)
     grader, _ = options_of(grader)
@@ -51,7 +50,7 @@ def find_grader(grader: Grader, more: Sequence[str] = ()) -> Plugin:
 
 
 def grader_identity(grader: Grader, more: Sequence[str] = ()) -> Any:
-    """What of a grader belongs to a stage's identity: its name; of one's own, the source's digest too."""
+    """The grader's part in a stage's identity: its name, with the source's digest if user-defined."""
     plugin = find_grader(grader, more)
     _, options = options_of(grader)
     if options and options.as_json():
@@ -60,9 +59,9 @@ def grader_identity(grader: Grader, more: Sequence[str] = ()) -> Any:
 
 
 def options_of(grader: Grader) -> tuple[str | Callable[..., Any], Options | None]:
-    """A grader's name without the conventions in it, and these; None where it says none.
+    """Split a grader's name into the bare name and its conventions; None if it has none.
 
-    Raises UsageError for a convention that there is not, or a value that it does not take.
+    Raises UsageError for an unknown convention or an invalid value.
     """
     if isinstance(grader, Options):
         return "vlt", grader
@@ -80,7 +79,7 @@ def own_grades(
     answers: Sequence[str],
     columns: Mapping[str, Sequence[Any]],
 ) -> list[Grade]:
-    """The grades that a function of one's own gives; see above."""
+    """The grades by a user-defined function; see above."""
     taken = {name: columns[name] for name in columns_of(plugin, columns)}
     grades = []
     for place, (response, answer) in enumerate(zip(responses, answers, strict=True)):
@@ -96,7 +95,7 @@ def own_grades(
 
 
 def columns_of(plugin: Plugin, offered: Iterable[str]) -> list[str]:
-    """Those of the columns that the function has parameters for, beside response and answer."""
+    """The columns that the function has parameters for, besides response and answer."""
     try:
         parameters = list(inspect.signature(plugin.object).parameters.values())[2:]
     except (TypeError, ValueError):
@@ -125,7 +124,7 @@ def _grade(plugin: Plugin, said: Any, response: str) -> Grade:
         return Grade(word, extract(response), reason)  # type: ignore[arg-type]
     looks = " ".join(repr(said).split())
     raise UserError(
-        f"the grader {plugin.source} said {looks[:60]} (of type {type(said).__name__}); return True or "
+        f"the grader {plugin.source} returned {looks[:60]} (of type {type(said).__name__}); return True or "
         f"False, {', '.join(VERDICTS)}, or a pair of one of these and a reason"
     )
 

@@ -20,18 +20,18 @@ MAX_ITEMS = 100
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Parts of an answer, as texts."""
+    """The parts of an answer, as texts."""
 
     kind: Kind
     """bracket: (1, 2), [1, 2] and the half-open ones; list: parts without brackets."""
     items: tuple[str, ...]
     """The parts; for a matrix its rows' entries one after the other."""
     brackets: str = ""
-    """What stands around a `bracket`: "()", "[]", "[)" or "(]"."""
+    """The brackets of a `bracket`: "()", "[]", "[)" or "(]"."""
     shape: tuple[int, int] = (0, 0)
     """(rows, columns) of a matrix."""
     joined: bool = False
-    """A list joined by "or": legitimate only where gold is several solutions."""
+    """A list joined by "or": legitimate only if gold has several solutions."""
 
 
 _MATRIX = re.compile(
@@ -52,7 +52,7 @@ _OPEN, _CLOSE = "([{⦃", ")]}⦄"
 
 @lru_cache(maxsize=8192)
 def group_of(text: str) -> Group | None:
-    """The parts of a cleaned text, or None where it is one answer."""
+    """The parts of a cleaned text, or None if it is a single answer."""
     if len(text) > 2000 or not text:
         return None
     if "\\begin" in text:
@@ -160,7 +160,7 @@ def _plus_minus(text: str) -> str:
 
 
 def _matching(text: str) -> int:
-    """Where the bracket that begins the text closes, any kind closing any (intervals), or -1."""
+    """Where the bracket at the start of the text closes, any kind closing any (intervals), or -1."""
     depth = 0
     for i, c in enumerate(text):
         if c in _OPEN:
@@ -177,10 +177,9 @@ def _commas(text: str) -> bool:
 
 
 def _items(text: str) -> tuple[str, ...]:
-    """Parts between the commas (or semicolons) that stand in no bracket.
+    """The parts between commas (or semicolons) outside brackets.
 
-    Where some commas are followed by a space and others by three digits, those others separate
-    thousands.
+    If some commas are followed by a space and others by three digits, the latter separate thousands.
     """
     text = text.strip()
     if not text:

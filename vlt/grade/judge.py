@@ -1,8 +1,8 @@
-"""Compare one answer with one gold answer, the cheapest rule first.
+"""Compare one answer with one gold answer, the cheapest rules first.
 
 `Judge.same` works on cleaned texts and calls itself for the parts of a collection and for the
-sides of an equation. It returns (True | False | None, reason); None: the symbolic tier could not
-say in time.
+sides of an equation. It returns (True | False | None, reason); None if the symbolic tier could
+not decide in time.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _WHOLE = re.compile(r"-?\d{1,15}")
 
 @dataclass
 class Judge(Equations):
-    """The rules, with what they depend on."""
+    """The rules and their settings."""
 
     symbolic: Symbolic
     """Decides what the cheap rules cannot; None for no decision in time."""
@@ -46,7 +46,7 @@ class Judge(Equations):
     percent_asked: bool = False
     """The question asks for a percentage."""
     rounding: bool = True
-    """Whether a longer decimal may round to gold (not among choices)."""
+    """Whether a longer decimal may round to gold (not for choices)."""
     depth: int = 0
 
     def same(self, got: str, gold: str) -> Outcome:
@@ -71,7 +71,7 @@ class Judge(Equations):
             self.depth -= 1
 
     def agrees(self, head: str, aside: str, gold: str) -> bool:
-        """Whether a remark in brackets says again what stands before it: 12 (twelve), 5 (cm)."""
+        """Whether a remark in brackets repeats what precedes it: 12 (twelve), 5 (cm)."""
         exact, decimal = quantity_of(head), quantity_of(aside)
         if self.same(aside, gold)[0]:
             return True
@@ -80,7 +80,7 @@ class Judge(Equations):
         return exact is not None and decimal is not None and rounds_to(exact, decimal)
 
     def _case(self, got: str, gold: str) -> bool:
-        """Texts equal but for case are equal, unless they are a number of mW and one of MW."""
+        """Texts that differ only in case are equal, unless they are numbers of mW and MW."""
         if got.lower() != gold.lower() or not any(c.isdigit() for c in gold):
             return True
         a, b = quantity_of(got), quantity_of(gold)
@@ -92,7 +92,7 @@ class Judge(Equations):
         return self._plainly(got, gold)
 
     def _plainly(self, got: str, gold: str) -> Outcome:
-        """By the kind of gold, with nothing left out of the answer."""
+        """Compare by the kind of gold, without leaving out any part of the answer."""
         if _TIME_LIKE.search(gold):
             there = time_of(gold)
             if there is not None:

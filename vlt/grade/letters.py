@@ -1,4 +1,4 @@
-"""The options of a question: their texts, several letters at once, texts nearly alike."""
+"""The options of a question: their texts, several letters at once, nearly identical texts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TOKEN = re.compile(r"[^\W_]+")
 
 
 def texts_of(choices: Sequence[str]) -> list[str]:
-    """The options' cleaned texts, without the letters where they are labelled in order."""
+    """The options' cleaned texts, without their letters if they are labelled in order."""
     texts = [clean(str(choice)) for choice in choices]
     labelled = [LABELLED.fullmatch(text) for text in texts]
     if texts and all(m and ord(m.group(1)) - 65 == i for i, m in enumerate(labelled)):
@@ -52,7 +52,7 @@ def several(text: str, count: int = 10) -> str | None:
 
 
 def same_letters(got: str, gold: str, count: int, listed: bool) -> bool:
-    """Whether an answer names the letters of a gold that are several; solid ones are in order."""
+    """Whether an answer names all letters of a gold with several; joined letters must be in order."""
     letters = several(got, count)
     if letters is None or letters != several(gold, count):
         return False
@@ -65,7 +65,7 @@ def word_in(word: str, text: str) -> bool:
 
 
 def squeezed(text: str) -> str:
-    """Letters and digits alone, for texts of words: spelling and spacing do not count."""
+    """Only letters and digits, to compare texts regardless of punctuation and spacing."""
     if not re.fullmatch(r"[^\W\d]?[^\W\d\s][\w\s.,;:'\"&-]*", text) or re.search(r"\d", text):
         return text
     return "".join(_TOKEN.findall(text))

@@ -1,4 +1,4 @@
-"""Numbers as they are written: digits with separators, powers of ten, number words."""
+"""Parsing number literals: digits with separators, powers of ten, number words."""
 
 from __future__ import annotations
 
@@ -94,14 +94,14 @@ _THOUSANDS = re.compile(
 
 
 def plain_number(text: str) -> str:
-    """Without thousands separators, for the parser."""
+    """The number without thousands separators, for the parser."""
     if "," in text or " " in text:
         return _THOUSANDS.sub(lambda m: m.group().replace(",", "").replace(" ", ""), text)
     return text
 
 
 def half_up(value: Fraction, places: int) -> Fraction:
-    """Half up (away from zero), as schools do."""
+    """Round half up (away from zero), as taught in school."""
     unit = Fraction(10) ** -places
     steps = abs(value) / unit
     whole = (2 * steps.numerator + steps.denominator) // (2 * steps.denominator)

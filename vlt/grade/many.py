@@ -1,7 +1,7 @@
-"""`grade_many`: grade columns, on all cores where there are rows enough to pay for it.
+"""`grade_many`: grade columns, on all cores if there are enough rows to make it worthwhile.
 
 The other processes are fresh interpreters (see `symbolic.Worker`), so this may be called from a
-process that holds torch, threads or a GPU. A verdict is the same in whichever process it is found.
+process that uses torch, threads or a GPU. Verdicts do not depend on the process.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from vlt.grade.verdict import STRICT, Grade, Options
 
 CHUNK = 1000
 PARALLEL_FROM = 20_000
-"""Fewer rows than this are graded here: starting processes takes longer than grading them."""
+"""Fewer rows than this are graded in this process: starting others would take longer."""
 CHUNK_SECONDS = 600.0
 
 Row = tuple[str, str, str | None, Sequence[str] | None, str | None]
@@ -34,14 +34,14 @@ def grade_many(
     grader: Grader = "vlt",
     options: Options = STRICT,
     workers: int | None = None,
-    told: Callable[[int], None] = lambda _: None,
+    on_progress: Callable[[int], None] = lambda _: None,
 ) -> list[Grade]:
     """`grade` for every row of equally long columns, in order.
 
     `grader` is vlt, paper (upstream's rule, see `vlt/grade/paper.py`), math-verify (to compare with) or
-    one's own (see `vlt/grade/graders.py`), which grades in this process. `workers` is how many processes
-    may be used; None means the setting (vlt.cores), and 1 or few rows mean this process alone. `told`
-    hears now and then how many rows are graded.
+    user-defined (see `vlt/grade/graders.py`), which grades in this process. `workers` is the maximum number
+    of processes; None means the setting (vlt.cores); with 1, or few rows, only this process is used.
+    `on_progress` is called now and then with the number of rows graded.
     """
     columns: list[Sequence[Any] | None] = [responses, answers, questions, choices, answer_types]
     for name, column in zip(
@@ -63,20 +63,20 @@ def grade_many(
     ]
     count = workers if workers is not None else processes()
     if count <= 1 or len(rows) < (PARALLEL_FROM if workers is None else 2 * count):
-        return list(_counted(rows, lambda some: _grade_rows(some, grader, options), told))
+        return list(_counted(rows, lambda some: _grade_rows(some, grader, options), on_progress))
     size = max(1, min(CHUNK, -(-len(rows) // (2 * count))))
     chunks = [rows[i : i + size] for i in range(0, len(rows), size)]
-    return _in_processes(chunks, grader, options, min(count, len(chunks)), told)
+    return _in_processes(chunks, grader, options, min(count, len(chunks)), on_progress)
 
 
 def _counted(
     rows: Sequence[Sequence[Any]],
     graded: Callable[[Sequence[Sequence[Any]]], list[Grade]],
-    told: Callable[[int], None],
+    on_progress: Callable[[int], None],
 ) -> Iterator[Grade]:
     for start in range(0, len(rows), CHUNK):
         yield from graded(rows[start : start + CHUNK])
-        told(min(len(rows), start + CHUNK))
+        on_progress(min(len(rows), start + CHUNK))
 
 
 def _grade_rows(rows: Sequence[Sequence[Any]], grader: str, options: Options) -> list[Grade]:
@@ -112,9 +112,9 @@ def _in_processes(
     grader: str,
     options: Options,
     count: int,
-    told: Callable[[int], None],
+    on_progress: Callable[[int], None],
 ) -> list[Grade]:
-    """Chunks on `count` processes; a chunk whose process dies is graded here."""
+    """Grade chunks in `count` processes; a chunk whose process dies is graded here."""
     from concurrent.futures import ThreadPoolExecutor
 
     from vlt.grade.symbolic import Late, Worker
@@ -123,7 +123,7 @@ def _in_processes(
     settings = {"grader": grader, "options": asdict(options)}
 
     def one(chunk: list[tuple[Any, ...]]) -> list[Grade]:
-        if grader == "vlt":  # the others need not see the reasoning
+        if grader == "vlt":  # the other graders do not need the reasoning
             chunk = [(split_reasoning(row[0] or "")[1], *row[1:]) for row in chunk]
         try:
             worker = idle.pop() if idle else Worker("grade")
@@ -138,7 +138,7 @@ def _in_processes(
             found: list[Grade] = []
             for graded in threads.map(one, chunks):
                 found += graded
-                told(len(found))
+                on_progress(len(found))
             return found
     finally:
         for worker in idle:

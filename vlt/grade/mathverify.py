@@ -1,8 +1,8 @@
 """math-verify as a grader, to compare with: `--grader math-verify`. An optional package.
 
-math-verify parses LaTeX with a grammar and hands text to sympy, and its own time limit is SIGALRM.
+math-verify parses LaTeX with a grammar and passes text to sympy, and its own time limit is SIGALRM.
 So it never runs in this process: a worker with a memory limit runs it, without its time limit, and
-the parent keeps the deadline. It sees what our own extraction found, in a `\\boxed{}`.
+the parent enforces the deadline. It is given what our own extraction found, in a `\\boxed{}`.
 """
 
 from __future__ import annotations

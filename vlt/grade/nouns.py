@@ -1,4 +1,4 @@
-"""Things that are counted: "12 red apples" has a unit too, if none of measurement."""
+"""Counted things: "12 red apples" has a unit too, though not one of measurement."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _FILLER = frozenset("of the a an in total altogether".split())
 
 @lru_cache(maxsize=8192)
 def noun_of(phrase: str) -> Unit | None:
-    """Up to four words that are no unit ("red apples") as a unit of things counted, or None."""
+    """Up to four words ("red apples") that are no unit of measurement, as a counted thing; or None."""
     if len(phrase) > 60:
         return None
     phrase = phrase.strip().rstrip(".").casefold()

@@ -1,4 +1,4 @@
-"""Floating-point values of trees: enough to tell two apart, never to call them equal."""
+"""Floating-point values of trees: enough to show that two differ, never that they are equal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def approximate(tree: Tree) -> float | None:
 
 
 def differ(a: Tree, b: Tree) -> bool:
-    """True when the values at some sample point differ; False proves nothing."""
+    """True if the values differ at some sample point; False proves nothing."""
     names = sorted(variables(a) | variables(b))
     for shift in range(4 if names else 1):
         at = {name: complex(_POINTS[(i * 2 + shift) % 6]) for i, name in enumerate(names)}
@@ -82,7 +82,7 @@ def _evaluate(tree: Tree, at: dict[str, complex]) -> complex:
 
 
 def _power(base: complex, exponent: Tree, at: dict[str, complex]) -> complex:
-    """base^exponent; real for a negative base and an odd root, as schools have it."""
+    """base^exponent; real for a negative base and an odd root, as taught in school."""
     if base.imag == 0 and base.real < 0 and exponent[0] in "n*":
         number = rational_of(exponent)
         if number is not None and number.denominator % 2 and number.denominator > 1:
@@ -92,7 +92,7 @@ def _power(base: complex, exponent: Tree, at: dict[str, complex]) -> complex:
 
 
 def rational_of(tree: Tree) -> Fraction | None:
-    """The number that a number or a product of numbers is."""
+    """The value of a number or a product of numbers."""
     if tree[0] == "n":
         number: Fraction = tree[1]
         return number
@@ -116,7 +116,7 @@ def _real(function: Any) -> Any:
 
 
 def _whole(function: Any, limit: int = 2**53) -> Any:
-    """A function of whole numbers, none of them beyond `limit`: a float knows no more."""
+    """A function of whole numbers up to `limit`, beyond which floats are not exact."""
 
     def one(*values: complex) -> complex:
         if any(v != int(v.real) or abs(v) > limit for v in values):
@@ -155,7 +155,7 @@ _FUNCTIONS: dict[str, Any] = {
 
 
 def huge(tree: Tree) -> bool:
-    """A tower such as 9^9^9, or a factorial of millions: no number that an answer stands for."""
+    """Whether a tree is a tower such as 9^9^9, or a factorial of millions: never a real answer."""
     try:
         if tree[0] == "f" and tree[1] == "factorial":
             return _evaluate(tree[2][0], {}).real > 10 * MAX_FACTORIAL

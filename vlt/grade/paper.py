@@ -1,12 +1,12 @@
 """OpenVLThinker's own rule, for comparison with the paper's numbers. Not the default.
 
-Upstream (generation/generate_reasoning_thinker.py, evaluation/eval_openvlthinker.py) takes what
-stands between the last `<answer>` and the next `</answer>`, anywhere in the response, and calls it
-right when it equals gold without regard to case, or when MathRuler 0.1.0's `grade_answer` says so.
-That rule is described here anew, faults included: cm equals inch, `Yes.` differs from `yes`.
-MathRuler gives text to sympy's `parse_expr`, which evaluates it as Python; here a parser of the
-same little language (`paper_parse`) makes a tree, and the symbolic tier's worker compares trees.
-tests/test_grade_paper.py holds it against mathruler itself.
+Upstream (generation/generate_reasoning_thinker.py, evaluation/eval_openvlthinker.py) takes the text
+between the last `<answer>` and the next `</answer>`, anywhere in the response. It is correct if it
+equals gold regardless of case, or if MathRuler 0.1.0's `grade_answer` says so. That rule is
+reimplemented here, faults included: cm equals inch, `Yes.` differs from `yes`. MathRuler passes text
+to sympy's `parse_expr`, which evaluates it as Python; here a parser of the same small language
+(`paper_parse`) builds a tree, and the symbolic tier's worker compares trees.
+tests/test_grade_paper.py compares it with mathruler itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vlt.grade.paper_parse import difference_is_parsable, parse_difference, to_p
 from vlt.grade.verdict import STRICT, Grade, Options
 
 MAX_LENGTH = 5000
-"""Longer answers are compared without regard to case, and no further."""
+"""Longer answers are only compared regardless of case."""
 
 
 def grade_as_paper(
@@ -46,7 +46,7 @@ def grade_as_paper(
 
 
 def same_as_mathruler(given: str, truth: str, deadline: float = STRICT.deadline) -> bool | None:
-    """What MathRuler's `grade_answer(given, truth)` says; None when that took too long."""
+    """The result of MathRuler's `grade_answer(given, truth)`; None if it takes too long."""
     if max(len(given), len(truth)) > MAX_LENGTH:
         return False
     if _as_in_math(given) == _as_in_math(truth):

@@ -1,8 +1,8 @@
-"""The little language that MathRuler hands to sympy, read without evaluating anything.
+"""The small language that MathRuler passes to sympy, parsed without evaluating anything.
 
 Python's arithmetic over single letters with implied products: `2x(x+1)`, `sqrt(2)`, `3!`. At most
-two different letters count (words are not parsed, but "no" is n times o). LaTeX is first written
-as plain text, as pylatexenc does it for the commands that answers hold.
+two different letters count (words are not parsed, but "no" is n times o). LaTeX is first turned
+into plain text, as pylatexenc does it, for the commands that occur in answers.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ENVIRONMENT = re.compile(r"\\begin\{[a-z]*matrix\}(.*?)\\end\{[a-z]*matrix\}", 
 
 
 def to_plain(latex: str) -> str:
-    """LaTeX as text, in the characters that MathRuler goes on with."""
+    """LaTeX as plain text, in the characters that MathRuler works with."""
     latex = latex.replace("\\tfrac", "\\frac").replace("\\dfrac", "\\frac")
     latex = latex.replace("\\frac", " \\frac")
     latex = _ENVIRONMENT.sub(_matrix, latex)
@@ -136,7 +136,7 @@ def difference_is_parsable(truth: str, given: str) -> bool:
 
 
 def parse_difference(truth: str, given: str) -> tuple[Tree, Tree] | None:
-    """The trees of both, or None where one is no expression."""
+    """The trees of both, or None if one is not an expression."""
     try:
         return _Parser(truth).whole(), _Parser(given).whole()
     except (NotUnderstood, RecursionError):
@@ -152,7 +152,7 @@ _KEYWORDS = frozenset("is in or if as and not for def del try".split())
 
 
 class _Parser:
-    """Sums of products of powers, products implied where two factors stand side by side."""
+    """Sums of products of powers; adjacent factors are an implied product."""
 
     def __init__(self, text: str):
         self.tokens: list[tuple[str, str]] = []

@@ -1,7 +1,7 @@
 """How answers are announced: "the answer is", "Answer:", 答案是, la respuesta es, and so on.
 
-`announced` finds every place of a text where an answer is stated in words. A statement of something
-else (the wrong answer, twice the answer, what the answer would be if) is none.
+`announced` finds every place in a text where an answer is stated in words. Statements about something
+else (the wrong answer, twice the answer, what the answer would be if) do not count.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import re
 from functools import lru_cache
 
 MAX_PHRASES = 200
-"""So many of the last mentions of an answer are looked at,"""
+"""Only this many of the last mentions of an answer are examined."""
 MAX_TEXT = 30_000
-"""and so many of the last characters of a response."""
+"""Only this many of the last characters of a response are examined."""
 
 _IS = r"(?:is|are|was|would be|must be|should be|has to be)\b(?: (?:likely|probably|equal to)\b)?"
 _NAMED = r"(?:option|choice|alternative|letter|result|response|statement|picture|image|figure|one)"
@@ -97,7 +97,7 @@ def _pattern(languages: str) -> re.Pattern[str]:
 def announced(text: str, languages: str = "all") -> list[tuple[int, int, int]]:
     """(begin, begin of the answer, end of the answer) of every statement, in order.
 
-    An answer runs to the end of its sentence or line, and further where that is taken back.
+    An answer runs to the end of its sentence or line, and further if it is then taken back.
     """
     found: list[tuple[int, int, int]] = []
     if text.isascii() and not any(word in text for word in _HINTS):
@@ -149,7 +149,7 @@ def _end(text: str, start: int) -> int:
     if RETRACTION.match(text, match.end() if match else end):
         more = SENTENCE_END.search(text, (match.end() if match else end) + 1)
         return max(line_end, more.start() + 1 if more else len(text))
-    if match is None:  # a line that is nothing but another answer belongs to it
+    if match is None:  # a line that is just another answer belongs to it
         following = _NEXT_LINE.match(text, line_end)
         if following and _bare(following.group(2), apart=following.group(1).count("\n") > 1):
             return following.end()

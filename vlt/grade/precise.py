@@ -1,9 +1,9 @@
 """Are two trees equal? Their values are compared relatively, at a precision that grows with them.
 
-Only the worker process imports this: nothing here has a bound of its own, the parent's deadline is
-the bound. Two values are equal when they agree to all digits but a few at a precision of several
-hundred, and to more where the numbers in them are longer than that: the square root of 10^40 + 1
-is not 10^20, and -1/300! is not 1/300!.
+Only the worker process imports this: nothing here is bounded except by the parent's deadline. Two
+values are equal if they agree in all but a few digits at a precision of several hundred, and more if
+the numbers in them are longer than that: the square root of 10^40 + 1 is not 10^20, and -1/300! is
+not 1/300!.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from mpmath import mp, mpf
 
 DIGITS = 60
 GUARD = 20
-"""Digits that may differ: what rounding costs in the expressions that answers are."""
+"""Digits that may differ: the rounding error of expressions as they occur in answers."""
 MAX_DIGITS = 4000
 HUGE = 10**7
-"""No power and no factorial of more is a number that an answer stands for."""
+"""Larger powers and factorials do not occur as answers."""
 POINTS = ((3, 7), (11, 5), (-13, 9), (17, 4), (-5, 3), (29, 8))
 """Values of the variables: top + i over bottom + 2i for the i-th."""
 
 
 class Unknown(Exception):
-    """Not a number that can be told from its neighbours here."""
+    """The value cannot be distinguished from its neighbours here."""
 
 
 def same(a: Any, b: Any) -> bool | None:
-    """Whether two trees (of lists, numbers as text) are equal; None where that is not found."""
+    """Whether two trees (as lists, numbers as text) are equal; None if undecided."""
     names = sorted(_names(a) | _names(b))
     agreed = 0
     for top, bottom in POINTS if names else POINTS[:1]:
@@ -52,7 +52,7 @@ def _same_at(a: Any, b: Any, at: dict[str, tuple[int, int]]) -> bool:
     if x is None or y is None:
         if x is y or at:
             raise Unknown
-        return False  # 1/0 is no number
+        return False  # 1/0 is not a number
     digits = max(4 * DIGITS, 2 * DIGITS + 3 * rough.longest)
     if digits > MAX_DIGITS:
         if abs(x - y) > mpf(10) ** -(DIGITS - GUARD) * max(abs(x), abs(y)) and x and y:
@@ -75,7 +75,7 @@ def _defined(values: _Value, tree: Any, at: dict[str, tuple[int, int]]) -> Any:
 
 
 def _is_zero(rough: Any, fine: Any, digits: int) -> bool:
-    """Zero leaves only rounding behind: nothing of the rough value is left at more digits."""
+    """Whether a value is zero, i.e. only rounding error: it vanishes at a higher precision."""
     if not mpmath.isfinite(fine) or not mpmath.isfinite(rough):
         raise Unknown
     if fine == 0:
@@ -167,7 +167,7 @@ class _Value:
 
 
 def _fraction(tree: Any) -> Fraction | None:
-    """The number that a number or a product of numbers is."""
+    """The value of a number or a product of numbers."""
     if tree[0] == "n":
         return Fraction(tree[1])
     if tree[0] != "*" or any(part[0] != "n" for part in tree[1]):
@@ -176,7 +176,7 @@ def _fraction(tree: Any) -> Fraction | None:
 
 
 def _real_root(base: Any, top: int, bottom: int) -> Any:
-    """base^(top/bottom); real for a negative base and an odd `bottom`, as schools have it."""
+    """base^(top/bottom); real for a negative base and an odd `bottom`, as taught in school."""
     if bottom % 2 and bottom > 1 and mpmath.im(base) == 0 and mpmath.re(base) < 0:
         value = (-mpmath.re(base)) ** (mpf(top) / bottom)
         return -value if top % 2 else value

@@ -1,7 +1,7 @@
-"""Numbers with what stands around them: currency, scale, unit, percent.
+"""Numbers with their currency, scale, unit and percent sign.
 
-`quantity_of` reads a cleaned text; `amounts` compares. A number is kept exact
-(a Fraction or a tree), with the decimal places that it was written with.
+`quantity_of` reads a cleaned text; `amounts` compares. A number is kept exactly (as a Fraction or a
+tree), with the decimal places that it was written with.
 """
 
 from __future__ import annotations
@@ -51,22 +51,22 @@ _FRACTION_HEAD = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A number with its surroundings."""
+    """A number with its unit and notation."""
 
     value: Fraction | None
-    """The number, scale applied; None where it is irrational or has variables."""
+    """The number, scale applied; None if it is irrational or has variables."""
     tree: Tree | None
-    """The number as a tree, where it is no literal."""
+    """The number as a tree, if it is not a literal."""
     places: int | None = None
-    """Decimal places of a literal as written, counted on the scaled number; None: no decimal."""
+    """Decimal places of a literal as written, counted on the scaled number; None if not a decimal."""
     power: bool = False
-    """Written with a power of ten or a scale word: places then count on the mantissa."""
+    """Written with a power of ten or a scale word: places are then counted on the mantissa."""
     unit: Unit | None = None
     currency: str | None = None
     about: bool = False
     """Written with "approximately"."""
     pound: bool = False
-    """The unit word was "pounds": money or weight, as the other side has it."""
+    """The unit word was "pounds": money or weight, whichever the other side has."""
     kelvin: bool = False
     """Written like 10K: thousands, unless the other side is a temperature."""
 
@@ -116,7 +116,7 @@ def quantity_of(text: str) -> Quantity | None:
 
 
 def _head(text: str, sign: int, currency: str | None) -> Quantity | None:
-    """A literal or a number word and then its unit; else an expression and then its unit."""
+    """A literal or number word, else an expression, followed by its unit."""
     value: Fraction
     places: int | None = None
     power = False
@@ -167,7 +167,7 @@ def _head(text: str, sign: int, currency: str | None) -> Quantity | None:
 
 
 def _around(rest: str, currency: str | None) -> tuple[Unit | None, str | None, bool] | None:
-    """(unit, currency, "pounds"?) of what follows a number, or None."""
+    """(unit, currency, "pounds"?) of the text after a number, or None."""
     bare = rest.strip().rstrip(".,;")
     if not bare:
         return None, currency, False
@@ -194,7 +194,7 @@ def _around(rest: str, currency: str | None) -> tuple[Unit | None, str | None, b
     return None
 
 
-# "5 years old", "3 cups of flour": what is said of the thing measured
+# "5 years old", "3 cups of flour": a description of the thing measured
 _MEASURED = re.compile(
     r"\s+(?:old|long|tall|wide|high|deep|thick|away|apart|ago|each|of age|(?:in )?total|altogether"
     r"|of [a-z]+(?: [a-z]+)?)$",
@@ -207,7 +207,7 @@ _FRAC_UNIT = re.compile(r" *\\frac *\{[A-Za-z ]+\}\{[A-Za-z^{}\d ]+\}$")
 
 
 def _expression(text: str, sign: int, currency: str | None) -> Quantity | None:
-    """An expression, with the unit that ends it taken off (the longest that is one)."""
+    """An expression without the unit at its end (the longest one that parses)."""
     unit: Unit | None = None
     body = text
     match = _FRAC_UNIT.search(text)
@@ -233,7 +233,7 @@ def _expression(text: str, sign: int, currency: str | None) -> Quantity | None:
                 break
     tree = parse(plain_number(body)) if body else None
     if unit is not None and body != text and text[len(body) :].strip() in LETTERS:
-        whole = parse(plain_number(text))  # in "πr^2 h" the h is a height, no hour
+        whole = parse(plain_number(text))  # in "πr^2 h" the h is a height, not an hour
         if whole is not None and tree is not None and variables(tree):
             tree, unit = whole, None
     if tree is None:

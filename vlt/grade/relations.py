@@ -1,4 +1,4 @@
-"""Equations and inequalities: split at the sign, know what is only a name.
+"""Equations and inequalities: split at the sign, recognise sides that are only a name.
 
 `x = 5` and `5` are the same answer, so the side that is a name can be left out.
 """
@@ -35,19 +35,19 @@ _HEDGED_NAME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """Sides with the signs between them; > and ≥ are turned round to < and ≤."""
+    """Sides with the signs between them; > and ≥ are reversed to < and ≤."""
 
     sides: tuple[str, ...]
     signs: tuple[str, ...]
 
     @property
     def equation(self) -> bool:
-        """All signs are = or ≈."""
+        """Whether all signs are = or ≈."""
         return all(sign in "=≈" for sign in self.signs)
 
     @property
     def symmetric(self) -> bool:
-        """The sides may change places."""
+        """Whether the sides may be swapped."""
         return all(sign in _SYMMETRIC for sign in self.signs)
 
 
@@ -74,7 +74,7 @@ def relation_of(text: str) -> Relation | None:
 
 
 def _split(text: str) -> tuple[list[str], list[str]]:
-    """Sides and signs; a sign in brackets, as in P(X > 2), separates nothing."""
+    """Sides and signs; a sign in brackets, as in P(X > 2), does not separate."""
     sides, signs, at, depth, seen = [], [], 0, 0, 0
     for match in _SIGN.finditer(text):
         for c in text[seen : match.start()]:
@@ -102,7 +102,7 @@ def _point(text: str) -> Relation | None:
     return Relation((match.group(1) or "", match.group(2)), ("=",))
 
 
-# What an equation may say the value of, without that being computed.
+# What an equation may give the value of without computing it.
 _UNKNOWN = re.compile(
     r"[CAP]_\{?\w+\}?\^\{?\w+\}?|\\(?:lim|sum|int|prod|oint)(?![A-Za-z]).*"
     r"|(?:\\frac ?\{ ?[A-Z]{1,3}'? ?\} ?\{ ?[A-Z]{1,3}'? ?\}|[A-Z]{2,3} ?/ ?[A-Z]{2,3})"
@@ -119,7 +119,7 @@ def is_unknown(side: str) -> bool:
 
 
 def _several(side: str) -> bool:
-    """Whether a side holds more than one answer: a comma outside brackets, "or", "and"."""
+    """Whether a side has more than one answer: a comma outside brackets, "or", "and"."""
     if "," in side or ";" in side:
         depth = 0
         for c in side:
@@ -130,14 +130,14 @@ def _several(side: str) -> bool:
 
 
 def is_name(side: str) -> bool:
-    """Whether a side is only a name (x, AB, f(x), the area A, m∠ABC), nothing computed."""
+    """Whether a side is only a name (x, AB, f(x), the area A, m∠ABC), not a computation."""
     return side == "" or (
         len(side) <= 60 and _NAME.fullmatch(side) is not None and not _HEDGED_NAME.search(side)
     )
 
 
 def same_name(a: str, b: str) -> bool:
-    """Names equal but for LaTeX's braces, backslashes and spaces."""
+    """Whether two names are equal except for LaTeX's braces, backslashes and spaces."""
     return not a or not b or bare_name(a) == bare_name(b)
 
 

@@ -16,9 +16,9 @@ from vlt.grade.verdict import STRICT
 
 
 def predicted_back(predicted: str | None, row: Mapping[str, Any]) -> str | None:
-    """What an answer commits itself to, with the letters that the choices have in their own order.
+    """The answer with its letters mapped back to the original order of the choices.
 
-    The text of a choice, and what is none of them, stays as it is.
+    The text of a choice, or anything that is not a choice, is returned unchanged.
     """
     order = row.get("choice_order")
     if predicted is None or not order:

@@ -1,4 +1,4 @@
-"""What looks like a computation and is none: ranges, dates, series of labels, two numbers."""
+"""Texts that look like a computation but are not: ranges, dates, series of labels, two numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RANGE = re.compile(
 )
 _TWO = re.compile(
     r".*[\d}%] \((?:-?\d[\d.,]*\).*|[^()A-Za-z]*(?:\\[a-z]+[^()A-Za-z]*)?\)(?: ?/.*)?)", re.S
-)  # 12 (13) is no product
+)  # 12 (13) is not a product
 _OLD = re.compile(r"(?<=\w) (?:old|of age|each|in total)$")
 SERIES = re.compile(r"(?:\((?:\d|[A-J]|[ivx]+|[IVX]+)\)){2,}")
 _DATE = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})|(\d{4})([/.-])(\d{1,2})\6(\d{1,2})")
@@ -23,7 +23,7 @@ _DATE = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})|(\d{4})([/.-])(\d{
 def range_of(text: str) -> tuple[str, str, bool] | None:
     """(low, high, written with "to"?) of 40-50, "from 40 to 50" and "between 40 and 50", or None.
 
-    What falls ("50-40") is a difference. Units stand at both ends where the last one has one.
+    A descending pair ("50-40") is a difference. If the last number has a unit, both get it.
     """
     match = _RANGE.fullmatch(_OLD.sub("", text)) if len(text) <= 80 else None
     if match is None:
@@ -46,13 +46,13 @@ def range_of(text: str) -> tuple[str, str, bool] | None:
 
 @lru_cache(maxsize=8192)
 def date_of(text: str) -> tuple[int, ...] | None:
-    """The numbers of 3/5/2021 and 2021-03-05 in the order in which they stand, or None."""
+    """The numbers of 3/5/2021 and 2021-03-05 in their order, or None."""
     match = _DATE.fullmatch(text)
     return tuple(int(n) for n in match.groups() if n and n.isdigit()) if match else None
 
 
 def no_number(text: str) -> bool:
-    """Whether a text that could be computed is a date or a range."""
+    """Whether a text that looks like a computation is a date or a range."""
     if text.endswith(("...", "…")) and "." not in text.rstrip(".…"):
         return True  # 12... goes on
     if " (" in text and _TWO.fullmatch(text):

@@ -16,7 +16,7 @@ ONE: Sum = {(): Fraction(1)}
 
 
 class Undecided(Exception):
-    """Outside what is computed here, or too big."""
+    """Not computable here, or too large."""
 
 
 def add(a: Sum, b: Sum) -> Sum:
@@ -37,14 +37,14 @@ def bits(n: Fraction) -> int:
 
 
 def number_of(top: Sum, bottom: Sum) -> Fraction | None:
-    """The rational number that a quotient is, or None."""
+    """The rational value of a quotient, or None."""
     if any(top.keys() - {()}) or any(bottom.keys() - {()}) or not bottom:
         return None
     return top.get((), Fraction(0)) / bottom[()]
 
 
 def written(top: Sum, bottom: Sum) -> str:
-    """A name for a quotient: the same for the same sums."""
+    """A canonical name for a quotient: equal sums have equal names."""
 
     def one(value: Sum) -> str:
         return "+".join(

@@ -1,8 +1,8 @@
 """The last tier, parent's side: ask a worker process whether two expressions are equal.
 
-The worker is started when it is first needed, as a fresh interpreter (nothing is forked: the
-process that asks may hold torch and threads), lives on for the next question, and is killed and
-replaced when it is late or dies. The deadline is kept by the parent with `poll`; no signals.
+The worker is started when first needed, as a fresh interpreter (not forked: the parent may use
+torch and threads), stays alive for the next question, and is killed and replaced if it is late or
+dies. The parent enforces the deadline with `poll`, without signals.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vlt.grade.tokens import Tree
 MEMORY_MB = 400
 START_SECONDS = 60.0
 QUESTIONS = 2000
-"""A worker answers so many questions, then makes room for a fresh one (caches grow)."""
+"""A worker is replaced after this many questions (caches grow)."""
 REMEMBERED = 4096
 
 
@@ -35,7 +35,7 @@ class Late(Exception):
 
 
 class Worker:
-    """One worker process and the pipe to it; not for use by two threads at once."""
+    """One worker process and the pipe to it. Not thread-safe."""
 
     def __init__(self, role: str):
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
@@ -46,7 +46,7 @@ class Worker:
             stderr=subprocess.DEVNULL,
             bufsize=0,
             env={**os.environ, "PYTHONPATH": path},
-            start_new_session=True,  # a ctrl-C in the terminal is the parent's business
+            start_new_session=True,  # the parent handles Ctrl-C in the terminal
         )
         self.asked = 0
         try:
@@ -57,7 +57,7 @@ class Worker:
             raise
 
     def ask(self, question: Any, seconds: float) -> Any:
-        """The answer to one question; raises Late and leaves the worker dead after `seconds`."""
+        """The answer to one question; after `seconds`, kills the worker and raises Late."""
         self.asked += 1
         try:
             data = json.dumps(question).encode()
@@ -88,14 +88,14 @@ class Worker:
         return data
 
     def kill(self) -> None:
-        """End the process at once; harmless when it is dead."""
+        """End the process at once; harmless if it is already dead."""
         with contextlib.suppress(OSError):
             self.process.kill()
             self.process.wait()
         self.forget()
 
     def forget(self) -> None:
-        """Close this process's ends of the pipes (in a forked child: the worker is not its own)."""
+        """Close this process's ends of the pipes (in a forked child, which does not own the worker)."""
         for pipe in (self.process.stdin, self.process.stdout):
             with contextlib.suppress(OSError):
                 _pipe(pipe).close()
@@ -114,7 +114,7 @@ _known: OrderedDict[tuple[Tree, Tree], bool] = OrderedDict()
 
 
 def equal(a: Tree, b: Tree, deadline: float = 1.0) -> bool | None:
-    """Whether two trees are equal; None when that was not found within `deadline` seconds."""
+    """Whether two trees are equal; None if undecided within `deadline` seconds."""
     global _worker
     with _lock:
         if (a, b) in _known:
@@ -135,7 +135,7 @@ def equal(a: Tree, b: Tree, deadline: float = 1.0) -> bool | None:
                 _worker = None
                 if fresh or time.monotonic() - began >= deadline:
                     return None
-                continue  # an old worker died of its past: the same question to a fresh one
+                continue  # an old worker may have died of earlier questions: ask a fresh one again
             if answer is not None:
                 _known[a, b] = answer
                 if len(_known) > REMEMBERED:
@@ -145,7 +145,7 @@ def equal(a: Tree, b: Tree, deadline: float = 1.0) -> bool | None:
 
 
 def _plain(tree: Any) -> Any:
-    """A tree for JSON: fractions as text."""
+    """A tree as JSON: fractions as text."""
     if isinstance(tree, Fraction):
         return f"{tree.numerator}/{tree.denominator}"
     return [_plain(part) for part in tree] if isinstance(tree, tuple) else tree
@@ -161,7 +161,7 @@ def close() -> None:
 
 
 def _after_fork() -> None:
-    """In a forked child: another lock (the parent's may be held) and no worker."""
+    """In a forked child: a new lock (the parent's may be held) and no worker."""
     global _lock, _worker
     _lock = threading.Lock()
     if _worker is not None:

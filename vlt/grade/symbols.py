@@ -12,7 +12,7 @@ SUPER_RUN = re.compile(f"[{SUPER}]+")
 SUB_RUN = re.compile(f"[{SUB}]+")
 VULGAR = re.compile("[¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]")
 
-# What NFKC would spoil or leave apart, decided here first.
+# Characters that NFKC would spoil or not unify, replaced first.
 CHARACTERS = str.maketrans(
     {
         **dict.fromkeys("−–‐‑‒﹣－⁻", "-"),
@@ -79,8 +79,8 @@ SYMBOLS = {
     "therefore": "", "because": "", "hbar": "ħ",
     "odot": "⊙",
 }  # fmt: skip
-# Commands that only change how things look. Those of the second kind take a braced argument,
-# which stays.
+# Commands that only change the appearance. Those of the second kind take a braced argument, which
+# is kept.
 SILENT = frozenset(
     "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr middle displaystyle "
     "textstyle scriptstyle limits nolimits it bf rm sf tt em normalsize large Large small".split()

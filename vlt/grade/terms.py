@@ -1,4 +1,4 @@
-"""Quantities of several terms (5 ft 3 in, 5 cm + 7 cm), and whether a text is maths at all."""
+"""Quantities with several terms (5 ft 3 in, 5 cm + 7 cm), and whether a text is maths at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TERM_UNIT = re.compile(
 
 
 def computed(text: str) -> Quantity | None:
-    """The number of a sum or product whose terms have units: 5 cm + 7 cm, $0.61 + $0.29."""
+    """The value of a sum or product whose terms have units: 5 cm + 7 cm, $0.61 + $0.29."""
     if len(text) > 200:
         return None
     bare = re.sub(r"[¤€£¥₹%°]", "", _TERM_UNIT.sub("", text))
@@ -55,7 +55,7 @@ _MATHS = re.compile(
 
 
 def is_maths(text: str, number: Quantity) -> bool:
-    """Whether a text is to be compared as a number or formula, not as the letters it is made of."""
+    """Whether a text is compared as a number or formula rather than as plain text."""
     return number.value is not None or text in GREEK or bool(_MATHS.search(text))
 
 

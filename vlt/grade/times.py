@@ -27,11 +27,11 @@ class Time(NamedTuple):
     minute: int
     second: int
     half: str
-    """a, p, or nothing where it was not said."""
+    """a, p, or empty if not given."""
 
 
 def time_of(text: str) -> Time | None:
-    """The time that a cleaned text is, or None; a bare number is none."""
+    """The time of a cleaned text, or None; a bare number is not a time."""
     lowered = text.casefold()
     if lowered in ("noon", "midnight"):
         return Time(12, 0, 0, "p" if lowered == "noon" else "a")
@@ -71,7 +71,7 @@ def _spoken(text: str) -> Time | None:
 
 
 def same_time(got: Time, gold: Time, *, clock_24h: bool = False) -> bool:
-    """Equal, or one of them says nothing of morning or afternoon; 15:30 is 3:30 PM by option."""
+    """Whether they are equal, or would be with a.m. or p.m. added to one; 15:30 is 3:30 PM by option."""
     if got[1:3] != gold[1:3]:
         return False
     if got.half and gold.half:

@@ -1,4 +1,4 @@
-"""Trees, and the tokens and names that expressions are made of.
+"""Trees, and the tokens and names in expressions.
 
 A tree is a tuple: ("n", Fraction) a number; ("v", name) a variable; ("c", "pi" | "e" | "i" |
 "inf") a constant; ("+", (trees)); ("*", (trees)); ("^", base, exponent); ("root", degree, tree);
@@ -37,7 +37,7 @@ ACCENTS = frozenset("vec hat bar tilde dot overline overrightarrow widehat".spli
 
 
 class NotUnderstood(Exception):
-    """The text is not an expression of the kinds known here."""
+    """The text is not an expression of a known kind."""
 
 
 def tokens_of(text: str) -> list[tuple[str, str, bool]]:
@@ -52,7 +52,7 @@ def tokens_of(text: str) -> list[tuple[str, str, bool]]:
 
 
 def times(a: Tree, b: Tree) -> Tree:
-    """a * b, numbers multiplied at once."""
+    """a * b; numbers are multiplied immediately."""
     if a[0] == "n" and b[0] == "n":
         return ("n", a[1] * b[1])
     return ("*", (a, b))
@@ -66,7 +66,7 @@ def inverse(a: Tree) -> Tree:
 
 
 class Tokens:
-    """A text's tokens and a place among them."""
+    """A text's tokens and the current position."""
 
     def __init__(self, text: str):
         self.tokens = tokens_of(text)
@@ -83,11 +83,11 @@ class Tokens:
         return self.tokens[i][0] if i < len(self.tokens) else ""
 
     def spaced(self) -> bool:
-        """Whether a space stands before the next token."""
+        """Whether there is a space before the next token."""
         return self.at < len(self.tokens) and self.tokens[self.at][2]
 
     def take(self, expected: str | None = None) -> str:
-        """The next token, left behind; raises NotUnderstood where it is not `expected`."""
+        """Consume the next token; raises NotUnderstood if it is not `expected`."""
         if self.at >= len(self.tokens) or (expected is not None and self.peek() != expected):
             raise NotUnderstood
         self.at += 1
@@ -95,9 +95,9 @@ class Tokens:
 
 
 def mixed_part(tokens: list[tuple[str, str, bool]], at: int) -> tuple[Fraction, int]:
-    """The fraction of a mixed number ("1/2" in "3 1/2" and "3\\frac{1}{2}") and its tokens' number.
+    """The fraction of a mixed number ("1/2" in "3 1/2" and "3\\frac{1}{2}") and its number of tokens.
 
-    0 and 0 where the whole number before `at` is not followed by a proper fraction.
+    0 and 0 if the whole number before `at` is not followed by a proper fraction.
     """
     shapes = (
         ((None, "/", None), 0, 2),

@@ -1,7 +1,7 @@
-"""Units of measurement: many spellings, one meaning. No quantity is converted unless asked for.
+"""Units of measurement in all their spellings. Quantities are converted only on request.
 
-A unit is a frozenset of (symbol, power), so km/h is {("km", 1), ("h", -1)}. Words that are no
-known unit (apples, students) are a unit of their own kind: {("apple", 0)}, power 0.
+A unit is a frozenset of (symbol, power), so km/h is {("km", 1), ("h", -1)}. Words that are not a
+known unit (apples, students) are their own kind of unit: {("apple", 0)}, power 0.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ _TOKEN = re.compile(
     r"|([A-Za-zμΩÅ°%'\"-]+\.?)|([()]))"
 )
 _FRAC = re.compile(r"\\frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
-_CODE = re.compile(r"(?<![A-Za-zμ])[A-Z]\d")  # B3 is no cubic byte
+_CODE = re.compile(r"(?<![A-Za-zμ])[A-Z]\d")  # B3 is not a cubic byte
 _FLUID = re.compile(r"\b(?:fluid ounces?|fl\.? oz\.?)", re.I)
 _HYPHEN = re.compile(r"(?<=[a-z])-(?=[a-z])")
 _POWER_WORDS = {"square": 2, "sq": 2, "sq.": 2, "cubic": 3, "cu": 3, "cu.": 3}
@@ -219,7 +219,7 @@ def unit_of(phrase: str) -> Unit | None:
 
 
 def _temperature(phrase: str) -> str:
-    """Words for "degrees Celsius" and "° C" made one."""
+    """Unify the spellings of "degrees Celsius" and "° C"."""
     match = re.fullmatch(
         r"(?:°|degrees?|deg\.?)?\s*(celsius|centigrade|fahrenheit|kelvins?|[CFcfK])\.?",
         phrase,
@@ -254,7 +254,7 @@ def same_unit(got: Unit | None, gold: Unit | None) -> bool:
 
 
 def factor(got: Unit | None, gold: Unit | None) -> Fraction | None:
-    """What a number of `got` is multiplied by to be one of `gold`; None for unlike dimensions."""
+    """The factor from unit `got` to unit `gold`; None if their dimensions differ."""
     if not got or not gold or any(name not in _SIZES for name, _ in (*got, *gold)):
         return None
     total = Fraction(1)

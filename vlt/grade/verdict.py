@@ -1,6 +1,6 @@
-"""What a grader says, and the debatable conventions a user may turn.
+"""What a grader returns, and the debatable conventions that a user may change.
 
-Nothing here knows how a verdict is found; see `vlt/grade/__init__.py` for the rules.
+Nothing here knows how a verdict is reached; see `vlt/grade/__init__.py` for the rules.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 Verdict = Literal["correct", "wrong", "unjudged"]
 Outcome = tuple[bool | None, str]
-"""Equal or not (None: not found in time), and which rule said so."""
+"""Whether equal (None: undecided in time), and the rule that decided."""
 
 
 class Grade(NamedTuple):
@@ -20,16 +20,16 @@ class Grade(NamedTuple):
     verdict: Verdict
     """correct, wrong, or unjudged (no gold answer, or the symbolic tier ran out of time)."""
     predicted: str | None
-    """What the response answered, as written there; None when it gave no final answer."""
+    """What the response answered, as written there; None if it gave no final answer."""
     reason: str
     """Which rule decided, in a few words: 'same text', 'another unit', 'no final answer'."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Debatable conventions. All are off (strict) unless asked for.
+    """Debatable conventions. All are off (strict) by default.
 
-    They are part of a verification's identity: another value, another dataset version.
+    They are part of a verification's identity: a different value gives a different dataset version.
     """
 
     relative_tolerance: float = 0.0
@@ -43,17 +43,17 @@ class Options:
     plurals: bool = False
     """cats is right for cat."""
     percent: Literal["share", "sign", "loose"] = "share"
-    """share: the sign is optional where gold has it or the question asks for a percentage, and 25 %
+    """share: the sign is optional if gold has it or the question asks for a percentage, and 25 %
     is 0.25; sign: 25 % is only 25 %; loose: 25 %, 25 and 0.25 are the same."""
     prose: Literal["off", "last_line", "last_number"] = "off"
-    """Where a response states no answer: nothing, its last line or its last number (base models)."""
+    """What to read if a response states no answer: nothing, its last line or last number (base models)."""
     languages: str = "all"
-    """Whose words for "the answer is" are read: all, or codes with commas between them (en,zh)."""
+    """Languages whose words for "the answer is" are read: all, or codes joined by + (en+zh)."""
     deadline: float = 1.0
-    """Seconds of wall time that the symbolic tier has for one row."""
+    """Wall time in seconds that the symbolic tier has for one row."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a value that a convention does not take."""
+        """Raises ValueError for an invalid value."""
         from vlt.grade.phrases import LANGUAGES
 
         for name, allowed in _ALLOWED.items():
@@ -68,11 +68,11 @@ class Options:
                 or not isinstance(value, int | float)
                 or not 0 <= value < 1e6
             ):
-                raise ValueError(f"{name}={value!r} should be a number from 0 on")
+                raise ValueError(f"{name}={value!r} should be a number of at least 0")
         unknown = {*re.split(r"[,+]", self.languages)} - {"all", *LANGUAGES}
         if unknown:
             raise ValueError(
-                f"languages={self.languages!r}: {', '.join(sorted(unknown))} is not known; take all or some "
+                f"languages={self.languages!r}: {', '.join(sorted(unknown))} is not known; use all, or some "
                 f"of {', '.join(LANGUAGES)}, joined by +"
             )
 
@@ -84,7 +84,7 @@ class Options:
         for part in text.split(","):
             name, sign, value = (piece.strip() for piece in part.partition("="))
             if name not in defaults or not sign:
-                raise ValueError(f"{name!r} is no convention; there are {', '.join(defaults)}")
+                raise ValueError(f"{name!r} is not a convention; choose from {', '.join(defaults)}")
             default = defaults[name]
             if isinstance(default, bool):
                 if value not in ("true", "false"):
@@ -100,7 +100,7 @@ class Options:
         return cls(**values)
 
     def __str__(self) -> str:
-        """As a grader is named: vlt, or vlt:KEY=VALUE with what differs from the defaults."""
+        """As the grader's name: vlt, or vlt:KEY=VALUE with whatever differs from the defaults."""
         said = ",".join(
             f"{name}={str(value).lower() if isinstance(value, bool) else value}".replace(",", "+")
             for name, value in self.as_json().items()
@@ -108,7 +108,7 @@ class Options:
         return f"vlt:{said}" if said else "vlt"
 
     def as_json(self) -> dict[str, Any]:
-        """What differs from the defaults; {} for none, so that old identities stay."""
+        """What differs from the defaults; {} if nothing, so that old identities stay the same."""
         return {
             field.name: getattr(self, field.name)
             for field in fields(self)

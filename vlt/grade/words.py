@@ -12,12 +12,12 @@ _ONE_CHARACTER = re.compile(r"(?<=[\^_])\{(\w)\}")
 
 
 def compact(text: str) -> str:
-    """Without spaces and braces, subscripts on the line: for formulas compared as text."""
+    """The text without spaces, braces and subscript marks, to compare formulas as text."""
     text = _ONE_CHARACTER.sub(r"\1", _SUBSCRIPT.sub(r"\1\2", text))
     return "".join(text.split()).rstrip(".")
 
 
 def same_plural(a: str, b: str) -> bool:
-    """Equal but for plural endings (an option)."""
+    """Whether texts are equal except for plural endings (an option)."""
     one, other = ([singular(word) for word in fold(text).split()] for text in (a, b))
     return one == other

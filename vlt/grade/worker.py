@@ -16,14 +16,14 @@ import sys
 from typing import Any, BinaryIO
 
 CPU_SECONDS = 30
-"""A question that outlives its parent is ended by the kernel after this much more CPU time."""
+"""If the parent dies, the kernel ends a running question after this much more CPU time."""
 
 
 def main() -> None:
     """Answer frames until the pipe closes."""
     role, memory = sys.argv[1], int(sys.argv[2])
     replies = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # nothing that a library prints can get between the frames
+    os.dup2(2, 1)  # library output must not mix with the frames
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     if role == "equal":
@@ -71,12 +71,12 @@ def _math_verify(question: Any) -> bool | None:
         gold = parse(f"\\boxed{{{question['gold']}}}", parsing_timeout=None)
         predicted = parse(f"\\boxed{{{question['predicted']}}}", parsing_timeout=None)
         return bool(verify(gold, predicted, timeout_seconds=None))
-    except Exception:  # it raises many kinds; a failure of one row is that row's
+    except Exception:  # it raises many exceptions; one row's failure concerns only that row
         return None
 
 
 def _equal(question: Any) -> bool | None:
-    """Whether two trees are equal: relatively, to a precision that grows with their size."""
+    """Whether two trees are equal, compared relatively at a precision that grows with their size."""
     from vlt.grade.precise import same
 
     return same(question["a"], question["b"])

@@ -1,1 +1,1 @@
-"""Images: kept once each, checked, sized."""
+"""Images: checked, stored once each, resized."""

@@ -1,4 +1,4 @@
-"""An image's bytes as the picture that a model, a trainer and a page show."""
+"""An image's bytes as the picture that models, trainers and pages show."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def open_image(data: bytes) -> Image.Image:
-    """The image in RGB, decoded now: a broken one must fail here and not in its batch."""
+    """The image in RGB, decoded at once, so that a broken one fails here and not in its batch."""
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as image:
@@ -19,10 +19,10 @@ def open_image(data: bytes) -> Image.Image:
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """The picture in RGB; where it is transparent, white paper shows through.
+    """The picture in RGB, with white behind transparent parts.
 
-    This is the one rule for that: captioner, student, duplicates, exports and pages see the same
-    picture.
+    This is the only rule for transparency, so that captioner, student, duplicates, exports and pages see
+    the same picture.
     """
     from PIL import Image
 
@@ -33,10 +33,11 @@ def on_white(image: Image.Image) -> Image.Image:
 
 
 def flattened(data: bytes) -> bytes:
-    """The bytes as they are where nothing shows through, else the picture on white as a PNG.
+    """The bytes unchanged if nothing is transparent, else the picture on white as a PNG.
 
-    Others turn a transparent drawing into RGB by dropping its transparency, which leaves black lines on
-    black: what goes out must look as `open_image` shows it. Raises OSError for bytes that do not decode.
+    Other programs convert a transparent drawing to RGB by dropping the alpha channel, which leaves black
+    lines on black: exported images must look as `open_image` shows them. Raises OSError for bytes that do
+    not decode.
     """
     if not _may_be_transparent(data):
         return data
@@ -54,7 +55,7 @@ def flattened(data: bytes) -> bytes:
 
 
 def _may_be_transparent(data: bytes) -> bool:
-    """By the file's head alone; JPEGs never are, and most PNGs say that they are not."""
+    """Whether it may be, by the header alone: JPEGs never are, most PNGs declare that they are not."""
     if data.startswith(b"\xff\xd8"):
         return False
     if data.startswith(b"\x89PNG"):
@@ -64,11 +65,11 @@ def _may_be_transparent(data: bytes) -> bool:
 
 
 def small_webp(data: bytes, side: int) -> bytes:
-    """The picture as a WebP of at most `side` pixels a side, for a page; transparent where it is."""
+    """The picture as a WebP with sides of at most `side` pixels, for a page; transparency is kept."""
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as image:
-        image.draft("RGB", (2 * side, 2 * side))  # a big JPEG is read at a fraction of its size
+        image.draft("RGB", (2 * side, 2 * side))  # a large JPEG is decoded at a reduced size
         image.thumbnail((side, side))
         mode = "RGBA" if image.has_transparency_data else "RGB"
         out = io.BytesIO()

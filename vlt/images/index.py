@@ -1,4 +1,4 @@
-"""sha256 -> where an image lies: a SQLite table beside the packs."""
+"""sha256 -> the location of an image: a SQLite table beside the packs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CREATE INDEX IF NOT EXISTS images_pack ON images (pack);
 
 @dataclass(frozen=True)
 class Place:
-    """Where an image's bytes lie, and what it is."""
+    """The location of an image's bytes, and its properties."""
 
     pack: str
     offset: int
@@ -36,17 +36,17 @@ class Place:
 
 
 class IndexTaken(Exception):
-    """Another process has the table, on a disk that hosts share."""
+    """Another process has the table, on a disk shared by hosts."""
 
 
 class Index:
-    """The table; several processes may hold it open, and threads may share one."""
+    """The table; several processes may have it open, and threads may share one instance."""
 
     def __init__(self, file: Path):
         self._file = file
         self._lock = threading.Lock()
         self._alone = shared_by_hosts(file.parent) is not None
-        """One process at a time has the table: WAL's memory is not shared between hosts."""
+        """Whether only one process at a time can have it: WAL's memory is not shared between hosts."""
         try:
             self._db = self._connect(file)
         except sqlite3.DatabaseError as error:
@@ -54,19 +54,19 @@ class Index:
                 raise IndexTaken(str(file)) from error
             if isinstance(error, sqlite3.OperationalError):  # locked, no room, no permission
                 raise UserError(
-                    f"{str(file)!r} cannot be opened ({error}); see that its folder can be written"
+                    f"{str(file)!r} cannot be opened ({error}); check that its folder is writable"
                 ) from error
-            for ending in ("", "-wal", "-shm"):  # broken: it is made again from the packs
+            for ending in ("", "-wal", "-shm"):  # broken: rebuilt from the packs
                 file.with_name(file.name + ending).unlink(missing_ok=True)
             self._db = self._connect(file)
 
     def find(self, sha256: str) -> Place | None:
-        """Where an image lies, or None."""
+        """The location of an image, or None."""
         with self._lock:
             return _find(self._db, sha256)
 
     def count(self) -> int:
-        """How many images it knows."""
+        """The number of images in it."""
         with self._lock:
             return int(self._db.execute("SELECT count(*) FROM images").fetchone()[0])
 
@@ -76,7 +76,7 @@ class Index:
             return dict(self._db.execute("SELECT name, size FROM packs").fetchall())
 
     def learn(self, pack: str, size: int, places: Sequence[tuple[str, Place]]) -> None:
-        """Take in a pack's images; those that another pack holds already stay where they are."""
+        """Add a pack's images; those already known from another pack keep that location."""
         rows = [
             (
                 bytes.fromhex(sha256),
@@ -86,7 +86,8 @@ class Index:
                 place.info.width,
                 place.info.height,
                 place.info.format,
-                place.info.phash - 2**64 * (place.info.phash >= 2**63),  # SQLite has signed ones
+                place.info.phash
+                - 2**64 * (place.info.phash >= 2**63),  # SQLite's integers are signed
             )
             for sha256, place in places
         ]
@@ -98,18 +99,18 @@ class Index:
             self._db.execute("INSERT OR REPLACE INTO packs VALUES (?, ?)", (pack, size))
 
     def forget(self, pack: str) -> None:
-        """A pack is gone: so are its images, unless another pack that is read again holds them."""
+        """Remove a missing pack's images; copies in other packs are found when those are read again."""
         with self._lock, self._db:
             self._db.execute("DELETE FROM images WHERE pack = ?", (pack,))
             self._db.execute("DELETE FROM packs WHERE name = ?", (pack,))
-            # A copy in another pack was ignored when that was read: have them all read again.
+            # Copies in other packs were ignored when those were read: have all packs read again.
             self._db.execute("UPDATE packs SET size = -1")
 
     def refresh(self) -> None:
-        """See what others have changed: SQLite does that by itself."""
+        """Does nothing: SQLite itself sees changes by other processes."""
 
     def leave_table(self) -> None:
-        """Nothing: what this one reads is never half written."""
+        """Does nothing: this class never reads half-written data."""
 
     def close(self) -> None:
         """Close the table."""
@@ -127,7 +128,7 @@ class Index:
                 db.execute("SELECT count(*) FROM packs").fetchone()
                 return db
             except sqlite3.DatabaseError as error:
-                # To turn WAL on takes a lock that SQLite does not wait for.
+                # Turning WAL on takes a lock for which SQLite does not wait.
                 if "locked" not in str(error) or time.monotonic() > deadline:
                     db.close()
                     raise
@@ -135,12 +136,12 @@ class Index:
 
 
 class ReadOnlyIndex:
-    """The same for those who only look: it writes nothing, not even SQLite's files beside the table.
+    """The same for readers: it writes nothing, not even SQLite's files beside the table.
 
-    The table is read as it lies on the disk (`immutable`: no lock, and no WAL that a writer has not
-    folded in yet), so it works on a read-only disk and may be behind. What it lacks is learnt from the
-    packs and kept in memory. An image never moves, so what it does know is right; where a page was
-    read while it was written, the table is left alone and all is learnt from the packs.
+    The table is read as it is on the disk (`immutable`: without locks, and without a WAL that has not been
+    merged yet), so it works on a read-only disk and may be outdated. What it lacks is read from the packs
+    and kept in memory. An image never moves, so its entries are correct; if a page was read while it was
+    being written, the table is ignored and everything is read from the packs.
     """
 
     def __init__(self, file: Path):
@@ -152,14 +153,14 @@ class ReadOnlyIndex:
         self.refresh()
 
     def refresh(self) -> None:
-        """Read the table anew; what it has come to know need not be kept here."""
+        """Read the table again; entries that it has by now are removed from memory."""
         uri = f"{self._file.absolute().as_uri()}?mode=ro&immutable=1"
         with self._lock:
             self._leave_table()
             try:
                 self._db = sqlite3.connect(uri, uri=True, check_same_thread=False)
                 known = dict(self._db.execute("SELECT name, size FROM packs").fetchall())
-            except sqlite3.DatabaseError:  # none there, nothing in it yet, broken
+            except sqlite3.DatabaseError:  # missing, empty or broken
                 self._leave_table()
                 return
             for pack in [pack for pack in self._sizes if known.get(pack) == self._sizes[pack]]:
@@ -167,7 +168,7 @@ class ReadOnlyIndex:
             self._places = {s: p for s, p in self._places.items() if p.pack in self._sizes}
 
     def find(self, sha256: str) -> Place | None:
-        """Where an image lies, or None."""
+        """The location of an image, or None."""
         if place := self._places.get(sha256):
             return place
         with self._lock:
@@ -180,7 +181,7 @@ class ReadOnlyIndex:
                 return None
 
     def count(self) -> int:
-        """How many images it knows."""
+        """The number of known images."""
         alone = sum(1 for sha256 in self._places if not self._in_table(sha256))
         with self._lock:
             if self._db is None:
@@ -200,21 +201,21 @@ class ReadOnlyIndex:
             return {**known, **self._sizes}
 
     def learn(self, pack: str, size: int, places: Sequence[tuple[str, Place]]) -> None:
-        """Take in a pack's images."""
+        """Add a pack's images."""
         with self._lock:
             self._sizes[pack] = size
             for sha256, place in places:
                 self._places.setdefault(sha256, place)
 
     def forget(self, pack: str) -> None:
-        """A pack is gone: the table, which may know of its images alone, is of no use any more."""
+        """Remove a missing pack's images; the table, which cannot be updated, is ignored from now on."""
         with self._lock:
             self._leave_table()
             self._sizes.pop(pack, None)
             self._places = {s: p for s, p in self._places.items() if p.pack != pack}
 
     def leave_table(self) -> None:
-        """Know only what was learnt from packs, until `refresh`."""
+        """Ignore the table until `refresh`."""
         with self._lock:
             self._leave_table()
 

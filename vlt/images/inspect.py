@@ -1,8 +1,8 @@
-"""What an image is, and whether it may enter: decoded once, measured, hashed.
+"""Properties of an image, and whether it is acceptable: decoded once, measured, hashed.
 
-Formats that every engine and trainer reads alike (PNG, JPEG, WebP; upright, 8 bits, no CMYK) are
-kept to the byte. Others are turned into an upright 8-bit image, once and here, so that captioner,
-student and exports see the same picture.
+Formats that every engine and trainer reads in the same way (PNG, JPEG, WebP; upright, 8 bits, no CMYK) are
+kept byte for byte. Others are converted to an upright 8-bit image here, once, so that captioner, student and
+exports see the same picture.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from vlt.images.decode import on_white
 MAX_BYTES = 32 << 20
 MAX_PIXELS = 64_000_000
 MAX_ASPECT = 200
-"""Longer side over shorter; the Qwen-VL processors refuse more."""
+"""Longer side over shorter; the Qwen-VL processors reject more."""
 READ = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-"""Formats that are tried; those that run a program of their own (EPS, PDF) never are."""
+"""Formats that are tried; those that run an external program (EPS, PDF) never are."""
 KEPT_FORMATS = ("PNG", "JPEG", "WEBP")
 KEPT_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 ORIENTATION = 0x0112
 
-# Odd EXIF, large images and the like; what matters is checked below. Once and here, because to set
-# filters for a while is not safe in threads.
+# Odd EXIF, large images and the like; what matters is checked below. Set once here, because setting
+# filters temporarily is not thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class BadImage(Exception):
-    """The image cannot be taken; `reason` says why, without what differs from image to image
-    before the first colon or bracket."""
+    """The image cannot be used; `reason` says why, with what differs from image to image after the
+    first colon or bracket."""
 
     def __init__(self, reason: str):
         super().__init__(reason)
@@ -44,31 +44,31 @@ class BadImage(Exception):
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """What an image is."""
+    """The properties of an image."""
 
     width: int
     height: int
     format: str
     """PNG, JPEG or WEBP."""
     bytes: int
-    """How many bytes it has."""
+    """Size in bytes."""
     phash: int
-    """64 bits; two pictures that look alike differ in few of them (see `distance`)."""
+    """64 bits; two pictures that look similar differ in few of them (see `distance`)."""
 
 
 @dataclass(frozen=True)
 class Inspected:
-    """An image that may enter the store."""
+    """An image that can be added to the store."""
 
     sha256: str
     data: bytes
     info: ImageInfo
     converted: bool
-    """Whether `data` are other bytes than those given."""
+    """Whether `data` differs from the given bytes."""
 
 
 def inspect_image(data: bytes, sha256: str | None = None) -> Inspected:
-    """Decode, check and measure an image, whose `sha256` may be known; thread-safe. Raises BadImage."""
+    """Decode, check and measure an image, whose `sha256` may be given; thread-safe. Raises BadImage."""
     if not data:
         raise BadImage("image is empty")
     if len(data) > MAX_BYTES:
@@ -81,25 +81,25 @@ def inspect_image(data: bytes, sha256: str | None = None) -> Inspected:
         return _inspected(data, _open(data), None, converted=True)
     except BadImage:
         raise
-    # Decoders raise whatever they like on damaged files, struct.error and IndexError among them.
+    # Decoders raise all kinds of errors on damaged files, including struct.error and IndexError.
     except Exception as error:
         raise BadImage(f"image does not decode: {_words(error)}") from error
 
 
 def distance(a: int, b: int) -> int:
-    """How many of the 64 bits of two perceptual hashes differ; up to about 8 looks the same."""
+    """The number of the 64 bits in which two perceptual hashes differ; up to about 8 looks the same."""
     return (a ^ b).bit_count()
 
 
 def perceptual_hash(image: Image.Image) -> int:
-    """64 bits from the lowest frequencies (8 x 8 of a 32 x 32 cosine transform), above the median.
+    """64 bits: which of the lowest frequencies (8 x 8 of a 32 x 32 cosine transform) are above the median.
 
-    Stays nearly the same when the image is scaled or compressed again.
+    It stays nearly the same if the image is scaled or compressed again.
     """
     grey = np.asarray(image.resize((32, 32), Image.Resampling.BOX), np.float32)
     waves = _waves()
     low = (waves @ grey @ waves.T).ravel()
-    middle = np.sort(low[1:])[31]  # without the first, which says only how bright the image is
+    middle = np.sort(low[1:])[31]  # without the first, which is only the brightness
     bits = low > middle
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
@@ -121,7 +121,7 @@ def _open(data: bytes) -> Image.Image:
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise BadImage(f"image is too narrow ({width} x {height}, at most {MAX_ASPECT} to 1)")
     frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":  # a phone's MPO is a JPEG with a preview behind it
+    if frames > 1 and image.format != "MPO":  # a phone's MPO is a JPEG followed by a preview
         kind = "has several pages" if image.format == "TIFF" else "is animated"
         raise BadImage(f"image {kind} ({frames} frames); which one is meant?")
     return image
@@ -137,7 +137,7 @@ def _inspected(
     """`image` is the opened `data`, of a kept format and mode, upright."""
     width, height = image.size
     format = image.format or ""
-    image.draft("L", (32, 32))  # a JPEG is read at an eighth; damaged ones are found all the same
+    image.draft("L", (32, 32))  # a JPEG is decoded at an eighth; damage is still found
     image.load()
     info = ImageInfo(width, height, format, len(data), perceptual_hash(_grey(image)))
     return Inspected(sha256 or hashlib.sha256(data).hexdigest(), data, info, converted)
@@ -150,7 +150,7 @@ def _grey(image: Image.Image) -> Image.Image:
 
 
 def _converted(image: Image.Image) -> bytes:
-    """The image upright, in 8 bits; JPEG where it was one, else PNG (which loses nothing)."""
+    """The image upright, in 8 bits; JPEG if it was one, else PNG (lossless)."""
     format = "JPEG" if image.format in ("JPEG", "MPO") else "PNG"
     profile = image.info.get("icc_profile") if image.mode == "RGB" else None
     image = ImageOps.exif_transpose(image)
@@ -159,7 +159,7 @@ def _converted(image: Image.Image) -> bytes:
     elif image.mode not in KEPT_MODES or (format == "JPEG" and image.mode not in ("L", "RGB")):
         image = image.convert("RGBA" if "a" in image.mode.lower()[1:] else "RGB")
     out = io.BytesIO()
-    image.info = {}  # EXIF among it, which would turn it once more
+    image.info = {}  # including EXIF, which would rotate it again
     image.save(out, format, quality=95, icc_profile=profile)
     return out.getvalue()
 
@@ -173,7 +173,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _words(error: Exception) -> str:
-    """The decoder's words without addresses of objects."""
+    """The decoder's message without addresses of objects."""
     text = str(error).split("\n", 1)[0]
     if "cannot identify" in text:
         return "no PNG, JPEG, WebP, GIF, BMP or TIFF"

@@ -1,7 +1,7 @@
-"""A pack of images: a Parquet file in which each lies where one read finds it.
+"""A pack of images: a Parquet file in which each image can be read with one read call.
 
-`bytes` are uncompressed and PLAIN with one page to a row group, so the values are the tail of the
-column's chunk, each behind four bytes of its length.
+`bytes` are uncompressed and PLAIN with one page per row group, so the values are the end of the column
+chunk, each preceded by its length in four bytes.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ PACK = pa.schema(
     ]
 )
 GROUP_IMAGES, GROUP_BYTES = 1_000, 2 << 20
-"""Of a row group. With more bytes each is written to memory that the kernel has to hand out anew,
+"""Maximum of a row group. Larger ones are written to memory that the kernel must allocate each time,
 which took four times as long (measured with 30 kB images)."""
 
 
 class Pack:
-    """A pack in the making: row groups are written as they fill up."""
+    """A pack that is being written: row groups are written as they fill up."""
 
     def __init__(self, root: Path):
         self.root = root
@@ -47,7 +47,7 @@ class Pack:
         self._group: list[Inspected] = []
         self._group_bytes = 0
         self._part = root / f".pack-{uuid.uuid4().hex}"
-        # Held until the pack is complete: its lock says that the writer lives.
+        # Open until the pack is complete: its lock shows that the writer is alive.
         self._file = open(self._part, "ab")  # noqa: SIM115
         flock(self._file, fcntl.LOCK_EX)
         self._writer = pq.ParquetWriter(
@@ -62,7 +62,7 @@ class Pack:
         )
 
     def add(self, image: Inspected) -> None:
-        """Put in an image that is not in it yet."""
+        """Add an image that is not in it yet."""
         self.images[image.sha256] = image.info
         self._group.append(image)
         self._group_bytes += len(image.data)
@@ -71,7 +71,7 @@ class Pack:
             self._write_group()
 
     def complete(self) -> Path:
-        """Write what is held and rename the pack into its place."""
+        """Write buffered images and rename the pack to its final name."""
         if self._group:
             self._write_group()
         self._writer.close()
@@ -84,7 +84,7 @@ class Pack:
         group, self._group, self._group_bytes = self._group, [], 0
         infos = [image.info for image in group]
         ends = np.cumsum([0, *(len(image.data) for image in group)], dtype=np.int32)
-        joined = pa.py_buffer(b"".join(image.data for image in group))  # once, and not row by row
+        joined = pa.py_buffer(b"".join(image.data for image in group))  # at once, not row by row
         columns = [
             pa.array([image.sha256 for image in group], pa.string()),
             pa.array([info.width for info in infos], pa.int32()),
@@ -99,9 +99,9 @@ class Pack:
 
 
 def pack_places(pack: Path) -> list[tuple[str, Place]]:
-    """(sha256, where it lies) of every image of a pack, from the sizes and the column's chunks.
+    """(sha256, location) of every image of a pack, from the sizes and the column chunks.
 
-    Raises UserError where the file is no pack, or was written in another layout.
+    Raises UserError if the file is not a pack, or has another layout.
     """
     try:
         with pq.ParquetFile(pack) as opened:
@@ -111,7 +111,9 @@ def pack_places(pack: Path) -> list[tuple[str, Place]]:
                 for place in _group_places(pack, opened, group)
             ]
     except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{pack} is not an image pack ({error}); delete it") from error
+        raise UserError(
+            f"{pack} is not an image pack ({error}); delete it and import again"
+        ) from error
     return places
 
 
@@ -130,9 +132,11 @@ def _group_places(pack: Path, opened: pq.ParquetFile, group: int) -> list[tuple[
 
 
 def _check_places(pack: Path, places: list[Place]) -> None:
-    """Every value must stand behind its length: the layout that one read to an image rests on."""
+    """Check that every value is preceded by its length, the layout on which single reads rely."""
     with open(pack, "rb") as opened:
         for place in places:
             prefix = os.pread(opened.fileno(), 4, place.offset - 4)
             if int.from_bytes(prefix, "little") != place.length:
-                raise UserError(f"{pack} is not laid out as a pack; delete it and import again")
+                raise UserError(
+                    f"{pack} does not have the layout of a pack; delete it and import again"
+                )

@@ -1,4 +1,4 @@
-"""An image's size when a model reads it: brought once into a range of pixels, as the processor would."""
+"""An image's size when a model sees it: resized once to a range of pixels, as the processor would."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from vlt.errors import UsageError, UserError
 from vlt.images.decode import open_image
 
 FACTOR = 28
-"""Qwen2-VL's and 2.5-VL's patch size x merge size, where a model's own is not known."""
-MAX_ASPECT = 200  # Qwen2-VL's processor refuses longer strips
+"""Patch size x merge size of Qwen2-VL and 2.5-VL, used if a model's own is unknown."""
+MAX_ASPECT = 200  # Qwen2-VL's processor rejects longer strips
 KEPT_BYTES = 32 << 20
-"""Of resized images: a request's other samples and its further tries come soon after it."""
+"""Cache size for resized images: a request's other samples and its retries follow soon after it."""
 _RANGE = re.compile(r"(\d+):(\d+)(?:/(\d+))?")
 _SIZED = re.compile(r"(.+)@" + _RANGE.pattern)
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """The range that an image's size is brought into: see vlt.engine.size_rule for a model's rule."""
+    """The range of pixels to which an image is resized: see vlt.engine.size_rule for a model's rule."""
 
     min: int
-    """0: the processor's own."""
+    """Minimum pixels, width x height; 0: the processor's own."""
     max: int
-    """Pixels of an image, width x height."""
+    """Maximum pixels, width x height."""
     factor: int | None = None
     """Both sides become multiples of this: the processor's patch size x merge size. None: its own."""
 
     @classmethod
     def parse(cls, text: str) -> Pixels:
-        """`MIN:MAX` or `MIN:MAX/FACTOR`; raises UsageError."""
+        """From `MIN:MAX` or `MIN:MAX/FACTOR`; raises UsageError for anything else."""
         parsed = _RANGE.fullmatch(text.strip())
         if not parsed:
             raise UsageError(f"pixels {text!r} is not MIN:MAX; write e.g. 3136:262144")
         return cls(*(int(part) for part in parsed.groups() if part)).checked()
 
     def checked(self) -> Pixels:
-        """Itself; raises UsageError where no image could have such a size."""
+        """Itself; raises UsageError if no image can have such a size."""
         factor = FACTOR if self.factor is None else self.factor
         if factor < 1 or not self.min <= self.max or self.max < factor**2:
             raise UsageError(
@@ -56,7 +56,7 @@ class Pixels:
 
     @classmethod
     def named(cls, name: str) -> tuple[str, Pixels | None]:
-        """(the image, the range that it is to be shown in) of a name that `sized` gave, or any."""
+        """(image, range) from a name made by `sized`, or from a plain name."""
         parsed = _SIZED.fullmatch(name)
         if not parsed:
             return name, None
@@ -77,9 +77,9 @@ class Pixels:
 
 
 def sized(row: Mapping[str, Any], pixels: Pixels | None) -> Mapping[str, Any]:
-    """The row with its images named together with the size that they are to be shown in.
+    """The row with the range of pixels appended to the names of its images.
 
-    What a message names an image by is in the request's key: another size is another question.
+    Image names in messages are part of the request's key, so another range makes another request.
     """
     return row if pixels is None else {**row, "images": [f"{i}@{pixels}" for i in row["images"]]}
 
@@ -87,9 +87,9 @@ def sized(row: Mapping[str, Any], pixels: Pixels | None) -> Mapping[str, Any]:
 def sizing(
     load: Callable[[str], bytes], kept_bytes: int = KEPT_BYTES, own: Pixels | None = None
 ) -> Callable[[str], bytes]:
-    """`load`, also for the names that `sized` gives: the image resized, once for all its samples.
+    """`load`, also for names made by `sized`: with the image resized, once for all its samples.
 
-    In the range `own`, which the model's server brings images into by itself, they are left alone.
+    For the range `own`, to which the model's server itself resizes images, they are unchanged.
     """
     kept: OrderedDict[str, bytes] = OrderedDict()
     total = 0
@@ -106,7 +106,7 @@ def sizing(
             data = fitted(load(image), pixels)
         except UserError:
             raise
-        # Decoders raise whatever they like on damaged files, struct.error and IndexError among them.
+        # Decoders raise all kinds of errors on damaged files, including struct.error and IndexError.
         except Exception as error:
             raise UserError(f"image {image} cannot be resized: {error}") from error
         kept[name] = data
@@ -119,9 +119,9 @@ def sizing(
 
 
 def fitted(data: bytes, pixels: Pixels | None) -> bytes:
-    """The image's bytes as they are where they fit, else resized (bicubic) as a lossless PNG.
+    """The image's bytes unchanged if they fit, else resized (bicubic) as a lossless PNG.
 
-    Raises ValueError for a strip that no processor takes, OSError for bytes that do not decode.
+    Raises ValueError for a strip that processors reject, OSError for bytes that do not decode.
     """
     from PIL import Image
 

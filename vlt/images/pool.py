@@ -1,9 +1,9 @@
-"""Inspects images in processes of their own, on all cores, where threads would wait for each other.
+"""Inspects images in worker processes, on all cores, since threads would block each other.
 
     with ImagePool() as pool:
         pool.inspect([data, ...])      # from any thread
 
-An image that brings its decoder down costs itself and no other.
+An image that crashes its decoder fails alone.
 """
 
 from __future__ import annotations
@@ -17,40 +17,41 @@ from contextlib import AbstractContextManager
 
 from vlt.cores import processes
 from vlt.images.inspect import BadImage, Inspected, inspect_image
-from vlt.images.worker import Found, Told
+from vlt.images.worker import Found, Sent
 from vlt.threads import map_in_order
 from vlt.worker_process import WorkerGone, WorkerProcess
 
 ALONE = 256
-"""So many images are inspected here before the first process is started, which costs as much as they."""
+"""Images inspected in this process before the first worker is started, which costs as much time."""
 SHARED_BYTES = 8 << 20
-"""Memory that a process shares with us; images in it need not go through the pipe."""
+"""Memory shared with a worker; images in it need not go through the pipe."""
 MOST = 8
-"""Processes; more would wait for the disk and for who takes the images."""
+"""Maximum workers; more would wait for the disk and for the consumer of the images."""
 PART = 32
-"""Images that a process gets at once."""
+"""Images that a worker gets at once."""
 
 
 def most_processes() -> int:
-    """Inspecting processes, by the setting (vlt.cores)."""
+    """The number of workers, by the setting (vlt.cores)."""
     return min(MOST, processes())
 
 
 class ImagePool(AbstractContextManager["ImagePool"]):
-    """Up to `processes` inspecting processes, started when there is enough to do."""
+    """Up to `processes` workers, started when there is enough to do."""
 
-    def __init__(self, processes: int | None = None):
+    def __init__(self, processes: int | None = None, alone: int = ALONE):
+        """`alone`: so many images are inspected here before the first process is started."""
         processes = most_processes() if processes is None else processes
         self._free: queue.LifoQueue[_Process | None] = queue.LifoQueue()
         for _ in range(processes):
             self._free.put(None)
         self._processes = processes
-        self._seen = 0
+        self._seen, self._alone = 0, alone
 
     def inspect(self, images: Sequence[tuple[str, bytes]]) -> list[Inspected | BadImage]:
-        """Of each (sha256, bytes): what `inspect_image` says, or the error that it raises."""
+        """For each (sha256, bytes): the result of `inspect_image`, or the error that it raises."""
         self._seen += len(images)
-        if self._seen <= ALONE:
+        if self._seen <= self._alone:
             return [_here(sha256, data) for sha256, data in images]
         process = self._free.get()
         fresh = process is None
@@ -63,7 +64,7 @@ class ImagePool(AbstractContextManager["ImagePool"]):
             process = None
         finally:
             self._free.put(process)
-        if len(images) == 1 and fresh:  # an old process may have died of something else
+        if len(images) == 1 and fresh:  # an older worker may have died of something else
             return [BadImage("image brings its decoder down")]
         return [one for image in images for one in self.inspect([image])]
 
@@ -81,10 +82,10 @@ class ImagePool(AbstractContextManager["ImagePool"]):
 
 
 class _Process:
-    """One process, and memory that it shares with us; for one thread at a time."""
+    """One worker, and memory shared with it; for one thread at a time."""
 
     def __init__(self) -> None:
-        # Linux has files in memory; elsewhere all goes through the pipe.
+        # Linux has memfd; elsewhere everything goes through the pipe.
         file = os.memfd_create("images") if hasattr(os, "memfd_create") else None
         self._shared: mmap.mmap | None = None
         if file is not None:
@@ -101,30 +102,30 @@ class _Process:
             os.close(file)
 
     def ask(self, images: Sequence[tuple[str, bytes]]) -> list[Found] | None:
-        """What it says of them, or None where it died over one."""
+        """Its results for the images, or None if it died on one."""
         try:
-            answer = self.worker.ask(pickle.dumps(self._told(images), 5))
+            answer = self.worker.ask(pickle.dumps(self._sent(images), 5))
         except WorkerGone:
             return None
         answers: list[Found] = pickle.loads(answer)
         return answers
 
-    def _told(self, images: Sequence[tuple[str, bytes]]) -> list[Told]:
-        """The images as the process is told of them: laid into the shared memory as far as they fit."""
-        told: list[Told] = []
+    def _sent(self, images: Sequence[tuple[str, bytes]]) -> list[Sent]:
+        """The images as sent to the worker: in the shared memory as far as they fit."""
+        sent: list[Sent] = []
         end = 0
         for sha256, data in images:
             start, after = end, end + len(data)
             if self._shared is None or after > SHARED_BYTES:
-                told.append((sha256, data))
+                sent.append((sha256, data))
             else:
                 self._shared[start:after] = data
-                told.append((sha256, (start, after)))
+                sent.append((sha256, (start, after)))
                 end = after
-        return told
+        return sent
 
     def end(self) -> None:
-        """End it."""
+        """End the worker."""
         self.worker.kill()
         if self._shared:
             self._shared.close()

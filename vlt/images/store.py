@@ -1,24 +1,24 @@
 """The image store: every image once, by the sha256 of its bytes, in Parquet packs with an index.
 
     images/pack-<id>.parquet    columns sha256, width, height, format, phash, size, bytes
-    images/index.sqlite         sha256 -> pack, offset, length and what the image is
+    images/index.sqlite         sha256 -> pack, offset, length and the image's properties
 
-An image is read with one pread (see vlt.images.pack). The index holds nothing that the packs do not;
-where it is lost or behind, it is made again from them.
+An image is read with one pread (see vlt.images.pack). The index has no information that the packs do not;
+if it is lost or outdated, it is rebuilt from them.
 
-Several processes may add at once: each writes packs of its own, under a hidden name until they are
-complete. What a killed process leaves is a hidden file, which the next one removes.
+Several processes may add at once: each writes its own packs, under a hidden name until they are complete.
+A killed process leaves a hidden file, which the next one removes.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import pickle
 import threading
 import time
 from contextlib import AbstractContextManager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,13 @@ __all__ = ["BadImage", "ImageInfo", "ImageStore", "Inspected", "inspect_image"]
 
 PACK_BYTES = 1 << 30
 ABANDONED_AFTER = 60.0
-"""Seconds after which a hidden file that nobody has locked is taken for a killed process's."""
+"""Seconds after which an unlocked hidden file is taken for a killed process's."""
 
 
 class ImageStore(AbstractContextManager["ImageStore"]):
-    """Adds and reads images. Readers may share one among threads; adding is for one thread.
+    """Adds and reads images. Threads may share one for reading; only one thread may add.
 
-    One that is opened `read_only` writes nothing at all: for looking, also on a read-only disk.
+    With `read_only` it writes nothing at all, and works on a read-only disk.
     """
 
     def __init__(self, root: Path | str, *, read_only: bool = False):
@@ -52,7 +52,7 @@ class ImageStore(AbstractContextManager["ImageStore"]):
             self._remove_abandoned()
             try:
                 self._index = Index(self.root / "index.sqlite")
-            except IndexTaken:  # what it holds can be read, and what it lacks is in the packs
+            except IndexTaken:  # it can still be read, and what it lacks is in the packs
                 self._index = ReadOnlyIndex(self.root / "index.sqlite")
         self._sync()
         self._pack: Pack | None = None
@@ -62,30 +62,30 @@ class ImageStore(AbstractContextManager["ImageStore"]):
         self._flush_lock = threading.Lock()
 
     def __reduce__(self) -> Any:
-        """In another process it is one that only reads; who adds stays where it is."""
+        """Pickled as a read-only store; one that is added to cannot be pickled."""
         if not self.read_only:
-            raise pickle.PicklingError("a store that is added to stays in its process")
-        return partial(ImageStore, read_only=True), (self.root,)
+            raise pickle.PicklingError("only a read-only store can be pickled")
+        return _arrived, (self.root, self.root.is_dir())
 
     def add(self, data: bytes) -> str:
-        """Keep an image and return its sha256; one that is there already is not kept twice.
+        """Store an image and return its sha256; an existing one is not stored twice.
 
-        An image that not every reader would show alike (rotated by EXIF, CMYK, 16 bits, BMP, TIFF)
-        is kept as an upright 8-bit PNG or JPEG instead. Raises BadImage.
+        An image that not all readers show in the same way (rotated by EXIF, CMYK, 16 bits, BMP, TIFF)
+        is stored as an upright 8-bit PNG or JPEG. Raises BadImage.
         """
         return self.add_inspected(inspect_image(data))
 
     def add_inspected(self, image: Inspected) -> str:
-        """As `add`, for what `inspect_image` has found good, perhaps in another thread."""
+        """As `add`, for the result of `inspect_image`, perhaps from another thread."""
         if image.sha256 not in self:
             self.add_new(image)
         return image.sha256
 
     def add_new(self, image: Inspected) -> None:
-        """As `add_inspected`, for an image that was just seen not to be here; a second copy in
-        another pack would do no harm."""
+        """As `add_inspected`, for an image that was just found to be missing; a second copy in another
+        pack would do no harm."""
         if self.read_only:
-            raise ValueError(f"{self.root} was opened to be read, and an image was added")
+            raise ValueError(f"{self.root} is read-only; no image can be added")
         if self._pack is None:
             self._pack = Pack(self.root)
         if image.sha256 not in self._pack.images:
@@ -94,15 +94,15 @@ class ImageStore(AbstractContextManager["ImageStore"]):
             self.flush()
 
     def read(self, sha256: str) -> bytes:
-        """The image's bytes; raises UserError where the store does not hold it."""
+        """The image's bytes; raises UserError if it is not in the store."""
         place = self._place(sha256)
         data = os.pread(self._open(place.pack), place.length, place.offset)
         if len(data) != place.length:
-            raise UserError(f"{self.root / place.pack} is cut short; delete it and import again")
+            raise UserError(f"{self.root / place.pack} is truncated; delete it and import again")
         return data
 
     def info(self, sha256: str) -> ImageInfo:
-        """What the image is; raises UserError where the store does not hold it."""
+        """The image's properties; raises UserError if it is not in the store."""
         if (pack := self._pack) and sha256 in pack.images:
             return pack.images[sha256]
         return self._place(sha256).info
@@ -118,12 +118,12 @@ class ImageStore(AbstractContextManager["ImageStore"]):
 
     @property
     def packs(self) -> list[Path]:
-        """The complete packs, for those who read their columns (sha256, phash, ...) in bulk."""
+        """The complete packs, for reading their columns (sha256, phash, ...) in bulk."""
         return sorted(self.root.glob("pack-*.parquet"))
 
     def flush(self) -> None:
-        """Complete the pack in the making: from here on others see its images."""
-        with self._flush_lock:  # a reader that comes meanwhile waits until the pack can be read
+        """Complete the current pack, so that other processes see its images."""
+        with self._flush_lock:  # a concurrent reader waits until the pack can be read
             if self._pack:
                 try:
                     self._index_pack(self._pack.complete())
@@ -131,7 +131,7 @@ class ImageStore(AbstractContextManager["ImageStore"]):
                     self._pack = None
 
     def close(self) -> None:
-        """Flush, and free what is open."""
+        """Flush, and close all files."""
         self.flush()
         self._index.close()
         while self._files:
@@ -142,23 +142,23 @@ class ImageStore(AbstractContextManager["ImageStore"]):
 
     def _place(self, sha256: str) -> Place:
         if (pack := self._pack) and sha256 in pack.images:
-            self.flush()  # by one of the threads that read; the others wait
+            self.flush()  # by one of the reading threads; the others wait
         place = self._index.find(sha256)
         if place is None:
-            with self._sync_lock:  # what one thread has learnt the next one must not take away
-                place = self._index.find(sha256) or self._found_anew(sha256)
+            with self._sync_lock:  # one thread must not discard what another has just read
+                place = self._index.find(sha256) or self._searched(sha256)
         if place is None:
             raise UserError(f"image {sha256} is not in {str(self.root)!r}; import its source again")
         return place
 
-    def _found_anew(self, sha256: str) -> Place | None:
-        """Where an image lies that the index does not know, or None."""
+    def _searched(self, sha256: str) -> Place | None:
+        """The location of an image that is not in the index, or None."""
         self._index.refresh()
-        self._sync()  # another process may have ended between its pack and the index
+        self._sync()  # another process may have ended between writing its pack and the index
         if place := self._index.find(sha256):
             return place
-        # Of a table that was read while it was written the packs' names may have come, and not yet
-        # their images: the packs themselves are always right.
+        # A table read while it was being written may have the packs' names but not yet their images:
+        # the packs themselves are always right.
         self._index.leave_table()
         self._sync()
         return self._index.find(sha256)
@@ -170,7 +170,7 @@ class ImageStore(AbstractContextManager["ImageStore"]):
             return self._files[pack]
 
     def _sync(self) -> None:
-        """Make the index agree with the packs that are there."""
+        """Update the index to match the existing packs."""
         there = {pack.name: pack.stat().st_size for pack in self.packs}
         for name in self._index.packs().keys() - there.keys():
             self._index.forget(name)
@@ -191,3 +191,10 @@ class ImageStore(AbstractContextManager["ImageStore"]):
                         part.unlink()
             except (BlockingIOError, FileNotFoundError):
                 continue  # its writer lives, or has just renamed it
+
+
+def _arrived(root: Path, there: bool) -> ImageStore:
+    """The store in another process, possibly on another machine, which must see the folder too."""
+    if there and not root.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(root))
+    return ImageStore(root, read_only=True)

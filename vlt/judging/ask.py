@@ -1,4 +1,4 @@
-"""What a judge is asked, and its replies from the journal or the engine."""
+"""Requests to a judge, and its replies from the journal or the engine."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from vlt.workspace.workspace import Workspace
 
 KEYS_AT_A_TIME = 256
 LACKS = "the row has no "
-"""Begins the reason why a row cannot be asked about."""
+"""Prefix of the reason why a row cannot be judged."""
 NO_IMAGE = f"{LACKS}image to judge by"
 
 
 def messages_for(
     rubric: Rubric, row: Mapping[str, Any], *, image: bool, size: Pixels | None = None
 ) -> list[Message] | str:
-    """What a judge is asked of a row, or why it cannot be; with `image` it sees the row's images."""
+    """The messages to a judge about a row, or why there are none; with `image` it sees the row's images."""
     if lacks := rubric.lacks(row):
         return f"{LACKS}{lacks}"
     if image and not row.get("images"):
@@ -34,19 +34,19 @@ def messages_for(
 
 
 def with_system(rubric: Rubric, text: str, images: list[str]) -> list[Message]:
-    """The rubric's system text, and a user's message that shows the images before its text."""
+    """The rubric's system prompt, and a user message with the images before its text."""
     system = [{"role": "system", "content": rubric.system}] if rubric.system else []
     return [*system, {"role": "user", "content": interleave(text, images) if images else text}]
 
 
 def shown_of(rubric: Rubric, row: Mapping[str, Any]) -> list[str]:
-    """The texts of a row that a judge has read and must not repeat in place of a judgement."""
+    """The texts of a row that a judge reads and must not repeat instead of judging them."""
     return [str(row.get(name) or "") for name in rubric.written]
 
 
 @dataclass
 class Judge:
-    """A model that is asked now and then, beside what else goes on: everything goes through the journal.
+    """A model that is asked from within another stage, through the journal.
 
     The engine is opened for what the journal lacks, and stays open until `close`.
     """
@@ -58,9 +58,9 @@ class Judge:
     response_format: Mapping[str, Any] | None = None
     tell: Callable[[str], None] | None = None
     asked: int = 0
-    """Requests that went to the engine."""
+    """Requests sent to the engine."""
     failed: int = 0
-    """Those of them that brought no reply."""
+    """Those without a reply."""
     identity: dict[str, Any] = field(init=False)
     _engine: Any = field(default=None, init=False)
 
@@ -70,7 +70,7 @@ class Judge:
         self.identity = self.model.identity()
 
     def replies(self, asked: Sequence[Sequence[Message]]) -> list[Completion | str]:
-        """What the judge says to each, or why it says nothing; what is asked twice is asked once."""
+        """The judge's reply to each, or why there is none; identical requests are sent once."""
         key_of = key_maker(self.identity, self.sampling)
         keys = [key_of(messages) for messages in asked]
         wanted = dict(zip(keys, asked, strict=True))
@@ -97,7 +97,7 @@ class Judge:
         return [found[key] for key in keys]
 
     def close(self) -> None:
-        """Close the engine, if one was needed."""
+        """Close the engine, if one was opened."""
         if self._engine:
             self._engine.close()
             self._engine = None

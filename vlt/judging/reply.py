@@ -1,8 +1,8 @@
-"""What a judge's reply means: read strictly, since a reply that is guessed at may become a wrong pass.
+"""The meaning of a judge's reply: parsed strictly, since guessing may turn a reply into a wrong pass.
 
-A reply is one JSON object with a reason and a score on the scale, and nothing around it but a thought
-before and a fence of code. All else is unjudged: prose around the object, half of one, two of them, a key
-that was not asked for, a score in quotes or beyond the scale, and a reply that stands in what was judged.
+A reply is one JSON object with a reason and a score on the scale, with nothing around it except a thought
+before it and a code fence. Everything else is unjudged: prose around the object, half of one, two of them, an
+unexpected key, a score in quotes or outside the scale, and a reply that occurs in the judged text.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _FENCE = re.compile(r"```(?:json)?\s*\n(?P<inside>.*?)\n?\s*```", re.S | re.I)
 
 
 class NoReply(Exception):
-    """The reply is none, for this reason."""
+    """The reply is not a judgement, for this reason."""
 
 
 @dataclass(frozen=True)
 class Said:
-    """What one judge said once."""
+    """One judgement of one judge."""
 
     score: float | None
     verdict: str
@@ -42,7 +42,7 @@ class Said:
 
 
 def said(reply: Completion | str, rubric: Rubric, shown: Sequence[str] = ()) -> Said:
-    """What a reply, or the reason why there is none, comes to; `shown` are the texts that were judged."""
+    """The judgement from a reply, or from the reason why there is none; `shown` are the judged texts."""
     try:
         found = object_of(reply, ("reason", "score"), shown)
         return Said(score := _score(found["score"], rubric), rubric.verdict(score), _reason(found))
@@ -53,7 +53,7 @@ def said(reply: Completion | str, rubric: Rubric, shown: Sequence[str] = ()) -> 
 def object_of(
     reply: Completion | str, keys: Sequence[str], shown: Sequence[str] = ()
 ) -> Mapping[str, Any]:
-    """The JSON object of exactly these keys that the reply is; raises NoReply."""
+    """The reply as a JSON object with exactly these keys; raises NoReply if it is not one."""
     if isinstance(reply, str):
         raise NoReply(reply)
     if reply.finish_reason == "length":
@@ -63,7 +63,7 @@ def object_of(
         raise NoReply("the judge's reply is empty")
     found, text = _parsed(whole), whole
     if found is None and whole.startswith(OPEN) and CLOSE in whole:
-        # A reason that speaks of </think> passes for the end of a thought whose beginning is restored.
+        # A reason that mentions </think> looks like the end of a thought, to which an opening was added.
         text = whole.removeprefix(OPEN)
         found = _parsed(text)
     if found is None:
@@ -93,12 +93,12 @@ def _parsed(text: str) -> Mapping[str, Any] | None:
 
 
 def _refuse(constant: str) -> Any:
-    raise ValueError(constant)  # NaN and Infinity are no JSON
+    raise ValueError(constant)  # NaN and Infinity are not JSON
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({key for key, _ in pairs}) < len(pairs):
-        raise ValueError("a key comes twice")
+        raise ValueError("a key occurs twice")
     return dict(pairs)
 
 
@@ -119,6 +119,6 @@ def _reason(found: Mapping[str, Any]) -> str:
 
 
 def one_line(text: str) -> str:
-    """Without line breaks and what UTF-8 cannot hold; a long text is cut."""
+    """Without line breaks and characters that UTF-8 cannot encode; a long text is cut."""
     plain = " ".join(text.encode(errors="replace").decode().split())
     return plain[:REASON_CHARACTERS]

@@ -1,7 +1,7 @@
-"""A rubric: what a judge is asked of a row, on which scale it answers, and what counts as pass.
+"""A rubric: the prompt for a judge, the scale of its scores, and the score that passes.
 
-It is one small YAML file; `grounded`, `sound` and `caption` come with vlt (vlt/judging/rubrics), any
-other is named by its path:
+It is one small YAML file; `grounded`, `sound` and `caption` come with vlt (vlt/judging/rubrics), others are
+named by their path:
 
     about: whether the response is polite        # optional
     image: false                                 # does the judge see the row's images?
@@ -11,7 +11,7 @@ other is named by its path:
       Is this answer polite?
       {response}
 
-The form of the reply is added by vlt; a prompt need not speak of JSON.
+vlt adds the format of the reply; a prompt need not mention JSON.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from vlt.prompts import LETTERS, PLACEHOLDER, question_text
 
 BUNDLED = Path(__file__).with_name("rubrics")
 OF_ROWS = ("question", "choices", "answer", "predicted", "caption", "response", "reasoning")
-"""Slots that hold a column of the row; {question} has its choices below it, {choices} are them alone."""
+"""Slots for columns of the row; {question} includes the choices, {choices} are the choices alone."""
 OF_SAMPLES = ("predicted", "response", "reasoning")
 WRITTEN = ("caption", *OF_SAMPLES)
-"""Slots that hold what a model wrote: one at least stands in a prompt, else there is nothing to judge."""
+"""Slots for a model's text: a prompt needs at least one, else there is nothing to judge."""
 CODE = "code"
-"""A slot of 8 hexadecimal digits that no text of the row can foresee: for marks around such texts."""
+"""A slot of 8 hexadecimal digits that no text of the row can predict, for marks around such texts."""
 KEYS = ("about", "image", "scale", "pass", "prompt", "system")
 NEEDED = ("scale", "pass", "prompt")
 _SLOT = re.compile(r"\{(\w+)\}")
 _BRACES = re.compile(r"(?<![\w\\}^_])\$?\{+\s*([A-Za-z]\w*)\s*\}+")
-"""What is meant as a slot: braces around one word, not LaTeX's."""
+"""What looks like a slot: braces around one word, except LaTeX's."""
 CHOICES_OF = 20
-"""A scale of at most so many whole numbers is given to servers as a list of them."""
+"""A scale of at most this many integers is sent to servers as an enumeration."""
 
 
 @dataclass(frozen=True)
@@ -50,26 +50,26 @@ class Rubric:
     """See the module; made by `load_rubric` and `rubric_of`."""
 
     name: str
-    """As the column `judgements` has it: the file's name without its ending."""
+    """Its name in the column `judgements`: the file's name without its ending."""
     prompt: str
     low: float
     high: float
     passes: float
     """The lowest score that passes."""
     whole: bool = True
-    """Only whole numbers are scores: the scale's ends are written as such."""
+    """Whether only integers are scores: the scale's ends are written as integers."""
     image: bool = False
     about: str = ""
     system: str = ""
 
     @property
     def slots(self) -> list[str]:
-        """Those of its prompt, each once."""
+        """The slots in its prompt, each once."""
         return list(dict.fromkeys(name for name in _SLOT.findall(self.prompt) if name in _KNOWN))
 
     @property
     def written(self) -> list[str]:
-        """The slots that hold what a model wrote."""
+        """The slots for a model's text."""
         return [slot for slot in self.slots if slot in WRITTEN]
 
     @property
@@ -84,7 +84,7 @@ class Rubric:
 
     @property
     def text(self) -> str:
-        """The user text, with the form of the reply."""
+        """The user prompt, with the format of the reply."""
         return (
             f"{self.prompt.rstrip()}\n\nReply with one JSON object and nothing else: "
             '{"reason": "...", "score": ...}. The reason is one or two sentences; the score is '
@@ -92,7 +92,7 @@ class Rubric:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """What of it belongs to the identity of judgements."""
+        """Its part of the identity of judgements."""
         return {
             "name": self.name,
             "prompt": self.text,
@@ -103,7 +103,7 @@ class Rubric:
         }
 
     def response_format(self) -> dict[str, Any]:
-        """The reply's form as OpenAI's API takes it; the reason comes before the score."""
+        """The reply's format as a response_format of OpenAI's API; the reason comes before the score."""
         score: dict[str, Any] = {"type": "number", "minimum": self.low, "maximum": self.high}
         if self.whole:
             score = {"type": "integer", "minimum": int(self.low), "maximum": int(self.high)}
@@ -116,12 +116,12 @@ class Rubric:
         return "pass" if score >= self.passes else "fail"
 
     def lacks(self, row: Mapping[str, Any]) -> str | None:
-        """The slot that is to be judged and that a row leaves empty; None where it fills them all."""
+        """The first slot to be judged for which a row has no text; None if it has all."""
         slots = slots_of(row)
         return next((name for name in self.written if not slots[name]), None)
 
     def filled(self, row: Mapping[str, Any]) -> str:
-        """The user text for a row."""
+        """The user prompt for a row."""
         slots = slots_of(row)
         slots[CODE] = code_of(row)
         return _SLOT.sub(lambda m: slots.get(m[1], m[0]), self.text)
@@ -131,7 +131,7 @@ _KNOWN = (*OF_ROWS, CODE)
 
 
 def structured(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
-    """A JSON object of exactly these properties, as the `response_format` of a request."""
+    """A `response_format` that requires a JSON object with exactly these properties."""
     schema = {
         "type": "object",
         "properties": dict(properties),
@@ -143,9 +143,9 @@ def structured(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def slots_of(row: Mapping[str, Any]) -> dict[str, str]:
-    """What a row puts into the slots; images stand beside the text, so their placeholders go.
+    """The values of the slots for a row; image placeholders are removed, since images are sent separately.
 
-    Choices and letters are those that the model was shown, which its response speaks of.
+    Choices and letters are those shown to the model, to which its response refers.
     """
     row = shown(row)
     found = {name: str(row.get(name) or "") for name in OF_ROWS}
@@ -156,13 +156,13 @@ def slots_of(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def code_of(row: Mapping[str, Any]) -> str:
-    """8 hexadecimal digits of all that a model wrote in the row: no text can hold its own."""
+    """8 hexadecimal digits, a hash of the row's texts: no text can contain its own."""
     text = "\0".join(str(row.get(name) or "") for name in OF_ROWS)
     return hashlib.blake2b(text.encode(errors="replace"), digest_size=4).hexdigest()
 
 
 def load_rubric(name: str | Path) -> Rubric:
-    """The rubric of that name that comes with vlt, or the one in a file; raises UsageError."""
+    """The bundled rubric of that name, or the one in a file; raises UsageError if missing or invalid."""
     import yaml
 
     path = Path(name)
@@ -171,39 +171,39 @@ def load_rubric(name: str | Path) -> Rubric:
         path = bundled
     if not path.is_file():
         raise UsageError(
-            f"there is no rubric {str(name)!r}; name {', '.join(bundled_rubrics())}, or a YAML file "
-            "with prompt, scale and pass"
+            f"no rubric {str(name)!r}; name {', '.join(bundled_rubrics())}, or a YAML file with prompt, "
+            "scale and pass"
         )
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(
-            f"rubric {str(name)!r} cannot be read ({' '.join(str(error).split())}); it is a YAML file "
+            f"rubric {str(name)!r} cannot be read ({' '.join(str(error).split())}); write a YAML file "
             "with prompt, scale and pass"
         ) from None
     return rubric_of(path.stem, tree)
 
 
 def beside(rubric: str, folder: Path) -> str:
-    """A recipe's rubric, with its path from the recipe's folder where it is a file's; a name as it is."""
+    """A recipe's rubric, with a file's path resolved from the recipe's folder; a name unchanged."""
     if rubric.endswith((".yaml", ".yml")):
         return str((folder / Path(rubric).expanduser()).resolve())
     return rubric
 
 
 def bundled_rubrics() -> list[str]:
-    """The names of those that come with vlt."""
+    """The names of the rubrics that come with vlt."""
     return sorted(file.stem for file in BUNDLED.glob("*.yaml"))
 
 
 def rubric_of(name: str, tree: Any) -> Rubric:
-    """The rubric that a file's content says; raises UsageError with the first thing that is wrong."""
+    """The rubric from a file's content; raises UsageError with the first thing that is wrong."""
 
     def wrong(what: str) -> UsageError:
         return UsageError(f"rubric {name!r}: {what}")
 
     if not isinstance(tree, Mapping):
-        raise wrong("it holds no keys; write prompt, scale and pass, each on a line of its own")
+        raise wrong("it has no keys; write prompt, scale and pass, each on its own line")
     for key in tree:
         if key not in KEYS:
             raise wrong(f"unknown key {key!r}; there are {', '.join(KEYS)}")
@@ -213,18 +213,20 @@ def rubric_of(name: str, tree: Any) -> Rubric:
             raise wrong(f"it has no {key}; write e.g. `{key}: {example}`")
     scale = tree["scale"]
     if not _is_scale(scale):
-        raise wrong(f"scale: {scale!r} is none; write two numbers, the lower first, as in [1, 5]")
+        raise wrong(
+            f"scale: {scale!r} is not a scale; write two numbers, the lower first, as in [1, 5]"
+        )
     passes = tree["pass"]
     if not _is_number(passes) or not scale[0] < passes <= scale[1]:
         raise wrong(
-            f"pass: {passes!r} is outside the scale; write a score above {scale[0]} (which then fails) "
-            f"and at most {scale[1]}"
+            f"pass: {passes!r} is outside the scale; write a score above {scale[0]}, so that some score "
+            f"fails, and at most {scale[1]}"
         )
     if not isinstance(tree.get("image", False), bool):
         raise wrong(f"image: {tree['image']!r} is neither true nor false")
     for key in ("prompt", "about", "system"):
         if not isinstance(tree.get(key) or "", str):
-            raise wrong(f"{key}: {tree[key]!r} is no text")
+            raise wrong(f"{key}: {tree[key]!r} is not text; put it in quotes")
     rubric = Rubric(
         name=name,
         prompt=tree["prompt"],
@@ -244,9 +246,11 @@ def _check_slots(rubric: Rubric, wrong: Any) -> None:
     known = ", ".join(f"{{{name}}}" for name in _KNOWN)
     for found in _BRACES.finditer(rubric.prompt):
         if not _SLOT.fullmatch(found[0]) or found[1] not in _KNOWN:
-            raise wrong(f"the prompt has {found[0]!r}, which is no slot; there are {known}")
-    if _SLOT.search(rubric.system):
-        raise wrong(f"the system text has {found[0]!r}, and no slot is filled there")
+            raise wrong(f"the prompt has {found[0]!r}, which is not a slot; there are {known}")
+    if found := _SLOT.search(rubric.system):
+        raise wrong(
+            f"the system prompt has {found[0]!r}, but slots are not filled in there; move it to the prompt"
+        )
     if not rubric.written:
         slots = ", ".join(f"{{{name}}}" for name in WRITTEN)
         raise wrong(f"the prompt shows nothing to judge; put in one of {slots}")

@@ -1,8 +1,8 @@
-"""Functions of one's own, wherever a filter, reward, grader, source, prompt, method or engine is named.
+"""A user's functions, wherever a filter, reward, grader, source, prompt, method or engine is named.
 
     mine.py:no_apologies          a function in a file (its path: see `beside`)
-    my_package.rules:no_apologies a function in a module that Python finds
-    no_apologies                  what an installed package offers as an entry point of `vlt.filters`
+    my_package.rules:no_apologies a function in an importable module
+    no_apologies                  an entry point `vlt.filters` of an installed package
 
 For the code that takes such a name:
 
@@ -10,12 +10,12 @@ For the code that takes such a name:
     plugin.object                                # the function, or what is registered in FILTERS
     {**settings, **plugin.identity}              # into the stage's parameters: {} where registered
 
-and where a function itself is given, in Python, `of_function(function, "filter")` instead. `mark_of`
-reads what the decorators `filter` and `reward` (`vlt.filter`, `vlt.reward`) have said of a function.
+and for a function object, from Python, `of_function(function, "filter")` instead. `mark_of` returns the
+settings of the decorators `filter` and `reward` (`vlt.filter`, `vlt.reward`) on a function.
 
-A file is loaded by its path, under a name of its own: a user's `train.py` or `vlt.py` is never taken
-for a module of vlt, nor the other way round. While it loads, its folder stands last on `sys.path`, so
-it may import what lies beside it, at its top.
+A file is loaded by its path, under a unique module name: a user's `train.py` or `vlt.py` is never confused
+with a module of vlt. While it loads, its folder is last on `sys.path`, so it may import modules beside it
+at its top.
 """
 
 from __future__ import annotations
@@ -61,25 +61,25 @@ PATH = re.compile(r"(?P<place>.+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_][\w.]*)"
 
 @dataclass(frozen=True)
 class Plugin:
-    """What a name stands for."""
+    """The object that a name refers to."""
 
     name: str
-    """Of the function, or the registered name: as ledgers and recipes say it."""
+    """The function's name, or the registered name, as in ledgers and recipes."""
     object: Any
     identity: Mapping[str, str] = field(default_factory=dict)
-    """What belongs to a stage's identity, so that an edited function makes a new version: the name
-    and the digest of the source. No path. Empty for what vlt itself registers."""
+    """Its part of a stage's identity, so that an edited function makes a new version: the name and the
+    digest of the source, but no path. Empty for vlt's own."""
     source: str = ""
-    """Where it is from, for messages: as it was named."""
+    """How the user named it, for messages."""
 
 
 def is_path(name: str) -> bool:
-    """Whether it is written as file.py:name or package.module:name."""
+    """Whether it has the form file.py:name or package.module:name."""
     return PATH.fullmatch(name) is not None
 
 
 def beside(name: str, folder: Path) -> str:
-    """A recipe's `file.py:name` with its path from the recipe's folder; any other name as it is."""
+    """A recipe's `file.py:name` with its path resolved from the recipe's folder; other names unchanged."""
     file, colon, function = name.rpartition(":")
     if not colon or not file.endswith(".py"):
         return name
@@ -94,14 +94,14 @@ def resolve(
     folder: Path | None = None,
     of: type | None = None,
 ) -> Plugin:
-    """What `name` stands for, where a `kind` (filter, reward, ...) is asked for.
+    """The object that `name` refers to, as a `kind` (filter, reward, ...).
 
     Args:
-        registered: vlt's own by name; they come first.
-        folder: Where a file's path starts; by default where the command runs.
-        of: What it is an instance of; by default it is a function, or anything that can be called.
+        registered: vlt's own by name; they take precedence.
+        folder: The folder for relative file paths; by default the working directory.
+        of: The class of which it must be an instance; by default it must be callable.
 
-    Raises UsageError, in one sentence, where there is nothing of that name or it cannot be loaded.
+    Raises UsageError if there is nothing of that name or it cannot be loaded.
     """
     registered = registered or {}
     if name in registered:
@@ -110,8 +110,8 @@ def resolve(
         if ":" not in name and not name.endswith(".py"):
             return _of_package(name, kind, registered, of)
         raise UsageError(
-            f"{name!r} names no {kind}; write file.py:name or package.module:name, with the name of "
-            "a function behind the colon"
+            f"{name!r} is not a {kind}; write file.py:name or package.module:name, with the name of a "
+            "function after the colon"
         )
     left, wanted = parsed["place"], parsed["name"]
     folder = folder or Path.cwd()
@@ -126,14 +126,16 @@ def resolve(
 
 
 def of_function(function: Any, kind: str) -> Plugin:
-    """A function that was given itself, in Python.
+    """The plugin for a function object, from Python.
 
-    One that a module holds under its name is known by the module's source, as on the command line;
-    one of a notebook or a script by its own source and the values that it uses.
+    A top-level function of a module is identified by the module's source, as on the command line; one of a
+    notebook or a script by its own source and the values that it uses.
     """
     name = getattr(function, "__name__", None)
     if not callable(function) or not name:
-        raise UsageError(f"{function!r} is no {kind}; give a function, or its name as file.py:name")
+        raise UsageError(
+            f"{function!r} is not a {kind}; give a function, or its name as file.py:name"
+        )
     module = sys.modules.get(getattr(function, "__module__", None) or "__main__")
     file = getattr(module, "__file__", None)
     held = getattr(module, name, None) is function
@@ -145,16 +147,16 @@ def of_function(function: Any, kind: str) -> Plugin:
 
 
 def entry_points(kind: str) -> dict[str, EntryPoint]:
-    """What installed packages offer, by name: the entry points of the group vlt.<kind>s."""
+    """What installed packages provide, by name: the entry points of the group vlt.<kind>s."""
     from importlib.metadata import entry_points
 
     return {point.name: point for point in entry_points(group=f"vlt.{kind}s")}
 
 
 def blame(error: BaseException, file: str | Path | None = None) -> str:
-    """An error of the user's code in a few words: its kind, its message, and the line it is from.
+    """A short description of an error in the user's code: its type, its message, and its line.
 
-    The line is the innermost one of `file`, or of a file beside it.
+    The line is the innermost one in `file`, or in a file beside it.
     """
     words = " ".join(str(error).split())
     said = f"{type(error).__name__}: {words}" if words else type(error).__name__
@@ -189,7 +191,7 @@ def _of_package(name: str, kind: str, registered: Mapping[str, Any], of: type | 
         found, module = point.load(), importlib.import_module(point.module)
     if not _fits(found, of):
         raise UsageError(
-            f"{kind} {name!r} of an installed package ({point.value}) is no {_what(of)}"
+            f"{kind} {name!r} of an installed package ({point.value}) is not a {_what(of)}"
         )
     return _plugin(found, name, _module_identity(module, point.value), name)
 
@@ -200,9 +202,9 @@ def _plugin(found: Any, name: str, identity: Mapping[str, str], source: str) -> 
 
 
 def load_file(file: Path, name: str) -> tuple[ModuleType, str]:
-    """The module of a file, and the digest of what was loaded; loaded again where that changed.
+    """The module of a file, and the digest of its source; it is loaded again if that has changed.
 
-    Raises UsageError, which calls it `name`, where it cannot be loaded.
+    Raises UsageError, with the name `name`, if it cannot be loaded.
     """
     try:
         content = file.read_bytes()
@@ -233,7 +235,7 @@ def _load_module(module: str, name: str, folder: Path) -> ModuleType:
 
 @contextmanager
 def _errors(name: str, file: Path | None) -> Iterator[None]:
-    """What the user's code raises while it loads, as one sentence."""
+    """Turn what the user's code raises while loading into a UsageError."""
     try:
         yield
     except UsageError:
@@ -244,8 +246,8 @@ def _errors(name: str, file: Path | None) -> Iterator[None]:
 
 @contextmanager
 def _reachable(folder: Path) -> Iterator[None]:
-    """With `folder` last on sys.path. What is imported from it alone is forgotten again, so that
-    another folder's helper of the same name is not taken for it."""
+    """With `folder` last on sys.path. Modules imported from it are removed from sys.modules again, so that
+    a helper of the same name in another folder is not confused with them."""
     there = {Path(entry or ".").resolve() for entry in sys.path}
     if folder.resolve() in there:
         yield
@@ -272,7 +274,7 @@ def _attribute(module: ModuleType, wanted: str, name: str, kind: str, of: type |
                 if getattr(value, "__module__", None) == module.__name__ and callable(value)
             ]
             holds = f"it has {', '.join(own)}" if own else "it has no functions"
-            raise UsageError(f"{name!r}: there is no {wanted!r} in it; {holds}")
+            raise UsageError(f"{name!r}: the module has no {wanted!r}; {holds}")
         found = getattr(found, part)
     if not _fits(found, of):
         raise UsageError(
@@ -292,5 +294,8 @@ def _what(of: type | None) -> str:
 def _module_identity(module: ModuleType, name: str) -> dict[str, str]:
     origin = getattr(module, "__file__", None)
     if not origin or not Path(origin).is_file():
-        raise UsageError(f"{name!r} has no source file, which a new version would be told by")
+        raise UsageError(
+            f"{name!r} has no source file, by whose digest versions are identified; put the function into "
+            "a file and name it as file.py:name"
+        )
     return {"plugin": name, "sha256": hashlib.sha256(Path(origin).read_bytes()).hexdigest()}

@@ -1,4 +1,4 @@
-"""The decorators `vlt.filter` and `vlt.reward`: they write down what vlt must know of a function."""
+"""The decorators `vlt.filter` and `vlt.reward`: they record what vlt must know about a function."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 MARK = "__vlt__"
-"""The attribute in which a decorator leaves what it was told."""
+"""The attribute in which a decorator stores its settings."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What a decorator says of a function."""
+    """The settings of a decorator."""
 
     kind: str
     """filter or reward."""
@@ -31,14 +31,14 @@ def filter(
     batch: bool = False,
     stateful: bool = False,
 ) -> Any:
-    """Mark a function as a filter; it behaves as before. With or without arguments.
+    """Mark a function as a filter, without changing it. Usable with or without arguments.
 
     Args:
-        name: In ledgers, instead of the function's own.
+        name: Its name in ledgers, instead of the function's own.
         columns: The only columns that it reads; all by default, which is slower.
-        batch: It takes a `pyarrow.RecordBatch` of rows and not one row.
-        stateful: It keeps something from row to row (a count, what it has seen), so all rows go to it
-            in their order and in one process.
+        batch: It takes a `pyarrow.RecordBatch` of rows, not one row.
+        stateful: It keeps state from row to row (a count, a set of seen values), so it gets all rows in
+            their order in one process.
     """
     read = None if columns is None else (*columns,)
     return _marked(function, Mark("filter", name, read, batch, stateful))
@@ -50,11 +50,11 @@ def reward(
     name: str | None = None,
     columns: tuple[str, ...] | list[str] | None = None,
 ) -> Any:
-    """Mark a function of TRL's signature as a reward; it behaves as before.
+    """Mark a function with TRL's signature as a reward, without changing it.
 
     Args:
-        name: In logs and recipes, instead of the function's own.
-        columns: The columns of the rows that it takes beside prompts and completions.
+        name: Its name in logs and recipes, instead of the function's own.
+        columns: The columns of the rows that it takes besides prompts and completions.
     """
     return _marked(function, Mark("reward", name, None if columns is None else (*columns,)))
 
@@ -68,6 +68,6 @@ def _marked(function: Any, mark: Mark) -> Any:
 
 
 def mark_of(function: Any) -> Mark | None:
-    """What a decorator said of this function, if one did."""
+    """The settings of the decorator on this function, if there is one."""
     mark = getattr(function, MARK, None)
     return mark if isinstance(mark, Mark) else None

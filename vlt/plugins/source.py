@@ -1,4 +1,4 @@
-"""Digests of sources: what tells an edited function from the one before."""
+"""Digests of sources, by which edited functions are recognised."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 from vlt.errors import UsageError
 
 UNIQUE = "vlt_plugin_"
-"""Begins the names under which files of the user's are loaded as modules."""
+"""Prefix of the module names under which users' files are loaded."""
 
 
 def unique_name(file: Path, digest: str) -> str:
-    """The name under which a file of this digest is loaded as a module."""
+    """The module name under which a file with this digest is loaded."""
     place = hashlib.sha256(f"{file}\0{digest}".encode()).hexdigest()[:16]
     return f"{UNIQUE}{file.stem}_{place}"
 
@@ -45,7 +45,7 @@ def _imported(content: bytes) -> set[str]:
     """The top-level names of the modules that a source imports."""
     try:
         tree = ast.parse(content)
-    except (SyntaxError, ValueError):  # told when it is loaded
+    except (SyntaxError, ValueError):  # reported when it is loaded
         return set()
     names: set[str] = set()
     for node in ast.walk(tree):
@@ -65,9 +65,9 @@ def _files_of(folder: Path, module: str) -> list[Path]:
 
 
 def function_digest(function: Any) -> str:
-    """sha256 of a function's source and of the values from outside that it uses.
+    """sha256 of a function's source and of the global and captured values that it uses.
 
-    Raises UsageError where such a value cannot be told apart from another by what it looks like.
+    Raises UsageError if such a value has no stable representation.
     """
     digest = hashlib.sha256()
     waiting, seen = [function], set[int]()
@@ -92,20 +92,20 @@ def _source(function: Any) -> str:
         return textwrap.dedent(inspect.getsource(function))
     except (OSError, TypeError):
         raise UsageError(
-            f"the source of {function!r} is not to be found, and a new version is told by it; put "
+            f"the source of {function!r}, by whose digest versions are identified, cannot be found; put "
             "the function into a file and name it as file.py:name"
         ) from None
 
 
 def _outside(function: FunctionType) -> dict[str, Any]:
-    """The global and captured values that a function uses, by name; defaults stand in its source."""
+    """The global and captured values that a function uses, by name; defaults are in its source."""
     names, values = _names(function.__code__), function.__globals__
     found = {name: values[name] for name in names if name in values}
     return {**found, **inspect.getclosurevars(function).nonlocals}
 
 
 def _names(code: CodeType) -> set[str]:
-    """The names that a function and those inside it look up."""
+    """The names that a function and its inner functions look up."""
     names = set(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -114,12 +114,12 @@ def _names(code: CodeType) -> set[str]:
 
 
 def _own(value: Any, function: Any) -> bool:
-    """Whether it is of the script or notebook, or of the function's own module."""
+    """Whether it is defined in the script or notebook, or in the function's own module."""
     return getattr(value, "__module__", None) in ("__main__", function.__module__)
 
 
 def _looks(name: str, value: Any, function: Any) -> str:
-    """What a value is, in words that are the same in every process."""
+    """A representation of a value that is the same in every process."""
     if isinstance(value, ModuleType):
         return value.__name__
     if isinstance(value, FunctionType | type):
@@ -129,7 +129,8 @@ def _looks(name: str, value: Any, function: Any) -> str:
     looks = repr(value)
     if " at 0x" in looks:
         raise UsageError(
-            f"the function {function.__name__} uses {name!r}, a {type(value).__name__}, which a new "
-            "version cannot be told by; put the function into a file and name it as file.py:name"
+            f"the function {function.__name__} uses {name!r}, a {type(value).__name__} without a stable "
+            "representation to identify versions by; put the function into a file and name it as "
+            "file.py:name"
         )
     return looks

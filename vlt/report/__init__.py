@@ -1,7 +1,7 @@
-"""One self-contained HTML file on what a run made: its rounds side by side, with examples.
+"""One self-contained HTML file about what a run made: its rounds side by side, with examples.
 
-All of it is read from the manifests and Parquet files of the workspace, so a report can be made
-while a run is writing, after one was killed, and of versions that were made by hand.
+Everything is read from the manifests and Parquet files of the workspace, so a report can be written
+while a run is going on, after one was killed, and about versions made by hand.
 """
 
 from vlt.report.found import Evaluation, Found, Round, find

@@ -1,4 +1,4 @@
-"""Examples for the eye: newly solved, lost, typical and dropped, with their images made small."""
+"""Example rows: newly solved, newly lost, typical and dropped, with small images."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SOLVED, LOST, TYPICAL, DROPPED = 3, 2, 3, 2
 SIDE = 320
 """Longest side of an embedded image, in px."""
 MOST_IMAGES = 4
-LETTERS = 2_000
-"""Of a text that are shown; what is left off is said."""
+MAX_CHARACTERS = 2_000
+"""Of a text; a longer one is cut with a note."""
 _TEXTS = ("question", "answer", "caption", "response", "predicted", "verdict_reason")
 
 
 def examples(found: Found) -> list[dict[str, Any]]:
-    """At most ten, in groups: what it is, the item, its images, and the responses to it."""
+    """At most ten examples, in groups: what it shows, the item, its images, and responses to it."""
     shown: list[dict[str, Any]] = []
     pair = _last_pair(found.evaluations)
     if pair:
@@ -59,7 +59,7 @@ def _flips(
 ) -> list[dict[str, Any]]:
     first, second = pair
     before, after = pass_rates(first.dataset), pass_rates(second.dataset)
-    # Ids are digests: their order is as good as chance, and the same each time.
+    # Ids are digests: their order is as good as random, and reproducible.
     ids = sorted(id for id in before.keys() & after.keys() if sign * (after[id] - before[id]) > 0)
     shown = []
     for id in ids[:n]:
@@ -72,7 +72,7 @@ def _flips(
 
 
 def _typical(last: Round) -> list[dict[str, Any]]:
-    """Rows whose response is of about median length, of those that were trained on if there are."""
+    """Rows with a response of about median length; from the training rows if there are any."""
     version = last.chain[-1]
     middle = rows_of(version, columns="median(strlen(response)) as half", limit=None)
     half = middle[0]["half"] if middle else None
@@ -88,7 +88,7 @@ def _typical(last: Round) -> list[dict[str, Any]]:
 
 
 def _dropped(last: Round) -> list[dict[str, Any]]:
-    """One row of each of the filters that took out the most."""
+    """One row from each of the filters that dropped the most."""
     version = last.chain[-1]
     counts = {name: sum(reasons.values()) for name, reasons in version.manifest.dropped.items()}
     shown = []
@@ -100,13 +100,13 @@ def _dropped(last: Round) -> list[dict[str, Any]]:
 
 
 def _rows(version: Dataset, where: str, n: int, *, dropped: bool = False) -> list[dict[str, Any]]:
-    """Rows with their texts cut in the database: a line of a megabyte never comes into memory."""
+    """Rows with their texts cut in the database: a megabyte of text is never loaded into memory."""
     texts = [t for t in _TEXTS if t in version.schema.names]
-    columns = [f"left({t}, {LETTERS}) as {t}, length({t}) as {t}_length" for t in texts]
+    columns = [f"left({t}, {MAX_CHARACTERS}) as {t}, length({t}) as {t}_length" for t in texts]
     others = [n for n in ("id", "source", "choices", "images") if n in version.schema.names]
     samples = [n for n in ("verdict", "model", "finish_reason", "cut") if n in version.schema.names]
-    kept_apart = ["filter", "left(reason, 400) as reason"] if dropped else []
-    wanted = ", ".join([*others, *samples, *columns, *kept_apart])
+    reasons = ["filter", "left(reason, 400) as reason"] if dropped else []
+    wanted = ", ".join([*others, *samples, *columns, *reasons])
     return rows_of(version, where=where, columns=wanted, limit=n, dropped=dropped)
 
 
@@ -132,7 +132,7 @@ def _add_images(root: Path, shown: list[dict[str, Any]]) -> None:
 
 
 def small(data: bytes) -> str:
-    """An image as a data URI, its longest side at most SIDE px."""
+    """An image as a data URI, its longer side at most SIDE px."""
     return "data:image/webp;base64," + base64.b64encode(small_webp(data, SIDE)).decode()
 
 

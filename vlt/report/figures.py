@@ -1,4 +1,4 @@
-"""The report's figures, from its numbers; those of the paper that they answer to are named."""
+"""The report's figures, from its numbers, with the figures of the paper that they correspond to."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from vlt.report.responses import bins
 
 WIDE = 460
 WHOLE = 940
-"""As wide as the page, in px."""
+"""Width of the page, in px."""
 FEW_SOURCES, MOST_SOURCES = 4, 12
-"""In a figure; the table holds all."""
+"""In a figure; the table has all."""
 
 
 def accuracy(evaluations: Sequence[Evaluation]) -> Figure | None:
-    """Accuracy over the loop with 95 % intervals, one line a set of items (paper, Figure 4).
+    """Accuracy over the loop with 95 % intervals, one line per set of items (paper, Figure 4).
 
-    Models that the loop did not make stand beside only where it made none.
+    Models that the loop did not make are shown only if it made none.
     """
     inside = [e for e in evaluations if e.place[1] or e.model == "base"]
     shown = inside or list(evaluations)
@@ -57,7 +57,7 @@ def accuracy(evaluations: Sequence[Evaluation]) -> Figure | None:
 
 
 def funnel(found: Round, steps: Sequence[dict[str, Any]]) -> Figure | None:
-    """What each step of a round left, and faintly what it took out."""
+    """What each step of a round kept and, in a faint colour, what it dropped."""
     rows = [
         Bar(s["step"], s["rows"], s["out"], f"(−{s['out']:,})" if s["out"] else "") for s in steps
     ]
@@ -65,7 +65,7 @@ def funnel(found: Round, steps: Sequence[dict[str, Any]]) -> Figure | None:
 
 
 def pass_at(rounds: Sequence[tuple[Round, dict[str, dict[str, float]]]]) -> list[Figure]:
-    """One figure a round: pass@k of each source (paper, Figure 11)."""
+    """One figure per round: pass@k of each source (paper, Figure 11)."""
     figures = []
     for found, by_source in rounds:
         sources = sorted(by_source)[:MOST_SOURCES]
@@ -99,7 +99,7 @@ def lengths(title: str, named: Sequence[tuple[str, Ints]]) -> Figure | None:
         title,
         edges,
         series,
-        Axis("words (the last bin holds all that are longer)", whole=True),
+        Axis("words (the last bin includes all longer ones)", whole=True),
         Axis("responses (%)", 0),
         width=WIDE,
     )
@@ -126,12 +126,12 @@ def curves(
 
 
 def reflections(rows: Sequence[tuple[str, float | None]]) -> Figure | None:
-    """Share of responses with a second thought, of each version that was counted."""
+    """Share of responses with reflections, in each version that was counted."""
     known = [(name, 100 * share) for name, share in rows if share is not None]
     if not known:
         return None
     return grouped_bars(
-        "Responses with a second thought",
+        "Responses with reflections",
         [name for name, _ in known],
         [("", [share for _, share in known])],
         Axis("responses (%)", 0),
@@ -141,6 +141,6 @@ def reflections(rows: Sequence[tuple[str, float | None]]) -> Figure | None:
 
 
 def _most_first(items: Sequence[str]) -> list[str]:
-    """The set that most models were asked first, since a first line stands out."""
+    """The items that most models were asked come first, since the first line stands out."""
     names = list(dict.fromkeys(items))
     return sorted(names, key=lambda name: (-items.count(name), names.index(name)))

@@ -1,7 +1,7 @@
 """Which versions of a workspace belong to one run, round by round, read from their manifests.
 
-Versions are taken newest first, each with all that it was made from, so that what stands in one
-round was made from one another even where a recipe was edited and parts were made twice.
+Versions are taken newest first, each with its ancestors, so that the versions in a round were made
+from one another even if a recipe was edited and parts were made twice.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vlt.errors import UserError
+from vlt.plural import plural
 from vlt.runs.arms import MAIN, recorded, side_by_side
 from vlt.runs.record import RunRecord, arms_of, runs
 from vlt.workspace.lineage import ancestors, parent_of
@@ -19,11 +20,11 @@ from vlt.workspace.progress import progress_in
 from vlt.workspace.store import Dataset, Store
 
 EXPECTED = ("samples", "sft", "sft-model", "eval-sft", "grpo-model", "eval-grpo")
-"""What a whole round of a recipe makes, beside items, in its order."""
+"""What a full round of a recipe makes besides items, in order."""
 SFT, BETWEEN, GRPO = 1, 2, 3
-"""Where in its round a model stands: by SFT, by another method after it, by GRPO."""
+"""A model's position in its round: trained by SFT, by another method after it, by GRPO."""
 CHOOSING = "choose-"
-"""Evaluations of checkpoints on validation items, to choose one: no result of the run."""
+"""Evaluations of checkpoints on validation items, to choose one: not results of the run."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,11 @@ class Evaluation:
     dataset: Dataset
     answers: Dataset
     model: str
-    """Where it stands in the loop ("base", "SFT 1", "GRPO 2"), or the model's name."""
+    """Its label in the loop ("base", "SFT 1", "GRPO 2"), or the model's name."""
     round: int
-    """0 is what comes before the rounds."""
+    """0: before the rounds."""
     items: str
-    """Name of the set of items, and how they were asked where there are several ways."""
+    """Name of the set of items, with how they were asked if there are several ways."""
     place: tuple[int, int]
     """Its order in the loop: round, and SFT, BETWEEN or GRPO."""
 
@@ -50,24 +51,24 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Round:
-    """What one round made; number 0 holds a workspace's versions that belong to no round."""
+    """What one round made; number 0 has the versions that belong to no round."""
 
     number: int
     named: dict[str, Dataset]
     chain: list[Dataset]
-    """From items to training rows: the version trained on, or the last samples, and before it
-    all that it was made from, one after the other."""
+    """From items to training rows: the version trained on, or the last samples, preceded by what it
+    was made from."""
     trainings: list[Dataset]
     """Checkpoints of the round in the order of training."""
 
     @property
     def label(self) -> str:
-        """For a column's head."""
+        """For a column heading."""
         return f"round {self.number}" if self.number else "workspace"
 
     @property
     def missing(self) -> list[str]:
-        """Steps of a whole round that are not there (yet)."""
+        """Steps of a full round that have not been made (yet)."""
         return [name for name in EXPECTED if name not in self.named] if self.number else []
 
 
@@ -80,23 +81,25 @@ class Found:
     evaluations: list[Evaluation]
     """In the order of the loop."""
     versions: list[Dataset]
-    """All that belong to the run, oldest first."""
+    """All versions of the run, oldest first."""
     writing: list[tuple[str, int]] = field(default_factory=list)
     """(name, process) of versions that are being written now."""
     unfinished: list[tuple[str, str | None]] = field(default_factory=list)
-    """(name, sentence) of versions whose writer failed with that, or was killed (None)."""
+    """(name, message) of versions whose writer failed with that message, or was killed (None)."""
     arms: list[dict[str, Any]] = field(default_factory=list)
-    """The recipe's arms side by side, where it ran in several: see vlt.runs.arms.side_by_side."""
+    """The recipe's arms side by side, if it ran in several: see vlt.runs.arms.side_by_side."""
 
 
 def find(store: Store, run: str | None = None) -> Found:
-    """The newest run; or that of `run`, a recipe's name, a run's id, or a version up to whose round.
+    """The newest run, or the one that `run` names: a recipe, a run's id, or a version (up to its round).
 
-    Raises UserError where there is no such run, or the workspace holds nothing to report on.
+    Raises UserError if there is no such run, or nothing in the workspace to report on.
     """
     everything = store.all()
     if not any(version.kind == "sample" for version in everything):
-        held = f"holds {len(everything)} versions and no samples" if everything else "is empty"
+        held = (
+            f"has {plural(len(everything), 'version')} but no samples" if everything else "is empty"
+        )
         raise UserError(
             f"workspace {str(store.root)!r} {held}: nothing to report on yet; start with `vlt demo`, "
             "`vlt run RECIPE` or `vlt gen reasoning`"
@@ -117,7 +120,7 @@ def find(store: Store, run: str | None = None) -> Found:
 
 
 def _of_others(known: list[RunRecord], recipe: str, targets: list[Dataset]) -> set[str]:
-    """The names of what only other arms of the recipe made: they have a table of their own."""
+    """The names of what only other arms of the recipe made: the arms have their own table."""
     ran = arms_of(known, recipe)
     names = [{step.version.partition("@")[0] for step in run.steps if step.version} for run in ran]
     mine = {target.manifest.name for target in targets}
@@ -126,7 +129,7 @@ def _of_others(known: list[RunRecord], recipe: str, targets: list[Dataset]) -> s
 
 
 def _recipe(known: list[RunRecord], targets: list[Dataset]) -> str:
-    """The name of the recipe whose newest run made one of these; "" where none did."""
+    """The name of the recipe whose newest run made one of these; "" if none did."""
     refs = {target.ref for target in targets}
     for run in reversed(known):
         if run.arm and any(step.version in refs for step in run.steps):
@@ -135,27 +138,27 @@ def _recipe(known: list[RunRecord], targets: list[Dataset]) -> str:
 
 
 def _targets(store: Store, known: list[RunRecord], run: str) -> list[Dataset]:
-    """What the run of this name has made, the newest first; else the version of this name."""
+    """What the run of this name has made, newest first; else the version of this name."""
     latest = known[::-1]
     named = [r for r in latest if run in (r.id, r.recipe)] or [r for r in latest if run == r.of]
-    of_recipe = [r for r in named if r.arm == MAIN] or named  # the arms stand beside it
+    of_recipe = [r for r in named if r.arm == MAIN] or named  # the arms have their own table
     if not of_recipe:
         return [store.open(run)]
     made = _made_by(store, of_recipe[0])
     if not made:
         raise UserError(
-            f"run {of_recipe[0].id!r} has made nothing yet; `vlt status` shows how far it has come"
+            f"run {of_recipe[0].id!r} has made nothing yet; `vlt status` shows its progress"
         )
     return made
 
 
 def _made_by(store: Store, run: RunRecord) -> list[Dataset]:
-    """What a run has made or found, as its record says, the newest first."""
+    """What a run has made or found according to its record, newest first."""
     return [store.open(step.version) for step in reversed(run.steps) if step.version]
 
 
 def _newest(store: Store, known: list[RunRecord], versions: list[Dataset]) -> list[Dataset]:
-    """What the newest run has made; where no record says so, the newest version of a round, or of all."""
+    """What the newest run has made; without a record, the newest version of a round, or of all."""
     in_rounds = [version for version in versions if version.manifest.round]
     last = (in_rounds or versions)[-1]
     latest = known[::-1]
@@ -170,10 +173,10 @@ def _newest(store: Store, known: list[RunRecord], versions: list[Dataset]) -> li
 def _chosen(
     store: Store, everything: list[Dataset], targets: list[Dataset], *, attached: bool
 ) -> dict[str, Dataset]:
-    """ref -> version. Of each name in a round one, unless one was made from another.
+    """ref -> version. One per name in a round, unless one was made from another.
 
-    With `attached`, beside what the targets were made from only what was made from that: other runs
-    of the workspace stay out.
+    With `attached`, only the targets' ancestors and what was made from those: other runs of the
+    workspace stay out.
     """
     chosen: dict[str, Dataset] = {}
     taken: set[tuple[int, str]] = set()
@@ -194,7 +197,7 @@ def _chosen(
         new = {v.ref: v for v in _with_ancestors(store, version) if v.ref not in chosen}
         places = {(v.manifest.round, v.manifest.name) for v in new.values() if v.manifest.round}
         if places & taken:
-            return False  # made from what was made anew since
+            return False  # made from a version that has been superseded
         chosen.update(new)
         taken.update(places)
         return True
@@ -203,27 +206,27 @@ def _chosen(
         take(target)
     grown = True
     while grown:
-        # All of them each time, not just the first that fits.
+        # Take all that fit each time, not just the first.
         grown = sum(take(version) for version in reversed(everything) if fits(version)) > 0
     return chosen
 
 
 def _with_ancestors(store: Store, version: Dataset) -> list[Dataset]:
-    """The version and all it was made from, as far as the workspace holds it: of a version that was
-    pulled it may hold no parent."""
+    """The version and its ancestors, as far as the workspace has them: the parents of a pulled version
+    may be absent."""
     walk = ancestors(store, version, through=lambda v: v.here, gone=True)
     return [each.dataset for each in walk if not each.again]
 
 
 def _parents(store: Store, version: Dataset) -> list[Dataset]:
-    """The parents that the workspace holds; of a version that was pulled it may hold none."""
+    """The parents that are in the workspace; a pulled version may have none."""
     found = (parent_of(store, version, parent) for parent in version.manifest.parents)
     return [parent for parent in found if parent and parent.here]
 
 
 def _round(store: Store, number: int, chosen: dict[str, Dataset]) -> Round:
     of_round = [v for v in chosen.values() if v.manifest.round == number]
-    # Oldest first: where one of a name was made from another (two GRPO phases), the later stands.
+    # Oldest first: if one of a name was made from another (two GRPO phases), the later one wins.
     named = {v.manifest.name: v for v in sorted(of_round, key=lambda v: v.manifest.version)}
     last = next((named[n] for n in ("sft", "samples", "captions", "items") if n in named), None)
     trainings = [v for v in of_round if v.kind == "checkpoint"]
@@ -284,13 +287,13 @@ def _evaluations(store: Store, versions: list[Dataset]) -> list[Evaluation]:
 
 
 WAYS = ("prompt", "sampling", "k", "limit")
-"""Parameters of answers that must be the same in all that a line of the figure joins."""
+"""Parameters of answers that must agree for evaluations to be joined by a line in the figure."""
 
 
 def _way(items: str, name: str, known: int) -> str:
     if name.endswith("-direct"):
         return f"{items}, asked directly"
-    return items if known == 0 else f"{items}, asked otherwise ({name})"
+    return items if known == 0 else f"{items}, asked differently ({name})"
 
 
 def trained_by(checkpoint: Dataset) -> str:
@@ -299,7 +302,7 @@ def trained_by(checkpoint: Dataset) -> str:
 
 
 def _places(versions: list[Dataset]) -> dict[str, tuple[tuple[int, int], str]]:
-    """A model as answers name it -> its place in the loop and its label there."""
+    """A model, as answers name it -> its position in the loop and its label there."""
     places: dict[str, tuple[tuple[int, int], str]] = {}
     for version in versions:
         manifest = version.manifest
@@ -328,7 +331,7 @@ def _key(*values: Any) -> str:
 
 
 def _in_the_making(store: Store) -> tuple[list[tuple[str, int]], list[tuple[str, str | None]]]:
-    """Versions in the making: with the process that writes, and those whose writer ended early."""
+    """Versions in progress: being written (with the process), and those whose writer ended early."""
     seen = progress_in(store.root)
     writing = [(each.progress.name, each.progress.process) for each in seen if each.live]
     return writing, [(each.progress.name, each.progress.failed) for each in seen if not each.live]

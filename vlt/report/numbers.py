@@ -29,14 +29,14 @@ IN_ORDER = (
     "train grpo",
     "eval",
 )
-"""Stages as a round goes through them."""
+"""Stages in the order of a round."""
 
 
 def funnel(found: Round) -> list[dict[str, Any]]:
-    """From items to training rows: what each step has left (`rows`, of a kind) and took out.
+    """From items to training rows: what each step kept (`rows`, of a kind) and dropped (`out`).
 
-    Read from the ledgers of the versions' manifests; `reasons` says why rows were taken out, and
-    `failed` counts what a step could not make.
+    Read from the ledgers in the manifests; `reasons` says why rows were dropped, and the step `failed`
+    counts rows that could not be made.
     """
     steps: list[dict[str, Any]] = []
     for version in found.chain:
@@ -71,7 +71,7 @@ _PLAIN = ("items", "captions", "samples")
 def _in_chain_order(
     parameters: dict[str, Any], dropped: dict[str, dict[str, int]]
 ) -> Iterable[tuple[str, dict[str, int]]]:
-    """All filters of the chain, those that took nothing out, too; then what else stands there."""
+    """All filters of the chain, including those that dropped nothing; then any others in the ledger."""
     chain = [
         step.get("filter", "") for step in parameters.get("chain", []) if isinstance(step, dict)
     ]
@@ -80,7 +80,7 @@ def _in_chain_order(
 
 
 def verified(samples: Dataset) -> int:
-    """Samples that were found right, kept or dropped later on."""
+    """Samples found correct, kept or dropped afterwards."""
     count = 0
     for file in [*samples.files, *samples.dropped.files]:
         with pq.ParquetFile(file, pre_buffer=False) as opened:
@@ -90,7 +90,7 @@ def verified(samples: Dataset) -> int:
 
 
 def pass_at(found: Round) -> dict[str, dict[str, float]]:
-    """source -> {"pass@1": ...} over the round's graded samples; empty where none were graded."""
+    """source -> {"pass@1": ...} over the round's graded samples; empty if none were graded."""
     last = found.chain[-1] if found.chain else None
     if last is None or last.kind != "sample":
         return {}
@@ -105,7 +105,7 @@ def _graded(samples: Dataset) -> bool:
 
 
 def costs(found: Found) -> list[dict[str, Any]]:
-    """One row for each version of the run that took a model or time: tokens, money, seconds."""
+    """One row for each version of the run: tokens, money, seconds."""
     return [
         {
             "round": manifest.round or 0,
@@ -139,9 +139,9 @@ def by_stage(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def per_verified(found: Round) -> dict[str, Any] | None:
-    """What one verified sample of the round took: captions and samples, failures included.
+    """What one verified sample of the round cost: captions and samples, failures included.
 
-    None where nothing was verified. `money` is None where no price was known of one of the stages.
+    None if nothing was verified. `money` is None if the price of one of the stages is unknown.
     """
     graded = next((v for v in found.chain if v.kind == "sample" and _graded(v)), None)
     right = verified(graded) if graded else 0
@@ -162,7 +162,7 @@ def per_verified(found: Round) -> dict[str, Any] | None:
 def changes(found: Found) -> list[dict[str, Any]]:
     """Consecutive evaluations on the same items: newly solved, newly lost, difference, p.
 
-    Where two cannot be compared, `why` says so in a sentence.
+    If two cannot be compared, `why` says why in a sentence.
     """
     rows = []
     for first, second in consecutive(found.evaluations):
@@ -176,7 +176,7 @@ def changes(found: Found) -> list[dict[str, Any]]:
 
 
 def consecutive(evaluations: list[Evaluation]) -> list[tuple[Evaluation, Evaluation]]:
-    """Pairs that follow one another in the loop; round to round GRPO against GRPO besides."""
+    """Pairs that follow one another in the loop; also the GRPO models of consecutive rounds."""
     pairs = []
     for items in dict.fromkeys(e.items for e in evaluations):
         line = [e for e in evaluations if e.items == items]
@@ -187,7 +187,7 @@ def consecutive(evaluations: list[Evaluation]) -> list[tuple[Evaluation, Evaluat
 
 
 def metrics(checkpoint: Dataset) -> dict[str, list[tuple[int, float]]]:
-    """name -> [(step, value)] of a training's metrics, without NaN; empty where it left none."""
+    """name -> [(step, value)] of a training's metrics, without NaN; empty if it recorded none."""
     file = checkpoint.path / "metrics.parquet"
     if not file.is_file():
         return {}
@@ -201,7 +201,7 @@ def metrics(checkpoint: Dataset) -> dict[str, list[tuple[int, float]]]:
 
 
 def thinned(points: list[tuple[int, float]], most: int = 400) -> list[tuple[float, float]]:
-    """Means of equal runs of steps where there are more than `most`: a screen shows no more."""
+    """At most `most` points, as means of equal groups of steps: a screen cannot show more."""
     if len(points) <= most:
         return [(float(step), value) for step, value in points]
     size = -(-len(points) // most)
@@ -210,5 +210,5 @@ def thinned(points: list[tuple[int, float]], most: int = 400) -> list[tuple[floa
 
 
 def now() -> str:
-    """When the report was made, UTC."""
+    """The current time, UTC."""
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())

@@ -54,7 +54,7 @@ def _contents(found: Found) -> dict[str, Any]:
         figures.curves(grpo, "completions/mean_length", "Response length", "mean length (tokens)"),
         figures.curves(grpo, "reward", "Reward", "mean reward"),
         figures.curves(
-            grpo, "completions/clipped_ratio", "Cut off", "share cut at the most tokens"
+            grpo, "completions/clipped_ratio", "Cut off", "share cut off at the token limit"
         ),
     ]
     costs = numbers.costs(found)
@@ -100,7 +100,7 @@ def _contents(found: Found) -> dict[str, Any]:
 
 
 def _trained_on(each: Round) -> bool:
-    """Whether a model was trained on the last step of the round's funnel."""
+    """Whether a model was trained on the last version of the round's funnel."""
     parents = [parent.ref for v in each.trainings for parent in v.manifest.parents]
     return bool(each.chain) and each.chain[-1].ref in parents
 
@@ -110,7 +110,7 @@ def _numbers(costs: list[dict[str, Any]]) -> list[int]:
 
 
 def _looks(found: Found) -> list[dict[str, Any]]:
-    """The versions whose responses are counted: samples, training rows, and the models' answers."""
+    """The versions whose responses are analysed: samples, training rows, and the models' answers."""
     wanted: list[tuple[str, Dataset, str]] = []
     for each in found.rounds:
         of = f", round {each.number}" if each.number else ""

@@ -7,7 +7,7 @@ from typing import Any
 from vlt.report.charts import Axis, Figure, grouped_bars, outlines, svg_file
 
 MOST_SOURCES = 12
-"""In a figure; the table holds all."""
+"""In a figure; the table has all."""
 
 
 def svg(stats: dict[str, Any]) -> str:
@@ -26,7 +26,7 @@ def _lengths(dataset: str, histogram: list[dict[str, int]]) -> Figure:
         f"{dataset}: words of reasoning",
         [*edges, edges[-1] + width],
         [("", [bin["rows"] for bin in histogram])],
-        Axis("words (the last bin holds all that are longer)"),
+        Axis("words (the last bin includes all longer ones)"),
         Axis("responses", 0),
     )
 

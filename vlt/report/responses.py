@@ -1,4 +1,4 @@
-"""What the responses of a version look like, counted batch by batch: memory does not grow with text."""
+"""Statistics of a version's responses, counted batch by batch: memory does not grow with the rows."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ BINS = 24
 
 @dataclass
 class Responses:
-    """Of the rows that were kept."""
+    """Statistics of the kept rows."""
 
     words: Ints
-    """[rows] of reasoning."""
+    """[rows] words of reasoning."""
     truncated: int = 0
-    """Cut at the most tokens."""
+    """Responses cut off at the token limit."""
     reflecting: int = 0
-    """Responses with one of the keywords, or several."""
+    """Responses with at least one of the keywords."""
     keywords: Counter[str] = field(default_factory=Counter)
-    """How often each stands in all of them."""
+    """How often each keyword occurs in all responses."""
     tokens: int = 0
 
     @property
     def row(self) -> dict[str, Any]:
-        """For a table; None where there are no rows."""
+        """For a table; values are None without rows."""
         n = len(self.words)
         low, median, high = np.quantile(self.words, [0.05, 0.5, 0.95]) if n else (None,) * 3
         return {
@@ -66,9 +66,9 @@ def responses(samples: Dataset) -> Responses:
 
 
 def bins(lengths: list[Ints]) -> tuple[list[int], list[list[float]]]:
-    """Edges of equal bins that all share, up to the highest 99th percentile, and the rows' shares.
+    """Edges of equal bins shared by all, up to the highest 99th percentile, and the rows' shares.
 
-    What is longer counts in the last bin.
+    Longer ones count in the last bin.
     """
     most = max([0, *(int(np.quantile(words, 0.99)) for words in lengths if len(words))])
     edges = bin_edges(most, BINS)

@@ -1,4 +1,4 @@
-"""How values and other people's text look on the page."""
+"""How values and untrusted text are shown on the page."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import json
 import unicodedata
 from typing import Any
 
-LETTERS = 2_000
-"""Of a text that are shown."""
+MAX_CHARACTERS = 2_000
+"""Of a text."""
 
 
-def visible(value: Any, letters: int = LETTERS, whole: int | None = None) -> str:
-    """A model's text for a page: cut with a note, and nothing in it that acts without being seen.
+def visible(value: Any, most: int = MAX_CHARACTERS, whole: int | None = None) -> str:
+    """A model's text for a page: cut with a note, and without invisible characters that take effect.
 
-    Control and direction characters (U+202E turns a line around) are written as their numbers, but
-    for the two that join letters in Persian and in emoji. Escaping for HTML is the template's.
-    `whole` is the text's own length where it was cut before.
+    Control and direction characters (U+202E reverses a line) are written as their code points, except
+    for the two that join letters in Persian and in emoji. Escaping for HTML is left to the template.
+    `whole` is the text's original length if it was cut before.
     """
     text = "" if value is None else str(value)
     length = max(whole or 0, len(text))
-    shown = "".join(c if _harmless(c) else f"[U+{ord(c):04X}]" for c in text[:letters])
-    return shown if length <= letters else f"{shown} … (cut; {length:,} characters in all)"
+    shown = "".join(c if _harmless(c) else f"[U+{ord(c):04X}]" for c in text[:most])
+    return shown if length <= most else f"{shown} … (cut; {length:,} characters in all)"
 
 
 def _harmless(c: str) -> bool:
@@ -41,12 +41,12 @@ def interval(score: dict[str, Any]) -> str:
 
 
 def count(value: float | None, digits: int = 0) -> str:
-    """A number with thousands apart."""
+    """A number with thousands separators."""
     return "–" if value is None else f"{value:,.{digits}f}"
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as people say them."""
+    """Seconds in a readable unit."""
     if seconds is None:
         return "–"
     if seconds < 1:
@@ -71,5 +71,5 @@ def chance(p: float) -> str:
 
 
 def settings(parameters: dict[str, Any]) -> str:
-    """Parameters as JSON for reading."""
+    """Parameters as indented JSON."""
     return visible(json.dumps(parameters, indent=1, ensure_ascii=False, default=str), 20_000)

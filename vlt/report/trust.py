@@ -1,4 +1,4 @@
-"""What a report says of trust: how far models depend on the image, and signs that cost no judge."""
+"""The report's section on trust: how far models depend on the image, and signs that need no judge."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ INSTEAD = {
     "none": "without an image",
     "noise": "with noise for an image",
 }
-"""What is shown -> the name of its line."""
+"""What is shown instead -> the name of its line."""
 
 
 @dataclass(frozen=True)
 class Depends:
-    """One model, with the items' own images and with something else."""
+    """One model, with the items' own images and with something else instead."""
 
     of: Evaluation
-    """With their own."""
+    """With the own images."""
     version: Dataset
-    """The evaluation with something else."""
+    """The evaluation with something else instead."""
     worth: ImageWorth
 
 
 def dependence(found: Found) -> list[Depends]:
-    """Every evaluation without the own images that can be set beside the model's ordinary one."""
+    """Every evaluation without the own images that can be compared with the model's ordinary one."""
     rows = []
     for version in found.versions:
         if version.manifest.stage != "eval" or "images" not in version.manifest.parameters:
@@ -41,7 +41,7 @@ def dependence(found: Found) -> list[Depends]:
         for evaluation in found.evaluations:
             try:
                 worth = image_worth(found.store, evaluation.dataset, version)
-            except UserError:  # another model's, or asked otherwise
+            except UserError:  # another model's, or asked differently
                 continue
             if worth.n:
                 rows.append(Depends(evaluation, version, worth))
@@ -50,7 +50,7 @@ def dependence(found: Found) -> list[Depends]:
 
 
 def dependence_figure(rows: Sequence[Depends]) -> Figure | None:
-    """Accuracy with the own image and without, model after model."""
+    """Accuracy with the own image and without, by model."""
     if not rows:
         return None
     models = list(dict.fromkeys(row.of.model for row in rows))
@@ -81,7 +81,7 @@ def dependence_figure(rows: Sequence[Depends]) -> Figure | None:
 
 
 def signs_of(found: Found) -> list[dict[str, Any]]:
-    """Of each round: its samples and its training rows, with what of the signs they have."""
+    """For each round, its samples and its training rows, with those of the signs that they have."""
     rows = []
     for each in found.rounds:
         for what, version in _shown(each):

@@ -1,12 +1,12 @@
-"""Arms: named variants of one recipe, on the same items and at the same budget, set side by side.
+"""Arms: named variants of one recipe, compared on the same items and at the same budget.
 
     arms:
       grpo-only: {each_round: {teacher: off, sft: off}}
       sft-only: {each_round: {grpo: off}}
 
-What two arms have in common is made once: a step that says the same and is made of the same keeps the
-name of the first arm that has it (the recipe itself comes first), and any other gets the arm's name at
-its end, so names and versions never collide. Further seeds of an arm are variants in the same way.
+What two arms have in common is made once: a step with the same settings and inputs keeps the name it
+has in the first arm (the recipe itself comes first); any other has the arm's name appended, so names
+and versions never collide. Further seeds of an arm are variants in the same way.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from vlt.runs.step import Key, Step
 from vlt.workspace.store import Dataset, Store
 
 MAIN = "loop"
-"""What the recipe itself is called among its arms."""
+"""The name of the recipe itself among its arms."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +57,18 @@ def variants(
     to_run: bool = False,
     **ends: Any,
 ) -> list[Variant]:
-    """The wanted arms (None: all), each with its seeds; `ends` go to vlt.runs.loop.plan.
+    """The arms wanted (None: all), each with its seeds; `ends` are passed to vlt.runs.loop.plan.
 
-    Names do not depend on which are wanted: all are planned in the recipe's order. Raises UsageError
+    Names do not depend on which are wanted: all are planned, in the recipe's order. Raises UsageError
     with every fault of an arm.
     """
     main = load_recipe(recipe, changes, to_run=to_run)
     known = [MAIN, *main.arms]
     for arm in arms or ():
         if arm not in known:
-            raise UsageError(f"recipe {recipe!r} has no arm {arm!r}; there are {', '.join(known)}")
+            raise UsageError(
+                f"recipe {recipe!r} has no arm {arm!r}; its arms are {', '.join(known)}"
+            )
     names: dict[tuple[Any, ...], str] = {}
     found = []
     for arm in known:
@@ -74,7 +76,7 @@ def variants(
             given = {**(changes or {}), **({"seed": main.seed + place} if place else {})}
             named = None if arm == MAIN else arm
             itself = named is None and not place
-            # With `to_run` the recipe was looked at with all its arms; a seed adds nothing to that.
+            # With `to_run` the recipe has been checked with all its arms; a seed adds nothing.
             loaded = main if itself else load_recipe(recipe, given, arm=named)
             suffix = ".".join(([named] if named else []) + ([f"s{loaded.seed}"] if place else []))
             steps = _named(plan(loaded, **ends), suffix, names)
@@ -84,7 +86,7 @@ def variants(
 
 
 def _named(steps: Sequence[Step], suffix: str, names: dict[tuple[Any, ...], str]) -> list[Step]:
-    """The steps with the variants of those that said the same first; `names` remembers them."""
+    """The steps, each with the variant name of the first like it; `names` remembers them."""
     made: dict[Key, str] = {}
     found = []
     for step in steps:
@@ -98,33 +100,33 @@ def _named(steps: Sequence[Step], suffix: str, names: dict[tuple[Any, ...], str]
 
 @dataclass(frozen=True)
 class Ran:
-    """What is there of an arm with one seed."""
+    """What exists of an arm with one seed."""
 
     arm: str
     seed: int
     made: Sequence[tuple[Key, Dataset]]
-    """Steps and their versions, in order; a round may have several trainings of a name."""
+    """Steps and their versions, in order; a round may have several trainings of one name."""
     end: Key | None
-    """The step that evaluates the model that stands at the end."""
+    """The step that evaluates the last model."""
     planned: Budget | None = None
 
     def version(self, key: Key | None) -> Dataset | None:
-        """What a step made; None as long as that is not there."""
+        """What a step made; None if it has not yet."""
         return next((version for made, version in reversed(self.made) if made == key), None)
 
     @property
     def last(self) -> Dataset | None:
-        """The evaluation of the model that stands at the end."""
+        """The evaluation of the last model."""
         return self.version(self.end)
 
     @property
     def own(self) -> list[Dataset]:
-        """The versions of its rounds; what comes before them is every arm's alike."""
+        """The versions of its rounds; what comes before them is the same for every arm."""
         return [version for (number, _), version in self.made if number]
 
 
 def ran(store: Store, wanted: Sequence[Variant]) -> list[Ran]:
-    """What of the variants is there, and what each was planned to take."""
+    """What exists of the variants, and what each was planned to cost."""
     found = []
     for v in wanted:
         there = versions_of(store.root, v.recipe, v.steps)
@@ -135,7 +137,7 @@ def ran(store: Store, wanted: Sequence[Variant]) -> list[Ran]:
 
 
 def recorded(store: Store, known: Sequence[RunRecord], recipe: str) -> list[Ran]:
-    """What of a recipe's arms was made or found by its runs, as their records say; [] for a single one."""
+    """What a recipe's runs made or found of its arms, by their records; [] for a single arm."""
     found = arms_of(known, recipe)
     arms = sorted({run.arm for run in found}, key=lambda arm: (arm != MAIN, arm))
     if len(found) < 2:
@@ -156,14 +158,14 @@ def end_of(steps: Sequence[Key]) -> Key | None:
 
 
 def side_by_side(runs: Sequence[Ran]) -> list[dict[str, Any]]:
-    """One row an arm: accuracy of its last model pooled over its seeds, what it cost, and against the first.
+    """One row per arm: its last model's accuracy pooled over seeds, its cost, and a test against the first.
 
-    `accuracy` is {value, low, high, n} (Wilson) of all seeds' verdicts together; `seeds` each one's;
-    `spread` their standard deviation; `against` the paired comparison with the first arm, an item
-    and seed being one pair; `alone` how many items this arm solves (in most of its samples) and no
-    other does; `image` what the items' own images are worth to it, where a canary asked without them.
-    `planned` and `spent` are of one seed, on average; what arms share counts for each. Arms that have
-    not come to an evaluation have None.
+    `accuracy` is {value, low, high, n} (Wilson) of all seeds' verdicts together; `seeds` has each
+    seed's; `spread` is their standard deviation; `against` is the paired comparison with the first arm,
+    an item and seed being one pair; `alone` is how many items this arm solves (in most of its samples)
+    and no other does; `image` is what the items' own images are worth to it, where a canary asked
+    without them. `planned` and the cost are averages per seed; what arms share counts for each. Arms
+    not evaluated yet have None.
     """
     arms = {
         arm: [run for run in runs if run.arm == arm] for arm in dict.fromkeys(r.arm for r in runs)
@@ -199,13 +201,13 @@ def side_by_side(runs: Sequence[Ran]) -> list[dict[str, Any]]:
 
 
 def _rates(of_arm: Sequence[Ran]) -> dict[str, float]:
-    """Pass rates by place of the seed and id."""
+    """Pass rates by position of the seed and id."""
     done = [(place, run.last) for place, run in enumerate(of_arm)]
     return {f"{place}:{i}": r for place, end in done if end for i, r in pass_rates(end).items()}
 
 
 def _solved(rates: Mapping[str, float]) -> set[str]:
-    """Items that are right in more than half of all samples and seeds."""
+    """Items solved in more than half of all samples and seeds."""
     found: dict[str, list[float]] = {}
     for key, rate in rates.items():
         found.setdefault(key.partition(":")[2], []).append(rate)
@@ -213,7 +215,7 @@ def _solved(rates: Mapping[str, float]) -> set[str]:
 
 
 def _image(of_arm: Sequence[Ran]) -> dict[str, Any] | None:
-    """Accuracy with the items' own images against that of the canary's, of its last models."""
+    """The last models' accuracy with the items' own images against that with the canary's images."""
     own: dict[str, float] = {}
     other: dict[str, float] = {}
     for place, run in enumerate(of_arm):
@@ -229,7 +231,7 @@ def _image(of_arm: Sequence[Ran]) -> dict[str, Any] | None:
 
 
 def _length(of_arm: Sequence[Ran]) -> float | None:
-    """Tokens of an answer to a held-out item."""
+    """Mean tokens of an answer to a held-out item."""
     columns = [end.table(["completion_tokens"]).column(0) for run in of_arm if (end := run.last)]
     lengths = [n for column in columns for n in column.to_pylist() if n is not None]
     return mean(lengths) if lengths else None

@@ -1,4 +1,4 @@
-"""The steps of a recipe's canary: a part of the held-out items, and each model asked without its images."""
+"""The steps of a recipe's canary: a part of the held-out items, asked of each model without their images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ITEMS: Key = (0, "canary")
 
 @dataclass(frozen=True)
 class CanaryItems(OneLine):
-    """The held-out items that are asked again."""
+    """The held-out items that the canary asks."""
 
     items: Key
     sample: int
@@ -31,11 +31,11 @@ class CanaryItems(OneLine):
 
     @property
     def what(self) -> str:
-        """200 held-out items, to see whether models look"""
-        return f"{self.sample:,} held-out items, to see whether models look at their images"
+        """up to 200 held-out items, to see whether models look"""
+        return f"up to {self.sample:,} held-out items, to see whether models look at their images"
 
     def carry_out(self, run: Run, step: Step) -> Made:
-        """All of them, where there are no more."""
+        """Draw the sample, or take all items if there are not as many."""
         made_of = run[self.items]
         return make_mix(
             run.workspace, [made_of], sample=self.sample, seed=self.seed, name=step.dataset
@@ -44,24 +44,24 @@ class CanaryItems(OneLine):
 
 @dataclass(frozen=True)
 class Look(OneLine):
-    """A model asked with other images than its items' own, against its ordinary evaluation."""
+    """A model asked with images other than the items' own, compared with its ordinary evaluation."""
 
     model: Model | Key
     evaluation: Key
-    """The same model asked as ever."""
+    """The same model's ordinary evaluation."""
     who: str
-    """The model, for people."""
+    """The model's name in messages."""
     asking: Asking
-    """What stands in the place of the images is in it."""
+    """Includes what is shown instead of the images."""
     canary: Canary
     stops: bool
-    """Whether the run ends here where the model does not look."""
+    """Whether the run stops here if the model does not look."""
     before: tuple[tuple[Key, Key], ...] = ()
-    """The ordinary evaluation and the look of each model of the run before this one."""
+    """The ordinary evaluation and the canary's of each model of the run before this one."""
 
     @property
     def inputs(self) -> tuple[Key, ...]:
-        """The items, the ordinary evaluation, and the step that makes the model where one does."""
+        """The items, the ordinary evaluation, and the step that makes the model, if any."""
         own = () if isinstance(self.model, Model) else (self.model,)
         return (ITEMS, self.evaluation, *own)
 
@@ -77,7 +77,7 @@ class Look(OneLine):
         return f"one-sided paired test, level {self.canary.level:g}" if self.stops else ""
 
     def carry_out(self, run: Run, step: Step) -> Made:
-        """Raises UserError where the model does not look and the recipe stops by it."""
+        """Raises UserError if the model does not look and the recipe stops on that."""
         made, existed = make_evaluation(
             run.workspace,
             run[ITEMS],
@@ -91,19 +91,19 @@ class Look(OneLine):
         found = image_worth(run.workspace, run[self.evaluation], made)
         seen = [low for pair in self.before if (low := self._seen(run, pair)) is not None]
         who = f"round {step.round}'s {self.who}" if step.round else self.who
-        said = judged(found, self.canary, max([0.0, *seen]), who)
-        if said.finding == "does not look" and self.stops:
+        verdict = judged(found, self.canary, max([0.0, *seen]), who)
+        if verdict.finding == "does not look" and self.stops:
             raise UserError(
-                f"{said.sentence}; see that images reach it (`vlt view {made.ref}`) and whether the "
+                f"{verdict.sentence}; check that images reach it (`vlt view {made.ref}`) and whether the "
                 "questions give their answers away (`vlt filter --needs-image`); to go on: --set "
                 "canary=off"
             )
         if run.workspace.notice:
-            run.workspace.notice(said.sentence)
+            run.workspace.notice(verdict.sentence)
         return made, existed
 
     def _seen(self, run: Run, pair: tuple[Key, Key]) -> float | None:
-        """What the images were worth at least to a model before this one, where it looked."""
+        """A lower bound of what the images were worth to an earlier model, if it looked."""
         own, other = (run.made.get(key) for key in pair)
         if not own or not other:
             return None
@@ -112,7 +112,7 @@ class Look(OneLine):
 
 
 def _check_processor(model: Model) -> None:
-    """Of a model that is loaded into this process anyway: a server's own cannot be seen from here."""
+    """Check the processor of a model loaded in this process; a server's cannot be checked from here."""
     if model.kind == "local":
         from vlt.engine.loading import load_processor
         from vlt.train.row_check import check_processor

@@ -1,4 +1,4 @@
-"""The plan's words for people: sources, draws, trainings and filters in one line each."""
+"""How the plan describes sources, draws, trainings and filters, in one line each."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def of_band(phase: Phase) -> str:
 
 
 def of_kept_out(settings: Decontamination, names: list[str]) -> str:
-    """without what heldout and mathvista ask"""
+    """decontaminated against heldout and mathvista"""
     settled = [of_filter(settings.settings())] if settings.settings() else []
     *others, last = names
-    whose = f"{', '.join(others)} and {last} ask" if others else f"{last} asks"
-    return ", ".join([f"without what {whose}", *settled])
+    against = f"{', '.join(others)} and {last}" if others else last
+    return ", ".join([f"decontaminated against {against}", *settled])

@@ -1,7 +1,7 @@
-"""A first recipe for somebody's data, with comments: what `vlt init` writes.
+"""A first recipe for a user's data, with comments: what `vlt init` writes.
 
-Its stages and trainings are those of the bundled recipe for one GPU, comment by comment; models,
-items and sizes are the user's.
+Its stages and trainings are those of the bundled recipe for one GPU, with the comments; models, items
+and sizes are the user's.
 """
 
 from __future__ import annotations
@@ -33,53 +33,52 @@ from vlt.workspace.files import replaced
 MAX_PIXELS = 262_144
 """Of an image in training: the paper's, 512 x 512."""
 TOKEN = 28 * 28
-"""Pixels that one image token of Qwen2-VL and 2.5-VL stands for."""
+"""Pixels per image token of Qwen2-VL and 2.5-VL."""
 HELD_OUT, VALIDATION = 500, 200
-"""Items that are held out, and that checkpoints are chosen by, at most."""
+"""Maximum number of held-out and of validation items."""
 FEW = 1_000
-"""Items below which none are spared to choose checkpoints by."""
+"""With fewer items, none are set aside for validation."""
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A recipe's text, and where it is to lie."""
+    """A recipe's text, and the file to write it to."""
 
     text: str
     file: Path
 
     def write(self, *, force: bool = False) -> None:
-        """Check it whole, as `vlt run` does, and only then write it.
+        """Check it as `vlt run` does, and only then write it.
 
-        Raises UsageError where the file is there already, unless `force`, and for every fault.
+        Raises UsageError if the file exists, unless `force`, and for every fault.
         """
         if self.file.exists() and not force:
             raise UsageError(
-                f"{str(self.file)!r} is there already; name another with --output, or write over it "
+                f"{str(self.file)!r} exists already; name another with --output, or overwrite it "
                 "with --force"
             )
         if not self.file.parent.is_dir():
-            raise UsageError(f"there is no folder {str(self.file.parent)!r}; make it first")
+            raise UsageError(f"there is no folder {str(self.file.parent)!r}; create it first")
         with replaced(self.file) as part:
             part.write_text(self.text, encoding="utf-8")
             try:
                 load_recipe(str(part), to_run=True)
             except UserError as error:
-                said = str(error).replace(repr(str(part)), repr(str(self.file)))
-                raise UsageError(f"nothing was written: {said}") from None
+                message = str(error).replace(repr(str(part)), repr(str(self.file)))
+                raise UsageError(f"nothing was written: {message}") from None
 
 
 def of_bundled(name: str, start: Start, file: Path) -> Draft:
-    """A bundled recipe as a file of the user's, with their models in it; `start` with its defaults
-    changes none."""
+    """A copy of a bundled recipe with the user's models; the defaults of `start` change none."""
     found = find_recipe(name)
     text = found.read_text("utf-8")
     if re.search(r"model: \./", text):
         raise UsageError(
-            f"recipe {name!r} uses models that come with vlt; run it by `vlt run {name}`, or copy "
+            f"recipe {name!r} uses models that come with vlt; run it with `vlt run {name}`, or copy "
             f"another: {', '.join(copied())}"
         )
     if start.base_url:
-        raise UsageError("--base-url goes with DATA; in a copy of a recipe, change its base_url")
+        raise UsageError("--base-url needs DATA; in a copy of a recipe, change its base_url")
     text = with_scalar(text, ("name",), scalar(file.stem))
     was = scalar_at(text, ("models", "base", "model"))
     if start.student != STUDENT:
@@ -94,13 +93,13 @@ def of_bundled(name: str, start: Start, file: Path) -> Draft:
 
 
 def copied() -> list[str]:
-    """The bundled recipes that can be copied: their models do not lie beside them."""
+    """The bundled recipes that can be copied: those whose models are not files next to them."""
     files = sorted(BUNDLED.glob("*.yaml"))
     return [f.stem for f in files if not re.search(r"model: \./", f.read_text("utf-8"))]
 
 
 def of_data(looked: Looked, what: Import, start: Start, file: Path) -> Draft:
-    """A recipe for a source that was looked at."""
+    """A recipe for a source that has been inspected."""
     like = parts_of((BUNDLED / f"{LIKE}.yaml").read_text("utf-8"))
     source = as_written(what, file.parent)
     parts = [
@@ -130,25 +129,25 @@ def of_data(looked: Looked, what: Import, start: Start, file: Path) -> Draft:
 
 
 def _head(looked: Looked, file: Path) -> str:
-    """What the recipe is for, how to go on, and what was found in the data."""
+    """What the recipe is for, what to do next, and what was found in the data."""
     name = file.name
-    lines = [f"A first recipe for {looked.name}, by `vlt init`: change in it what you like.", ""]
+    lines = [f"A first recipe for {looked.name}, by `vlt init`: change whatever you like.", ""]
     lines += [f"  vlt doctor {name}            what this machine lacks for it"]
     lines += [f"  vlt run {name} --dry-run     its steps; nothing is done"]
-    lines += [f"  vlt run {name}               all of it; stopped, the same command goes on", ""]
-    lines.append("What stands in the data:")
+    lines += [f"  vlt run {name}               run it; after a stop, the same command resumes", ""]
+    lines.append("What is in the data:")
     for what, says in looked.lines():
         folded = textwrap.wrap(says, 84, break_long_words=False, break_on_hyphens=False) or [""]
         lines.append(f"  {what:<8}  {folded[0]}")
         lines += [f"  {'':<8}  {more}" for more in folded[1:]]
     if 2 * looked.two_options > looked.items:
-        lines += ["", "Most questions have two options, of which half the guesses are right: such"]
-        lines += ["responses pass verification, too. Look at some with `vlt view sft`."]
+        lines += ["", "Most questions have two options, so half of all guesses are right and pass"]
+        lines += ["verification. Look at some responses with `vlt view sft`."]
     lines += [
         "",
-        "Behind a setting stands where it is from: paper (arXiv 2503.17352v2), upstream (its",
+        "The comment after a setting is its source: paper (arXiv 2503.17352v2), upstream (its",
     ]
-    lines += ["repository), guide (huggingface.co/docs/trl/lora_without_regret); else why."]
+    lines += ["repository), guide (huggingface.co/docs/trl/lora_without_regret); or a reason."]
     return "".join(f"# {line}".rstrip() + "\n" for line in lines)
 
 
@@ -162,9 +161,9 @@ def _about(looked: Looked, start: Start) -> str:
 def _models(start: Start, folder: Path) -> str:
     student, teacher = (_model(name, folder) for name in (start.student, start.teacher_name))
     captions = start.teacher_sees == "caption"
-    why = "the students are made from it"
+    why = "students are trained from it"
     if start.data_only:
-        why = "not trained: the recipe makes data"
+        why = "not trained: the recipe only makes data"
     lines = ["models:", remarked(f"  base: {{model: {student}, engine: vllm}}", why)]
     if captions:
         line = f"  captioner: {{model: {student}, engine: vllm}}"
@@ -172,20 +171,22 @@ def _models(start: Start, folder: Path) -> str:
     lines += [f"  {'reasoner' if captions else 'teacher'}:", f"    model: {teacher}"]
     if start.base_url:
         urls = ", ".join(map(scalar, start.base_url))
-        lines.append(remarked(f"    base_url: [{urls}]", "a key, if it wants one: OPENAI_API_KEY"))
+        lines.append(
+            remarked(f"    base_url: [{urls}]", "its key, if it needs one: OPENAI_API_KEY")
+        )
     else:
-        lines.append(remarked("    engine: vllm", "started for a step and ended after it"))
+        lines.append(remarked("    engine: vllm", "started for a step and stopped after it"))
     return "\n".join(lines) + "\n\n"
 
 
 def _model(name: str, folder: Path) -> str:
-    """A folder as the recipe sees it; a name as it is."""
+    """A folder relative to the recipe; a name as it is."""
     path = os.path.expanduser(name)
     return scalar(relative(path, folder) if os.path.isdir(path) else name)
 
 
 def _held_out(looked: Looked, source: dict[str, Any], like: dict[str, str]) -> str:
-    """Items to measure on, and those to choose checkpoints by."""
+    """Held-out items, and validation items to choose checkpoints by."""
     draw = re.search(r"^  draw: .*$", like["heldout"], re.M)
     assert draw, "the recipe says how held-out items are asked"
     amount = max(1, min(HELD_OUT, looked.rows // 10))
@@ -194,7 +195,7 @@ def _held_out(looked: Looked, source: dict[str, Any], like: dict[str, str]) -> s
         why = f"never trained on: the split {looked.held_out}"
     else:
         held = {**source, "sample": amount, "seed": 9}
-        why = "never trained on: they are taken out below"
+        why = "never trained on: decontamination below drops them"
     text = remarked("heldout:", why) + f"\n  items: [{flow(held)}]\n{draw[0]}\n"
     if looked.rows >= FEW:
         chosen = {**source, "sample": min(VALIDATION, looked.rows // 20), "seed": 10}
@@ -204,15 +205,15 @@ def _held_out(looked: Looked, source: dict[str, Any], like: dict[str, str]) -> s
 
 
 def _kept_out(start: Start) -> str:
-    """Benchmarks are worth keeping apart, and are fetched from the Hub for it: the user decides."""
-    text = "# So that benchmarks stay usable:\n"
+    """Decontamination is worth having, but fetches benchmarks from the Hub: the user decides."""
+    text = "# To keep benchmarks usable:\n"
     if not start.data_only:
-        text = "# The held-out items are kept out of the training data. So that benchmarks stay usable:\n"
+        text = "# Held-out items are always kept out of the training data. To keep benchmarks usable:\n"
     return text + "# decontaminate: {against: [mathvista, mathverse, mathvision]}\n\n"
 
 
 def _trainings(looked: Looked, start: Start, like: dict[str, str]) -> list[str]:
-    """SFT and GRPO as in the recipe for one GPU, at the size of the data."""
+    """SFT and GRPO as in the recipe for one GPU, sized to the data."""
     sft, grpo = like["sft"], like["grpo"]
     grpo = re.sub(
         r"^  - items:.*?(?=^    difficulty:)",
@@ -221,17 +222,17 @@ def _trainings(looked: Looked, start: Start, like: dict[str, str]) -> list[str]:
         flags=re.M | re.S,
     )
     steps = max(10, min(150, looked.rows // 8))
-    grpo = with_value(grpo, "max_steps", str(steps), "4 prompts each")
+    grpo = with_value(grpo, "max_steps", str(steps), "4 prompts per step")
     if looked.rows < FEW:
         sft, grpo = without_lines(sft, "choose"), without_lines(grpo, "choose")
     if not looked.pixels or not _can_be_sized(start.student):
         return [without_lines(part, "pixels") for part in (sft, grpo)]
-    tokens = f"{min(looked.pixels, MAX_PIXELS) // TOKEN:,} image tokens in the median"
+    tokens = f"median: {min(looked.pixels, MAX_PIXELS) // TOKEN:,} image tokens"
     return [with_value(part, "pixels", f"{{max: {MAX_PIXELS}}}", tokens) for part in (sft, grpo)]
 
 
 def _can_be_sized(student: str) -> bool:
-    """Whether the model's images can be brought into a range of pixels."""
+    """Whether the model's images can be resized to a range of pixels."""
     from vlt.engine.size_rule import resolved
 
     try:
@@ -247,6 +248,6 @@ def _rounds(source: dict[str, Any], start: Start) -> str:
     if start.data_only:
         return text
     return text + (
-        "  # A second round, whose data the improved model writes; harder questions serve it best:\n"
+        "  # A second round, with data from the improved model; harder questions work best:\n"
         f"  # - teacher: student\n  #   items:\n  #     - {flow(source)}\n"
     )

@@ -1,4 +1,4 @@
-"""Everything that is wrong with a recipe, at once and each with its line, before anything is spent."""
+"""Everything that is wrong with a recipe, all at once with line numbers, before anything is spent."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from vlt.cluster.address import ray_address
 from vlt.engine.model import Model
 from vlt.errors import UserError
 from vlt.filters.registry import parse_chain
@@ -24,9 +25,9 @@ from vlt.train.settings import Training, check_pixels
 from vlt.train.trl_settings import resolve
 
 Path_ = tuple[Any, ...]
-"""Keys and places from the recipe's top to a value."""
+"""Keys and indices from the recipe's top to a value."""
 TRIES = 20
-"""How often a recipe is read again without what was wrong with it, to find what else is."""
+"""How often a recipe is parsed again without what was wrong with it, to find further faults."""
 
 
 @dataclass(frozen=True)
@@ -35,41 +36,41 @@ class Fault:
 
     says: str
     line: int | None = None
-    """Of the file, where it stands there."""
+    """In the file, if it is there."""
 
 
 def sentence_of(file: Path, faults: Sequence[Fault]) -> str:
     """One fault as a sentence, several as a list in the order of their lines."""
     distinct = sorted(dict.fromkeys(faults), key=lambda f: (f.line or 0, f.says))
-    said = [f"line {f.line}: {f.says}" if f.line else f.says for f in distinct]
-    if len(said) == 1:
-        return f"recipe {str(file)!r}: {said[0]}"
-    return "\n  ".join([f"recipe {str(file)!r} has {len(said)} faults", *said])
+    found = [f"line {f.line}: {f.says}" if f.line else f.says for f in distinct]
+    if len(found) == 1:
+        return f"recipe {str(file)!r}: {found[0]}"
+    return "\n  ".join([f"recipe {str(file)!r} has {len(found)} faults", *found])
 
 
 @dataclass
 class Parsed:
-    """A recipe as far as it can be read, and what could not."""
+    """A recipe as far as it can be parsed, and the faults of the rest."""
 
     recipe: Recipe | None
-    """Without what is wrong with it; None where too little is left."""
+    """Without what is wrong with it; None if too little is left."""
     faults: list[Fault]
     without: set[Path_]
-    """What was left out, or has something else in its place: nothing more is said of it."""
+    """What was left out or replaced: no further faults are reported there."""
 
-    def told(self, path: Path_) -> bool:
-        """Whether a fault there is one of the recipe's own, and not of what was left out."""
+    def reported(self, path: Path_) -> bool:
+        """Whether a fault at this path is to be reported, and not a consequence of what was left out."""
         return not self.silent(path) and not any(p[: len(path)] == path for p in self.without if p)
 
     def silent(self, path: Path_) -> bool:
-        """Whether this lies in what was left out."""
+        """Whether this path is inside what was left out."""
         return any(path[: end + 1] in self.without for end in range(len(path)))
 
 
 def parse(tree: Any, open_: set[Path_] | None = None) -> Parsed:
-    """Read a recipe again and again without what is wrong with it, so that all faults are found.
+    """Parse a recipe repeatedly, each time without what was wrong with it, to find all faults.
 
-    `open_` are places that hold no value yet, as was said already.
+    `open_` are paths of placeholders without a value, which have been reported already.
     """
     parsed = Parsed(None, [], set(open_ or ()))
     rest = copy.deepcopy(tree)
@@ -81,7 +82,7 @@ def parse(tree: Any, open_: set[Path_] | None = None) -> Parsed:
             found = error.errors()
         new = [each for each in found if not parsed.silent(each["loc"])]
         parsed.faults += [Fault(_says(each), line_at(tree, each["loc"])) for each in new]
-        # What is still wrong where something was left out: leave out what it stands in.
+        # If a part is still wrong after something was left out of it, leave out the whole part.
         wrong = [each["loc"] for each in new] or [each["loc"][:-1] for each in found]
         if not all(wrong):
             return parsed
@@ -102,11 +103,11 @@ STANDS_IN: dict[Any, Any] = {
     "items": [],
     "rounds": [{"items": []}],
 }
-"""For keys that a recipe must have, so that the rest of it can be read."""
+"""Stand-ins for required keys, so that the rest of the recipe can be parsed."""
 
 
 def _leave_out(tree: Any, path: Path_) -> None:
-    """Take the value out of the tree; what must be there has a value in its place."""
+    """Remove the value from the tree; a required one is replaced by a stand-in."""
     *way, last = path
     for step in way:
         try:
@@ -114,7 +115,7 @@ def _leave_out(tree: Any, path: Path_) -> None:
         except (KeyError, IndexError, TypeError):
             return
     if isinstance(tree, list) and isinstance(last, int) and last < len(tree):
-        listed = way[-1] if way else None  # another entry must not take its place
+        listed = way[-1] if way else None  # the following entries must keep their index
         tree[last] = {"rounds": {"items": []}, "items": {"source": "?"}}.get(str(listed), {})
     elif isinstance(tree, dict):
         tree.pop(last, None)
@@ -127,19 +128,19 @@ def _says(error: Any) -> str:
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"unknown key {key!r}; remove or correct it"
     if error["type"] in ("missing", "missing_argument"):
-        return f"it lacks the key {key!r}; add it"
-    if not key:  # of the recipe as a whole
+        return f"the key {key!r} is missing; add it"
+    if not key:  # about the recipe as a whole
         return str(error["msg"]).removeprefix("Value error, ")
     value = repr(error["input"])
     value = value if len(value) < 80 else value[:77] + "..."
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{key} = {value} is not right: {message[:1].lower()}{message[1:]}"
+    return f"{key} = {value} is not valid: {message[:1].lower()}{message[1:]}"
 
 
 def faults_of(parsed: Parsed, recipe: Recipe, tree: Any, *, to_run: bool) -> list[Fault]:
-    """What a recipe that reads well would fail at later: filters, trainings, prompts; to run it, files.
+    """What a recipe that parses would fail on later: filters, trainings, prompts; with `to_run`, files.
 
-    `recipe` is the parsed one, with its files' paths.
+    `recipe` is the parsed one, with its files' paths resolved.
     """
     found: list[tuple[Path_, str]] = list(misfits(recipe))
     for path, check in [*_prompts(recipe), *(_files(recipe) if to_run else ())]:
@@ -152,7 +153,7 @@ def faults_of(parsed: Parsed, recipe: Recipe, tree: Any, *, to_run: bool) -> lis
         found += _filters(settings, (*where, "filters"))
         for path, method, train in _trainings(settings, where):
             found += _settings(method, train, path)
-    return [Fault(says, line_at(tree, path)) for path, says in found if parsed.told(path)]
+    return [Fault(says, line_at(tree, path)) for path, says in found if parsed.reported(path)]
 
 
 def _prompts(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], object]]]:
@@ -173,10 +174,13 @@ def _prompts(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], object]]]:
 
 
 def _files(recipe: Recipe) -> Iterator[tuple[Path_, Callable[[], object]]]:
+    cluster = recipe.cluster or ray_address()
     for name in recipe.models.names:
         model = recipe.models.named(name)
         if model:
             yield ("models", name), lambda m=model.model: _is_model(m)  # type: ignore[misc]
+        if model:
+            yield ("models", name), lambda m=model: m.check_cluster(cluster)  # type: ignore[misc]
         if model and model.pixels:
             yield ("models", name, "pixels"), model.sized
     base = recipe.models.base
@@ -209,7 +213,7 @@ def _sources(recipe: Recipe) -> Iterator[tuple[Path_, Iterable[Any]]]:
 
 
 def _is_there(source: Source) -> None:
-    """Names, paths and functions; a Hub id is looked up when it is read, a dataset before the run."""
+    """Check names, paths and functions; Hub ids are checked when read, datasets before the run."""
     from vlt.datagen.sources.locate import check_source
 
     if not source.source.startswith(IN_WORKSPACE):
@@ -217,7 +221,7 @@ def _is_there(source: Source) -> None:
 
 
 def _can_be_shown(method: Method, train: Training, base: Model) -> None:
-    """Every student has the base model's processor, so it is asked whether it can keep the range."""
+    """Check that the base model's processor, which every student has, can keep to the range."""
     from vlt.engine.size_rule import resolved
     from vlt.images.pixels import Pixels
 
@@ -232,7 +236,7 @@ def _can_be_shown(method: Method, train: Training, base: Model) -> None:
 
 def _is_model(model: str) -> None:
     if os.path.isabs(model) and not os.path.isfile(os.path.join(model, "config.json")):
-        raise UserError(f"{model!r} is no model's folder (it has no config.json); correct the path")
+        raise UserError(f"{model!r} is not a model folder (no config.json); correct the path")
 
 
 def _asks(text: PromptText, slot: str | None) -> None:
@@ -240,7 +244,7 @@ def _asks(text: PromptText, slot: str | None) -> None:
 
 
 def _filters(settings: Round, path: Path_) -> Iterator[tuple[Path_, str]]:
-    """What is wrong with each filter; and with the chain, where each alone is right."""
+    """What is wrong with each filter; and with the chain, if each filter is valid."""
     alone = 0
     for place, entry in enumerate(settings.filters):
         try:
@@ -271,7 +275,7 @@ def _trainings(settings: Round, where: Path_) -> Iterator[tuple[Path_, Method, T
 
 
 def _settings(method: Method, train: Training, path: Path_) -> Iterator[tuple[Path_, str]]:
-    """Each of TRL's fields by itself, so that all that are wrong are named; then what is vlt's."""
+    """Check each of TRL's fields by itself, so that all faults are reported; then vlt's settings."""
     from vlt.train.lora import check_lora
 
     for name, value in train.settings.items():
@@ -281,9 +285,9 @@ def _settings(method: Method, train: Training, path: Path_) -> Iterator[tuple[Pa
             key = (*path, "settings", name)
             yield key, f"{'.'.join(map(str, key))}: {error}"
     alone = 0
-    for name, check, told in [("lora", check_lora, train.lora), *_own(method, train)]:
+    for name, check, given in [("lora", check_lora, train.lora), *_own(method, train)]:
         try:
-            check(told)
+            check(given)
         except UserError as error:
             alone += 1
             yield (*path, name), f"{'.'.join(map(str, path))}: {error}"
@@ -299,5 +303,5 @@ def _own(method: Method, train: Training) -> Iterator[tuple[str, Callable[[Any],
     for name, value in method.own(train).items():
         try:
             yield name, method.parameters, method.training(**{name: value})
-        except UserError:  # it does not stand alone
+        except UserError:  # it needs other settings
             continue

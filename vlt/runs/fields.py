@@ -1,4 +1,4 @@
-"""What a recipe may say: its parts as pydantic models, frozen and without room for unknown keys."""
+"""What a recipe may contain: its parts as pydantic models, frozen and without unknown keys."""
 
 from __future__ import annotations
 
@@ -18,40 +18,42 @@ from pydantic import (
     model_validator,
 )
 
+from vlt.cluster.address import check_address
 from vlt.datagen.asking import Asking, Draw
 from vlt.datagen.import_settings import Import
 from vlt.datagen.paper_prompts import CAPTION, REASONING, ROLLOUT
 from vlt.engine.model import Model
+from vlt.errors import UsageError
 from vlt.evaluation.canary import Canary
 from vlt.fields import Option, Written
 from vlt.plugins import is_path
 from vlt.prompts import Prompt, own_prompt
 from vlt.runs.judge_use import JudgeUse
-from vlt.runs.phases import TOLD, MethodPhase, has_phases, method_phases, of_a_recipe, switched
+from vlt.runs.phases import AS_FAULT, MethodPhase, has_phases, method_phases, of_a_recipe, switched
 from vlt.train.method import Method
 from vlt.train.methods.grpo import GrpoTraining
 from vlt.train.settings import Training
 
 IN_WORKSPACE = "workspace:"
-"""A source that begins so is a dataset of items that the workspace already holds."""
+"""Prefix of a source that is a dataset of items in the workspace."""
 ARM = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
 class Part(BaseModel):
-    """A part of a recipe: frozen, and without room for unknown keys."""
+    """A part of a recipe: frozen, and without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class SourcePrompt(Part):
-    """What the rows of one source are asked, or of all: a text, or a mapping."""
+    """The prompt for the rows of one source, or of all: a text, or a mapping."""
 
     written: ClassVar[Written] = Written(("string",))
 
     user: str
     """The text, with the slots {question} and {caption}; or a function of your own: file.py:name."""
     system: str = ""
-    """The system text. [none]"""
+    """The system prompt. [none]"""
 
     @model_validator(mode="before")
     @classmethod
@@ -59,14 +61,14 @@ class SourcePrompt(Part):
         return {"user": value} if isinstance(value, str) else value
 
     def prompt(self) -> Prompt:
-        """As the stages take it."""
+        """As the stages need it."""
         if is_path(self.user):
             return own_prompt(self.user, self.system)
         return Prompt(user=self.user, system=self.system)
 
 
 class PromptText(SourcePrompt):
-    """A prompt: what every row is asked, and what those of single sources are asked instead."""
+    """A prompt for every row, with other prompts for the rows of some sources."""
 
     by_source: dict[str, SourcePrompt] = {}
     """Other prompts for the rows of these sources (their column `source`)."""
@@ -77,14 +79,14 @@ class PromptText(SourcePrompt):
         return cls(user=prompt.user, system=prompt.system)
 
     def prompt(self) -> Prompt:
-        """As the stages take it."""
+        """As the stages need it."""
         others = {name: other.prompt() for name, other in self.by_source.items()}
         return replace(super().prompt(), by_source=others)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draws(Draw):
-    """Several samples of each row: the paper's k = 4 unless said otherwise."""
+    """Several samples of each row: by default the paper's k = 4."""
 
     k: Annotated[int, Ge(1), Option("-k")] = 4
     """Samples of each row."""
@@ -102,23 +104,27 @@ def _servers(value: Any) -> Any:
 
 
 ModelUse = Annotated[
-    Model, TOLD, BeforeValidator(_servers), BeforeValidator(_model_by_name), Written(("string",))
+    Model,
+    AS_FAULT,
+    BeforeValidator(_servers),
+    BeforeValidator(_model_by_name),
+    Written(("string",)),
 ]
 """A model as a recipe writes it: its name, or the fields of vlt.engine.model.Model."""
 
 
 class Models(Part):
-    """The models by name: those that the loop knows, and teachers under any other name."""
+    """The models by name: the loop's own roles, and teachers under any other name."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     __pydantic_extra__: dict[str, ModelUse] = Field(init=False)
 
     base: ModelUse
-    """The students are made from it."""
+    """The model that students are trained from."""
     captioner: ModelUse | None = None
     """Describes the images, for teachers that see captions."""
     reasoner: ModelUse | None = None
-    """The teacher that reasons over captions: it reads only text."""
+    """The text-only teacher that reasons over captions."""
 
     def named(self, name: str) -> Model | None:
         """The model of this name."""
@@ -126,7 +132,7 @@ class Models(Part):
 
     @property
     def names(self) -> list[str]:
-        """All names that are given."""
+        """All names given."""
         loop = [n for n in ("base", "captioner", "reasoner") if getattr(self, n)]
         return [*loop, *(self.__pydantic_extra__ or {})]
 
@@ -141,26 +147,26 @@ class Prompts(Part):
     """The prompts of the three generation stages; rollout also trains and evaluates."""
 
     caption: PromptText = PromptText.of(CAPTION)
-    """Asks for a caption. [the paper's]"""
+    """For captions. [the paper's]"""
     reasoning: PromptText = PromptText.of(REASONING)
-    """Asks those who read the caption."""
+    """For teachers that read the caption."""
     rollout: PromptText = PromptText.of(ROLLOUT)
-    """Asks those who see the image; also in training and evaluation. [the paper's]"""
+    """For models that see the image; also in training and evaluation. [the paper's]"""
     direct: PromptText | None = None
-    """If given, the base model's answers without reasoning are measured with it, for comparison."""
+    """If given, the base model is also evaluated with this prompt, answering without reasoning."""
 
 
 class Teacher(Part):
-    """Who writes a round's samples, and what of the image it is given."""
+    """A model that writes a round's samples, and whether it sees the image."""
 
     written: ClassVar[Written] = Written(("string",))
 
     model: str
-    """A name of `models`, or student: the last model of the round before."""
+    """A name of `models`, or student: the last model of the previous round."""
     sees: Annotated[Literal["image", "caption"], Written(optional=True)]
-    """caption: text only, the caption in the image's place. [caption for reasoner, else image]"""
+    """caption: text only, with the caption instead of the image. [caption for reasoner, else image]"""
     prompt: PromptText | None = None
-    """By default prompts.rollout for the image, prompts.reasoning for the caption."""
+    """Its prompt. [prompts.rollout if it sees the image, else prompts.reasoning]"""
 
 
 def _teachers(value: Any) -> Any:
@@ -192,7 +198,7 @@ def _switch(value: Any) -> Any:
     return {} if value is True else None if value is False else value
 
 
-Source = Annotated[Import, TOLD]
+Source = Annotated[Import, AS_FAULT]
 """Where items come from, as `vlt import` takes it."""
 
 
@@ -201,52 +207,52 @@ def _source_by_name(value: Any) -> Any:
 
 
 class Decontamination(Part):
-    """What is kept out of the training data: see vlt.filters.contamination.decontaminate for the settings.
+    """What to keep out of the training data: see vlt.filters.contamination.decontaminate for the settings.
 
-    The held-out and the validation items are kept out in any case.
+    Held-out and validation items are always kept out.
     """
 
     against: list[Annotated[Source, BeforeValidator(_source_by_name), Written(("string",))]] = []
-    """Benchmarks by name: of the workspace, or imported where it lacks them."""
+    """Benchmarks by name; those not in the workspace are imported."""
     ngram: int | None = None
-    """Words in a row that two questions share. [the filter's]"""
+    """Words in an n-gram. [the filter's]"""
     share: float | None = None
-    """Of an item's n-grams that another one has. [the filter's]"""
+    """Minimum share of a question's n-grams that occur in benchmark questions. [the filter's]"""
     words: int | None = None
-    """Words from which on n-grams are compared. [the filter's]"""
+    """Minimum words of a question with images to match by text alone. [the filter's]"""
     images: Literal["near", "same", "ignore"] | None = None
-    """Which images count as one. [the filter's]"""
+    """Which images count as the same. [the filter's]"""
 
     def settings(self) -> dict[str, Any]:
-        """What is set of the filter's own settings."""
+        """The filter's settings that are given."""
         return self.model_dump(exclude={"against"}, exclude_none=True)
 
 
 class Stop(Part):
-    """When a round no longer helps, the run ends after it.
+    """Stop the run after a round that no longer helps.
 
-    Its GRPO model is set beside the round before's on the same held-out items (paired).
+    Its last model is compared with the previous round's on the same held-out items (paired).
     """
 
     min_gain: float = 0.0
-    """Points of accuracy that a round must gain at least."""
+    """Minimum gain of a round, in points of accuracy."""
     significant: bool = True
-    """The 95 % interval of the gain must lie above 0, too."""
+    """The 95 % interval of the gain must also be above 0."""
 
 
 class Phase(Part):
-    """One GRPO training of a round; a round may have several, each from the one before (v1.2)."""
+    """One GRPO training of a round; a round may have several, each starting from the one before (v1.2)."""
 
     items: list[Source] = []
-    """By default the round's own items."""
+    """The items to train on. [the round's]"""
     difficulty: tuple[float, float] | None = None
-    """Only items whose pass rate lies in this band, ends included."""
+    """Train only on items whose pass rate is in this band, ends included."""
     rates: Literal["samples", "previous", "rollouts"] | None = None
-    """Whose pass rates. samples: the round's own, drawn for SFT (the default without items of its
-    own). previous: those of the round before, and its items. rollouts: k new ones of the items by
-    the round's SFT model (the default with items of its own, and with hints)."""
-    train: Annotated[GrpoTraining, TOLD, AfterValidator(of_a_recipe)] = GrpoTraining()
-    """How it is trained."""
+    """What pass rates are computed from. samples: the round's samples, drawn for SFT (the default without
+    `items`). previous: the previous round's samples, and its items. rollouts: k new samples of the
+    items by the round's SFT model (the default with `items`, and with hints)."""
+    train: Annotated[GrpoTraining, AS_FAULT, AfterValidator(of_a_recipe)] = GrpoTraining()
+    """The training settings."""
 
     @property
     def rated_by(self) -> str | None:
@@ -258,40 +264,40 @@ class Phase(Part):
 
 
 class Round(Part):
-    """What one round adds to, or changes in, the recipe's top level."""
+    """What one round adds to or changes in the recipe's top level."""
 
     teacher: Annotated[
         list[Teacher], BeforeValidator(_teachers), Written(("string", "boolean", "null"), one=True)
     ] = []
-    """Who writes the samples: reasoner (captions, then text-only reasoning), student (rollouts of the
-    round before's model), a model of `models` (which sees the image unless `sees: caption`), or
-    several. Without one nothing is written, and the round is RL alone."""
+    """What writes the samples: reasoner (captions, then text-only reasoning), student (rollouts of the
+    previous round's model), a model of `models` (which sees the image unless `sees: caption`), or
+    several. Without a teacher there are no samples, and the round is RL only."""
     items: list[Source]
-    """The questions of the round; with `kind: captions` they bring their captions."""
-    captions: Annotated[Draw, TOLD] = Draw()
-    """How captions are drawn."""
-    reasoning: Annotated[Draws, TOLD] = Draws()
-    """How samples are drawn of teachers that read captions."""
-    rollouts: Annotated[Draws, TOLD] = Draws()
-    """How samples are drawn of teachers that see images, the student among them."""
+    """The questions of the round; with `kind: captions` they come with captions."""
+    captions: Annotated[Draw, AS_FAULT] = Draw()
+    """How captions are sampled."""
+    reasoning: Annotated[Draws, AS_FAULT] = Draws()
+    """How teachers that read captions are sampled."""
+    rollouts: Annotated[Draws, AS_FAULT] = Draws()
+    """How teachers that see images are sampled, the student among them."""
     judge: Annotated[
-        list[Annotated[JudgeUse, TOLD]],
+        list[Annotated[JudgeUse, AS_FAULT]],
         BeforeValidator(_listed),
         Written(("boolean", "null"), one=True),
     ] = []
     """Models that judge the samples by rubrics, before they are filtered. [none]"""
     filters: list[Any] = []
-    """What of the samples is trained on: a chain of filters, as in `vlt filter --chain`."""
+    """Which samples are trained on: a chain of filters, as in `vlt filter --chain`."""
     sft: Annotated[
-        Annotated[Training, TOLD, AfterValidator(of_a_recipe)] | None,
+        Annotated[Training, AS_FAULT, AfterValidator(of_a_recipe)] | None,
         BeforeValidator(_switch),
         Written(SWITCH),
     ] = None
-    """SFT from the base on what the filters leave. [none]"""
+    """SFT of the base model on what the filters keep. [none]"""
     phases: dict[str, list[InstanceOf[MethodPhase]]] = {}
     """Trainings between SFT and GRPO. A recipe lists them under their method: `dpo: [{train: ...}]`."""
     grpo: Annotated[list[Phase], BeforeValidator(switched), Written(SWITCH)] = []
-    """GRPO trainings, each from the one before. [none]"""
+    """GRPO trainings, each starting from the one before. [none]"""
 
     def of_method(self, method: Method) -> list[MethodPhase]:
         """The trainings by a method that is neither SFT nor GRPO."""
@@ -309,52 +315,61 @@ class Round(Part):
 
 
 class Evaluation(Part):
-    """How a model is judged on the held-out items, the same for every model of the loop."""
+    """How models are evaluated, the same for every model of the loop."""
 
     items: list[Source]
     """Items that no model is trained on."""
-    draw: Annotated[Draw, TOLD] = Draw()
-    """How the answers are drawn."""
+    draw: Annotated[Draw, AS_FAULT] = Draw()
+    """How answers are sampled."""
     base: bool = True
-    """Judge the base model as well, before round 1."""
+    """Evaluate the base model as well, before round 1."""
+
+
+def _address(given: str | None) -> str | None:
+    try:
+        return given and check_address(given)
+    except UsageError as error:  # with the recipe's line
+        raise ValueError(str(error)) from error
 
 
 class Recipe(Part):
-    """A whole recipe, with the top level's settings filled into every round."""
+    """A whole recipe, with the top level's settings merged into every round."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     name: str
-    """Of the recipe: what `vlt status` calls its runs."""
+    """Name of the recipe, and of its runs in `vlt status`."""
     about: str = ""
-    """What it is for, for people."""
+    """What it is for, in a sentence."""
     seed: int = 0
-    """Of sampling and training, where they have none of their own."""
+    """Seed of sampling and training, unless they set their own."""
     models: Models
     """The models by name."""
+    cluster: Annotated[str | None, AfterValidator(_address)] = None
+    """The Ray cluster to use: auto, local or HOST:PORT; --ray overrides it. [VLT_RAY]"""
     prompts: Prompts = Prompts()
-    """What models are asked with. [the paper's prompts]"""
+    """The prompts. [the paper's]"""
     heldout: Evaluation | None = None
-    """Items that no model is trained on: without them nothing is measured."""
+    """Items that no model is trained on; without them accuracy is not measured."""
     validation: Evaluation | None = None
-    """Items to choose checkpoints by; none of the held-out ones, which only report."""
+    """Items to choose checkpoints by; held-out items are kept out of them, and serve only to report."""
     decontaminate: Annotated[Decontamination | None, BeforeValidator(_switch), Written(SWITCH)] = (
         Decontamination()
     )
-    """Keep what the held-out items and benchmarks ask out of the training data; `off`: do not."""
+    """Keep items that overlap with held-out items and benchmarks out of the training data; `off`: do not."""
     stop: Annotated[Stop | None, BeforeValidator(_switch), Written(SWITCH)] = None
-    """End the run after a round that no longer helps. [no]"""
-    canary: Annotated[Canary | None, TOLD, BeforeValidator(_switch), Written(SWITCH)] = None
-    """Ask each model a part of the held-out items with another item's image, and stop where it does no
-    worse; on: the defaults."""
+    """Stop the run after a round that no longer helps. [no]"""
+    canary: Annotated[Canary | None, AS_FAULT, BeforeValidator(_switch), Written(SWITCH)] = None
+    """Ask each model some of the held-out items with another item's image, and stop if it does no worse;
+    on: the defaults."""
     arms: dict[str, dict[str, Any]] = {}
-    """Variants of the recipe by name: what differs, in keys of the recipe; `each_round` holds keys of
-    every round. See vlt.runs.arms."""
+    """Variants of the recipe by name: the keys that differ; `each_round` holds keys for every round. See
+    vlt.runs.arms."""
     rounds: list[Round] = Field(min_length=1)
-    """One round after the other; a round repeats only what it changes of the top level."""
+    """The rounds in order; a round contains only what differs from the top level."""
 
     def asking(self, draw: Draw, prompt: PromptText) -> Asking:
-        """What a stage asks: this draw with this prompt; the seed is the recipe's unless it has one."""
+        """A stage's asking: this draw with this prompt; the seed is the recipe's unless the draw has one."""
         drawn = {f.name: getattr(draw, f.name) for f in dataclass_fields(Draw)}
         if draw.seed is None:
             drawn["seed"] = self.seed

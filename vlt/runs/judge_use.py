@@ -25,7 +25,7 @@ class JudgeUse(Draw):
     rubric: str
     """grounded, sound, caption, or a file of your own: ./mine.yaml."""
     model: Annotated[list[str], BeforeValidator(_several), Written(one=True)]
-    """Names of `models`: of several judges the majority decides."""
+    """Names of `models`; with several judges the majority decides."""
     image: bool | None = None
     """Whether the judges see the image. [as the rubric says]"""
     temperature: Annotated[float, Ge(0)] = 0.0
@@ -34,11 +34,13 @@ class JudgeUse(Draw):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.until_correct is not None:
-            raise UsageError("judges draw no samples until one is right; leave out until_correct")
+            raise UsageError("judges cannot sample until one is correct; leave out until_correct")
         if self.k > 1 and not self.temperature:
-            raise UsageError(f"k = {self.k} judgements at temperature 0 are the same one; raise it")
+            raise UsageError(
+                f"k = {self.k} judgements at temperature 0 are all the same; raise the temperature"
+            )
 
     @property
     def name(self) -> str:
-        """The rubric's, as judgements have it; raises UsageError where there is no such rubric."""
+        """The rubric's name, as in judgements; raises UsageError if there is no such rubric."""
         return load_rubric(self.rubric).name

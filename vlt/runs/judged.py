@@ -1,4 +1,4 @@
-"""A recipe's judges as steps: between generation and filters, one a rubric."""
+"""A recipe's judges as steps: between generation and filters, one per rubric."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Judgements(OneLine):
 def judging_steps(
     number: int, samples: Key, uses: Sequence[tuple[JudgeUse, tuple[Model, ...], Asking]]
 ) -> Iterator[Step]:
-    """One step a rubric, each of what the one before has made; the last one's holds all judgements."""
+    """One step per rubric, each on the output of the one before; the last holds all judgements."""
     of_teacher = samples[1].removeprefix("samples")
     for use, models, asking in uses:
         step = Step(

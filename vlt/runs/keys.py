@@ -1,4 +1,4 @@
-"""The keys of a recipe as data: what a schema and the reference say of them, from the fields themselves."""
+"""The keys of a recipe as data, for the schema and the reference, read from the fields themselves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vlt.train.settings import Training
 
 AS_IT_IS = Written()
 NOT_HERE = {"prompt", "difficulty"}
-"""Fields of a training that a recipe says elsewhere (see vlt.runs.phases.of_a_recipe)."""
+"""Fields of a training that a recipe sets elsewhere (see vlt.runs.phases.of_a_recipe)."""
 
 
 def keys_of(cls: Any) -> Iterator[Documented]:
@@ -39,7 +39,7 @@ def keys_of(cls: Any) -> Iterator[Documented]:
 
 
 def opened(hint: Any) -> tuple[Any, Written, Sequence[Any]]:
-    """A type without its Annotated, how else its values are written, and its bounds."""
+    """A type without its Annotated, the other ways to write its values, and its bounds."""
     if get_origin(hint) is not Annotated:
         return hint, AS_IT_IS, ()
     kind, *extras = get_args(hint)
@@ -53,5 +53,5 @@ def opened(hint: Any) -> tuple[Any, Written, Sequence[Any]]:
 
 
 def is_part(kind: Any) -> bool:
-    """Whether it is a class of which a recipe writes the fields."""
+    """Whether it is a class whose fields are keys of a recipe."""
     return isinstance(kind, type) and (is_dataclass(kind) or issubclass(kind, BaseModel))

@@ -1,4 +1,4 @@
-"""YAML with the line of each key, so that a fault can say where it stands."""
+"""YAML with the line of each key, so that a fault can say where it is."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Lined(dict[Any, Any]):
         values: Mapping[Any, Any] | Iterable[tuple[Any, Any]] = (),
         lines: Mapping[Any, int] | None = None,
     ):
-        super().__init__(values)  # copies, such as those of dataclasses.asdict, are made of pairs
+        super().__init__(values)  # copies, e.g. by dataclasses.asdict, are made from pairs
         self.lines = dict(lines or {})
 
 
@@ -35,26 +35,26 @@ class Twice(yaml.YAMLError):
 
 
 class _Loader(yaml.SafeLoader):
-    """Makes Lined of mappings, and numbers of `1e-6`, which YAML 1.1 reads as text."""
+    """Reads mappings as Lined, and `1e-6`, which is text in YAML 1.1, as a number."""
 
     def construct_lined(self, node: yaml.MappingNode) -> Any:
         self.refuse_twice(node)
         self.flatten_mapping(node)
         made = Lined({}, {})
-        yield made  # an alias may stand inside what it names
+        yield made  # an alias may refer to the mapping it is in
         for key_node, _ in node.value:
             made.lines[self.construct_object(key_node)] = key_node.start_mark.line + 1
         made.update(self.construct_mapping(node))
 
     def refuse_twice(self, node: yaml.MappingNode) -> None:
-        """YAML would take the last of two keys and say nothing."""
+        """Raise on a repeated key, of which YAML would silently take the last."""
         first: dict[Any, int] = {}
         for key_node, _ in node.value:
             key, line = key_node.value, key_node.start_mark.line + 1
             if not isinstance(key, str):
                 continue
             if key in first and key != "<<":
-                raise Twice(f"line {line}: the key {key!r} stands in line {first[key]} already")
+                raise Twice(f"line {line}: the key {key!r} is in line {first[key]} already")
             first[key] = line
 
     def construct_list(self, node: yaml.SequenceNode) -> Any:
@@ -79,7 +79,7 @@ _Loader.add_constructor("tag:yaml.org,2002:str", _Loader.construct_text)
 
 
 def read_lined(file: Path) -> Any:
-    """The file's tree, with Lined in the place of dict; raises UsageError where it is not YAML."""
+    """The file's tree, with Lined instead of dict; raises UsageError if it is not YAML."""
     try:
         return yaml.load(read_text(file, "recipe"), _Loader)  # a SafeLoader
     except Twice as error:
@@ -90,7 +90,7 @@ def read_lined(file: Path) -> Any:
 
 
 def lines_of(tree: Any) -> dict[Any, int]:
-    """key -> line, as far as they are known."""
+    """key -> line, as far as known."""
     return tree.lines if isinstance(tree, Lined) else {}
 
 
@@ -111,7 +111,7 @@ def line_at(tree: Any, path: Sequence[Any]) -> int | None:
 
 
 def path_to(tree: Any, value: Any) -> tuple[Any, ...]:
-    """Keys and places from the top to the first place where this value stands; () where it does not."""
+    """Keys and indices from the top to the first occurrence of this value; () if there is none."""
     steps = tree.items() if isinstance(tree, dict) else enumerate(tree)
     for step, below in steps:
         if below == value:

@@ -1,8 +1,8 @@
-"""Carries a recipe out: round by round, each step a version in the workspace.
+"""Runs a recipe: round by round, each step a version in the workspace.
 
-Nothing here remembers what was done. Every step asks the store whether its version exists (same
-parameters, same parents' content) and makes it if not, so a run that was killed, or a recipe that
-was edited, goes on with just what is missing.
+No progress is stored. Every step asks the store whether its version exists (same parameters, same
+parents' content) and makes it if not, so after a kill or an edit of the recipe a run makes just what is
+missing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from vlt.cluster.address import on_cluster
 from vlt.errors import UsageError
 from vlt.evaluation.compare import compare
 from vlt.runs.fields import Recipe
@@ -29,10 +30,10 @@ def plan(
     until: str | None = None,
     start: str | None = None,
 ) -> list[Step]:
-    """All steps in order, the last round's up to `until`; both ends are step names or name@rN.
+    """All steps in order, from `start` up to `until`; both are step names or name@rN.
 
-    What comes before `start` is marked as earlier: its newest versions are taken as they are. Raises
-    UsageError for a step that there is not.
+    Steps before `start` are marked as earlier: their newest versions are used as they are. Raises
+    UsageError for an unknown step.
     """
     last = min(rounds or len(recipe.rounds), len(recipe.rounds))
     until_name, until_round = _named("--until", until, last)
@@ -50,7 +51,7 @@ def plan(
 
 
 def _named(option: str, step: str | None, last: int) -> tuple[str, int]:
-    """("", last) without a step; else its name and round, by default the last."""
+    """A step's name and round, by default the last; ("", last) without a step."""
     if step is None:
         return "", last
     found = STEP.fullmatch(step)
@@ -63,7 +64,7 @@ def _named(option: str, step: str | None, last: int) -> tuple[str, int]:
 
 
 def _places(option: str, steps: Sequence[Step], name: str, number: int) -> list[int]:
-    """Where the steps of this name stand (a round may have several trainings)."""
+    """The positions of the steps of this name (a round may have several trainings)."""
     found = [i for i, step in enumerate(steps) if step.key == (number, name)]
     if not found:
         names = dict.fromkeys(step.name for step in steps if step.round == number)
@@ -80,18 +81,18 @@ def carry_out(
     *,
     on_step: Callable[[Step, Dataset | None, bool], None] = lambda *_: None,
 ) -> Run:
-    """Carry the steps out in order; `on_step` is told at each one's start (None) and end.
+    """Run the steps in order; `on_step` is called at each one's start (with None) and end.
 
-    Raises UserError at the first step that fails; what was made before stays. `stop` of the recipe
-    may end the run after a round; then Run.stopped says why.
+    Raises UserError at the first step that fails; what was made before stays. The recipe's `stop` may
+    end the run after a round; then Run.stopped says why.
     """
-    with workspace:
+    with workspace, on_cluster(recipe.cluster):
         run = Run(workspace, recipe)
         for step, following in zip(steps, [*steps[1:], None], strict=True):
             if step.earlier:
                 found = newest(workspace, steps, step)
                 if found is None:
-                    continue  # whoever needs it says that it is missing
+                    continue  # a step that needs it will report it missing
                 dataset, existed = found, True
                 on_step(step, None, False)
             else:
@@ -107,7 +108,7 @@ def carry_out(
 
 
 def newest(store: Store, steps: Sequence[Step], step: Step) -> Dataset | None:
-    """The newest version that this step made, in this round or another where it says the same."""
+    """The newest version that this step made, in this round or in one where it is the same step."""
     same = {s.round for s in steps if s.name == step.name and s.says and s.says == step.says}
     rounds = {number or None for number in {step.round, *same}}
     found = [v for v in store.versions(step.dataset) if v.manifest.round in rounds]
@@ -115,13 +116,13 @@ def newest(store: Store, steps: Sequence[Step], step: Step) -> Dataset | None:
 
 
 def _last(run: Run, number: int) -> Dataset | None:
-    """The accuracy of the model that stands at a round's end."""
+    """The evaluation of a round's last model."""
     of_round = [v for (n, name), v in run.made.items() if n == number and name.startswith("eval-")]
     return of_round[-1] if number and of_round else None
 
 
 def no_help(run: Run, number: int) -> str | None:
-    """Why the run should end after this round, if the recipe says when and the round gained less."""
+    """Why the run should stop after this round, if the recipe has a `stop` and the round gained less."""
     stop, earlier, later = run.recipe.stop, _last(run, number - 1), _last(run, number)
     if not stop or not earlier or not later:
         return None

@@ -1,4 +1,4 @@
-"""What does not go together in a recipe whose parts are each right."""
+"""What does not fit together in a recipe whose parts are each valid."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ Misfit = tuple[tuple[Any, ...], str]
 
 
 def misfits(recipe: Recipe) -> Iterator[Misfit]:
-    """All of them."""
+    """Everything that does not fit together."""
     for name in recipe.arms:
         if not ARM.fullmatch(name):
             yield (
                 ("arms", name),
-                f"arms: {name!r} is no name for an arm; use letters, digits, _ and -",
+                f"arms: {name!r} is not a valid name for an arm; use letters, digits, _ and -",
             )
     if recipe.canary and not recipe.heldout:
-        yield ("canary",), "canary goes by held-out items; add heldout: {items: ...}"
+        yield ("canary",), "canary needs held-out items; add heldout: {items: ...}"
     if recipe.stop and not recipe.heldout:
-        yield ("stop",), "stop goes by held-out items; add heldout: {items: ...}"
+        yield ("stop",), "stop needs held-out items; add heldout: {items: ...}"
     for number, settings in enumerate(recipe.rounds, 1):
         if settings.captions.shuffle_choices:
             path = ("rounds", number - 1, "captions", "shuffle_choices")
-            yield path, "captions take no shuffle_choices; they are written once for an item"
+            yield (
+                path,
+                "captions take no shuffle_choices: there is one caption per item; leave it out",
+            )
         yield from _of_teachers(recipe, number, settings)
         yield from _of_judges(recipe, number, settings)
         yield from _of_trainings(recipe, number, settings)
@@ -41,26 +44,26 @@ def _of_teachers(recipe: Recipe, number: int, settings: Round) -> Iterator[Misfi
     where = ".".join(map(str, path))
     for teacher in settings.teacher:
         if teacher.model not in known:
-            yield path, f"{where} = {teacher.model!r} is no model; there are {', '.join(known)}"
+            yield path, f"{where} = {teacher.model!r} is not a model; choose {', '.join(known)}"
             continue
         if teacher.model == "student" and number == 1:
-            yield path, f"{where}: round 1 has no student yet; its teacher is the reasoner"
+            yield path, f"{where}: round 1 has no student yet; name another teacher"
         if teacher.model == "student" and teacher.sees == "caption":
             yield path, f"{where}: a student sees images; leave out sees: caption"
         captioned = recipe.models.captioner or all(s.kind == "captions" for s in settings.items)
         if teacher.sees == "caption" and not captioned:
             yield (
                 path,
-                f"{where} = {teacher.model!r} reads captions, and nothing writes them; name "
+                f"{where} = {teacher.model!r} reads captions, but nothing writes them; name "
                 "models.captioner, or bring your own (items with kind: captions)",
             )
     names = [teacher.model for teacher in settings.teacher]
     if len(set(names)) < len(names):
-        yield path, f"{where} names a model twice; give each teacher one model"
+        yield path, f"{where} names a model twice; name each teacher once"
     if settings.sft and not settings.teacher:
         yield (
             (*path[:2], "sft"),
-            f"round {number} has sft and no teacher, so nobody writes what it trains on; name a "
+            f"round {number} has sft but no teacher, so there are no samples to train on; name a "
             "teacher, or write sft: off",
         )
 
@@ -73,13 +76,13 @@ def _of_judges(recipe: Recipe, number: int, settings: Round) -> Iterator[Misfit]
         known = recipe.models.names
         for model in use.model:
             if model not in known:
-                yield path, f"{where}: {model!r} is no model; there are {', '.join(known)}"
+                yield path, f"{where}: {model!r} is not a model; choose {', '.join(known)}"
         if not use.model or len(set(use.model)) < len(use.model):
-            yield path, f"{where} names no model, or one twice; name each judge once"
+            yield path, f"{where} names no model, or the same one twice; name each judge once"
         if use.rubric in met:
             yield (
                 path,
-                f"{where}: rubric {use.rubric!r} comes twice; name all its models in one place",
+                f"{where}: rubric {use.rubric!r} is given twice; name all its models in one entry",
             )
         met.add(use.rubric)
 
@@ -95,7 +98,7 @@ def _of_trainings(recipe: Recipe, number: int, settings: Round) -> Iterator[Misf
         if not settings.teacher and any("item" not in kinds for kinds in takes):
             yield (
                 (*path, name),
-                f"round {number} has {name} and no teacher, so nobody writes what it trains on; name "
+                f"round {number} has {name} but no teacher, so there are no samples to train on; name "
                 f"a teacher, or write {name}: off",
             )
     for place, phase in enumerate(settings.grpo):
@@ -104,12 +107,12 @@ def _of_trainings(recipe: Recipe, number: int, settings: Round) -> Iterator[Misf
         if phase.rates == "previous" and number == 1:
             yield (
                 (*path, "grpo", place, "rates"),
-                "round 1 has no round before it to take pass rates of; write rates: rollouts",
+                "round 1 has no previous round to take pass rates from; write rates: rollouts",
             )
         if phase.rated_by == "samples" and not settings.teacher:
             yield (
                 (*path, "grpo", place, "difficulty"),
-                f"round {number} takes pass rates of its samples and has no teacher who draws them; "
+                f"round {number} takes pass rates from its samples but has no teacher to draw them; "
                 "write rates: rollouts",
             )
         yield from _of_hints((*path, "grpo", place), recipe, number, phase)
@@ -117,7 +120,7 @@ def _of_trainings(recipe: Recipe, number: int, settings: Round) -> Iterator[Misf
         if train.choose and not recipe.validation:
             yield (
                 (*where, "choose"),
-                f"{'.'.join(map(str, where))}: choose needs items to choose by; add validation: "
+                f"{'.'.join(map(str, where))}: choose needs validation items; add validation: "
                 "{items: ...}",
             )
 
@@ -137,8 +140,8 @@ def _of_phase(path: tuple[Any, ...], phase: Phase) -> Iterator[Misfit]:
     if phase.items and phase.rates in ("samples", "previous"):
         yield (
             (*path, "rates"),
-            f"{where}: rates: {phase.rates} are of a round's own items; leave out the phase's items, or "
-            "write rates: rollouts",
+            f"{where}: rates: {phase.rates} exist only for the round's items; leave out the phase's "
+            "items, or write rates: rollouts",
         )
 
 
@@ -148,13 +151,16 @@ def _of_hints(path: tuple[Any, ...], recipe: Recipe, number: int, phase: Phase) 
         return
     at = (*path, "train", "hints")
     if phase.difficulty and phase.difficulty[0] > 0:
-        yield at, f"{where}: hints are for pass rate 0, which the difficulty band leaves out"
+        yield (
+            at,
+            f"{where}: hints are for pass rate 0, which the difficulty band excludes; let it begin at 0",
+        )
     step = hints_of(hints, number)
     if step and not (1 <= step[0] <= number and recipe.rounds[step[0] - 1].teacher):
         yield (
             at,
-            f"{where}.train.hints = {hints!r}: there is no such step before it; name the verified "
-            "samples of a round with a teacher, sft or sft@r1, or a dataset: workspace:NAME",
+            f"{where}.train.hints = {hints!r}: there is no such step before this one; name the verified "
+            "samples of a round with a teacher (sft or sft@r1), or a dataset (workspace:NAME)",
         )
     elif not step and not hints.startswith(IN_WORKSPACE):
         yield (

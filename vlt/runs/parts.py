@@ -1,4 +1,4 @@
-"""The text of a recipe in parts, one for each key at its top, so that comments go along."""
+"""The text of a recipe in parts, one for each top-level key, with their comments."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import yaml
 
 COLUMN = 54
-"""Where comments begin, where lines leave room."""
+"""Column where comments begin, if the line is short enough."""
 KEY = re.compile(r"^([A-Za-z_][\w-]*):", re.M)
 
 
 def parts_of(text: str) -> dict[str, str]:
-    """Key -> its lines with the comments above them; under "" what stands before the first key."""
+    """Key -> its lines with the comments above them; under "" what comes before the first key."""
     lines = text.splitlines(keepends=True)
     starts = [place for place, line in enumerate(lines) if KEY.match(line)]
     ends: list[int] = []
@@ -32,12 +32,12 @@ def parts_of(text: str) -> dict[str, str]:
 
 
 def without_lines(part: str, key: str) -> str:
-    """The part without the one-line setting `key`, wherever it stands in it."""
+    """The part without the one-line setting `key`, wherever it occurs."""
     return re.sub(rf"^ +(- )?{re.escape(key)}:.*\n", "", part, flags=re.M)
 
 
 def with_value(part: str, key: str, value: str, why: str = "") -> str:
-    """The part with another value of the setting `key`, and another comment behind it."""
+    """The part with another value of the setting `key`, and another comment after it."""
     found, times = re.subn(
         rf"^( *(?:- )?{re.escape(key)}:) *[^#\n]*?( *#.*)?$",
         lambda m: remarked(f"{m[1]} {value}", why),
@@ -50,13 +50,13 @@ def with_value(part: str, key: str, value: str, why: str = "") -> str:
 
 
 def scalar_at(text: str, path: Sequence[str]) -> str | None:
-    """The value under these keys, where it is a single one."""
+    """The value under these keys, if it is a scalar."""
     node = _node(text, path)
     return node.value if node else None
 
 
 def with_scalar(text: str, path: Sequence[str], value: str) -> str:
-    """The text with another value under these keys; an alias changes what it stands for."""
+    """The text with another value under these keys; for an alias, its anchor's value changes."""
     node = _node(text, path)
     assert node, f"the recipe has no {'.'.join(path)}"
     return text[: node.start_mark.index] + value + text[node.end_mark.index :]
@@ -72,5 +72,5 @@ def _node(text: str, path: Sequence[str]) -> yaml.ScalarNode | None:
 
 
 def remarked(line: str, why: str) -> str:
-    """The line with a comment, where recipes have theirs."""
+    """The line with a comment, at the column where recipes have theirs."""
     return f"{line:<{COLUMN}}  # {why}" if why else line

@@ -1,4 +1,4 @@
-"""A round's trainings in a recipe: SFT, then those of any other method by its name, then GRPO."""
+"""A round's trainings in a recipe: SFT, then those by any other method, then GRPO."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ class MethodPhase:
     """The method's settings."""
 
 
-def _told(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
-    """What settings say of themselves as UserError, as a fault of the recipe with its place."""
+def _as_fault(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    """Turn a UserError of settings into a fault of the recipe, which has a path."""
     try:
         return read(value)
     except UserError as error:
         raise ValueError(str(error)) from None
 
 
-TOLD = WrapValidator(_told)
+AS_FAULT = WrapValidator(_as_fault)
 
 
 def of_a_recipe(train: T) -> T:
-    """Refuses what a recipe says elsewhere."""
+    """Refuse what a recipe sets elsewhere."""
     if train.prompt:
-        raise ValueError("a training's prompt is the recipe's prompts.rollout; set it there")
+        raise ValueError("a training uses the recipe's prompts.rollout; set the prompt there")
     if getattr(train, "difficulty", None):
-        raise ValueError("difficulty is of the phase; write it beside train")
+        raise ValueError("difficulty is a key of the phase; write it beside train")
     return train
 
 
@@ -61,17 +61,17 @@ def switched(value: Any) -> Any:
 
 
 def has_phases(key: str) -> bool:
-    """Whether a recipe may list trainings under this key, beside `grpo`."""
+    """Whether a recipe may list trainings under this key, besides `sft` and `grpo`."""
     return key not in ("sft", "grpo") and is_method(key)
 
 
 def method_phases(key: str, given: Any) -> list[MethodPhase]:
     """What a recipe lists under a method's name (`off`: nothing, `on`: one with the defaults); raises
-    pydantic's ValidationError, key in front."""
+    pydantic's ValidationError, with the key in its path."""
     given = switched(given)
     method = find_method(key)
     settings: Any = method.training
-    train: Any = Annotated[settings, TOLD, AfterValidator(of_a_recipe)]
+    train: Any = Annotated[settings, AS_FAULT, AfterValidator(of_a_recipe)]
     strict = ConfigDict(extra="forbid")
     phase = create_model("Phase", __config__=strict, train=(train, settings()))
     listed: type[BaseModel] = create_model("Listed", **{key: (list[phase], ...)})  # type: ignore[call-overload]
@@ -80,13 +80,13 @@ def method_phases(key: str, given: Any) -> list[MethodPhase]:
 
 
 def hints_of(hints: str | None, number: int) -> tuple[int, str] | None:
-    """The step of a run whose samples give hints: sft of round `number`, or of another (sft@r1)."""
+    """The step whose samples provide hints: sft of round `number`, or of another round (sft@r1)."""
     found = re.fullmatch(r"sft(?:@r(\d+))?", hints or "")
     return (int(found[1] or number), "sft") if found else None
 
 
 def with_files(train: T, folder: Path) -> T:
-    """Functions and rubrics of one's own that are named by a file: from the recipe's folder on."""
+    """Resolve the files of the user's functions and rubrics from the recipe's folder."""
     changes: dict[str, Any] = {}
     for f in fields(train):
         value = getattr(train, f.name)

@@ -1,4 +1,4 @@
-"""What a recipe leaves to its reader: ${VARIABLES} of the environment, and words that stand for others."""
+"""What a recipe leaves open: ${VARIABLES} of the environment, and placeholders to be replaced."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Path_ = tuple[Any, ...]
 Say = Callable[[Path_, str], None]
 
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Z_][A-Z0-9_]*)(?::-(?P<default>[^}]*))?\}")
-"""${DATA}, or ${DATA:-what stands there where DATA is not set}."""
+"""${DATA}, or ${DATA:-the default if DATA is not set}."""
 _WORD = re.compile(
     r"\b(?:CHANGE[_-]?ME|REPLACE[_-]?ME|FILL[_-]?ME[_-]?IN|FIX[_-]?ME|TO[_-]?DO|YOUR[_-][A-Z_-]+)\b"
 )
 _BRACKETED = re.compile(r"<[A-Za-z][\w .:-]*>")
 _NAMES = ("models", "items", "against")
-"""Below these keys stand names, and none has angle brackets."""
+"""Keys whose values are names, in which angle brackets mark a placeholder."""
 _TEXTS = ("prompts", "prompt", "about", "name", "arms")
-"""Below these keys stand words for models and people, or what is looked at by itself."""
+"""Keys whose values are free text, or are checked on their own."""
 
 
 def filled_in(tree: Any, say: Say, path: Path_ = ()) -> Any:
-    """The recipe with the environment's values; `say` is told of what nobody has filled in, and where."""
+    """The recipe with the environment's values; `say(path, message)` reports what is not filled in."""
     if isinstance(tree, dict):
         made = {
             key: value if key in _TEXTS else filled_in(value, say, (*path, key))
@@ -43,18 +43,18 @@ def filled_in(tree: Any, say: Say, path: Path_ = ()) -> Any:
     found = _WORD.search(tree) or (_BRACKETED.search(tree) if {*_NAMES} & {*path} else None)
     key = ".".join(map(str, path))
     if found:
-        say(path, f"{key} = {tree!r}: {found[0]!r} stands for something; write what it is")
+        say(path, f"{key} = {tree!r}: {found[0]!r} is a placeholder; replace it")
         return tree
     for variable in VARIABLE.finditer(tree):
         if variable["name"] not in os.environ and variable["default"] is None:
             say(
                 path,
-                f"{key} = {tree!r}: the environment has no {variable['name']}; set it, or write "
-                f"${{{variable['name']}:-A DEFAULT}}",
+                f"{key} = {tree!r}: the environment has no {variable['name']}; set it, or give a "
+                f"default: ${{{variable['name']}:-A DEFAULT}}",
             )
             return tree
     text = VARIABLE.sub(lambda v: os.environ.get(v["name"], v["default"] or ""), tree)
-    if VARIABLE.fullmatch(tree):  # a number stays one
+    if VARIABLE.fullmatch(tree):  # a number stays a number
         value = yaml.safe_load(text) if text else text
         return value if isinstance(value, int | float) else text
     return text

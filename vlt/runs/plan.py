@@ -1,4 +1,4 @@
-"""The steps of a recipe, in their order: what each is made of, and with what settings."""
+"""The steps of a recipe, in order: what each is made from, and with what settings."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ T = TypeVar("T", bound=Training)
 
 HELD_OUT = ("heldout", "validation")
 IMPORTED = "{}-all"
-"""Name of items from which the benchmarks' are yet to be taken out."""
+"""Name of items before decontamination."""
 
 
 def before(recipe: Recipe) -> Iterator[Step]:
@@ -73,9 +73,9 @@ def round_steps(recipe: Recipe, number: int, settings: Round) -> Iterator[Step]:
         yield Step(number, "sft", Filter(tuple(samples), tuple(settings.filters)))
     start = student(recipe, number - 1)
     if settings.sft:
-        base, told = recipe.models.base, training(settings.sft, recipe)
+        base, trained = recipe.models.base, training(settings.sft, recipe)
         start = (number, "sft-model")
-        yield Step(*start, Train(find_method("sft"), (number, "sft"), base, told))
+        yield Step(*start, Train(find_method("sft"), (number, "sft"), base, trained))
         yield from _evaluation(recipe, number, "sft", start)
     for phases in settings.phases.values():
         for phase in phases:
@@ -93,7 +93,7 @@ def round_steps(recipe: Recipe, number: int, settings: Round) -> Iterator[Step]:
 
 
 def _judges(recipe: Recipe, settings: Round) -> list[tuple[JudgeUse, tuple[Model, ...], Asking]]:
-    """Each rubric with its models and how they are asked."""
+    """Each rubric with its models, and how they are asked."""
     found = []
     for use in settings.judge:
         models = [named for name in use.model if (named := recipe.models.named(name))]
@@ -104,7 +104,7 @@ def _judges(recipe: Recipe, settings: Round) -> list[tuple[JudgeUse, tuple[Model
 
 
 def student(recipe: Recipe, number: int) -> Model | Key:
-    """The model that stands after a round: the last that was trained by then, or the base."""
+    """The model after a round: the last one trained so far, or the base."""
     for earlier in range(number, 0, -1):
         settings = recipe.rounds[earlier - 1]
         if settings.grpo:
@@ -118,7 +118,7 @@ def student(recipe: Recipe, number: int) -> Model | Key:
 
 
 def training(settings: T, recipe: Recipe) -> T:
-    """A training as the recipe's rounds set it, with the recipe's own seed and prompt."""
+    """A training as its round sets it, with the recipe's seed and prompt."""
     return replace(
         settings,
         settings={"seed": recipe.seed, **settings.settings},
@@ -127,7 +127,7 @@ def training(settings: T, recipe: Recipe) -> T:
 
 
 def of_phase(phase: Phase | MethodPhase, recipe: Recipe) -> Training:
-    """The settings of a training that is not SFT; GRPO's band of pass rates among them."""
+    """The settings of a training that is not SFT, including GRPO's band of pass rates."""
     if isinstance(phase, Phase):
         return replace(training(phase.train, recipe), difficulty=phase.difficulty)
     of_method: Training = training(phase.train, recipe)
@@ -135,7 +135,7 @@ def of_phase(phase: Phase | MethodPhase, recipe: Recipe) -> Training:
 
 
 def _items(name: str, number: int, sources: Sequence[Source]) -> Iterator[Step]:
-    """One version per source, and one that holds them all where there are several."""
+    """One version per source, and one that holds them all if there are several."""
     if len(sources) == 1:
         yield Step(number, name, Import(sources[0]))
         return
@@ -167,7 +167,7 @@ def _training_items(
 
 
 def _validation(sources: Sequence[Source], heldout: bool) -> Iterator[Step]:
-    """The validation items, of which none is a held-out one."""
+    """The validation items, without held-out ones."""
     if not heldout:
         yield from _items("validation", 0, sources)
         return
@@ -179,12 +179,12 @@ def _validation(sources: Sequence[Source], heldout: bool) -> Iterator[Step]:
 
 
 def _benchmark(source: Source) -> str:
-    """The name that a benchmark has in the workspace."""
+    """A benchmark's name in the workspace."""
     return source.source.removeprefix(IN_WORKSPACE)
 
 
 def _sampling(recipe: Recipe, number: int, settings: Round) -> Iterator[Step]:
-    """Captions where a teacher reads them and the items bring none, and each teacher's samples."""
+    """Captions, if a teacher reads them and the items have none, and each teacher's samples."""
     models, prompts = recipe.models, recipe.prompts
     items = captions = (number, "items")
     reads = any(teacher.sees == "caption" for teacher in settings.teacher)
@@ -205,7 +205,7 @@ def _sampling(recipe: Recipe, number: int, settings: Round) -> Iterator[Step]:
 
 
 def _grpo(recipe: Recipe, number: int, settings: Round, start: Model | Key) -> Iterator[Step]:
-    """The round's GRPO trainings, each from the one before, and the items that they need."""
+    """The round's GRPO trainings, each from the one before, and the items they need."""
     method, first = find_method("grpo"), start
     for place, phase in enumerate(settings.grpo, 1):
         suffix = "" if len(settings.grpo) == 1 else f"-{place}"
@@ -219,7 +219,7 @@ def _grpo(recipe: Recipe, number: int, settings: Round, start: Model | Key) -> I
             yield Step(*drawn, Rollouts((number, items), first, asking))
             yield Step(*data, Filter((drawn,), ("grade",)))
         elif phase.rated_by:
-            # Those that verification dropped count as well: they say what is hard.
+            # Samples that verification dropped count as well: they show what is hard.
             data = (number if phase.rated_by == "samples" else number - 1), "sft"
         hints = hints_of(phase.train.hints, number)
         stage = Train(method, data, start, of_phase(phase, recipe), of_band(phase), hints)
@@ -228,7 +228,7 @@ def _grpo(recipe: Recipe, number: int, settings: Round, start: Model | Key) -> I
 
 
 def _evaluation(recipe: Recipe, number: int, what: str, model: Model | Key) -> Iterator[Step]:
-    """The model's accuracy on the held-out items, where there are any."""
+    """The model's accuracy on the held-out items, if there are any."""
     if not recipe.heldout:
         return
     prompt = recipe.prompts.rollout
@@ -244,7 +244,7 @@ def _evaluation(recipe: Recipe, number: int, what: str, model: Model | Key) -> I
 
 @dataclass(frozen=True)
 class Asked:
-    """A model, its name for people, and how its ordinary evaluation asks it."""
+    """A model, its name in messages, and how its ordinary evaluation asks it."""
 
     model: Model | Key
     who: str
@@ -252,7 +252,7 @@ class Asked:
 
 
 def _looks(recipe: Recipe, canary: Canary, of: Key, asked: Asked) -> Iterator[Step]:
-    """The model (round, sft or the like) asked with what the canary shows in place of the images."""
+    """The model (round, sft or the like) asked with what the canary shows instead of the images."""
     for place, images in enumerate(canary.images):
 
         def named(key: Key, end: str = f"-{images}" if place else "") -> Key:

@@ -1,4 +1,4 @@
-"""What a run would find and what it would make: the plan carried out in a workspace that makes nothing."""
+"""What a run would find and what it would make: the plan, run in a workspace that makes nothing."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ class MakesNothing(Workspace):
 
     @contextmanager
     def lock(self, name: str, kind: str) -> Iterator[None]:  # noqa: ARG002
-        """The first thing that a writer asks for: nothing has been read or asked yet."""
+        """Refuse the first thing that a writer asks for, before anything is read or asked."""
         raise WouldMake(name)
         yield
 
 
 def preview(root: Path, recipe: Recipe, steps: Sequence[Step]) -> dict[Key, Dataset]:
-    """The steps whose versions are there already: see `found`; of several trainings the last."""
+    """The steps whose versions exist already (see `found`); of several trainings the last."""
     versions = zip(steps, found(root, recipe, steps), strict=True)
     return {step.key: version for step, version in versions if version}
 
 
 def found(root: Path, recipe: Recipe, steps: Sequence[Step]) -> list[Dataset | None]:
-    """[steps] the version of each that is there already.
+    """[steps] the existing version of each step.
 
-    No model is asked, nothing is written, and a source that is not on this machine is looked for only
-    where the workspace holds a version of its name.
+    No model is asked, nothing is written, and a source that is not on this machine is looked up only
+    if the workspace has a version of its name.
     """
     made: dict[Key, Dataset] = {}
     versions: list[Dataset | None] = []
@@ -58,7 +58,9 @@ def found(root: Path, recipe: Recipe, steps: Sequence[Step]) -> list[Dataset | N
             if version:
                 made[step.key] = version
             else:
-                made.pop(step.key, None)  # an earlier training of this name is not what comes next
+                made.pop(
+                    step.key, None
+                )  # later steps do not build on an earlier training of this name
     return versions
 
 
@@ -67,7 +69,7 @@ def _there(run: Run, step: Step) -> Dataset | None:
         return None
     try:
         return step.carry_out(run)[0]
-    except (WouldMake, UserError):  # what is wrong with it, the run itself will say
+    except (WouldMake, UserError):  # the run itself will report the error
         return None
 
 

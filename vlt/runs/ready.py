@@ -1,4 +1,4 @@
-"""Is all there that a run needs beside its recipe? Asked before anything is spent, and in a dry run."""
+"""Whether everything a run needs besides its recipe is there: checked before anything is spent."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from vlt.cluster.address import on_cluster
 from vlt.engine.model import Model
 from vlt.engine.reachable import trouble
 from vlt.runs.fields import IN_WORKSPACE, Recipe
@@ -21,10 +22,10 @@ Found = tuple[tuple[Any, ...], str]
 def unready(
     recipe: Recipe, steps: Sequence[Step], root: Path, *, servers: bool = True
 ) -> list[Found]:
-    """What the steps that are yet to be made would fail at: servers that are not there or do not serve
-    the model (unless others ask `servers`), datasets that the workspace does not hold.
+    """What the steps still to be made would fail on: servers that do not answer or do not serve the
+    model (checked only with `servers`), datasets that the workspace does not have.
 
-    Steps that are there need nobody: a finished run is found whole with its servers gone.
+    Steps that exist need no server: a finished run is found complete after its servers are gone.
     """
     asked = _asked(recipe, steps) if servers else []
     found = [*unreachable(recipe, asked), *_datasets(recipe, steps, root)]
@@ -38,30 +39,32 @@ def unready(
 
 
 def unreachable(recipe: Recipe, names: Sequence[str]) -> Iterator[Found]:
-    """The models of these names that nobody would answer for."""
+    """The models of these names for which no server answers."""
     models = [model for name in names if (model := recipe.models.named(name))]
-    for name, says in zip(names, trouble(models), strict=True):
+    with on_cluster(recipe.cluster):
+        found = trouble(models)
+    for name, says in zip(names, found, strict=True):
         if says:
             yield ("models", name), f"models.{name}: {says}"
 
 
 def _asked(recipe: Recipe, steps: Sequence[Step]) -> list[str]:
-    """The names of the models that these steps ask; who is trained alone need not answer."""
+    """The names of the models that these steps ask; a model that is only trained needs no server."""
     models = list(models_of(steps, trained=False))
     return [name for name in recipe.models.names if recipe.models.named(name) in models]
 
 
 def models_of(steps: Sequence[Step], *, trained: bool = True) -> Iterator[Model | Key]:
-    """Whom steps ask, and with `trained` whom they train: models, and the steps that make students."""
+    """The models that steps ask, and with `trained` those they train; steps stand for their students."""
     for step in steps:
         for name in ("model", "start") if trained else ("model",):
             if (of := getattr(step.stage, name, None)) is not None:
                 yield of
-        yield from getattr(step.stage, "models", ())  # of judges there may be several
+        yield from getattr(step.stage, "models", ())  # there may be several judges
 
 
 def _datasets(recipe: Recipe, steps: Sequence[Step], root: Path) -> Iterator[Found]:
-    """Sources that are datasets of the workspace, neither there nor made by another step."""
+    """Sources that are datasets of the workspace, but neither exist nor are made by another step."""
     store = Store(root) if root.is_dir() else None
     for step in steps:
         source = step.stage.source.source if isinstance(step.stage, Import) else ""
@@ -71,6 +74,6 @@ def _datasets(recipe: Recipe, steps: Sequence[Step], root: Path) -> Iterator[Fou
             continue
         yield (
             (source,),
-            f"{recipe.name} takes the {step.name} from {source!r}, and workspace {str(root)!r} has no "
+            f"{recipe.name} takes {step.name} from {source!r}, but workspace {str(root)!r} has no "
             f"{name}; import it with --as {name}",
         )

@@ -1,8 +1,7 @@
 """A recipe: one YAML file with the models, sources, stages and training settings of every round.
 
-What stands at the top level holds for all rounds; a round repeats only what it changes. See
-recipes/miniature.yaml for a whole one. Unknown keys are refused, so a typing error never becomes a
-default.
+The top level holds for all rounds; a round contains only what differs. See recipes/miniature.yaml for a
+complete one. Unknown keys are refused, so a typo is never ignored in favour of a default.
 """
 
 from __future__ import annotations
@@ -41,7 +40,8 @@ def find_recipe(recipe: str) -> Path:
             return candidate
     bundled = ", ".join(sorted(file.stem for file in BUNDLED.glob("*.yaml")))
     raise UsageError(
-        f"no recipe {recipe!r}; name a YAML file, or one that comes with vlt: {bundled}"
+        f"no recipe {recipe!r}; name a YAML file (`vlt init DATA` writes one), or one that comes "
+        f"with vlt: {bundled}"
     )
 
 
@@ -54,10 +54,10 @@ def load_recipe(
 ) -> Recipe:
     """Read and check a recipe; `changes` are dotted keys (`seed`, `rounds.0.sft.settings.max_steps`).
 
-    `to_run`: its files and model folders must be there, too. `arm`: the recipe as that arm has it.
+    `to_run`: its files and model folders must exist, too. `arm`: the recipe with that arm's changes.
 
     Raises UsageError that names every fault, each with its line: unknown keys and values, filters and
-    their settings, fields of TRL's, rewards, prompts, files and functions of one's own.
+    their settings, TRL's fields, rewards, prompts, the user's files and functions.
     """
     file = find_recipe(recipe)
     tree = read_lined(file)
@@ -71,10 +71,10 @@ def load_recipe(
             of_arm = [fault for fault in _read(tree, file, name, to_run)[1] if fault not in faults]
             faults += [replace(fault, says=f"arm {name}: {fault.says}") for fault in of_arm]
     if faults or whole is None:
-        if to_run and whole is not None:  # all at once: also what the run itself would look for
-            said = {fault.line for fault in faults}
+        if to_run and whole is not None:  # report everything at once: also servers
+            lines = {fault.line for fault in faults}
             for path, says in unreachable(whole, whole.models.names):
-                if (line := line_at(tree, path)) not in said:  # of which something else is wrong
+                if (line := line_at(tree, path)) not in lines:  # that line has another fault
                     faults.append(Fault(says, line))
         raise UsageError(sentence_of(file, faults))
     return whole
@@ -83,11 +83,14 @@ def load_recipe(
 def _read(
     tree: dict[str, Any], file: Path, arm: str | None, to_run: bool
 ) -> tuple[Recipe | None, list[Fault]]:
-    """The recipe of a tree, as an arm has it, and all that is wrong with it; None where little is left."""
+    """The recipe of a tree, with an arm's changes, and all its faults; None if too little is left."""
     differs = _of_arm(tree, arm, file) if arm else {}
     if not isinstance(differs, dict):
         return None, [
-            Fault(f"{differs!r} is no mapping of what differs", line_at(tree, ("arms", arm)))
+            Fault(
+                f"{differs!r} is not a mapping of the keys that differ",
+                line_at(tree, ("arms", arm)),
+            )
         ]
     each_round = differs.get("each_round") or {}
     tree = _merge(tree, {key: value for key, value in differs.items() if key != "each_round"})
@@ -109,7 +112,7 @@ def _read(
 
 
 def check_ready(recipe: str, runs: Iterable[tuple[Recipe, Sequence[Step]]], root: Path) -> None:
-    """Raises UserError where something is missing that the steps need, with all that is."""
+    """Raises UserError that names everything missing that the steps need."""
     if faults := not_ready(recipe, runs, root):
         raise UserError(sentence_of(find_recipe(recipe), faults))
 
@@ -117,7 +120,7 @@ def check_ready(recipe: str, runs: Iterable[tuple[Recipe, Sequence[Step]]], root
 def not_ready(
     recipe: str, runs: Iterable[tuple[Recipe, Sequence[Step]]], root: Path
 ) -> list[Fault]:
-    """What is missing: see vlt.runs.ready; `recipe` names the file, whose lines are told."""
+    """What is missing (see vlt.runs.ready), with the lines of the file `recipe`."""
     tree = read_lined(find_recipe(recipe))
     found = []
     for loaded, steps in runs:
@@ -130,7 +133,7 @@ def not_ready(
 def _share(tree: dict[str, Any], folder: Path, each_round: dict[str, Any]) -> dict[str, Any]:
     """Merge the top level's shared keys into each round; a round's own keys win, mappings merge.
 
-    What an arm says of each round wins over both.
+    An arm's `each_round` wins over both.
     """
     tree = renamed(tree, folder)
     shared = Lined({k: v for k, v in tree.items() if k in SHARED or has_phases(k)}, lines_of(tree))
@@ -150,12 +153,12 @@ def _of_arm(tree: dict[str, Any], arm: str, file: Path) -> Any:
     arms = tree.get("arms") or {}
     if arm not in arms:
         known = ", ".join(arms) if arms else "none"
-        raise UsageError(f"recipe {str(file)!r} has no arm {arm!r}; there are {known}")
+        raise UsageError(f"recipe {str(file)!r} has no arm {arm!r}; its arms are {known}")
     return arms[arm] or {}
 
 
 def renamed(tree: dict[Any, Any], folder: Path) -> Lined:
-    """Keys that name a file of one's own (a training method) name it from anywhere."""
+    """Make keys that name a file (the user's training method) independent of the working directory."""
     lines = {beside(str(key), folder): line for key, line in lines_of(tree).items()}
     return Lined({beside(str(key), folder): value for key, value in tree.items()}, lines)
 
@@ -176,11 +179,13 @@ def _set(tree: Any, key: str, value: Any, file: Path) -> None:
             tree = tree[int(step)] if isinstance(tree, list) else tree.setdefault(step, {})
         tree[int(last) if isinstance(tree, list) else last] = value
     except (IndexError, ValueError, TypeError, AttributeError):
-        raise UsageError(f"--set {key!r} does not fit recipe {str(file)!r}; see its keys") from None
+        raise UsageError(
+            f"--set {key!r} does not fit recipe {str(file)!r}; check its keys"
+        ) from None
 
 
 def _prompts(prompts: Prompts, folder: Path) -> Prompts:
-    """Functions that are named by a file: from the recipe's folder on."""
+    """Resolve the files of prompt functions from the recipe's folder."""
     changes = {name: _prompt(prompt, folder) for name, prompt in prompts if prompt}
     return prompts.model_copy(update=changes)
 
@@ -197,7 +202,7 @@ def _prompt(prompt: PromptText, folder: Path) -> PromptText:
 
 
 def _with_paths(recipe: Recipe, folder: Path) -> Recipe:
-    """./x means a file or directory beside the recipe, so that a recipe runs from anywhere."""
+    """Resolve ./x from the recipe's folder, so that a recipe runs from anywhere."""
 
     def beside(name: str) -> str:
         return str((folder / name).resolve()) if name.startswith(("./", "../")) else name

@@ -1,9 +1,9 @@
-"""The record of a run: its plan, and what has become of each step, for other processes to read.
+"""The record of a run: its plan and the state of each step, for other processes to read.
 
-    workspace/runs/<recipe>-<time>-<process>.json   written anew whenever a step begins or ends
+    workspace/runs/<recipe>-<time>-<process>.json   rewritten whenever a step begins or ends
     workspace/runs/<recipe>-<time>-<process>.lock   locked for as long as the run's process lives
 
-It decides nothing: a run that goes on asks the store what is there (see vlt.runs.loop).
+It is informational only: a resumed run asks the store what exists (see vlt.runs.loop).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class StepRecord:
     what: str
     settings: str = ""
     state: str = "waiting"
-    """waiting, running, done, failed, interrupted, or skipped: the run ended well without it."""
+    """waiting, running, done, failed, interrupted, or skipped (the run ended successfully without it)."""
     version: str | None = None
     """What it made, or found (name@vN)."""
     existed: bool = False
@@ -50,7 +50,7 @@ class StepRecord:
 
 @dataclass
 class RunRecord:
-    """A run as it stands in its file."""
+    """A run, as its file has it."""
 
     id: str
     recipe: str
@@ -58,7 +58,7 @@ class RunRecord:
     started: float
     steps: list[StepRecord]
     ended: float | None = None
-    """None while it lasts, and where it was killed."""
+    """None while it runs, and if it was killed."""
     state: str = "running"
     """running, done, failed or interrupted; `live` tells whether running is true."""
     reason: str | None = None
@@ -68,7 +68,7 @@ class RunRecord:
     arm: str = ""
     seed: int | None = None
     arms: list[str] = field(default_factory=list)
-    """The labels of all that the same command runs, one after the other; none of a run by itself."""
+    """The labels of all arms that the same command runs in turn; empty for a single run."""
     live: bool = field(default=False, compare=False)
     """Its process holds the lock."""
 
@@ -79,7 +79,7 @@ class RunRecord:
 
 
 class RecordedRun(AbstractContextManager["RecordedRun"]):
-    """Records a run while the body lasts; the body says when a step begins and ends."""
+    """Records a run for the duration of the body, which reports when a step begins and ends."""
 
     def __init__(
         self,
@@ -91,8 +91,8 @@ class RecordedRun(AbstractContextManager["RecordedRun"]):
         seed: int | None = None,
         arms: Sequence[str] = (),
     ):
-        """`steps` are (round, name, what, settings) in the order of the plan; `arms` the labels of all
-        that the command runs."""
+        """`steps` are (round, name, what, settings) in the order of the plan; `arms` are the labels of all
+        arms that the command runs."""
         self.folder = root / RUNS
         shown = f"{recipe}, {arm}, seed {seed}" if arms else recipe
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", shown)[:80]
@@ -113,7 +113,7 @@ class RecordedRun(AbstractContextManager["RecordedRun"]):
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._file = self.folder / f"{self.record.id}.json"
-        # Held to the end: its lock says that the run lives.
+        # Held to the end: the lock shows that the run is alive.
         self._lock = open(lock_of(self._file), "a")
         flock(self._lock, fcntl.LOCK_EX)
         self._write()
@@ -133,7 +133,7 @@ class RecordedRun(AbstractContextManager["RecordedRun"]):
         self._write()
 
     def stop(self, reason: str) -> None:
-        """The recipe itself ends the run before its last step."""
+        """The recipe's own `stop` ends the run before its last step."""
         self.record.reason = reason
 
     def __exit__(
@@ -168,7 +168,7 @@ class RecordedRun(AbstractContextManager["RecordedRun"]):
 
 
 def runs(root: Path) -> list[RunRecord]:
-    """The recorded runs of a workspace, oldest first; an unreadable record is left out."""
+    """The recorded runs of a workspace, oldest first; unreadable records are left out."""
     found = []
     for file in (root / RUNS).glob("*.json"):
         live = is_locked(lock_of(file))
@@ -176,7 +176,7 @@ def runs(root: Path) -> list[RunRecord]:
             fields: dict[str, Any] = json.loads(file.read_text())
             steps = [StepRecord(**step) for step in fields.pop("steps")]
             found.append(RunRecord(**fields, steps=steps, live=live))
-        except (ValueError, TypeError, KeyError):  # cut off by a machine's crash; a newer vlt's
+        except (ValueError, TypeError, KeyError):  # truncated by a crash; or of a newer vlt
             continue
     return sorted(found, key=lambda run: run.started)
 

@@ -1,4 +1,4 @@
-"""The table of a run's rounds, read from the manifests of what the run made."""
+"""The table of a run's rounds, from the manifests of what the run made."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from vlt.workspace.store import Dataset
 
 
 def rounds(run: Run) -> list[dict[str, Any]]:
-    """One row a round: counts, accuracy of SFT and GRPO (value, low, high, n), and seconds.
+    """One row per round: counts, accuracy of SFT and GRPO (value, low, high, n), and seconds.
 
-    Steps that the run did not come to are None.
+    Steps that the run did not reach are None.
     """
     numbers = sorted({number for number, _ in run.made if number > 0})
     return [_round(run, number) for number in numbers]
@@ -43,7 +43,7 @@ def _round(run: Run, number: int) -> dict[str, Any]:
 
 
 def base_accuracy(run: Run) -> dict[str, Any]:
-    """The base model's accuracy as the students are asked, and asked directly; None if not measured."""
+    """The base model's accuracy with the students' prompt, and asked directly; None if not measured."""
     return {
         "base": _accuracy(run.made.get((0, "eval-base"))),
         "direct": _accuracy(run.made.get((0, "eval-direct"))),
@@ -55,14 +55,14 @@ def _accuracy(evaluation: Dataset | None) -> dict[str, Any] | None:
 
 
 def _correct(sft: Dataset) -> int:
-    """Samples that verification found right, kept or dropped later on."""
+    """Samples that verification found correct, kept or dropped afterwards."""
     kept = sft.table(["verdict"]).column("verdict")
     dropped = sft.dropped.table(["verdict"]).column("verdict")
     return sum(pc.sum(pc.equal(column, "correct")).as_py() or 0 for column in (kept, dropped))
 
 
 def _seconds(run: Run, number: int) -> float:
-    """Wall time of the round's steps when they were made, not of finding them again."""
+    """Wall time of making the round's steps, not of finding them again."""
     refs = {v.ref: v for (n, _), v in run.made.items() if n == number}
     answers = [
         run.workspace.open(parent.ref)

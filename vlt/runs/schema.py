@@ -1,10 +1,10 @@
-"""A JSON schema of recipes, for editors: made of the fields, so it says what a recipe may say here.
+"""A JSON schema of recipes, for editors, made from the fields: it matches the vlt that is installed.
 
     vlt schema > recipe.schema.json
     # yaml-language-server: $schema=recipe.schema.json     (a recipe's first line)
 
-TRL's fields are those of the installed TRL. What only a run can know (files, servers, functions of
-one's own) an editor cannot check.
+TRL's fields are those of the installed TRL. An editor cannot check what only a run can know: files,
+servers, the user's functions.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def shared_keys() -> list[str]:
 
 
 class _Maker:
-    """Makes schemas of types; parts that occur twice stand in `parts` once."""
+    """Makes schemas of types; parts that occur several times are in `parts` once."""
 
     def __init__(self) -> None:
         self.parts: dict[str, Schema] = {}
@@ -77,7 +77,7 @@ class _Maker:
         return found
 
     def round(self, *, required: bool) -> Schema:
-        """A round's keys; those of training methods stand under the methods' names."""
+        """A round's keys; those of training methods are under the methods' names."""
         found = self.mapping(Round, required=required)
         for name in BUILT_IN:
             if name not in found["properties"]:
@@ -94,7 +94,7 @@ class _Maker:
         return found
 
     def mapping(self, cls: Any, method: str = "", required: bool = True) -> Schema:
-        """A class as an object; of a training, the method that it is of."""
+        """A class as an object; for a training, `method` is the method it belongs to."""
         keys = [key for key in keys_of(cls) if key.name != "phases"]
         found: Schema = {
             "type": "object",
@@ -109,10 +109,10 @@ class _Maker:
         return found
 
     def key(self, cls: Any, key: Documented, method: str) -> Schema:
-        """One key, with what the fields say of it."""
-        said: Schema = {"description": " ".join(key.doc.split())} if key.doc else {}
+        """One key, with its documentation and default."""
+        about: Schema = {"description": " ".join(key.doc.split())} if key.doc else {}
         if key.default is not MISSING and _plain(key.default):
-            said["default"] = key.default
+            about["default"] = key.default
         made: Schema
         if cls is Round and key.name == "filters":
             made = {"type": "array", "items": self.filter()}
@@ -130,7 +130,7 @@ class _Maker:
             method = "grpo" if cls is Phase else key.name if cls is Round else method
             made = self.type(key.type, method)
             made = _also(_bounded(made, key.bounds), key.written)
-        return {**made, **said}
+        return {**made, **about}
 
     def type(self, hint: Any, method: str = "") -> Schema:
         """Any type of a field."""
@@ -165,7 +165,7 @@ class _Maker:
         return {"type": "string"} if kind in (str, Path) else {}
 
     def part(self, name: str, make: Any) -> Schema:
-        """A reference to a part, which is made once."""
+        """A reference to a part, which is built once."""
         name = name.replace(" ", "-")
         if name not in self.parts:
             self.parts[name] = {}  # it may hold itself
@@ -206,21 +206,21 @@ class _Maker:
         return self.part("filter", made)
 
     def _settings(self, kind: Any) -> Schema:
-        """A filter's settings by name; a value that is no mapping is its first setting."""
+        """A filter's settings by name; a value that is not a mapping is its first setting."""
         keys = list(keys_of(kind))
-        said = " ".join((kind.__doc__ or "").split())
+        about = " ".join((kind.__doc__ or "").split())
         if kind.name == "mixture":  # its first setting is a mapping itself
-            return {"description": said}
+            return {"description": about}
         settings = {
             "type": "object",
             "properties": {key.name: {"description": " ".join(key.doc.split())} for key in keys},
             "additionalProperties": False,
         }
         others = {"type": ["string", "number", "boolean", "array", "null"]}
-        return {"description": said, "anyOf": [settings, others]}
+        return {"description": about, "anyOf": [settings, others]}
 
     def reward(self) -> Schema:
-        """The rewards by name, and functions of one's own."""
+        """The rewards by name, and the user's functions."""
         weights = {
             name: {"type": "number", "description": about} for name, about in NUMBERS.items()
         }
@@ -237,7 +237,7 @@ class _Maker:
 
 
 def _bounded(schema: Schema, bounds: Any) -> Schema:
-    """With the bounds, and room for a value of the environment where it is no text."""
+    """With the bounds; a number or boolean may also come from the environment."""
     found = dict(schema)
     if found.get("type") in ("integer", "number", "boolean"):
         found |= {_BOUNDS[type(b)][0]: getattr(b, _BOUNDS[type(b)][1]) for b in bounds}

@@ -1,6 +1,6 @@
-"""What steps do: each a record of its inputs and settings, which says itself and carries itself out.
+"""What steps do: each is a record of its inputs and settings that describes itself and can be run.
 
-Another kind of step is another record here, and a line in vlt.runs.plan that places it.
+A new kind of step is a new record here, and a line in vlt.runs.plan that places it.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Import(OneLine):
 
     source: Source
     prepared: bool = False
-    """A version of the name that the workspace holds will do, whatever it was made of."""
+    """Any version of this name in the workspace will do, whatever it was made from."""
     purpose: str = ""
-    """Why, where its name does not say it."""
+    """Why it is imported, if its name does not say so."""
 
     @property
     def inputs(self) -> tuple[Key, ...]:
@@ -56,7 +56,7 @@ class Import(OneLine):
         return json.dumps([self.source.as_json()], sort_keys=True)
 
     def carry_out(self, run: Run, step: Step) -> Made:
-        """A version of the workspace, or one made of the source."""
+        """Use a version of the workspace, or make one from the source."""
         if self.prepared and (there := run.workspace.versions(step.dataset)):
             return there[-1], True
         s = self.source
@@ -96,7 +96,7 @@ class Mix(OneLine):
         return json.dumps([source.as_json() for source in self.sources], sort_keys=True)
 
     def carry_out(self, run: Run, step: Step) -> Made:
-        """An item that several sources hold is there once."""
+        """Mix the items; one that several sources have is included once."""
         return make_mix(
             run.workspace, [run[key] for key in self.inputs], name=step.dataset, round=step.of_round
         )
@@ -104,33 +104,33 @@ class Mix(OneLine):
 
 @dataclass(frozen=True)
 class KeepApart(OneLine):
-    """Items without those that others hold as well."""
+    """Items without those that overlap with others."""
 
     items: Key
     others: tuple[Key, ...]
     decontamination: Decontamination | None
-    """How alike is too alike; None: the filter's own settings."""
+    """The filter's settings; None: its defaults."""
     sources: tuple[Source, ...]
     purpose: str = ""
 
     @property
     def inputs(self) -> tuple[Key, ...]:
-        """The items, then those that they must not share."""
+        """The items, then those they must not overlap with."""
         return (self.items, *self.others)
 
     @property
     def what(self) -> str:
-        """without what heldout and mathvista ask"""
+        """decontaminated against heldout and mathvista"""
         names = [name for _, name in self.others]
         return self.purpose or of_kept_out(self.decontamination or Decontamination(), names)
 
     @property
     def says(self) -> str | None:
-        """The items' sources: what the others ask is the recipe's for all rounds."""
+        """The items' sources; the others are the same for all rounds."""
         return json.dumps([source.as_json() for source in self.sources], sort_keys=True)
 
     def carry_out(self, run: Run, step: Step) -> Made:
-        """Raises UserError where nothing would be left."""
+        """Raises UserError if nothing would be left."""
         settings = self.decontamination.settings() if self.decontamination else {}
         refs = [run[key].ref for key in self.others]
         made, existed = make_filtered(
@@ -142,7 +142,7 @@ class KeepApart(OneLine):
         )
         if not made.manifest.rows:
             raise UserError(
-                f"every item of {run[self.items].ref} is in {' or '.join(refs)} as well "
+                f"every item of {run[self.items].ref} overlaps with {' or '.join(refs)} "
                 f"(`vlt show {made.ref} --dropped` says where); choose other items"
             )
         return made, existed
@@ -176,7 +176,7 @@ class Captions(OneLine):
 
 @dataclass(frozen=True)
 class Reasoning(OneLine):
-    """Samples of captions, by a model that reads only text."""
+    """Samples for captions, by a text-only model."""
 
     captions: Key
     model: Model
@@ -202,7 +202,7 @@ class Reasoning(OneLine):
 
 @dataclass(frozen=True)
 class Rollouts(OneLine):
-    """Samples of items, by a model that sees their images."""
+    """Samples for items, by a model that sees their images."""
 
     items: Key
     model: Model | Key
@@ -210,7 +210,7 @@ class Rollouts(OneLine):
 
     @property
     def inputs(self) -> tuple[Key, ...]:
-        """The items, and the step that makes the model where one does."""
+        """The items, and the step that makes the model, if any."""
         return (self.items,) if isinstance(self.model, Model) else (self.items, self.model)
 
     @property
@@ -232,7 +232,7 @@ class Rollouts(OneLine):
 
 @dataclass(frozen=True)
 class Filter(OneLine):
-    """What a chain of filters leaves of samples."""
+    """What a chain of filters keeps of samples."""
 
     samples: tuple[Key, ...]
     chain: tuple[Any, ...]
@@ -265,12 +265,12 @@ class Evaluate(OneLine):
     items: Key
     model: Model | Key
     who: str
-    """The model, for people."""
+    """The model's name in messages."""
     asking: Asking
 
     @property
     def inputs(self) -> tuple[Key, ...]:
-        """The items, and the step that makes the model where one does."""
+        """The items, and the step that makes the model, if any."""
         return (self.items,) if isinstance(self.model, Model) else (self.items, self.model)
 
     @property
@@ -295,13 +295,13 @@ class Train(OneLine):
     start: Model | Key
     training: Training
     band: str = ""
-    """What of the data, for people."""
+    """Which part of the data, for messages."""
     hints: Key | None = None
-    """Whose traces are hints."""
+    """The step whose samples are hints."""
 
     @property
     def inputs(self) -> tuple[Key, ...]:
-        """The data, and the steps that make the model and the hints where there are such."""
+        """The data, and the steps that make the model and the hints, if any."""
         start = () if isinstance(self.start, Model) else (self.start,)
         return (self.data, *start, *((self.hints,) if self.hints else ()))
 
@@ -314,7 +314,7 @@ class Train(OneLine):
 
     @property
     def settings(self) -> str:
-        """What is frozen, the reward, TRL's fields; and what it costs, where the method knows."""
+        """What is frozen, the reward, TRL's fields; and the cost, if the method knows it."""
         cost = self.method.cost(self.training, None)
         return of_train(self.training) + (f"; {cost}" if cost else "")
 
@@ -335,7 +335,7 @@ class Train(OneLine):
         return made
 
     def _choosing(self, run: Run, step: Step) -> Training:
-        """With the validation items to choose by; answers are journalled as any others."""
+        """The training with validation items to choose by; their answers go to the journal, as always."""
         validation, choose = run.recipe.validation, self.training.choose
         training = self.training
         if isinstance(training, GrpoTraining) and training.hints:
@@ -365,11 +365,11 @@ class Train(OneLine):
 
 
 def _check_base(run: Run, step: Step, base: Model, started: Any) -> None:
-    """Raises UserError where a round's SFT did not start from the model that round 1's did."""
+    """Raises UserError if a round's SFT did not start from the same model as round 1's."""
     first = run.made.get((1, step.name))
     if first and first.manifest.parameters["model"] != started:
         raise UserError(
             f"the base model {base.model!r} is not the one that round 1's SFT started from "
-            f"({first.manifest.parameters['model']}, now {started}); put it back, or run in a new "
+            f"({first.manifest.parameters['model']}, now {started}); restore it, or run in a new "
             "workspace"
         )

@@ -1,4 +1,4 @@
-"""What `vlt init` asks: who is trained, who teaches, and where they answer."""
+"""What `vlt init` asks: which model is trained, which one teaches, and on which server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LIKE = "qwen2.5-vl-3b-single-gpu"
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """The choices that a first recipe is made of."""
+    """The choices that a first recipe is made from."""
 
     student: str = STUDENT
     """The vision-language model to train: a name on the Hub, or a folder."""
@@ -24,25 +24,25 @@ class Start:
     """The model that writes the reasoning to learn from. [a 7B R1 that reads captions; with
     --base-url, what is served there]"""
     base_url: Annotated[tuple[str, ...], Option(metavar="URL")] = ()
-    """A server that answers for the teacher (vLLM, any OpenAI-compatible API); repeatable. [none:
-    vLLM is started on this machine's GPU]"""
+    """A server that serves the teacher (vLLM, any OpenAI-compatible API); repeatable. [none: vLLM is
+    started on this machine's GPU]"""
     sees: Literal["image", "caption"] | None = None
-    """Whether the teacher sees the image, or reads the student's caption of it. [by its name]"""
+    """Whether the teacher sees the image, or reads the student's caption of it. [guessed from its name]"""
     data_only: bool = False
-    """Make the data, and train nothing."""
+    """Only make data; train nothing."""
 
     @property
     def teacher_name(self) -> str:
         """The teacher, by default a text-only reasoner; raises UsageError for a server without one."""
         if self.base_url and not self.teacher:
             raise UsageError(
-                f"nothing says which model {self.base_url[0]} is to be asked for; give --teacher MODEL"
+                f"no model is named for the server {self.base_url[0]}; give --teacher MODEL"
             )
         return self.teacher or REASONER
 
     @property
     def teacher_sees(self) -> Literal["image", "caption"]:
-        """What is said; else a reasoner by its name reads captions, and any other model looks."""
+        """As given; else models named like a reasoner read captions, and any other sees the image."""
         if self.sees:
             return self.sees
         name = self.teacher_name.lower()
@@ -57,6 +57,6 @@ def next_steps(file: Path, data_only: bool) -> list[tuple[str, str]]:
         (f"vlt doctor {name}", "what this machine lacks for it"),
         (f"vlt run {name} --dry-run", "its steps; nothing is done"),
         (f"vlt run {name} --until sft@r1", "the first round's data"),
-        ("vlt view sft", "look at them in the browser: flag what is bad"),
-        (f"vlt run {name}", "go on" if data_only else "go on: train, measure, report"),
+        ("vlt view sft", "look at it in the browser, and flag bad rows"),
+        (f"vlt run {name}", "the rest" if data_only else "the rest: train and measure"),
     ]

@@ -1,7 +1,7 @@
-"""What a workspace is busy with: each step of a run, and stages that somebody started by hand.
+"""What is going on in a workspace: each step of a run, and stages started by hand.
 
-It is read from the run's record and the stages' progress (vlt.workspace.progress), whose locks die
-with their process: what was killed is never called running.
+It is read from the run's record and the stages' progress (vlt.workspace.progress), whose locks end
+with their process: what was killed is never shown as running.
 """
 
 from __future__ import annotations
@@ -15,26 +15,25 @@ from vlt.runs.record import RunRecord, StepRecord, arms_of, runs
 from vlt.workspace.progress import SeenProgress, StageProgress, iso, progress_in
 
 STOPPED = "stopped"
-"""Of a run or a stage whose process ended without a word."""
+"""State of a run or a stage whose process is gone without recording an end."""
 
 
 def status(root: Path, name: str | None = None) -> dict[str, Any]:
-    """A JSON object: `run` with its steps, the newest or the one that `name` means, its recipe's `arms`,
-    where there are several, and `stages`.
+    """A JSON object: `run` with its steps (the newest, or the one `name` refers to), its recipe's `arms`
+    if there are several, and `stages`.
 
-    `name` is a recipe's, a run's id, an arm with its seed ("grpo-only, seed 1"), or a version's (name@vN,
-    made or found by the run). A step is
-    waiting, running, done, failed, interrupted, skipped or stopped. `stages` are those outside the
-    run: running, or how they ended, with the reason; `run` is null where none was recorded. Raises UserError
-    where there is no such run, or nothing at all.
+    `name` is a recipe's, a run's id, an arm with its seed ("grpo-only, seed 1"), or a version (name@vN)
+    that the run made or found. A step is waiting, running, done, failed, interrupted, skipped or
+    stopped. `stages` are those outside the run: running, or how they ended, with the reason; `run` is
+    null if none was recorded. Raises UserError if there is no such run, or nothing at all.
     """
     seen = progress_in(root)
     recorded = runs(root)
     run = _run(root, recorded, name)
     if run is None and not seen:
         raise UserError(
-            f"no run in workspace {str(root)!r} and nothing is being written; start one with `vlt run "
-            "RECIPE`, or see what there is with `vlt ls`"
+            f"there is no run in workspace {str(root)!r}, and nothing is being written; start one with "
+            "`vlt run RECIPE`, or list what exists with `vlt ls`"
         )
     others = [s for s in seen if run is None or s.progress.process != run.process]
     return {
@@ -45,7 +44,7 @@ def status(root: Path, name: str | None = None) -> dict[str, Any]:
 
 
 def _arms(recorded: list[RunRecord], run: RunRecord) -> list[dict[str, Any]]:
-    """The arms of the run's recipe, each with its newest run; those that wait for their turn, too."""
+    """The arms of the run's recipe, each with its newest run; including those waiting for their turn."""
     ran = {each.label: each for each in arms_of(recorded, run.of)}
     labels = list(dict.fromkeys([*run.arms, *ran]))
     if len(labels) < 2:
@@ -79,7 +78,7 @@ def _run(root: Path, recorded: list[RunRecord], name: str | None) -> RunRecord |
     ]
     if not found:
         known = ", ".join(dict.fromkeys(run.recipe for run in recorded))
-        held = f"it has runs of {known}" if known else "it has no run yet"
+        held = f"it has runs of {known}" if known else "it has no runs yet"
         raise UserError(f"no run {name!r} in workspace {str(root)!r}; {held}")
     return found[-1]
 
@@ -103,7 +102,7 @@ def _of_run(run: RunRecord, seen: list[SeenProgress]) -> dict[str, Any]:
 
 
 def _last(run: RunRecord, progress: StageProgress | None) -> float:
-    """The last sign of life of a run that was killed."""
+    """The last recorded activity of a run that was killed."""
     signs = [(s.started or 0) + (s.seconds or 0) for s in run.steps]
     return max([run.started, *signs, progress.updated if progress else 0])
 
@@ -151,4 +150,5 @@ def _progress(progress: StageProgress) -> dict[str, Any]:
         "rate": progress.rate,
         "left": None if progress.left is None else round(progress.left, 1),
         "silent": round(time.time() - progress.updated, 1),
+        "replicas": progress.replicas,
     }

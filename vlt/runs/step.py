@@ -1,4 +1,4 @@
-"""A step of the plan as data, and what the steps share while they are carried out."""
+"""A step of the plan as data, and what the steps share while they run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vlt.workspace.store import Dataset
 from vlt.workspace.workspace import Workspace
 
 Made = tuple[Dataset, bool]
-"""A version, and whether it was there already."""
+"""A version, and whether it existed already."""
 Key = tuple[int, str]
 """A step: its round and name. Round 0 is what comes before the rounds."""
 
@@ -23,7 +23,7 @@ class StepStage(Protocol):
 
     @property
     def inputs(self) -> tuple[Key, ...]:
-        """The steps whose versions it is made from, in their order."""
+        """The steps whose versions it is made from, in order."""
         ...
 
     @property
@@ -33,12 +33,12 @@ class StepStage(Protocol):
 
     @property
     def settings(self) -> str:
-        """The settings in full, for the plan; "" where `what` says all."""
+        """The full settings, for the plan; "" if `what` is complete."""
         ...
 
     @property
     def says(self) -> str | None:
-        """All that decides the version, where the recipe alone does; None where inputs do, too."""
+        """All that determines the version, if the recipe alone does; None if inputs do, too."""
         ...
 
     def carry_out(self, run: Run, step: Step) -> Made:
@@ -47,16 +47,16 @@ class StepStage(Protocol):
 
 
 class OneLine:
-    """What most stages share: they say all in one line, and depend on what they are made of."""
+    """What most stages share: one line describes them, and their inputs determine the version, too."""
 
     @property
     def settings(self) -> str:
-        """None beside."""
+        """Empty: `what` is complete."""
         return ""
 
     @property
     def says(self) -> str | None:
-        """Nothing: its inputs decide, too."""
+        """None: inputs determine the version, too."""
         return None
 
 
@@ -68,34 +68,34 @@ class Step:
     name: str
     stage: StepStage
     earlier: bool = False
-    """It comes before the step that the run was told to start at: its version is taken as it is."""
+    """It comes before the step that --from names: its version is used as it is."""
     variant: str = ""
-    """Of an arm or a seed, where what it makes is not shared: the end of its dataset's name."""
+    """An arm or a seed whose result is not shared: the suffix of its dataset's name."""
 
     @property
     def dataset(self) -> str:
-        """The name of what it makes: sft, or sft.grpo-only of an arm."""
+        """The name of what it makes: sft, or sft.grpo-only in an arm."""
         return f"{self.name}.{self.variant}" if self.variant else self.name
 
     @property
     def key(self) -> Key:
-        """Where Run.made keeps the result."""
+        """The key of its result in Run.made."""
         return self.round, self.name
 
     @property
     def what(self) -> str:
-        """One line for people: models and sources."""
+        """Models and sources in one line."""
         return self.stage.what
 
     @property
     def settings(self) -> str:
-        """For the plan: the settings in full."""
+        """The full settings, for the plan."""
         return self.stage.settings
 
     @property
     def says(self) -> str | None:
-        """All that decides it where the recipe alone does: another round's step that says the same
-        makes the same version, which stands for both."""
+        """All that determines the version, if the recipe alone does: a step of another round with the
+        same value shares its version."""
         return self.stage.says
 
     def carry_out(self, run: Run) -> Made:
@@ -129,10 +129,10 @@ class Run:
         return self.made[key]
 
     def model(self, of: Model | Key) -> Model:
-        """A model of the recipe, or the one that a step has made."""
+        """A model of the recipe, or the one that a step made."""
         return of if isinstance(of, Model) else self.student(self[of])
 
     def student(self, folder: Dataset | Path) -> Model:
-        """A checkpoint, or a folder of one, as a model: it is asked in the way that the base is."""
+        """A checkpoint or its folder as a model, asked the same way as the base."""
         path = folder.path if isinstance(folder, Dataset) else folder
         return replace(self.recipe.models.base, model=str(path), revision=None)

@@ -1,4 +1,4 @@
-"""Settings and paths as a recipe writes them: on one line of YAML, seen from its folder."""
+"""Settings and paths as a recipe writes them: on one line of YAML, relative to its folder."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from vlt.datagen.sources.remote import is_remote
 from vlt.plugins import is_path
 
 ABOVE = 2
-"""Folders above the recipe's that its paths may begin in; beyond, they are absolute."""
+"""How many folders up a relative path may go; beyond that, paths are absolute."""
 
 
 def as_written(what: Import, folder: Path) -> dict[str, Any]:
-    """The source as a recipe in `folder` writes it, without what is a default."""
+    """The source as a recipe in `folder` writes it, without defaults."""
     found: dict[str, Any] = {"source": _path(what.source, folder)}
     for name in ("split", "config", "revision", "where", "limit", "sample"):
         if (value := getattr(what, name)) is not None:
@@ -39,7 +39,7 @@ def as_written(what: Import, folder: Path) -> dict[str, Any]:
 
 
 def _path(source: str, folder: Path) -> str:
-    """A path as the recipe's folder sees it; names and Hub ids as they are."""
+    """A path relative to the recipe's folder; names and Hub ids as they are."""
     if is_remote(source):
         return source
     if is_path(source):
@@ -53,7 +53,7 @@ def _path(source: str, folder: Path) -> str:
 
 
 def relative(path: str, folder: Path) -> str:
-    """./a/b beside the recipe or below, ../a not far above; else absolute."""
+    """./a/b in the recipe's folder or below, ../a not far above; else absolute."""
     absolute, here = os.path.abspath(path), os.path.abspath(folder)
     relative = os.path.relpath(absolute, here)
     above = relative.split(os.sep).count("..")
@@ -71,5 +71,5 @@ def flow(value: Any) -> str:
 
 
 def scalar(text: str) -> str:
-    """A text inside a flow mapping."""
+    """A text as it is written inside a flow mapping."""
     return flow([text])[1:-1]

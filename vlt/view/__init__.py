@@ -1,1 +1,1 @@
-"""`vlt view`: a local web page that shows a workspace's datasets, row by row, and takes flags."""
+"""`vlt view`: local web pages that show a workspace's datasets row by row, and keep marks on rows."""

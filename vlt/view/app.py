@@ -1,4 +1,4 @@
-"""The pages of `vlt view`: addresses in, HTML out. Everything is read anew, so a run may be writing."""
+"""The pages of `vlt view`: URLs in, HTML out. Every request reads afresh, so a run may be going on."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from vlt.workspace.store import Dataset, Store
 HERE = Path(__file__).parent
 FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 REF = 300
-"""Characters of the longest name of a version; Python makes no numbers of thousands of digits."""
+"""Maximum characters of a version's name; Python refuses to parse numbers of thousands of digits."""
 NOTE = 2_000
-"""Characters of the longest note."""
+"""Maximum characters of a note."""
 
 
 def make_app(root: Path, first: str | None, port: int) -> Starlette:
-    """The application over the workspace at `root`; `first` is the dataset that it opens with."""
+    """The application for the workspace at `root`; `first` is the dataset it opens with."""
     store, token, pictures = Store(root), Token(), Pictures(Store(root).images_folder)
     templates = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined
@@ -73,7 +73,7 @@ def make_app(root: Path, first: str | None, port: int) -> Starlette:
         return HTMLResponse(pages.flags())
 
     def icon(_: Request) -> Response:
-        """What a browser asks for beside a page that is plain text."""
+        """Browsers request this for a page that is plain text."""
         return RedirectResponse("/static/icon.svg", 307)
 
     def image(request: Request) -> Response:
@@ -86,10 +86,10 @@ def make_app(root: Path, first: str | None, port: int) -> Starlette:
 
     async def mark(request: Request) -> Response:
         body = b""
-        async for part in request.stream():  # a body may come without its length
+        async for part in request.stream():  # a body may come without a Content-Length
             body += part
             if len(body) > BODY:
-                raise UsageError(f"vlt view takes at most {BODY:,} bytes")
+                raise UsageError(f"vlt view accepts at most {BODY:,} bytes")
         fields = dict(parse_qsl(body.decode("utf-8", "replace")))
         token.check(fields.get("token", ""))
         return await run_in_threadpool(_keep_mark, store, fields)

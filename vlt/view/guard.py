@@ -1,4 +1,4 @@
-"""What is refused before any page is asked: other hosts' names, writes from other pages, foreign content."""
+"""What is refused before any page is served: foreign host names, writes from other sites, active content."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 BODY = 100_000
-"""Bytes of the longest request that a form of ours makes."""
+"""Maximum bytes of a request from our own forms."""
 
 
 class Guard:
@@ -30,7 +30,7 @@ class Guard:
         self._hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost")}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI has it."""
+        """The ASGI interface."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -52,12 +52,12 @@ class Guard:
     def _refusal(self, headers: Headers) -> str:
         host = headers.get("host", "")
         if host not in self._hosts:
-            return f"vlt view answers at {sorted(self._hosts)[0]} alone, not at {host[:100]!r}\n"
+            return f"vlt view answers only at {sorted(self._hosts)[0]}, not at {host[:100]!r}\n"
         origin = headers.get("origin")
         if origin is not None and origin not in {f"http://{h}" for h in self._hosts}:
-            return f"vlt view takes nothing from pages of {origin[:100]!r}\n"
+            return f"vlt view accepts nothing from pages of {origin[:100]!r}\n"
         if int(headers.get("content-length", "0") or 0) > BODY:
-            return f"vlt view takes at most {BODY:,} bytes\n"
+            return f"vlt view accepts at most {BODY:,} bytes\n"
         return ""
 
 
@@ -66,12 +66,12 @@ class Refused(UserError):
 
 
 class Token:
-    """The secret that this process's own pages carry, and without which nothing is written."""
+    """The secret in this process's own pages, without which nothing is written."""
 
     def __init__(self) -> None:
         self.value = secrets.token_urlsafe(24)
 
     def check(self, given: str) -> None:
-        """Raises Refused where it is not the page's."""
+        """Raises Refused if it is not this process's."""
         if not secrets.compare_digest(given.encode(), self.value.encode()):
-            raise Refused("this page is older than the running vlt view; load it again")
+            raise Refused("this page is older than the running vlt view; reload it")

@@ -27,15 +27,15 @@ SHORT = (
 )
 """The columns that a card shows."""
 COUNTED = 100_000
-"""Rows up to which the values of a column are counted before the page is shown."""
+"""Up to this many rows, the values of columns are counted before the page is shown."""
 LATER = 1.0
-"""Seconds until those of a larger version are counted, so that its page comes first."""
+"""Delay in seconds before those of a larger version are counted, so that its page comes first."""
 KNOWN = 16
-"""Versions of which what was found is remembered."""
+"""How many versions' results are cached."""
 
 
 class Pages:
-    """Renders; remembers only what was counted of versions, which never change."""
+    """Renders pages; caches only what was computed from versions, which never change."""
 
     def __init__(self, store: Store, templates: Environment, token: Token):
         self._store, self._templates, self._token = store, templates, token
@@ -52,7 +52,7 @@ class Pages:
         return self._render("flags.html", flags=Flags(self._store.root).all()[::-1])
 
     def error(self, sentence: str) -> str:
-        """One sentence."""
+        """A page with one sentence."""
         return self._render("error.html", sentence=sentence)
 
     def grid(self, ref: str, values: Mapping[str, str]) -> str:
@@ -96,12 +96,12 @@ class Pages:
         )
 
     def row(self, ref: str, row_id: str, values: Mapping[str, str]) -> str:
-        """One item: what was asked, every response to it, its marks, and the rows beside it."""
+        """One item: its question, every response to it, its marks, and links to the neighbouring rows."""
         dataset = self._open(ref)
         kept, gone = self._rows(dataset), self._rows(dataset, dropped=True)
-        lacking = dict.fromkeys(dataset.schema.names)  # of a release that did not write all of them
+        empty = dict.fromkeys(dataset.schema.names)  # an older release did not write all columns
         found = [
-            {**lacking, **values, "dropped": rows is gone}
+            {**empty, **values, "dropped": rows is gone}
             for rows in (kept, gone)
             for values in rows.read(rows.of(row_id), rows.columns)
         ]
@@ -140,14 +140,14 @@ class Pages:
         )
 
     def path(self, ref: str, row_id: str) -> str:
-        """The item's way through the versions, as a part of a page."""
+        """The item's history through the versions, as an HTML fragment."""
         dataset = self._open(ref)
         return self._templates.get_template("path.html").render(
             here=dataset, id=row_id, steps=list(steps(self._store, dataset, row_id))
         )
 
     def find(self, ref: str, values: Mapping[str, str]) -> str:
-        """The address of the row whose id begins so."""
+        """The URL of the row whose id begins with the given text."""
         dataset, wanted = self._open(ref), values.get("id", "").strip()
         for dropped in (False, True):
             rows = self._rows(dataset, dropped=dropped)
@@ -156,11 +156,13 @@ class Pages:
                 place = rows.of(ids[0])[0]
                 return self._address(dataset, place, State(dropped=dropped), rows.position(place))
             if ids:
-                raise UsageError(f"several rows of {dataset.ref} begin with {wanted!r}; write more")
+                raise UsageError(
+                    f"several rows of {dataset.ref} have ids that begin with {wanted!r}; type more of it"
+                )
         raise UserError(f"{dataset.ref} has no row whose id begins with {wanted!r}")
 
     def whole(self, ref: str, values: Mapping[str, str]) -> str:
-        """A response as it was written, all of it."""
+        """The full text of a response."""
         dataset = self._open(ref)
         for dropped in (False, True):
             rows = self._rows(dataset, dropped=dropped)
@@ -178,7 +180,7 @@ class Pages:
         return dataset
 
     def _rows(self, dataset: Dataset, *, dropped: bool = False) -> Rows:
-        """The rows of a version, with what is remembered of them."""
+        """The rows of a version, from the cache if possible."""
         key = (dataset.ref, str(dataset.manifest.digest), dropped)
         rows = self._known.get(key)
         if rows is None:
@@ -188,7 +190,7 @@ class Pages:
         return rows
 
     def _with_rows(self, name: str) -> set[str]:
-        """The versions of a name that have a grid."""
+        """The versions of a name that have rows."""
         return {d.ref for d in self._store.versions(name) if d.kind != "checkpoint"}
 
     def _sample(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -205,7 +207,7 @@ class Pages:
     def _beside(
         self, dataset: Dataset, rows: Rows, state: State, row: dict[str, Any], at: int | None
     ) -> tuple[str, str]:
-        """The addresses of the rows before and after this one in the grid it was opened from."""
+        """The URLs of the rows before and after this one in the grid it was opened from."""
         if at is None:
             return "", ""
         first = max(0, at - 1)
@@ -226,13 +228,13 @@ class Pages:
     def _counted(
         self, dataset: Dataset, rows: Rows, state: State
     ) -> dict[str, list[tuple[str, int]]] | None:
-        """The values of the columns of few values; None while a large version is being counted."""
+        """The values of columns that have few; None while a large version is being counted."""
         key = (str(dataset.manifest.digest) + dataset.ref, state.dropped)
 
         def count() -> None:
             try:
                 self._facets[key] = rows.facets()
-            except UserError:  # too much to count: nothing is offered to choose from
+            except UserError:  # too much to count: offer no values
                 self._facets[key] = {}
 
         if key not in self._facets and rows.all <= COUNTED:
@@ -252,14 +254,14 @@ class Pages:
 
 
 def _judged(row: Mapping[str, Any]) -> dict[str, Judged]:
-    """What the judges of a row come to, by rubric."""
+    """The combined judgement of a row, by rubric."""
     judgements = row.get("judgements") or []
     found = {rubric: combined(judgements, rubric) for rubric in rubrics_of([judgements])}
     return {rubric: judged for rubric, judged in found.items() if judged}
 
 
 def _pretty(meta: str | None) -> list[tuple[str, str]]:
-    """The meta column's pairs; text that is no JSON object stands as it is."""
+    """The meta column's pairs; text that is not a JSON object is shown as it is."""
     try:
         found = json.loads(meta or "{}")
     except json.JSONDecodeError:

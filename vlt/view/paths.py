@@ -1,4 +1,4 @@
-"""The way of one item through the versions: those that its version was made from, and those made of it."""
+"""One item's history: the versions that its version was made from, and those made from it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from vlt.workspace.store import Dataset, Store
 
 @dataclass(frozen=True)
 class Step:
-    """One version on the way."""
+    """One version in the history."""
 
     dataset: Dataset
     kept: int
-    """Rows of the item that it holds."""
+    """How many rows of the item it has."""
     dropped: list[tuple[int | None, str, str]]
-    """(sample, filter, reason) of each row of the item that it took out."""
+    """(sample, filter, reason) of each row of the item that it dropped."""
     rows_here: bool
-    """False where the version is known by its manifest alone."""
+    """False if only the version's manifest is in the workspace."""
 
 
 def steps(store: Store, dataset: Dataset, row_id: str) -> Iterator[Step]:
-    """Oldest first; versions of which the item was no part are left out."""
+    """Oldest first; versions without the item are left out."""
     holding: set[str] = set()
     for version in sorted(_related(store, dataset), key=lambda d: d.manifest.created):
         if version.kind == "checkpoint":
@@ -50,14 +50,14 @@ def steps(store: Store, dataset: Dataset, row_id: str) -> Iterator[Step]:
 
 
 def _related(store: Store, dataset: Dataset) -> list[Dataset]:
-    # What a model was made from says nothing of an item that was asked of it.
+    # What a model was made from is irrelevant to an item that it was asked about.
     walk = ancestors(store, dataset, through=lambda v: v.kind != "checkpoint", gone=True)
     found: dict[str, Dataset] = {}
     for each in walk:
         found.setdefault(each.dataset.ref, each.dataset)
     everything = store.all()
     below = {(dataset.ref, dataset.manifest.digest)}
-    for version in everything:  # oldest first: parents stand before their children
+    for version in everything:  # oldest first: parents come before their children
         if any((p.ref, p.digest) in below for p in version.manifest.parents):
             found.setdefault(version.ref, version)
             if version.kind != "checkpoint":

@@ -1,4 +1,4 @@
-"""Images of the workspace, read one by one through the image store's index; small ones made when asked."""
+"""Images of the workspace, read one at a time through the image store; thumbnails are made on demand."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from vlt.images.decode import small_webp
 from vlt.images.store import ImageStore
 
 THUMB = 360
-"""Pixels of a small image's longer side."""
+"""Pixels of a thumbnail's longer side."""
 HELD_BYTES = 24 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Pictures:
-    """Bytes of images and of their small versions; threads may share it."""
+    """Bytes of images and of their thumbnails; thread-safe."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -28,12 +28,12 @@ class Pictures:
         self._decoding = threading.BoundedSemaphore(2)
 
     def whole(self, sha256: str) -> tuple[bytes, str]:
-        """(bytes, media type); raises UserError where the workspace has no such image."""
+        """(bytes, media type); raises UserError if the workspace has no such image."""
         store = self._opened(sha256)
         return store.read(sha256), f"image/{store.info(sha256).format.lower()}"
 
     def small(self, sha256: str) -> tuple[bytes, str]:
-        """The same, of at most THUMB pixels a side; an image that is that small is given as it is."""
+        """The same, at most THUMB pixels a side; a smaller image is returned as it is."""
         with self._lock:
             if sha256 in self._small:
                 self._small.move_to_end(sha256)
@@ -50,7 +50,7 @@ class Pictures:
         return made
 
     def close(self) -> None:
-        """Free the index and the packs."""
+        """Close the index and the packs."""
         if self._store:
             self._store.close()
 

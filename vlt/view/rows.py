@@ -1,9 +1,9 @@
-"""Rows of one version by DuckDB, in a connection that can open this version's files and nothing else.
+"""Rows of one version, queried by DuckDB in a connection that can open only this version's files.
 
-A query looks at narrow columns and says where the rows lie; only those are then read, in small
-batches, so that neither a million rows nor a response of a megabyte fills the memory. Where the first
-rows of a query lie is remembered (a version never changes): going from row to row in what a search
-found does not search again. A plain page needs no query.
+A query reads narrow columns and returns where the rows are; only those rows are then read, in small
+batches, so that neither a million rows nor a response of a megabyte fills the memory. The places of a
+query's first rows are cached (a version never changes), so stepping through the results of a search
+does not search again. A page without filters needs no query.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from vlt.workspace.store import Dataset
 
 MEMORY = "160MB"
 SECONDS = 30.0
-"""The longest a query may take."""
+"""Time limit of a query."""
 FACETS = (
     *("source", "answer_type", "answer_source", "verdict", "finish_reason"),
     *("model", "filter"),
 )
 MANY = 12
-"""A column of more values than this is not offered as a choice."""
+"""A column with more values than this is not offered as a filter."""
 TEXTS = ("id", "question", "answer", "caption", "response", "predicted", "meta", "reason")
 HELD = 2_000
-"""Rows of a query's result whose places are remembered."""
+"""How many rows of a query's result are cached."""
 QUERIES = 8
-"""Of a version, whose results are remembered."""
+"""How many queries of a version are cached."""
 _QUERIES = threading.BoundedSemaphore(2)
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a row lies, and its key."""
+    """Where a row is, and its key."""
 
     id: str
     sample: int | None
@@ -58,7 +58,7 @@ class Rows:
         self.dataset = dataset
         self.files = [str(file) for file in (dataset.dropped if dropped else dataset).files]
         schema = dropped_schema(dataset.schema) if dropped else dataset.schema
-        if self.files:  # a release before did not write all of them yet
+        if self.files:  # an older release did not write all columns
             with self._reading():
                 there = set(pq.read_schema(self.files[0]).names)
             schema = pa.schema([f for f in schema if f.name in there])
@@ -70,7 +70,7 @@ class Rows:
         self._counts: dict[State, int] = {}
 
     def count(self, state: State) -> int:
-        """How many rows the state leaves."""
+        """How many rows match the state."""
         if not state.filtered or not self.files:
             return self.all
         held = self._first(state)
@@ -85,7 +85,7 @@ class Rows:
         return counted
 
     def places(self, state: State, limit: int, offset: int) -> list[Place]:
-        """The rows from `offset` on, in the state's order."""
+        """The rows from `offset`, in the state's order."""
         if not self.files:
             return []
         if not state.filtered and not state.sort:
@@ -96,7 +96,7 @@ class Rows:
         return self._find(state, limit, offset)
 
     def _first(self, state: State) -> list[Place]:
-        """The first HELD rows that the state leaves."""
+        """The first HELD rows that match the state."""
         key = replace(state, page=1)
         held = self._held.get(key)
         if held is None:
@@ -127,7 +127,7 @@ class Rows:
                 rows = rows.order(
                     f"{_name(state.sort)} {direction} nulls last, filename, file_row_number"
                 )
-            # The columns that are sorted by must not be projected away before the order.
+            # Sort before projecting, since the projection drops the sort column.
             found = rows.limit(limit, offset).project(self._key()).fetchall()
         return [Place(*row) for row in found]
 
@@ -140,7 +140,7 @@ class Rows:
         return [Place(*row) for row in found]
 
     def starting(self, beginning: str) -> list[str]:
-        """Up to two ids that begin so."""
+        """Up to two ids with this beginning."""
         if not self.files:
             return []
         with self._query(State()) as rows:
@@ -148,7 +148,7 @@ class Rows:
             return [row[0] for row in some.limit(2).fetchall()]
 
     def facets(self) -> dict[str, list[tuple[str, int]]]:
-        """Column -> its values with how many rows have each, for columns of few values."""
+        """Column -> its values with their row counts, for columns with few values."""
         found: dict[str, list[tuple[str, int]]] = {}
         if not self.files:
             return found
@@ -172,7 +172,7 @@ class Rows:
         return [rubric for (rubric,) in every.limit(MANY).fetchall()]
 
     def read(self, places: Sequence[Place], columns: Sequence[str]) -> list[dict[str, Any]]:
-        """The rows themselves, in the order of the places."""
+        """The rows at these places, in order."""
         found: dict[tuple[str, int], dict[str, Any]] = {}
         for file in {place.file for place in places}:
             wanted = sorted({place.row for place in places if place.file == file})
@@ -182,7 +182,7 @@ class Rows:
         return [found[place.file, place.row] for place in places]
 
     def position(self, place: Place) -> int:
-        """How many rows stand before it, in the order they were written in."""
+        """How many rows come before it, in the order in which they were written."""
         before = self.files[: self.files.index(place.file)]
         return sum(pq.read_metadata(file).num_rows for file in before) + place.row
 
@@ -199,10 +199,10 @@ class Rows:
 
     @contextmanager
     def _query(self, state: State) -> Iterator[Any]:
-        """The rows that the state leaves, as a DuckDB relation.
+        """The rows that match the state, as a DuckDB relation.
 
-        Raises UsageError with DuckDB's words where the state's SQL does not fit the rows, or takes too
-        long or too much memory; UserError where the files cannot be read.
+        Raises UsageError with DuckDB's message if the state's SQL does not fit the rows, or takes too
+        much time or memory; UserError if the files cannot be read.
         """
         import duckdb
 
@@ -228,7 +228,7 @@ class Rows:
                 ) from None
             except duckdb.OutOfMemoryException:
                 raise UsageError(
-                    f"the query takes more than {MEMORY} of memory; narrow it down"
+                    f"the query needs more than {MEMORY} of memory; narrow it down"
                 ) from None
             except duckdb.Error as error:
                 words = " ".join(str(error).split("\n\n")[0].split())
@@ -242,7 +242,7 @@ class Rows:
                 alarm.cancel()
 
     def _seen(self, column: str) -> str:
-        """The SQL of a column, or of what judges said by a rubric."""
+        """The SQL of a column, or of the verdict by a rubric."""
         if not column.startswith(JUDGED):
             return _name(column)
         rubric = column.removeprefix(JUDGED).replace("\0", "")
@@ -264,7 +264,7 @@ class Rows:
 
 
 def _read(file: str, wanted: list[int], columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(row number, values) of these rows; only their row groups are read, a few rows at a time."""
+    """(row number, values) of these rows; reads only their row groups, a few rows at a time."""
     with pq.ParquetFile(Path(file)) as opened:
         start = 0
         for group in range(opened.num_row_groups):

@@ -1,4 +1,4 @@
-"""Serves the page on this machine alone, until it is stopped."""
+"""Serves the pages, on this machine only, until stopped."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ PORT = 8642
 def serve(
     root: Path, first: str | None, port: int | None, *, browser: bool, say: Callable[[str], None]
 ) -> None:
-    """Serve the workspace at 127.0.0.1; without a port, PORT or a free one.
+    """Serve the workspace at 127.0.0.1; without a port, at PORT or a free one.
 
-    Raises UsageError where the port is taken.
+    Raises UsageError if the port is taken.
     """
     import uvicorn
 
@@ -36,7 +36,7 @@ def serve(
         threading.Timer(0.5, webbrowser.open, [address]).start()
     try:
         server.run([opened])
-    except KeyboardInterrupt:  # how it is meant to end, so it is not told as an interruption
+    except KeyboardInterrupt:  # the normal way to end it, so not reported as an interruption
         say("vlt view: stopped")
     finally:
         opened.close()

@@ -1,6 +1,6 @@
-"""A model's text as HTML that shows it: Markdown without links, images or HTML; maths for KaTeX.
+"""A model's text as safe HTML: Markdown without links, images or HTML; maths for KaTeX.
 
-Whatever the text holds, all of it is escaped, and characters that hide or turn text are spelt out.
+The whole text is escaped, and characters that hide or reorder text are spelt out.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from markupsafe import Markup, escape
 from mdit_py_plugins.dollarmath.index import math_inline_dollar
 
 PLAIN = 20_000
-"""Characters above which text is shown as it stands, without Markdown."""
+"""Characters above which text is shown as plain text, without Markdown."""
 SHOWN = 200_000
-"""Characters that are shown in the page; the whole text has an address of its own."""
+"""Maximum characters shown on the page; the full text has a URL of its own."""
 LINE = 2_000
-"""Characters of a value that are shown."""
+"""Maximum characters shown of a value."""
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
@@ -36,14 +36,14 @@ def spelt_out(text: str) -> str:
 
 
 def line(text: object) -> Markup:
-    """One short value, escaped; a long one is cut, and says so."""
+    """One short value, escaped; a long one is cut, with a note."""
     whole = "" if text is None else str(text)
     cut = f"… ({len(whole):,} characters)" if len(whole) > LINE else ""
     return escape(spelt_out(whole[:LINE]) + cut)
 
 
 def answer(text: object) -> Markup:
-    """As `line`, with maths: Markdown would take the stars out of 2*3*4."""
+    """Like `line`, with maths but without Markdown, which would remove the stars from 2*3*4."""
     whole = "" if text is None else str(text)
     return (
         line(whole) if len(whole) > LINE else Markup(_maths_alone().renderInline(spelt_out(whole)))
@@ -51,7 +51,7 @@ def answer(text: object) -> Markup:
 
 
 def prose(text: str | None) -> Markup:
-    """A text with its Markdown and, where the page runs KaTeX, its maths; long ones as they stand."""
+    """A text with its Markdown and, if the page runs KaTeX, its maths; long ones as plain text."""
     if text is None:
         return Markup('<p class="none">none</p>')
     if len(text) > PLAIN:
@@ -65,7 +65,7 @@ def prose(text: str | None) -> Markup:
 
 
 def parts(response: str | None) -> tuple[str | None, str]:
-    """(what the model thought, what it said): the text inside <think>, and the rest."""
+    """(reasoning, answer): the text inside <think>, and the rest."""
     text = response or ""
     before, opened, rest = text.partition("<think>")
     if not opened:
@@ -85,7 +85,7 @@ def _markdown() -> MarkdownIt:
     made.block.ruler.before(
         "fence", "maths_lines", _maths_lines, {"alt": ["paragraph", "list", "blockquote"]}
     )
-    made.disable("escape")  # it would take the backslashes out of LaTeX that no dollars surround
+    made.disable("escape")  # it would remove the backslashes from LaTeX without dollars
     made.core.ruler.push("unstyled", _without_styles)
     return made
 
@@ -98,10 +98,10 @@ def _maths_alone() -> MarkdownIt:
 
 
 def _with_maths(made: MarkdownIt) -> None:
-    """Maths inside a line: dollars by the plugin's rule, brackets (of which it knows none) by ours.
+    """Inline maths: dollars by the plugin's rule, brackets (which it does not support) by ours.
 
     Its rule for blocks is not used: it takes `$$a$$ and $$b$$` for one formula, cannot begin inside a
-    paragraph, and reads a text of many open `$$` over and over.
+    paragraph, and is quadratic in a text with many open `$$`.
     """
     made.inline.ruler.before("escape", "maths_dollars", _maths_dollars)
     made.inline.ruler.before("escape", "maths_brackets", _maths_brackets)
@@ -110,14 +110,14 @@ def _with_maths(made: MarkdownIt) -> None:
 
 
 def _without_styles(state: StateCore) -> None:
-    """A table's columns keep their side, by an attribute: the page allows no style in its HTML."""
+    """Align a table's columns by an attribute: the page's policy allows no inline styles."""
     for token in state.tokens:
         if style := token.attrs.pop("style", None):
             token.attrs["align"] = str(style).partition(":")[2]
 
 
 def _maths_dollars(state: StateInline, silent: bool) -> bool:
-    """`$x$` and `$$x$$`, and not the dollars of `$5-$10`."""
+    """`$x$` and `$$x$$`, but not the dollars of `$5-$10`."""
     first = state.pos
     if not _dollars(state, True):
         return False
@@ -134,7 +134,7 @@ def _maths_brackets(state: StateInline, silent: bool) -> bool:
     if start not in ("\\(", "\\["):
         return False
     end = _ENDS[start]
-    # Once an end was not found, it is not there further on either: no text is read over and over.
+    # If no end was found once, there is none further on: this keeps parsing linear.
     if at >= state.env.get(f"{id(source)} has no {end}", len(source) + 1):
         return False
     last = source.find(end, at + 2)
@@ -154,7 +154,7 @@ def _maths_brackets(state: StateInline, silent: bool) -> bool:
 def _maths_lines(state: StateBlock, first: int, end: int, silent: bool) -> bool:
     """Lines from one that begins with `\\[` or `$$` to one that ends with its counterpart.
 
-    A line in between may begin with + or -, which would else begin a list.
+    A line in between may begin with + or -, which would otherwise begin a list.
     """
 
     def line(number: int) -> str:

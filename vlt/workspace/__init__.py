@@ -1,1 +1,1 @@
-"""The workspace on disk: versions, manifests, rows, the journal."""
+"""The workspace on disk: versions, manifests, rows, and the journal."""

@@ -1,7 +1,7 @@
-"""What differs between two versions: rows by key, verdicts, distributions, parameters.
+"""The differences between two versions: rows by key, verdicts, distributions, parameters.
 
 DuckDB joins the two on their keys and spills to disk, so a million rows need no more memory than
-`MEMORY`. Rows are the same where the columns that both kinds have are.
+`MEMORY`. Rows are equal if the columns that both kinds have are equal.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ MEASURED = {
     "words of the caption": words_in_sql("caption"),
     "completion tokens": "completion_tokens",
 }
-"""What is measured of a row, as SQL over the columns that it names."""
+"""Measures of a row, as SQL over its columns."""
 VALUES = 20
-"""Values of a column that are told; the rest are counted together."""
+"""Maximum values of a column that are listed; the rest are counted together."""
 
 
 @dataclass(frozen=True)
 class Sides:
-    """A connection that holds the two versions as the views a and b, with their key."""
+    """A connection with the two versions as the views a and b, and their key."""
 
     connection: Any
     key: tuple[str, ...]
     columns: tuple[str, ...]
-    """Those that both have."""
+    """The columns that both have."""
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """The rows of a query, as dicts."""
@@ -44,7 +44,7 @@ class Sides:
         return found
 
     def one(self, sql: str) -> Any:
-        """The one value of a query."""
+        """The single value of a query."""
         return self.connection.sql(sql).fetchall()[0][0]
 
     @property
@@ -54,12 +54,12 @@ class Sides:
 
 
 def diff(a: Dataset, b: Dataset, *, examples: int = 3) -> dict[str, Any]:
-    """A JSON object: what changes on the way from `a` to `b`.
+    """A JSON object with the changes from `a` to `b`.
 
-    `rows` counts the added, gone, changed and same, `columns` the changed rows by column, `gone_by`
-    what took the gone ones out where `b` says so; `flips` counts items or samples by verdict in a and
-    b, and `examples` holds a few of each flip; `values` and `lengths` are the distributions side by
-    side; `parameters` are those that differ. Raises UsageError where a checkpoint meets rows.
+    `rows` counts added, gone, changed and equal rows, `columns` the changed rows by column, `gone_by`
+    the filters that dropped the gone ones, if `b` records them; `flips` counts rows by verdict in a and
+    b, and `examples` has a few of each flip; `values` and `lengths` are the distributions side by
+    side; `parameters` are those that differ. Raises UsageError for a checkpoint and a dataset.
     """
     if (a.kind == "checkpoint") != (b.kind == "checkpoint"):
         raise UsageError(
@@ -86,8 +86,8 @@ def diff(a: Dataset, b: Dataset, *, examples: int = 3) -> dict[str, Any]:
 
 
 def changed_parameters(a: Dataset, b: Dataset) -> dict[str, list[Any]]:
-    """dotted name -> [in a, in b], of stage, parameters and parents; None where one has none."""
-    ours, theirs = (dict(_flat(_told(version))) for version in (a, b))
+    """dotted name -> [in a, in b], for stage, parameters and parents; None if one has none."""
+    ours, theirs = (dict(_flat(_provenance(version))) for version in (a, b))
     names = [*ours, *(name for name in theirs if name not in ours)]
     return {
         name: [ours.get(name), theirs.get(name)]
@@ -96,7 +96,7 @@ def changed_parameters(a: Dataset, b: Dataset) -> dict[str, list[Any]]:
     }
 
 
-def _told(version: Dataset) -> dict[str, Any]:
+def _provenance(version: Dataset) -> dict[str, Any]:
     manifest = version.manifest
     parents = {p.name: f"{p.ref} ({p.digest[:12]})" for p in manifest.parents}
     return {"stage": manifest.stage, "parents": parents, **manifest.parameters}
@@ -136,11 +136,11 @@ class _opened:
     def _view(self, name: str, files: list[str], version: Dataset) -> None:
         if files:
             self.connection.read_parquet(files).create_view(name)
-        else:  # a version of no rows may have no file
+        else:  # a version without rows may have no file
             self.connection.register(name, version.schema.empty_table())
 
     def _key(self, columns: tuple[str, ...]) -> tuple[str, ...]:
-        """id, and the sample's number where one of the two holds several samples of an item."""
+        """id, and the sample's number if one of the two has several samples of an item."""
         if "sample" not in columns:
             return ("id",)
         several = "select count(*) > count(distinct id) from "
@@ -153,7 +153,7 @@ def _rows(sides: Sides, b: Dataset) -> dict[str, Any]:
     compared = [name for name in sides.columns if name not in sides.key]
     differs = [f"count(*) filter (a.{c} <> b.{c}) as {c}" for c in compared]
     anything = " or ".join(f"a.{c} <> b.{c}" for c in compared) or "false"
-    # The join carries 64-bit hashes (of null, too), not the texts: a response may have a megabyte.
+    # The join uses 64-bit hashes (of null too), not the texts: a response may have a megabyte.
     hashes = ", ".join([*sides.key, *(f"hash({c}) as {c}" for c in compared)])
     [both] = sides.rows(
         f"select count(*) as n, count(*) filter ({anything}) as changed, {', '.join(differs)} "
@@ -176,7 +176,7 @@ def _rows(sides: Sides, b: Dataset) -> dict[str, Any]:
 
 
 def _flips(sides: Sides, examples: int) -> dict[str, Any]:
-    """Verdict in a -> verdict in b -> rows, and examples of those that differ."""
+    """Rows by verdict in a and verdict in b, and examples of those that differ."""
     if "verdict" not in sides.columns:
         return {}
     pairs = f"from a join b on {sides.on} where (a.verdict is not null or b.verdict is not null)"
@@ -221,7 +221,7 @@ def _values(sides: Sides) -> dict[str, list[dict[str, Any]]]:
 
 
 def _lengths(sides: Sides) -> dict[str, dict[str, list[float] | None]]:
-    """What is measured -> a and b -> [5th, 25th, 50th, 75th, 95th percentile]; None without rows."""
+    """Measure -> a and b -> [5th, 25th, 50th, 75th, 95th percentile]; None without rows."""
     found = {}
     for title, sql in MEASURED.items():
         if not any(name in sides.columns and name in sql for name in sides.columns):

@@ -1,4 +1,4 @@
-"""What a model is, apart from where it lies: the digest of its files, or its name and revision."""
+"""The identity of a model, independent of its location: the digest of its files, or name and revision."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vlt.errors import UserError
 from vlt.workspace.files import write_text
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
-# What decides a model's answers beside its weights. Trainer states, logs and cards do not.
+# What determines a model's answers besides its weights. Trainer states, logs and cards do not.
 SETTINGS = (".json", ".jinja", ".model", ".txt")
 NOT_THE_MODEL = {"manifest.json", "trainer_state.json", "training_args.json", "all_results.json"}
 
@@ -21,7 +21,7 @@ NOT_THE_MODEL = {"manifest.json", "trainer_state.json", "training_args.json", "a
 def model_identity(model: str, revision: str | None = None) -> dict[str, Any]:
     """{"digest": ...} for a directory (the path does not count), else {"name": ..., "revision": ...}.
 
-    Raises UserError for a directory that holds no model.
+    Raises UserError for a directory without a model.
     """
     if os.path.isdir(model):
         return {"digest": model_digest(Path(model))}
@@ -33,7 +33,7 @@ def model_identity(model: str, revision: str | None = None) -> dict[str, Any]:
 
 
 def model_files(directory: Path) -> list[Path]:
-    """The files that make the model, sorted by name; raises UserError where it is not a model."""
+    """The files that make up the model, sorted by name; raises UserError if it is not a model."""
     files = sorted(
         f
         for f in directory.iterdir()
@@ -49,10 +49,10 @@ def model_files(directory: Path) -> list[Path]:
 
 
 def model_digest(directory: Path) -> str:
-    """sha256 over names and contents of the model's files; a file is read again only if it changed.
+    """sha256 over names and contents of the model's files; a file is read again only if it has changed.
 
-    The digests are remembered in the user's cache folder by path, size and time of change, since a
-    real checkpoint holds many gigabytes and is asked for at every run.
+    The digests are cached in the user's cache folder by path, size and modification time, since a
+    real checkpoint has many gigabytes and its digest is needed at every run.
     """
     whole = hashlib.sha256()
     for file in model_files(directory):
@@ -69,8 +69,8 @@ def _file_digest(file: Path) -> str:
         return text
     with open(file, "rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    if stat.st_size > 64 << 20:  # smaller files are read as fast as they are looked up
-        with suppress(OSError):  # a home that cannot be written: it is computed again next time
+    if stat.st_size > 64 << 20:  # smaller files are read as fast as a cached digest
+        with suppress(OSError):  # a read-only home: it is computed again next time
             folder.mkdir(parents=True, exist_ok=True)
             write_text(digest, remembered)
     return digest

@@ -1,7 +1,7 @@
-"""A version's schema as others read it: images inside the rows, described in the words of `datasets`.
+"""A version's schema for other programs: embedded images, described as features of `datasets`.
 
 With the features in the Parquet metadata, `datasets.load_dataset` and the Hub's viewer decode the
-images without being told.
+images automatically.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def features(fields: list[pa.Field]) -> dict[str, Any]:
 
 
 def feature(type: pa.DataType) -> Any:
-    """A column's type in the words of `datasets`."""
+    """A column's type as a feature of `datasets`."""
     if type == IMAGE:
         return {"_type": "Image"}
     if pa.types.is_list(type):

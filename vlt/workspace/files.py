@@ -1,9 +1,9 @@
-"""Files that are written whole or not at all: beside their place, and then moved into it.
+"""Files that are written atomically: to a temporary file beside their place, then renamed.
 
     with replaced(folder / "rows.parquet") as part:
         pq.write_table(table, part)
 
-A reader sees the file as it was before, or the whole new one.
+A reader sees the old file, or the complete new one.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from typing import Any
 from vlt.shared_disk import flock
 
 NAME_CHARACTERS = 60
-"""Of the file's name that the part's name begins with: file systems allow 255 bytes."""
+"""Characters of the file's name in the part's name: file systems allow 255 bytes."""
 
 
 @contextmanager
 def replaced(file: Path, *, durable: bool = False) -> Iterator[Path]:
-    """A path to write to; when the body ends well, what lies there takes the place of `file`.
+    """A path to write to, which replaces `file` when the body ends without an error.
 
-    The path is hidden, so no reader of the folder takes it for data, and it is removed when the body
-    raises. What a killed process leaves is written over by the next one; two processes that write the
-    same file at once have a part each, and the later one stays. With `durable` the content is on the
-    disk, not only with the kernel, before the file is replaced.
+    The path is hidden, so that readers of the folder do not take it for data, and it is removed if the body
+    raises. What a killed process leaves is overwritten by the next one; two processes that write the
+    same file at once have a part each, and the later one wins. With `durable` the content is synced to
+    disk before the file is replaced.
     """
     part, held = _own_part(file)
     with held:
@@ -41,7 +41,7 @@ def replaced(file: Path, *, durable: bool = False) -> Iterator[Path]:
                 os.fsync(held.fileno())
             part.replace(file)
         except BaseException:
-            with suppress(OSError):  # the disk may be the reason, and that must be what is raised
+            with suppress(OSError):  # the disk may be the cause, and that error must be raised
                 part.unlink()
             raise
     if durable:
@@ -60,7 +60,7 @@ def write_json(value: Any, file: Path, *, indent: int | None = None) -> None:
 
 
 def _own_part(file: Path) -> tuple[Path, FileIO]:
-    """An empty file beside `file` that nobody else writes to: we hold its lock."""
+    """An empty file beside `file` that no other process writes to: we hold its lock."""
     for number in count():
         ending = f".{number}.part" if number else ".part"
         part = file.with_name(f".{file.name[:NAME_CHARACTERS]}{ending}")
@@ -73,13 +73,13 @@ def _own_part(file: Path) -> tuple[Path, FileIO]:
         if _is_at(held, part):
             held.truncate(0)
             return part, held
-        held.close()  # its writer has just moved it into its place
+        held.close()  # its writer has just renamed it
         return _own_part(file)
     raise AssertionError("count() has no end")
 
 
 def _is_at(held: FileIO, part: Path) -> bool:
-    """Whether the open file still lies at that path."""
+    """Whether the open file is still at that path."""
     try:
         return os.path.samestat(os.fstat(held.fileno()), part.stat())
     except FileNotFoundError:

@@ -1,11 +1,11 @@
-"""What a person said of rows while looking at them: one small table, `flags.parquet`, in the workspace.
+"""A person's marks on rows: one small table, `flags.parquet`, in the workspace.
 
-    id, sample, model   the row; sample and model are null where all rows of the item are meant
+    id, sample, model   the row; sample and model are null for all rows of the item
     mark                flag or accept
     note, dataset, at   why; in which version it was seen; when (UTC)
 
-The file is replaced as a whole: a reader (DuckDB too) sees the old table or the new one, and what a
-killed process leaves behind is a hidden file. Writers wait for each other.
+The file is replaced as a whole: a reader (DuckDB too) sees the old table or the new one, and a killed
+process leaves only a hidden file behind. Writers wait for each other.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ Key = tuple[str, int | None, str | None]
 
 @dataclass(frozen=True)
 class Flag:
-    """One mark on one row. A response is told by its item, its number and the model that wrote it,
-    which no filter changes: rewriting a response does not lose its flag."""
+    """One mark on one row. A response is identified by its item, its number and its model, which no
+    filter changes, so rewriting a response does not lose its flag."""
 
     id: str
     sample: int | None
@@ -59,13 +59,13 @@ class Flag:
 
 
 class Flags:
-    """The flags of one workspace; looking makes no file."""
+    """The flags of one workspace; reading does not create the file."""
 
     def __init__(self, root: Path | str):
         self.file = Path(root) / "flags.parquet"
 
     def all(self) -> list[Flag]:
-        """Every mark, oldest first; raises UserError where the file is not such a table."""
+        """Every mark, oldest first; raises UserError if the file is not such a table."""
         try:
             rows = pq.read_table(self.file).to_pylist()
             return [Flag(**row) for row in rows]
@@ -73,7 +73,7 @@ class Flags:
             return []
         except (pa.ArrowInvalid, TypeError) as error:
             raise UserError(
-                f"{self.file} is not a table of flags ({error}); move it away to start afresh"
+                f"{self.file} is not a table of flags ({error}); move it away to start over"
             ) from None
 
     def of(self, row_id: str) -> dict[Key, Flag]:
@@ -81,14 +81,14 @@ class Flags:
         return {flag.key: flag for flag in self.all() if flag.id == row_id}
 
     def put(self, flag: Flag) -> None:
-        """Keep a mark, in the place of an earlier one on the same row; on disk when this returns."""
+        """Store a mark, replacing an earlier one on the same row; on disk when this returns."""
         at = datetime.now(UTC).isoformat(timespec="seconds")
         with self._writing():
             kept = [asdict(old) for old in self.all() if old.key != flag.key]
             self._write([*kept, {**asdict(flag), "at": at}])
 
     def remove(self, key: Key) -> None:
-        """Take the mark off a row; a row without one stays as it is."""
+        """Remove the mark of a row, if it has one."""
         with self._writing():
             self._write([asdict(old) for old in self.all() if old.key != key])
 
@@ -99,8 +99,8 @@ class Flags:
             lock = open(self.file.with_name(".flags.lock"), "a")  # noqa: SIM115
         except OSError as error:
             raise UserError(
-                f"marks cannot be kept in {str(self.file)!r} ({error.strerror}); "
-                "the workspace must be one that can be written"
+                f"marks cannot be stored in {str(self.file)!r} ({error.strerror}); "
+                "make the workspace writable"
             ) from error
         with lock:
             flock(lock, fcntl.LOCK_EX)

@@ -1,9 +1,9 @@
 """The journal: every completion that has arrived, so that no answer is paid for twice.
 
-One SQLite file in WAL mode, shared by all processes that work in a workspace. On a disk that hosts share
-(see vlt.shared_disk) one process at a time has it, for hosts do not share the memory that WAL needs then.
-A completion is committed when `put` returns (about 30 microseconds), so a killed process loses none that
-had arrived; only a power cut can lose the last moments (synchronous=NORMAL), and it cannot corrupt.
+One SQLite file in WAL mode, shared by all processes that work in a workspace. On a disk shared by hosts (see
+vlt.shared_disk) only one process at a time can use it, since hosts do not share the memory that WAL needs.
+A completion is committed when `put` returns (about 30 microseconds), so a killed process loses nothing that
+has arrived; only a power failure can lose the last moments (synchronous=NORMAL), without corrupting the file.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from vlt.request import Completion
 from vlt.shared_disk import kept_alone, shared_by_hosts
 
 FORMAT = 1
-"""`PRAGMA user_version` of the file; a journal of a newer vlt is refused."""
+"""`PRAGMA user_version` of the file; a journal of a newer vlt is rejected."""
 BUSY_SECONDS = 60
 """How long a write waits for other processes' writes, which take microseconds each."""
 KEYS_A_QUERY = 500
 
-# Rows lie in the order of their arrival and the index is small: a table clustered by the random
-# key would split a page of long texts at every insert.
+# Rows are stored in order of arrival, with a small index: a table clustered by the random key would
+# split a page of long texts at every insert.
 _TABLE = """
 CREATE TABLE IF NOT EXISTS completions (
     key BLOB NOT NULL,
@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS completions (
     prompts INTEGER,
     PRIMARY KEY (key, sample)
 )"""
-# Batches that were sent to a Batch API and not taken in yet; see vlt.engine.batch.
+# Batches sent to a Batch API whose answers have not been read yet; see vlt.engine.batch.
 _BATCHES = """
 CREATE TABLE IF NOT EXISTS batches (
     token TEXT PRIMARY KEY,
@@ -52,7 +52,7 @@ _OPEN_AND_CLOSE = "instr(response, '<think>') AS open, instr(response, '</think>
 
 
 class Journal:
-    """Completions by (request key, sample); see vlt.request.request_key for what the key holds."""
+    """Completions by (request key, sample); see vlt.request.request_key for what the key covers."""
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
@@ -86,13 +86,13 @@ class Journal:
             self._db.execute(f"PRAGMA user_version = {FORMAT}")
 
     def _has_prompts(self) -> bool:
-        """False in a file from before prompts were counted, which an older vlt goes on to use."""
+        """False for a file from before prompts were counted, which an older vlt may still use."""
         return "prompts" in {row[1] for row in self._db.execute("PRAGMA table_info(completions)")}
 
     def put(self, completion: Completion, *, again: bool = False) -> None:
-        """Record one completion; of two for the same sample the first stays, or the last with `again`.
+        """Record one completion; of two for the same sample the first is kept, or with `again` the last.
 
-        Raises UserError where the disk is full or the file cannot be written.
+        Raises UserError if the disk is full or the file cannot be written.
         """
         c = completion
         values = (
@@ -111,24 +111,24 @@ class Journal:
         )
 
     def get(self, key: bytes, samples: Iterable[int]) -> dict[int, Completion]:
-        """Those of the samples of one request that are there, by index."""
+        """The recorded samples of one request among `samples`, by index."""
         wanted = set(samples)
         return {c.sample: c for c in self.read([key]) if c.sample in wanted}
 
     def read(self, keys: Sequence[bytes]) -> Iterator[Completion]:
-        """All that is there for these requests, in no particular order."""
+        """Everything recorded for these requests, in no particular order."""
         for row in self._select(_COLUMNS, keys):
             yield Completion(*row)
 
     def samples(self, keys: Sequence[bytes]) -> dict[bytes, set[int]]:
-        """Which samples are there for these requests (from the index alone, without the texts)."""
+        """Which samples are recorded for these requests (from the index alone, without the texts)."""
         found: dict[bytes, set[int]] = {}
         for key, sample in self._select("key, sample", keys):
             found.setdefault(key, set()).add(sample)
         return found
 
     def thoughts(self, keys: Sequence[bytes]) -> tuple[int, int]:
-        """Of these requests' answers that came to their end: (all, those that only close a thought)."""
+        """Finished answers of these requests: (all, those that close a thought but do not open one)."""
         whole = inside = 0
         query = f"finish_reason, {_OPEN_AND_CLOSE}"
         for reason, opened, closed in self._select(query, keys):
@@ -137,18 +137,18 @@ class Journal:
         return whole, inside
 
     def open_batch(self, token: str, server: str, samples: Iterable[tuple[bytes, int]]) -> None:
-        """A batch that is about to be created, with the (key, sample) that it asks for."""
+        """Record a batch that is about to be created, with the (key, sample) pairs that it requests."""
         packed = b"".join(_SAMPLE.pack(key, sample) for key, sample in samples)
         self._change(
             "INSERT INTO batches (token, server, samples) VALUES (?, ?, ?)", (token, server, packed)
         )
 
     def name_batch(self, token: str, id: str) -> None:
-        """The server has created it under this name."""
+        """Record the id under which the server has created it."""
         self._change("UPDATE batches SET id = ? WHERE token = ?", (id, token))
 
     def end_batch(self, token: str) -> None:
-        """Its answers are recorded, or it was never created."""
+        """Forget a batch: its answers are recorded, or it was never created."""
         self._change("DELETE FROM batches WHERE token = ?", (token,))
 
     def batches(self, server: str) -> list[tuple[str, str | None, list[tuple[bytes, int]]]]:
@@ -159,12 +159,12 @@ class Journal:
         return [(token, id, list(_SAMPLE.iter_unpack(samples))) for token, id, samples in rows]
 
     def count(self) -> int:
-        """How many completions it holds."""
+        """The number of completions."""
         (count,) = self._db.execute("SELECT count(*) FROM completions").fetchone()
         return int(count)
 
     def close(self) -> None:
-        """The last process to close it folds the WAL back into the file."""
+        """Close the file; the last process to close it merges the WAL into it."""
         self._db.close()
 
     def _change(self, statement: str, values: tuple[object, ...]) -> None:
@@ -186,12 +186,12 @@ class Journal:
     def _unusable(self, error: sqlite3.Error) -> UserError:
         if self._shared and "locked" in str(error):
             return UserError(
-                f"journal {str(self.path)!r} is on a disk that hosts share ({self._shared}) and in use by "
+                f"journal {str(self.path)!r} is on a disk shared by hosts ({self._shared}) and in use by "
                 "another vlt, here or on another host; wait for it, or set VLT_JOURNAL to a file on a "
                 "local disk"
             )
         advice = {
             "SQLITE_FULL": "make room on the disk and run the same command again",
             "SQLITE_NOTADB": "it is not a journal; move it away",
-        }.get(getattr(error, "sqlite_errorname", ""), "see that the folder can be written")
+        }.get(getattr(error, "sqlite_errorname", ""), "check that the folder is writable")
         return UserError(f"journal {str(self.path)!r} cannot be used ({error}); {advice}")

@@ -1,9 +1,9 @@
-"""What models said of a row by a rubric: the column `judgements` of captions and samples, and what it
-comes to.
+"""Models' judgements of a row by a rubric: the column `judgements` of captions and samples, and how they
+are combined.
 
-A judgement is what one judge said once: {rubric, model, score, verdict, reason}. Several of a rubric, by
-several models or several draws of one, come to the mean of their scores and the verdict of their
-majority. More rubrics add to the column, and nothing in it is ever replaced.
+A judgement is one reply of one judge: {rubric, model, score, verdict, reason}. Several by one rubric, from
+several models or several samples of one, are combined into the mean score and the majority verdict.
+Further rubrics add to the column, and nothing in it is ever replaced.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ PASS, FAIL, UNJUDGED = JUDGED
 
 @dataclass(frozen=True)
 class Judged:
-    """What all judgements of a row by one rubric come to."""
+    """All judgements of a row by one rubric, combined."""
 
     score: float | None
-    """The mean of the scores there are; None where there is none."""
+    """The mean of the scores; None if there are none."""
     verdict: str
-    """The one of more than half of the judges; unjudged where there is none, as in an even split."""
+    """The verdict of more than half of the judges; unjudged if there is none, as in an even split."""
     judges: int
     reason: str = ""
-    """Of the first judge of the majority; where it is unjudged, why."""
+    """That of the first judge of the majority; for unjudged, why."""
 
 
 def combined(judgements: Sequence[Mapping[str, Any]] | None, rubric: str) -> Judged | None:
-    """What a row's judgements by a rubric come to; None where nobody has judged it by that."""
+    """A row's judgements by a rubric, combined; None if it was not judged by it."""
     found = [j for j in judgements or () if j["rubric"] == rubric]
     if not found:
         return None
@@ -65,7 +65,7 @@ def judgements_in(rows: pa.RecordBatch | pa.Table) -> list[list[dict[str, Any]]]
 def with_judgements(
     rows: pa.RecordBatch, new: Sequence[Sequence[Mapping[str, Any]]]
 ) -> pa.RecordBatch:
-    """The rows with each one's new judgements behind those that it has."""
+    """The rows with new judgements appended to those that they have."""
     both = [[*old, *more] for old, more in zip(judgements_in(rows), new, strict=True)]
     column = pa.array(both, JUDGEMENTS)
     if COLUMN not in rows.schema.names:
@@ -74,7 +74,7 @@ def with_judgements(
 
 
 def verdict_sql(rubric: str) -> str:
-    """A DuckDB expression over the column: `combined(...).verdict`, null where nobody has judged."""
+    """A DuckDB expression over the column: `combined(...).verdict`, null if there is no judgement."""
     name = "'" + rubric.replace("'", "''") + "'"
     of_it = f"list_filter({COLUMN}, lambda j: j.rubric = {name})"
     votes = {v: f"len(list_filter({of_it}, lambda j: j.verdict = '{v}'))" for v in (PASS, FAIL)}

@@ -1,4 +1,4 @@
-"""Where a version came from, and where one row of it came from."""
+"""The origin of a version, and of one of its rows."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from vlt.workspace.query import rows_of
 from vlt.workspace.store import Dataset, Store
 
 LINEAGE = "lineage"
-"""In the provenance of a pulled version: the manifests of all that it was made from, <ref>.json."""
+"""In the provenance of a pulled version: the manifests of all its ancestors, <ref>.json."""
 
 
 @dataclass(frozen=True)
 class Ancestor:
-    """A version on the way back from another; `depth` 0 is the version itself."""
+    """An ancestor of a version; `depth` 0 is the version itself."""
 
     dataset: Dataset
     depth: int
     again: bool
-    """Its own parents were shown before, under another child."""
+    """Whether it was yielded before, with its parents, under another child."""
 
 
 def ancestors(
@@ -32,11 +32,11 @@ def ancestors(
     through: Callable[[Dataset], bool] | None = None,
     gone: bool = False,
 ) -> Iterator[Ancestor]:
-    """The version and all it was made from, depth first, without recursion: lineages may be long.
+    """The version and all its ancestors, depth first, without recursion: lineages may be long.
 
     Args:
-        through: Which versions are met at all; what only others lead to is not met either.
-        gone: Whether a parent may be gone, which is then left out; else it raises UserError.
+        through: Which versions to visit; ancestors reachable only through others are not visited.
+        gone: Whether missing parents are skipped; otherwise they raise UserError.
     """
     met: set[tuple[str, str]] = set()
     waiting = [(dataset, 0)]
@@ -52,24 +52,24 @@ def ancestors(
             found = parent_of(store, version, parent)
             if not found and not gone:
                 raise UserError(
-                    f"{parent.ref}, which {version.ref} was made from, is not in workspace "
-                    f"{str(store.root)!r} any more; `vlt ls` shows what is"
+                    f"{parent.ref}, from which {version.ref} was made, is no longer in workspace "
+                    f"{str(store.root)!r}; `vlt ls` lists the versions"
                 )
             if found and (through is None or through(found)):
                 waiting.append((found, depth + 1))
 
 
 def made_from(store: Store, dataset: Dataset) -> list[Dataset]:
-    """What a version was made from, each once, oldest first; those that are gone are left out."""
+    """The ancestors of a version, each once, oldest first; missing ones are left out."""
     walk = ancestors(store, dataset, gone=True)
     met = [each.dataset for each in walk if not each.again and each.depth]
     return sorted(met, key=lambda version: version.manifest.created)
 
 
 def fair_samples(store: Store, dataset: Dataset) -> int | None:
-    """k where further samples were drawn only of items not yet solved (--until-correct), else None.
+    """k, if further samples were drawn only for items not yet solved (--until-correct), else None.
 
-    The first k of each item were drawn whatever came of them: only they give an unbiased pass rate.
+    The first k of each item were drawn unconditionally: only they give an unbiased pass rate.
     """
     for each in ancestors(store, dataset, through=lambda v: v.kind == "sample", gone=True):
         parameters = each.dataset.manifest.parameters
@@ -79,10 +79,10 @@ def fair_samples(store: Store, dataset: Dataset) -> int | None:
 
 
 def parent_of(store: Store, child: Dataset, parent: Parent) -> Dataset | None:
-    """The version that a child was made from, or None where it is gone.
+    """The version from which a child was made, or None if it is missing.
 
-    A version that was pulled from elsewhere brings its ancestors' manifests in the folder lineage/ of its
-    provenance; they stand for versions (without rows) that this workspace never had.
+    A pulled version has its ancestors' manifests in the folder lineage/ of its provenance; they represent
+    versions (without rows) that this workspace never had.
     """
     for version in store.versions(parent.name):
         if version.manifest.version == parent.version and version.manifest.digest == parent.digest:
@@ -93,9 +93,9 @@ def parent_of(store: Store, child: Dataset, parent: Parent) -> Dataset | None:
 
 
 def trace(store: Store, dataset: Dataset, row_id: str) -> list[dict[str, Any]]:
-    """What each version on the way holds of one item: its rows, kept or dropped, newest first.
+    """The rows of one item, kept or dropped, in each version of the lineage, newest first.
 
-    `row_id` may be the beginning of an id. Raises UserError where the version has no such row.
+    `row_id` may be the start of an id. Raises UserError if the version has no such row.
     """
     ids = {row["id"] for row in rows_of(dataset, where=_starts(row_id), columns="id", limit=None)}
     ids |= {
@@ -103,7 +103,9 @@ def trace(store: Store, dataset: Dataset, row_id: str) -> list[dict[str, Any]]:
         for row in rows_of(dataset, where=_starts(row_id), columns="id", limit=None, dropped=True)
     }
     if len(ids) != 1:
-        found = f"{len(ids)} rows begin with it" if ids else "it has no such row"
+        found = (
+            f"{len(ids)} rows start with it; give more of the id" if ids else "it has no such row"
+        )
         raise UserError(f"--id {row_id!r} does not name one row of {dataset.ref}: {found}")
     (whole,) = ids
     found_rows = []

@@ -1,7 +1,7 @@
-"""A stage, its identity, and the manifest of what it made.
+"""A stage, its identity, and the manifest of its result.
 
-Identity is what changes the rows: the stage's name, its parameters and the *content* digests of its
-parents. Where it ran, how fast and through which endpoint is not identity and is not written down.
+The identity covers what affects the rows: the stage's name, its parameters and the *content* digests of
+its parents. Where it ran, how fast and on which server is not part of it and is not recorded.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from vlt.workspace.digest import parameters_digest
 from vlt.workspace.files import write_json
 
 FORMAT = 1
-"""Of the manifest; one of a newer format is refused."""
+"""Format of the manifest; newer formats are rejected."""
 
 
 ASKING = ("gen ", "judge")
-"""How the names of the stages begin in which models are asked."""
+"""Prefixes of the names of stages that ask models."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Stage:
     name: str
     """As on the command line: "gen captions", "filter", "train sft"."""
     parameters: Mapping[str, Any]
-    """All that can change the rows, as JSON: model identity, prompt, sampling, filter settings."""
+    """Everything that can affect the rows, as JSON: model identity, prompt, sampling, filter settings."""
 
     def identity(self, parents: Sequence[str]) -> str:
         """The digest of stage, parameters and the parents' content digests, in their order."""
@@ -45,10 +45,10 @@ class Stage:
 
 @dataclass
 class Ledger:
-    """Counts the rows in and what became of each; `check` proves that none vanished or came twice.
+    """Counts the rows that come in and how each leaves; `check` verifies that none is lost or duplicated.
 
-    The proof is by key, in constant memory: a row's key is hashed to 64 bits, and the sums of the
-    hashes that came in and went out must agree, as must the counts.
+    The check is by key, in constant memory: a row's key is hashed to 64 bits, and the sums of the
+    hashes coming in and going out must agree, as must the counts.
     """
 
     rows_in: int = 0
@@ -58,20 +58,20 @@ class Ledger:
     _sum: int = 0
 
     def expect(self, keys: pa.RecordBatch | pa.Table) -> None:
-        """Rows that came in; only the key columns are read."""
+        """Count rows that come in; only the key columns are read."""
         self.expect_sum(keys.num_rows, key_sum(keys))
 
     def expect_sum(self, rows: int, keys: int) -> None:
-        """So many rows that came in, by the `key_sum` of their keys."""
+        """Count `rows` rows that come in, with the `key_sum` of their keys."""
         self.rows_in += rows
         self._sum += keys
 
     def settle(self, keys: pa.RecordBatch | pa.Table) -> None:
-        """Rows that went out, whichever way (the caller counts which)."""
+        """Count rows that go out, in whichever way (the caller counts which)."""
         self._sum -= key_sum(keys)
 
     def check(self) -> None:
-        """Raises AssertionError, a defect of the stage and not of the user, where rows are missing."""
+        """Raises AssertionError if rows are missing, which is a bug in the stage, not a user's mistake."""
         out = self.kept + sum(c.total() for c in self.dropped.values()) + self.failed.total()
         assert self.rows_in == out and self._sum % 2**64 == 0, (
             f"rows in {self.rows_in} are not rows kept {self.kept}, dropped {self.dropped} and "
@@ -80,7 +80,7 @@ class Ledger:
 
 
 def key_sum(keys: pa.RecordBatch | pa.Table) -> int:
-    """Sum of 64-bit hashes of (id, sample); sample is 0 where the kind has none. No Python per row."""
+    """Sum of 64-bit hashes of (id, sample), without Python code per row; a kind may have no sample."""
     if not keys.num_rows:
         return 0
     ids = keys.column("id")
@@ -93,10 +93,10 @@ def key_sum(keys: pa.RecordBatch | pa.Table) -> int:
 
 
 def _hashed_ids(ids: pa.StringArray) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    """[rows] a hash of each id, the same whatever other ids stand beside it."""
+    """[rows] a hash of each id, independent of the other ids."""
     offsets = np.frombuffer(ids.buffers()[1], np.int32)[ids.offset :][: len(ids) + 1]
     ours = np.diff(offsets) == 32  # item_id: 32 hexadecimal digits
-    if not ours.all():  # ids of somebody else's making
+    if not ours.all():  # ids not made by vlt
         import pandas as pd
 
         mask = pa.array(ours)
@@ -113,7 +113,7 @@ def _hashed_ids(ids: pa.StringArray) -> np.ndarray[Any, np.dtype[np.uint64]]:
 
 @dataclass
 class Parent:
-    """A version that another was made from."""
+    """A version from which another was made."""
 
     name: str
     version: int
@@ -138,11 +138,11 @@ class Manifest:
     parents: list[Parent]
     identity: str
     digest: str
-    """Of the content: the rows in their order, or the model's files."""
+    """Digest of the content: the rows in their order, or the model's files."""
     created: str
     """UTC, ISO 8601."""
     round: int | None = None
-    """The round of a recipe that made it first."""
+    """The round of a recipe that first made it."""
     rows_in: int = 0
     rows: int = 0
     dropped: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -157,9 +157,9 @@ class Manifest:
     seconds: float = 0.0
     """Wall time of the run that finished it."""
     versions: dict[str, str] = field(default_factory=dict)
-    """Package -> version, of vlt and of the libraries that matter to this stage."""
+    """Package -> version, for vlt and the libraries relevant to this stage."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """Results that are not identity: metrics of a training, accuracy of an evaluation."""
+    """Results that are not part of the identity: metrics of a training, accuracy of an evaluation."""
     format: int = FORMAT
 
     @property
@@ -168,12 +168,12 @@ class Manifest:
         return f"{self.name}@v{self.version}"
 
     def write(self, file: Path) -> None:
-        """As JSON; a reader sees all of it or nothing."""
+        """Write it as JSON, atomically."""
         write_json(asdict(self), file, indent=1)
 
     @classmethod
     def read(cls, file: Path) -> Manifest:
-        """Raises UserError where a newer vlt wrote it."""
+        """Read it from JSON; raises UserError if a newer vlt wrote it."""
         fields = json.loads(file.read_text())
         if fields["format"] > FORMAT:
             raise UserError(

@@ -1,4 +1,4 @@
-"""A version's rows in pieces: whole row groups, which any process can read by itself."""
+"""A version's rows in pieces that any process can read on its own."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ import pyarrow.parquet as pq
 from vlt.workspace.store import ParquetRows, read_batches
 
 PIECE = 5_000
-"""Rows, where row groups are as small as vlt writes them (1,000)."""
+"""Rows per piece; vlt writes row groups of 1,000."""
 
 
 @dataclass(frozen=True)
 class RowsPiece:
-    """Rows that lie beside each other in one Parquet file."""
+    """Consecutive rows in one Parquet file."""
 
     file: Path
     groups: tuple[int, ...]
-    """Row groups, by their numbers."""
+    """Indices of the row groups."""
     rows: int
     schema: pa.Schema
-    """Of the rows; a column that the file lacks is null."""
+    """The rows' schema; a column that the file lacks is null."""
     skip: int = 0
-    """Rows of the first group that come before."""
+    """Rows of the first group to skip."""
 
     def read(self, columns: Sequence[str] | None = None) -> pa.RecordBatch:
-        """The rows; of `columns`, or of all."""
+        """The rows, with `columns` or all."""
         most = self.skip + self.rows
         batches = list(read_batches(self.file, self.schema, columns, most, self.groups))
         if len(batches) > 1:
@@ -40,8 +40,8 @@ class RowsPiece:
 
 
 def pieces(rows: ParquetRows, size: int = PIECE) -> list[RowsPiece]:
-    """All rows in pieces of `size`: so many whole row groups of a file as hold as many, or a part of one
-    that holds more. Only the files' footers are read."""
+    """All rows in pieces of about `size`: several whole row groups of a file, or a part of one larger group.
+    Only the files' footers are read."""
     found: list[RowsPiece] = []
     for file in rows.files:
         metadata = pq.read_metadata(file)
@@ -60,7 +60,7 @@ def pieces(rows: ParquetRows, size: int = PIECE) -> list[RowsPiece]:
 
 
 def alone(rows: pa.RecordBatch) -> pa.RecordBatch:
-    """A copy that holds on to no bytes but its own."""
+    """A copy that does not keep the buffers of the original alive."""
     copied = pa.ipc.read_record_batch(rows.serialize(), rows.schema)
     assert isinstance(copied, pa.RecordBatch)
     return copied

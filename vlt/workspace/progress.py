@@ -1,10 +1,10 @@
-"""How far a stage has come while it is carried out, for other processes to see.
+"""The progress of a running stage, visible to other processes.
 
     workspace/runs/live/<name>.json     stage, done of total, rate; written at most once a second
-    workspace/runs/live/<name>.lock     locked for as long as the stage's process lives
+    workspace/runs/live/<name>.lock     locked while the stage's process lives
 
-A stage that ended well leaves no file; one that failed leaves the reason, and one whose process was
-killed leaves what it last wrote, with a lock that nobody holds. Both stay until the name is written
+A stage that succeeds leaves no file; one that failed leaves the reason, and one whose process was
+killed leaves what it last wrote, with an unlocked lock file. Both stay until the name is written
 again.
 """
 
@@ -19,22 +19,47 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypedDict
 
 from vlt.errors import UserError
+from vlt.plural import plural
 from vlt.shared_disk import flock
 from vlt.workspace.files import write_json
 
 LIVE = Path("runs") / "live"
 SECONDS = 1.0
-"""Between two writes of the file."""
+"""Minimum time between two writes of the file."""
+
+
+class ReplicaProgress(TypedDict):
+    """One server of a model on a cluster."""
+
+    replica: int
+    """Its number, from 1."""
+    host: str
+    """The address of its node."""
+    state: str
+    """waiting (to be placed), starting, ready, or given up."""
+    rate: float
+    """Requests that it answered per second, lately."""
+
+
+class ReplicasProgress(TypedDict):
+    """The servers of a model on a cluster."""
+
+    ready: int
+    wanted: int
+    lost_nodes: int
+    """Nodes that were alive during the step and are gone."""
+    each: list[ReplicaProgress]
 
 
 @dataclass
 class StageProgress:
-    """How far a stage has come."""
+    """The progress of a stage."""
 
     name: str
-    """Of the version that it makes."""
+    """The name of the version that it makes."""
     stage: str
     process: int
     started: float
@@ -44,11 +69,13 @@ class StageProgress:
     total: int | None = None
     unit: str = "rows"
     rate: float | None = None
-    """Units a second, of those done in this run."""
+    """Units per second, counting those done in this run."""
     failed: str | None = None
-    """Why the stage ended, where it raised."""
+    """Why the stage ended, if it raised."""
     interrupted: bool = False
-    """It was told to end, and nothing failed."""
+    """Whether it was interrupted, rather than failed."""
+    replicas: ReplicasProgress | None = None
+    """The servers of its model on a cluster."""
 
     @property
     def line(self) -> str:
@@ -59,7 +86,7 @@ class StageProgress:
 
     @property
     def left(self) -> float | None:
-        """Seconds, where the rate tells them."""
+        """Estimated seconds left; None if the rate or the total is unknown."""
         if self.total is None or not self.rate:
             return None
         return max(0, self.total - self.done) / self.rate
@@ -71,14 +98,14 @@ class SeenProgress:
 
     progress: StageProgress
     live: bool
-    """Its process holds the lock: it has neither ended nor been killed."""
+    """Whether its process holds the lock: it has neither ended nor been killed."""
 
 
 @dataclass
 class _Tracked:
     progress: StageProgress
     file: Path | None
-    """None where no other process is to see it."""
+    """None if it is not visible to other processes."""
     written: float = 0.0
 
     def write(self) -> None:
@@ -88,9 +115,9 @@ class _Tracked:
 
 
 Listener = Callable[[StageProgress | None], None]
-"""Told how far the stage of this process is whenever it tells; None when it has ended."""
+"""Called with the progress of this process's stage at every report, and with None when it has ended."""
 _tracked: list[_Tracked] = []
-"""Of this process, the innermost last: a process carries out one stage at a time."""
+"""The stages of this process, the innermost last: a process runs one stage at a time."""
 _listeners: list[Listener] = []
 
 
@@ -98,18 +125,18 @@ _listeners: list[Listener] = []
 def tracked(
     root: Path, name: str, kind: str, stage: str, total: int | None = None
 ) -> Iterator[None]:
-    """Be seen as writing a version of `name` in the workspace `root` while the body lasts.
+    """Publish the progress of writing a version of `name` in the workspace `root` while the body runs.
 
-    Whoever calls holds the store's lock of the name and kind.
+    The caller holds the store's lock of the name and kind.
     """
     folder = root / LIVE
     folder.mkdir(parents=True, exist_ok=True)
-    # A dataset and a checkpoint may have one name; a name has no comma.
+    # A dataset and a checkpoint may have the same name; names cannot contain a comma.
     file = folder / f"{name}{',model' if kind == 'checkpoint' else ''}.json"
     now = time.time()
     this = _Tracked(StageProgress(name, stage, os.getpid(), now, now, total=total), file)
     with open(lock_of(file), "a") as opened:
-        flock(opened, fcntl.LOCK_EX)  # only `is_locked` may hold it besides, for an instant
+        flock(opened, fcntl.LOCK_EX)  # only `is_locked` may also hold it, briefly
         this.write()
         _tracked.append(this)
         try:
@@ -117,7 +144,7 @@ def tracked(
         except BaseException as error:
             this.progress.failed = sentence(error)
             this.progress.interrupted = isinstance(error, KeyboardInterrupt)
-            with suppress(OSError):  # a full disk may be the reason; it must not hide another one
+            with suppress(OSError):  # a full disk must not hide the original error
                 this.write()
             raise
         else:
@@ -128,9 +155,9 @@ def tracked(
 
 @contextmanager
 def listening(stage: str, listener: Listener) -> Iterator[None]:
-    """Let `listener` hear of the stages of this process while the body lasts.
+    """Call `listener` with the progress of this process's stages while the body runs.
 
-    What tells how far it is and writes no version goes by the name `stage`.
+    Work that reports progress but writes no version has the name `stage`.
     """
     now = time.time()
     _tracked.append(_Tracked(StageProgress("", stage, os.getpid(), now, now), None))
@@ -143,7 +170,7 @@ def listening(stage: str, listener: Listener) -> Iterator[None]:
 
 
 def listen(listener: Listener) -> None:
-    """Let `listener` hear of all stages of this process, from now on."""
+    """Call `listener` with the progress of all stages of this process, from now on."""
     _listeners.append(listener)
 
 
@@ -156,9 +183,9 @@ def _ended() -> None:
 def report_progress(
     done: int, total: int | None = None, unit: str = "rows", rate: float | None = None
 ) -> None:
-    """Tell how far the stage of this process has come, if there is one.
+    """Report the progress of this process's stage, if there is one.
 
-    `rate` is in units a second; 0 is one that nobody knows yet, None that since the stage's start.
+    `rate` is in units per second; 0 means not known yet, None means the average since the stage's start.
     """
     if not _tracked:
         return
@@ -174,33 +201,51 @@ def report_progress(
         listener(progress)
 
 
+def report_replicas(replicas: ReplicasProgress | None) -> None:
+    """Report the servers of this process's stage, if there is one; None: they have ended."""
+    if not _tracked:
+        return
+    this = _tracked[-1]
+    this.progress.replicas = replicas
+    if time.time() - this.written >= SECONDS:
+        this.progress.updated = time.time()
+        this.write()
+
+
+def replicas_words(replicas: ReplicasProgress) -> str:
+    """2 of 3 replicas, 1 node lost"""
+    words = f"{replicas['ready']} of {plural(replicas['wanted'], 'replica')}"
+    lost = replicas["lost_nodes"]
+    return f"{words}, {plural(lost, 'node')} lost" if lost else words
+
+
 def begin_part(unit: str) -> None:
-    """Another part of the stage begins, of which nothing is known yet."""
+    """Start another part of the stage, whose total and rate are not known yet."""
     if _tracked:
         _tracked[-1].progress.total = None
         report_progress(0, None, unit, 0)
 
 
 def current_progress() -> StageProgress | None:
-    """That of the stage which this process carries out, if there is one."""
+    """The progress of the stage that this process runs, if there is one."""
     return _tracked[-1].progress if _tracked else None
 
 
 def progress_in(root: Path) -> list[SeenProgress]:
-    """That of every stage of a workspace, live or not, oldest first; an unreadable file is left out."""
+    """The progress of every stage of a workspace, live or not, oldest first; unreadable files are skipped."""
     found = []
     for file in (root / LIVE).glob("*.json"):
-        # The lock first: a stage that ends in between takes its file away, and is not called dead.
+        # The lock first: a stage that ends in between removes its file, and is not reported as dead.
         live = is_locked(lock_of(file))
         try:
             found.append(SeenProgress(StageProgress(**json.loads(file.read_text())), live))
-        except (FileNotFoundError, ValueError, TypeError):  # ended; cut off; another vlt's
+        except (FileNotFoundError, ValueError, TypeError):  # ended; truncated; another version's
             continue
     return sorted(found, key=lambda seen: seen.progress.started)
 
 
 def is_locked(file: Path) -> bool:
-    """Whether a living process holds this lock; looking takes nothing from it."""
+    """Whether a living process holds this lock; checking does not disturb it."""
     try:
         with open(file) as opened:
             flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -221,7 +266,7 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted; the same command goes on"
+        return "interrupted; run the same command to continue"
     words = " ".join(str(error).split())[:300]
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 

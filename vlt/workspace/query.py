@@ -18,7 +18,7 @@ def rows_of(
 ) -> list[dict[str, Any]]:
     """Rows in their order, as dicts; `where` is a SQL condition on the version's columns.
 
-    Raises UsageError with DuckDB's words where the condition is not one.
+    Raises UsageError with DuckDB's message if the condition is invalid.
     """
     import duckdb
 

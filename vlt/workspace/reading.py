@@ -1,4 +1,4 @@
-"""A version as other libraries and notebooks show it: `datasets`, SQL, a table with pictures."""
+"""A version for other libraries and notebooks: `datasets`, SQL, a table with pictures."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from vlt.workspace.store import Dataset, ParquetRows
 
 SHOWN_ROWS, SHOWN_CHARACTERS, THUMBNAIL = 5, 160, 96
-"""Of a notebook's table: rows, characters of a cell, pixels of a picture's longer side."""
+"""Limits of a notebook's table: rows, characters of a cell, pixels of a picture's longer side."""
 FIRST = ("images", "question", "choices", "answer", "caption", "response", "verdict", "reason")
-"""Columns that a notebook's table shows, in this order, as far as the version has them."""
+"""Columns of a notebook's table, in this order, if the version has them."""
 
 
 def to_hf(dataset: Dataset) -> datasets.Dataset:
     """The rows as a `datasets.Dataset`, whose column `images` decodes to lists of PIL images.
 
-    It is written once to the cache of `datasets`; the same version is found there again.
+    It is written once to the cache of `datasets`, where the same version is found again.
     """
     import datasets
 
@@ -42,7 +42,7 @@ def to_hf(dataset: Dataset) -> datasets.Dataset:
         gen_kwargs={
             "files": [str(file) for file in dataset.files],
             "images": str(dataset.root / "images"),
-            "digest": dataset.manifest.digest,  # decides what the cache finds again
+            "digest": dataset.manifest.digest,  # part of the cache key
         },
     )
 
@@ -63,7 +63,7 @@ def _with_bytes(files: list[str], images: str, digest: str) -> Iterator[dict[str
 
 
 def sql(rows: ParquetRows, query: str) -> pd.DataFrame:
-    """What DuckDB answers over the rows, which the query calls `rows`; raises UsageError."""
+    """The result of a DuckDB query over the rows, as the table `rows`; raises UsageError if it is invalid."""
     import duckdb
 
     with duckdb.connect() as connection:
@@ -76,19 +76,19 @@ def sql(rows: ParquetRows, query: str) -> pd.DataFrame:
         except duckdb.Error as error:
             words = " ".join(str(error).split("\n\n")[0].split())
             raise UsageError(
-                f"the query {query!r} cannot be answered ({words}); the table is called rows, and "
-                f"its columns are {', '.join(rows.schema.names)}"
+                f"the query {query!r} failed ({words}); the table is called rows, and its columns are "
+                f"{', '.join(rows.schema.names)}"
             ) from None
 
 
 def image(root: Path, sha256: str) -> Any:
-    """An image of the workspace as a PIL image in RGB; raises UserError where it is not there."""
+    """An image of the workspace as a PIL image in RGB; raises UserError if it does not exist."""
     with ImageStore(root / "images", read_only=True) as store:
         return open_image(store.read(sha256))
 
 
 def as_html(dataset: Dataset) -> str:
-    """A small table of the first rows with their pictures, and what became of the others."""
+    """A small table of the first rows with their pictures, and the counts of the others."""
     m = dataset.manifest
     dropped = sum(sum(reasons.values()) for reasons in m.dropped.values())
     failed = sum(m.failed.values())

@@ -1,4 +1,4 @@
-"""Why a row was taken out."""
+"""Why a row was dropped."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 LONGEST = 200
-"""Characters of a kind in the ledger."""
+"""Maximum characters of a kind in the ledger."""
 MOST_KINDS, OTHERS = 100, "other reasons"
-"""Kinds of one filter that are told apart: a reason may be a user's own, and new in every row."""
+"""Maximum kinds counted per filter: a user's own reason may be different in every row."""
 
 
 class Reason(NamedTuple):
@@ -20,27 +20,27 @@ class Reason(NamedTuple):
 
     @property
     def text(self) -> str:
-        """As it stands in the column `reason` of the row: `kind: detail`."""
+        """The text in the column `reason` of the row: `kind: detail`."""
         return text_of(self)
 
 
 def kind_of(reason: Reason | str) -> str:
-    """What is counted. Of a sentence (a server's error, say) it is what stands before a colon or a
-    bracket; of a Reason it is said."""
+    """The part that is counted: for text (such as a server's error) everything before a colon or a
+    bracket; a Reason gives it explicitly."""
     if isinstance(reason, Reason):
         return reason[0][:LONGEST]
     return reason.split(":", 1)[0].split(" (", 1)[0][:LONGEST]
 
 
 def count_kinds(counts: Counter[str], reasons: Sequence[Reason | str]) -> None:
-    """Add to the ledger's counts; beyond MOST_KINDS, what was not met before counts as OTHERS."""
+    """Add to the ledger's counts; after MOST_KINDS, new kinds are counted as OTHERS."""
     for kind, rows in Counter(map(kind_of, reasons)).items():
         known = kind in counts or len(counts) < MOST_KINDS
         counts[kind if known else OTHERS] += rows
 
 
 def text_of(reason: Reason | str) -> str:
-    """What is stored beside the row."""
+    """The text stored with the row."""
     if isinstance(reason, Reason):
         kind, detail = reason
         return f"{kind}: {detail}" if detail else kind

@@ -20,19 +20,18 @@ REPEATED = (
     "source answer answer_type choices.list.element images.list.element caption_model predicted "
     "caption_finish_reason finish_reason model verdict verdict_reason filter reason"
 ).split()
-"""Columns that get a dictionary; of long texts it would only be a second copy in memory."""
+"""Columns with dictionary encoding; for long texts it would only be a second copy in memory."""
 ROW_GROUP = 1_000
-"""Small enough that a writer of long responses holds some megabytes of them, not a hundred."""
+"""Small enough that a writer of long responses buffers some megabytes, not a hundred."""
 GROUPS_AHEAD = 4
-"""Row groups that wait to be encoded or hashed."""
+"""Maximum row groups waiting to be encoded or hashed."""
 
 
 class RowFiles:
-    """Parquet files `<stem>-00000.parquet`, ... and, where wanted, the digest of all rows in them.
+    """Parquet files `<stem>-00000.parquet`, ... and, with `digested`, the digest of all their rows.
 
-    Where more than one core may be used, rows are encoded in a thread of their own and hashed in
-    another, a few row groups behind whoever writes: both are Arrow's and hashlib's work, which hold no
-    lock of Python's.
+    With more than one core, rows are encoded in one thread and hashed in another, a few row groups behind
+    the writer: Arrow and hashlib do not hold the GIL.
     """
 
     def __init__(self, folder: Path, stem: str, schema: pa.Schema, *, digested: bool):
@@ -46,7 +45,7 @@ class RowFiles:
         self._empty = True
 
     def write(self, rows: pa.Table) -> None:
-        """Rows that come next."""
+        """Add the next rows."""
         if rows.num_rows:
             self._held.append(rows)
             self._held_rows += rows.num_rows
@@ -57,7 +56,7 @@ class RowFiles:
             self._held, self._held_rows = [table.slice(whole)], table.num_rows - whole
 
     def close(self) -> None:
-        """Write what is held, and wait until all is written."""
+        """Write buffered rows, and wait until everything is written."""
         if self._held_rows or (self._empty and self.stem == "part"):
             held = pa.concat_tables(self._held) if self._held else self.schema.empty_table()
             self._held, self._held_rows = [], 0
@@ -67,15 +66,15 @@ class RowFiles:
         self._close_file()
 
     def digest(self) -> str:
-        """Of all rows, once the files are closed."""
-        assert self._digest is not None, "it was to be taken"
+        """The digest of all rows, after the files are closed."""
+        assert self._digest is not None, "created with digested=True"
         return self._digest.hexdigest()
 
     def abandon(self) -> None:
-        """End without writing what is held; harmless after `close`."""
+        """Stop without writing buffered rows; harmless after `close`."""
         self._encoding.stop()
         self._hashing.stop()
-        with suppress(OSError):  # the disk may be why it ends, and that is what must be told
+        with suppress(OSError):  # the disk may be the cause, and that error must be reported
             self._close_file()
 
     def _write_groups(self, rows: pa.Table) -> None:
@@ -116,10 +115,10 @@ def _fresh_digest(schema: pa.Schema) -> Any:
 
 
 def _digest_rows(digest: Any, group: pa.Table) -> None:
-    """Feed a row group's values into the digest, apart from how Parquet or Arrow lay them out."""
+    """Feed a row group's values into the digest, independent of their layout in Parquet or Arrow."""
     empty = [n for n in ADDED if n in group.schema.names and _holds_nothing(group.column(n))]
     group = group.drop_columns(empty)
-    # A slice drags its neighbours' bytes along in its buffers; rows that are taken stand alone.
+    # A slice shares its neighbours' buffers; `take` copies only its own rows.
     alone = group.take(pa.array(range(group.num_rows), pa.int64())).combine_chunks()
     for batch in alone.to_batches():
         sink = pa.BufferOutputStream()
@@ -129,7 +128,7 @@ def _digest_rows(digest: Any, group: pa.Table) -> None:
 
 
 def _holds_nothing(column: pa.ChunkedArray) -> bool:
-    """All null, or lists without an element."""
+    """Whether all values are null or empty lists."""
     if column.null_count == len(column):
         return True
     return pa.types.is_list(column.type) and not pc.max(pc.list_value_length(column)).as_py()

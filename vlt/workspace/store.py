@@ -1,14 +1,14 @@
-"""The workspace: versions of datasets and checkpoints, each immutable once its manifest stands.
+"""The workspace: versions of datasets and checkpoints, each immutable once its manifest is written.
 
-    workspace/datasets/<name>/v<N>/     part-*.parquet: the rows that were kept, and nothing else
+    workspace/datasets/<name>/v<N>/     part-*.parquet: the kept rows, and nothing else
     workspace/provenance/<name>/v<N>/   manifest.json, dropped-*.parquet, lineage/ of a pulled one
     workspace/checkpoints/<name>/v<N>/  the model's files, manifest.json
 
-Whatever loads a folder of Parquet (datasets, DuckDB, pandas, polars) loads a version's folder and gets
-the kept rows: most would take dropped rows that lie anywhere below it, and some trip over JSON.
-A version is built in a hidden folder and renamed into its place, its manifest last, so a reader sees a
-whole version or none, and what a killed run left behind is never taken for one. Versions of format 1,
-which hold all of these files in one folder, are read as they are.
+Anything that loads a folder of Parquet (datasets, DuckDB, pandas, polars) can load a version's folder and
+gets only the kept rows: most would also load dropped rows anywhere below it, and some fail on JSON files.
+A version is built in a hidden folder and then renamed, its manifest last, so a reader sees a complete
+version or none, and leftovers of a killed run are never taken for one. Versions of format 1, with all of
+these files in one folder, can still be read.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 FORMAT = 2
-"""Of the workspace's layout. A workspace of an older format is read, one of a newer format refused."""
+"""Format of the workspace's layout. Older formats can be read; newer ones are rejected."""
 MANIFEST = "manifest.json"
 PROVENANCE = "provenance"
 ROWS = "rows"
-"""In the folder where a dataset is built; PROVENANCE lies beside it."""
+"""Subfolder for rows in the folder where a dataset is built, beside PROVENANCE."""
 REF = re.compile(r"(?P<name>[^@]+)(@(v(?P<version>\d+)|r(?P<round>\d+)))?")
 
 
@@ -67,22 +67,22 @@ class ParquetRows(ABC):
     def batches(
         self, columns: Sequence[str] | None = None, size: int = 10_000
     ) -> Iterator[pa.RecordBatch]:
-        """The rows in batches of at most `size`; of `columns`, or of all.
+        """The rows in batches of at most `size`, with `columns` or all.
 
-        A column that a release before did not write yet is null.
+        A column that an earlier release did not write is null.
         """
         for file in self.files:
             yield from read_batches(file, self.schema, columns, size)
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """All rows at once; for data that fit into memory."""
+        """All rows at once, for data that fits into memory."""
         schema = (
             self.schema if columns is None else pa.schema([self.schema.field(c) for c in columns])
         )
         return pa.Table.from_batches(list(self.batches(columns)), schema)
 
     def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """All rows as an Arrow table; images are their sha256."""
+        """All rows as an Arrow table; images are given by sha256."""
         return self.table(columns)
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -91,7 +91,7 @@ class ParquetRows(ABC):
         return frame
 
     def sql(self, query: str) -> pd.DataFrame:
-        """What DuckDB answers over the rows, which the query calls `rows`: "select ... from rows"."""
+        """The result of a DuckDB query over the rows, as the table `rows`: "select ... from rows"."""
         from vlt.workspace.reading import sql
 
         return sql(self, query)
@@ -109,8 +109,8 @@ def read_batches(
     size: int,
     groups: Sequence[int] | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of one Parquet file in batches of at most `size`; of these row groups, or of all."""
-    # With pre_buffer, the default, the whole file's bytes would stay in memory.
+    """The rows of one Parquet file, or of some of its row groups, in batches of at most `size`."""
+    # With pre_buffer, the default, the whole file would stay in memory.
     with pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20) as opened:
         there = set(opened.schema_arrow.names)
         lacks = [f for f in schema if f.name not in there]
@@ -122,7 +122,7 @@ def read_batches(
 def _with_nulls(
     batch: pa.RecordBatch, lacks: Sequence[pa.Field], schema: pa.Schema
 ) -> pa.RecordBatch:
-    """The batch with these columns, which are null, each in its place in the schema."""
+    """The batch with these columns added as nulls, each in its place in the schema."""
     columns = {name: batch.column(name) for name in batch.schema.names}
     columns |= {f.name: pa.nulls(batch.num_rows, f.type) for f in lacks}
     fields = [f for f in schema if f.name in columns]
@@ -133,7 +133,7 @@ def _with_nulls(
 class Dropped(ParquetRows):
     """The rows of a version that were not kept: dropped by a filter, or failed.
 
-    Beside the version's columns: `filter`, the one that dropped the row ("failed" where the stage could
+    Besides the version's columns: `filter`, the one that dropped the row ("failed" if the stage could
     not make it), and `reason`.
     """
 
@@ -146,7 +146,7 @@ class Dropped(ParquetRows):
 
     @property
     def files(self) -> list[Path]:
-        """The Parquet files, in order; none where every row was kept."""
+        """The Parquet files, in order; none if every row was kept."""
         return sorted(self.version.provenance.glob("dropped-*.parquet"))
 
     def __len__(self) -> int:
@@ -155,13 +155,13 @@ class Dropped(ParquetRows):
 
 @dataclass(frozen=True)
 class Dataset(ParquetRows):
-    """One version of a dataset, or of a checkpoint (which has files and no rows)."""
+    """One version of a dataset, or of a checkpoint (which has files but no rows)."""
 
     path: Path
-    """The folder of the rows that were kept, or of the model's files."""
+    """The folder of the kept rows, or of the model's files."""
     manifest: Manifest
     provenance: Path
-    """The folder of the manifest and of the dropped rows; of a checkpoint, the one of its files."""
+    """The folder of the manifest and the dropped rows; for a checkpoint, that of its files."""
 
     @property
     def ref(self) -> str:
@@ -175,12 +175,12 @@ class Dataset(ParquetRows):
 
     @property
     def schema(self) -> pa.Schema:
-        """The Arrow schema of the rows that were kept."""
+        """The Arrow schema of the kept rows."""
         return KINDS[self.kind]
 
     @property
     def files(self) -> list[Path]:
-        """The Parquet files of the rows that were kept, in order."""
+        """The Parquet files of the kept rows, in order."""
         return sorted(self.path.glob("part-*.parquet"))
 
     @property
@@ -192,7 +192,7 @@ class Dataset(ParquetRows):
         return self.manifest.rows
 
     def __bool__(self) -> bool:
-        """A version is one, even without rows."""
+        """True, even for a version without rows."""
         return True
 
     def to_hf(self) -> datasets.Dataset:
@@ -202,13 +202,13 @@ class Dataset(ParquetRows):
         return to_hf(self)
 
     def image(self, sha256: str) -> Any:
-        """An image of the workspace as a PIL image in RGB; raises UserError where it is not there."""
+        """An image of the workspace as a PIL image in RGB; raises UserError if it does not exist."""
         from vlt.workspace.reading import image
 
         return image(self.root, sha256)
 
     def lineage(self) -> list[Dataset]:
-        """The version and all that it was made from, each once, the version first."""
+        """The version and all its ancestors, each once, the version first."""
         from vlt.workspace.lineage import ancestors
 
         return [a.dataset for a in ancestors(Store(self.root), self) if not a.again]
@@ -225,8 +225,8 @@ class Dataset(ParquetRows):
 
     @property
     def here(self) -> bool:
-        """The workspace holds its files; of what a pulled version was made from it may hold the
-        manifest alone."""
+        """Whether the workspace has its files; of a pulled version's ancestors it may have only the
+        manifests."""
         return (self.provenance / MANIFEST).is_file()
 
 
@@ -244,11 +244,11 @@ class Store:
 
     @property
     def journal_file(self) -> Path:
-        """The file of the journal: VLT_JOURNAL, else one in the workspace."""
+        """The journal's file: VLT_JOURNAL, else one in the workspace."""
         return Path(os.environ.get("VLT_JOURNAL") or self.root / "journal.sqlite")
 
     def folder(self, kind: str) -> Path:
-        """Where versions of this kind lie."""
+        """The folder with the versions of this kind."""
         return self.root / ("checkpoints" if kind == "checkpoint" else "datasets")
 
     def all(self) -> list[Dataset]:
@@ -259,22 +259,22 @@ class Store:
         )
 
     def versions(self, name: str) -> list[Dataset]:
-        """The complete versions of a name, oldest first; empty where there are none."""
+        """The complete versions of a name, oldest first; empty if there are none."""
         return sorted(self._complete(glob.escape(name)), key=lambda d: d.manifest.version)
 
     def _complete(self, names: str) -> Iterator[Dataset]:
-        """Those with a manifest and a folder of rows or files; `names` is a pattern."""
+        """The versions with a manifest and a folder of rows or files; `names` is a glob pattern."""
         for manifest in (self.root / PROVENANCE).glob(f"{names}/v*/{MANIFEST}"):
             provenance = manifest.parent
             path = self.folder("item") / provenance.parent.name / provenance.name
             if path.is_dir():
                 yield Dataset(path, Manifest.read(manifest), provenance)
-        for kind in ("item", "checkpoint"):  # datasets here are of format 1
+        for kind in ("item", "checkpoint"):  # datasets found here have format 1
             for manifest in self.folder(kind).glob(f"{names}/v*/{MANIFEST}"):
                 yield Dataset(manifest.parent, Manifest.read(manifest), manifest.parent)
 
     def open(self, ref: str) -> Dataset:
-        """The version that `name`, `name@v3` or `name@r2` means; raises UserError where there is none."""
+        """The version named by `name`, `name@v3` or `name@r2`; raises UserError if there is none."""
         parsed = REF.fullmatch(ref)
         if not parsed or not NAME.fullmatch(parsed["name"]):
             raise UsageError(f"{ref!r} does not name a dataset; write name, name@v3 or name@r2")
@@ -282,7 +282,7 @@ class Store:
         if not versions:
             names = sorted({d.manifest.name for d in self.all()})
             known = (
-                f"it holds {', '.join(names)}" if names else "it is empty; see `vlt import --help`"
+                f"it has {', '.join(names)}" if names else "it is empty; see `vlt import --help`"
             )
             raise UserError(
                 f"no dataset {parsed['name']!r} in workspace {str(self.root)!r}; {known}"
@@ -293,12 +293,12 @@ class Store:
             versions = [d for d in versions if d.manifest.round == int(parsed["round"])]
         if not versions:
             raise UserError(
-                f"{parsed['name']!r} has no version {ref!r}; `vlt ls` shows what there is"
+                f"{parsed['name']!r} has no version {ref!r}; `vlt ls` lists the versions"
             )
         return versions[-1]
 
     def checkpoint_at(self, path: Path | str) -> Dataset | None:
-        """The checkpoint of this workspace that lies at `path`, if one does."""
+        """The checkpoint of this workspace at `path`, if there is one."""
         manifest = Path(path) / MANIFEST
         inside = self.folder("checkpoint").resolve() in manifest.resolve().parents
         if not inside or not manifest.is_file():
@@ -306,7 +306,7 @@ class Store:
         return Dataset(Path(path), Manifest.read(manifest), Path(path))
 
     def resolve_model(self, model: str) -> str:
-        """The folder of the checkpoint that `model` names (name, name@v2); else `model` as it is."""
+        """The folder of the checkpoint that `model` names (name, name@v2); otherwise `model` itself."""
         if os.path.isdir(model) or model.startswith((".", "/", "~")):
             return model
         name = model.partition("@")[0]
@@ -315,36 +315,36 @@ class Store:
         found = self.open(model)
         if found.kind != "checkpoint":
             raise UsageError(
-                f"{found.ref} holds {found.kind}s and no model; `vlt ls` shows checkpoints"
+                f"{found.ref} holds {found.kind}s, not a model; `vlt ls` lists checkpoints"
             )
         return str(found.path)
 
     def newest(self, kind: str, command: str) -> Dataset:
-        """The newest version of a kind; `command` makes one and is named where there is none."""
-        found = self.meant(kind)
+        """The newest version of a kind; if there is none, the error names `command`, which makes one."""
+        found = self.candidates(kind)
         if not found:
             raise UserError(
                 f"no {kind}s in workspace {str(self.root)!r} yet; make them with `{command}`"
             )
         return found[-1]
 
-    def meant(self, kind: str, *, asked: bool = False) -> list[Dataset]:
-        """The versions of a kind that may be meant where no name is given, oldest first; with `asked`,
-        those in which a model gave or judged the rows.
+    def candidates(self, kind: str, *, by_models: bool = False) -> list[Dataset]:
+        """The versions of a kind that a command may use if no name is given, oldest first; with
+        `by_models`, only those in which a model made or judged the rows.
 
-        Benchmarks, and answers to them, never are: nobody trains on them by leaving out a name.
+        Benchmarks, and answers to them, are excluded: leaving out a name must never train on them.
         """
         found, aside = [], set[str]()
         for d in self.all():
             first = d.manifest.parents[:1]
             if d.manifest.facts.get("benchmark") or (first and first[0].ref in aside):
                 aside.add(d.ref)
-            elif d.kind == kind and (not asked or d.manifest.stage.startswith(ASKING)):
+            elif d.kind == kind and (not by_models or d.manifest.stage.startswith(ASKING)):
                 found.append(d)
         return found
 
     def find(self, name: str, stage: Stage, parents: Sequence[Dataset]) -> Dataset | None:
-        """The version that this stage already made of these parents under this name."""
+        """The version that this stage already made from these parents under this name."""
         identity = stage.identity([p.manifest.digest for p in parents])
         for version in reversed(self.versions(name)):
             if version.manifest.identity == identity:
@@ -352,7 +352,7 @@ class Store:
         return None
 
     def next_version(self, name: str, kind: str) -> int:
-        """One more than the newest; complete or not, a number is not given twice."""
+        """One more than the newest; a number is never reused, even if its version is incomplete."""
         taken = [
             int(p.name[1:]) for p in (self.folder(kind) / name).glob("v*") if p.name[1:].isdigit()
         ]
@@ -363,13 +363,13 @@ class Store:
         """Held while a version of `name` is written; the kernel frees it when the process dies."""
         if not NAME.fullmatch(name):
             raise UsageError(
-                f"{name!r} is not a name for a dataset; use letters, digits, . _ and -"
+                f"{name!r} is not a valid dataset name; use letters, digits, . _ and -"
             )
         for version in self.versions(name):
             if version.kind != kind:
                 raise UsageError(
-                    f"{name!r} holds {version.kind}s already ({version.ref}) and cannot hold {kind}s as "
-                    "well; give what is made now another name"
+                    f"{name!r} already holds {version.kind}s ({version.ref}) and cannot also hold {kind}s; "
+                    "choose another name"
                 )
         file = self.folder(kind) / name / ".lock"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -389,9 +389,9 @@ class Store:
             yield
 
     def publish(self, built: Path, manifest: Manifest) -> Dataset:
-        """Write the manifest and rename what was built into its place.
+        """Write the manifest and rename the built folders to their final places.
 
-        `built` is the model's folder; of a dataset, one that holds the folders ROWS and PROVENANCE.
+        `built` is the model's folder; for a dataset, a folder with the subfolders ROWS and PROVENANCE.
         """
         number = f"v{manifest.version}"
         target = self.folder(manifest.kind) / manifest.name / number
@@ -401,10 +401,10 @@ class Store:
             return Dataset(target, manifest, target)
         provenance = self.root / PROVENANCE / manifest.name / number
         provenance.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(provenance, ignore_errors=True)  # of a version whose rows somebody deleted
+        shutil.rmtree(provenance, ignore_errors=True)  # of a version whose rows were deleted
         manifest.write(built / PROVENANCE / MANIFEST)
         (built / ROWS).rename(target)
-        (built / PROVENANCE).rename(provenance)  # last: it makes the folder of rows a version
+        (built / PROVENANCE).rename(provenance)  # last: it makes the version complete
         return Dataset(target, manifest, provenance)
 
     def _check_format(self) -> None:
@@ -415,7 +415,7 @@ class Store:
             found: Any = json.loads(file.read_text()).get("format")
             if not isinstance(found, int) or found > FORMAT:
                 raise UserError(
-                    f"workspace {str(self.root)!r} has format {found}, this vlt reads {FORMAT}; "
+                    f"workspace {str(self.root)!r} has format {found}, but this vlt reads {FORMAT}; "
                     "update vlt or name another workspace with -w"
                 )
 
@@ -430,7 +430,7 @@ class Store:
 
 
 def fresh_folder(path: Path) -> Path:
-    """An empty folder at `path`; what a killed run left there is removed."""
+    """An empty folder at `path`; leftovers of a killed run are removed."""
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
     return path

@@ -1,4 +1,4 @@
-"""A workspace as a stage uses it: its versions, its images and its journal, opened once."""
+"""A workspace as stages use it: its versions, images and journal, opened once."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from vlt.workspace.journal import Journal
 from vlt.workspace.store import Store
 
 Tell = Callable[[str], None]
-"""Told the state of a stage, one line at a time; the newest replaces the one before."""
+"""Called with the state of a stage, one line at a time; each line replaces the one before."""
 
 
 class Workspace(Store):
-    """The store of versions, with the images and the journal that belong to it.
+    """The store of versions, with its images and journal.
 
-    Both are opened when they are first needed, and closed with the workspace.
+    Both are opened on first use, and closed with the workspace.
 
         with Workspace("workspace") as workspace:
             make_captions(workspace, items, Model("..."), Asking(...))
@@ -33,30 +33,30 @@ class Workspace(Store):
     ):
         super().__init__(root)
         self.progress = progress
-        """None: stages say nothing."""
+        """Called with progress lines; None for no progress."""
         self.notice = notice
-        """Told, once each, what should be known of a server; None: nobody is."""
+        """Called with what a user should know about a server, once for each; None for no notices."""
         self._opened = ExitStack()
 
     @cached_property
     def images(self) -> ImageStore:
-        """Every image once, by its sha256."""
+        """The image store, by sha256."""
         return self._opened.enter_context(ImageStore(self.images_folder))
 
     @cached_property
     def journal(self) -> Journal:
-        """Every answer that has arrived."""
+        """The journal of all answers."""
         journal = Journal(self.journal_file)
         self._opened.callback(journal.close)
         return journal
 
     @property
     def logs(self) -> Path:
-        """Where programs that are started for a run write theirs."""
+        """The folder for the logs of programs started by vlt."""
         return self.root / "logs"
 
     def close(self) -> None:
-        """Close what was opened; it opens again when it is needed."""
+        """Close what was opened; it is opened again when needed."""
         self._opened.close()
         for name in ("images", "journal"):
             self.__dict__.pop(name, None)

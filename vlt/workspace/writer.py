@@ -1,13 +1,13 @@
-"""Writes one version of a dataset: rows kept, rows dropped with their reason, and the manifest last.
+"""Writes one version of a dataset: kept rows, dropped rows with their reasons, and the manifest last.
 
     with Writer(store, stage, "captions", "caption", [items]) as writer:
         for batch in items.batches():
             writer.expect(batch)
-            writer.keep(captioned)          # what the stage made of it
-            writer.fail(rest, reasons)      # what it could not
+            writer.keep(captioned)          # the rows that the stage made
+            writer.fail(rest, reasons)      # the rows that failed
     writer.dataset                          # the new version
 
-If the body raises, nothing of the version stays.
+If the body raises, nothing of the version remains.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from vlt.workspace.schema import KEYS, KINDS, dropped
 from vlt.workspace.store import PROVENANCE, ROWS, Dataset, Store, fresh_folder
 
 FAILED = "failed"
-"""In the column `filter` of a dropped row that no filter took out: the stage could not make it."""
+"""The value of the column `filter` for a row that no filter dropped: the stage could not make it."""
 
 
 class Writer(AbstractContextManager["Writer"]):
-    """One writer per name at a time (the store's lock); the version appears when the body ends."""
+    """One writer per name at a time (the store's lock); the version is published when the body ends."""
 
     dataset: Dataset
-    """The new version, once the `with` block has ended without an error."""
+    """The new version, after the `with` block has ended without an error."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Writer(AbstractContextManager["Writer"]):
         self.rewritten: Counter[str] = Counter()
         self.facts: dict[str, Any] = {}
         self.received: Manifest | None = None
-        """Of a version that was made elsewhere and is brought here: it stays, but for its number."""
+        """The manifest of a version made elsewhere, for a pull; it is kept, except for its number."""
         self.money: float | None = None
         self._tokens = Counter[str]()
         self._started = time.monotonic()
@@ -84,18 +84,18 @@ class Writer(AbstractContextManager["Writer"]):
         return self
 
     def expect(self, rows: pa.RecordBatch | pa.Table) -> None:
-        """Rows that came in: their key columns (see schema.KEYS), as the new version will hold them."""
+        """Count rows that come in, by their key columns (see schema.KEYS) as in the new version."""
         self.expect_sum(rows.num_rows, key_sum(self._keys(rows)))
 
     def expect_sum(self, rows: int, keys: int) -> None:
-        """So many rows that came in, by the `key_sum` of their key columns."""
+        """Count `rows` rows that come in, with the `key_sum` of their key columns."""
         self.ledger.expect_sum(rows, keys)
-        # Where models are asked the answers are counted (vlt.datagen.generate).
+        # For stages that ask models, progress counts the answers (vlt.datagen.generate).
         if not self.stage.name.startswith(ASKING):
             report_progress(self.ledger.rows_in)
 
     def keep(self, rows: pa.RecordBatch | pa.Table) -> None:
-        """Rows of the version; columns of its schema that are missing are null."""
+        """Add rows of the version; missing columns of its schema become null."""
         rows = _conform(rows, KINDS[self.kind])
         self._kept.write(rows)
         self.ledger.settle(self._keys(rows))
@@ -104,13 +104,13 @@ class Writer(AbstractContextManager["Writer"]):
     def drop(
         self, rows: pa.RecordBatch | pa.Table, filter: str, reasons: Sequence[Reason | str]
     ) -> None:
-        """Rows that `filter` takes out, with one reason each."""
+        """Add rows that `filter` drops, with one reason each."""
         counts = self.ledger.dropped.setdefault(filter, Counter())
         count_kinds(counts, reasons)
         self._write_dropped(rows, filter, reasons)
 
     def fail(self, rows: pa.RecordBatch | pa.Table, reasons: Sequence[Reason | str]) -> None:
-        """Rows that the stage could not make, with one reason (the error) each."""
+        """Add rows that the stage could not make, with one reason (the error) each."""
         count_kinds(self.ledger.failed, reasons)
         self._write_dropped(rows, FAILED, reasons)
 
@@ -159,8 +159,8 @@ class Writer(AbstractContextManager["Writer"]):
         if self.received:
             if manifest.digest != self.received.digest:
                 raise UserError(
-                    f"{self.received.ref} arrived with other rows than its manifest says (digest "
-                    f"{manifest.digest[:12]}, not {self.received.digest[:12]})"
+                    f"the rows of {self.received.ref} do not match its manifest (digest "
+                    f"{manifest.digest[:12]}, not {self.received.digest[:12]}); push it again"
                 )
             manifest = replace(
                 self.received, name=self.name, version=self.version, round=self.round
@@ -168,9 +168,9 @@ class Writer(AbstractContextManager["Writer"]):
         self.dataset = self.store.publish(self.folder, manifest)
 
     def count_tokens(self, prompt: int, completion: int, money: float | None = None) -> None:
-        """Tokens that answers took, and the dollars where a price is known.
+        """Add the tokens of answers, and the dollars if a price is known.
 
-        Each request counts once: its samples share its prompt, though every row says it.
+        Each request counts once: its samples share its prompt, although every row has its token count.
         """
         self._tokens.update(prompt_tokens=prompt, completion_tokens=completion)
         if money is not None:
@@ -179,7 +179,7 @@ class Writer(AbstractContextManager["Writer"]):
     def _write_dropped(
         self, rows: pa.RecordBatch | pa.Table, filter: str, reasons: Sequence[Reason | str]
     ) -> None:
-        assert len(reasons) == rows.num_rows, "one reason for each row"
+        assert len(reasons) == rows.num_rows, "one reason per row"
         rows = _conform(rows, KINDS[self.kind])
         self.ledger.settle(self._keys(rows))
         rows = rows.append_column("filter", pa.array([filter] * rows.num_rows, pa.string()))
@@ -187,7 +187,7 @@ class Writer(AbstractContextManager["Writer"]):
         self._dropped.write(rows.append_column("reason", texts))
 
     def _rows(self) -> int | None:
-        """Rows that are to come, where the parents tell."""
+        """The number of rows to come, if known from the parents."""
         same = [p.manifest.rows for p in self.parents if p.kind == self.kind]
         return sum(same) or None
 
@@ -196,7 +196,7 @@ class Writer(AbstractContextManager["Writer"]):
 
 
 def _conform(rows: pa.RecordBatch | pa.Table, schema: pa.Schema) -> pa.Table:
-    """The rows as a table of exactly this schema; missing columns are null, others left out."""
+    """The rows as a table with exactly this schema; missing columns are null, others are left out."""
     rows = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
     names = set(rows.schema.names)
     columns = [

@@ -1,6 +1,6 @@
-"""How rows stand in files: one module a format, and the table that says which file is read by which.
+"""File formats: one module per format, and the table that maps file endings to formats.
 
-A format is a function from a file to its rows; a new one is one module here and its line in `FORMATS`.
+A format is a function from a file to its rows; a new one is a module here and a line in `FORMATS`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from vlt.datagen.sources.record import Row, Unreadable
 
 @dataclass(frozen=True)
 class Format:
-    """How files of one ending are read."""
+    """How files with one ending are read."""
 
     rows: Callable[[Path, Sequence[str]], Iterator[Row | Unreadable]]
     """The rows of a file, in order; columns in the second argument need not be read."""
     columns: Callable[[Path], list[str]] | None = None
-    """The names of the columns, where the file has a schema; else the first rows tell them."""
+    """The names of the columns, if the file has a schema; otherwise they are taken from the first rows."""
     compressed: bool = True
     """Whether the file may be compressed as a whole (`rows.jsonl.gz`)."""
 
@@ -49,7 +49,7 @@ ENDINGS = tuple(FORMATS)
 
 
 def ending_of(file: Path) -> str:
-    """The ending that tells the format, without that of a compression: .jsonl of rows.jsonl.gz."""
+    """The ending that determines the format, without a compression's: .jsonl for rows.jsonl.gz."""
     if file.suffix.lower() == ".tgz":
         return ".tar"
     inner = file.with_suffix("") if file.suffix.lower() in COMPRESSED else file
@@ -57,7 +57,7 @@ def ending_of(file: Path) -> str:
 
 
 def format_of(file: Path) -> Format | None:
-    """How the file is read; None where it is no file of rows."""
+    """The file's format; None if it is not a file of rows."""
     found = FORMATS.get(ending_of(file))
     packed = file.suffix.lower() in COMPRESSED
     return None if found and packed and not found.compressed else found

@@ -14,7 +14,7 @@ from vlt.datagen.sources.values import converters, rows_of
 from vlt.errors import UserError
 
 ROWS = 100
-"""Taken out of a record batch at once; images lie in the rows."""
+"""Rows converted at a time, since rows may contain images."""
 
 
 def arrow_columns(file: Path) -> list[str]:
@@ -24,7 +24,7 @@ def arrow_columns(file: Path) -> list[str]:
 
 
 def arrow_rows(file: Path, leave_out: Sequence[str]) -> Iterator[Row | Unreadable]:
-    """The rows; columns in `leave_out` are not turned into Python's values."""
+    """The rows; columns in `leave_out` are not converted to Python."""
     with _opened(file) as reader:
         columns = [n for n in reader.schema.names if n not in leave_out]
         convert = converters(reader.schema)
@@ -54,4 +54,4 @@ def _opened(file: Path) -> Iterator[Any]:
             yield pa.ipc.open_file(source) if magic else pa.ipc.open_stream(source)
     except pa.ArrowInvalid as error:
         words = str(error).split("\n")[0]
-        raise UserError(f"{str(file)!r} is no Arrow file ({words})") from None
+        raise UserError(f"{str(file)!r} is not an Arrow file ({words}); fetch it again") from None

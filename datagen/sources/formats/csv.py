@@ -1,4 +1,4 @@
-"""CSV and TSV: with a header, in any encoding that says what it is, with the separator it has."""
+"""CSV and TSV: with a header, in UTF-8, UTF-16 or UTF-32, with any common separator."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SEPARATORS = (",", ";", "\t", "|")
 
 
 def csv_rows(file: Path, separator: str) -> Iterator[Row | Unreadable]:
-    """The rows by the names of the first line; `separator` is taken where the header has no other."""
+    """The rows, keyed by the header; `separator` is used unless the header shows another."""
     csv.field_size_limit(MAX_LINE)
     text = io.TextIOWrapper(
         cast(Any, open_text(file)), encoding="utf-8", errors="surrogateescape", newline=""
@@ -36,7 +36,9 @@ def _rows(file: Path, opened: io.TextIOWrapper, separator: str) -> Iterator[Row 
     reader = csv.reader(_again(first, opened), delimiter=_separator(first, separator))
     header = [name.strip() for name in next(reader, [])]
     if len(set(header)) != len(header) or not any(header):
-        raise UserError(f"the first line of {str(file)!r} does not name its columns, each once")
+        raise UserError(
+            f"the first line of {str(file)!r} is not a header with distinct column names; add one"
+        )
     while True:
         try:
             cells = next(reader, None)
@@ -50,13 +52,13 @@ def _rows(file: Path, opened: io.TextIOWrapper, separator: str) -> Iterator[Row 
 
 
 def _again(first: str, rest: io.TextIOWrapper) -> Iterator[str]:
-    """All lines, the first of which has been read."""
+    """All lines, including the first, which was read already."""
     yield first
     yield from rest
 
 
 def _separator(header: str, usual: str) -> str:
-    """The one that parts the header into the most names; the usual one where none does better."""
+    """The separator that splits the header into the most names; the usual one if it splits it at all."""
 
     def names(separator: str) -> int:
         return len(next(csv.reader([header], delimiter=separator), []))

@@ -1,7 +1,7 @@
-"""JSON files: a list of rows, an object that holds or names them, objects one after the other.
+"""JSON files: a list of rows, an object with rows in it, or a sequence of objects.
 
-Known objects: `{id: row}`, the rows under one key beside other facts, `{split: rows}`, one row alone,
-and pandas' tables by column (`{column: [...]}`, `{column: {place: value}}`, columns, index and data).
+Known objects: `{id: row}`, the rows under one key beside other keys, `{split: rows}`, a single row,
+and pandas' tables by column (`{column: [...]}`, `{column: {index: value}}`, columns, index and data).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from vlt.datagen.sources.record import Row, Unreadable
 from vlt.errors import UsageError, UserError
 
 ID = "id"
-"""The column in which the key of `{id: row}` stands."""
+"""The column for the key of `{id: row}`."""
 KNOWN = frozenset(name for names in NAMES.values() for name in names)
 ROW = frozenset([*NAMES["question"], *NAMES["answer"], *COLUMNS])
-"""Keys of which an object has one that is a row itself."""
+"""An object with one of these keys is a row itself."""
 
 
 def json_rows(file: Path, split: str | None = None) -> Iterator[Row | Unreadable]:
-    """The rows, whatever of the known forms the file has; raises UserError where it has none."""
+    """The rows of a file in any of the known forms; raises UserError if it has none of them."""
     if not _is_document(file) and not holds_documents(file):
         yield from lines(file)
         return
@@ -38,7 +38,7 @@ def json_rows(file: Path, split: str | None = None) -> Iterator[Row | Unreadable
 
 
 def document_rows(file: Path, split: str | None = None) -> Iterator[Row | Unreadable]:
-    """The rows of a file that is known to be one document, or several."""
+    """The rows of a file known to be one JSON document, or several."""
     for number, row in enumerate(document(file, split), 1):
         if isinstance(row, dict):
             yield row
@@ -47,7 +47,7 @@ def document_rows(file: Path, split: str | None = None) -> Iterator[Row | Unread
 
 
 def document(file: Path, split: str | None = None) -> list[Any]:
-    """The rows of a file that is one document, or several one after the other."""
+    """The rows of a file that is one JSON document, or several in sequence."""
     values = _values(file, file.stat().st_mtime_ns)
     if len(values) == 1:
         return _rows(file, values[0], split)
@@ -55,7 +55,7 @@ def document(file: Path, split: str | None = None) -> list[Any]:
 
 
 def holds_documents(file: Path) -> bool:
-    """Whether a file named as JSONL is none: its first line is not whole, the text as a whole is."""
+    """Whether a file named as JSONL is not: its first line is incomplete, but the whole text is valid."""
     with open_text(file) as opened:
         try:
             line = _first_line(opened)
@@ -74,7 +74,7 @@ def holds_documents(file: Path) -> bool:
 
 
 def _is_document(file: Path) -> bool:
-    """False where the first line is an object and another one follows: JSONL under another name."""
+    """False if the first line is an object and another line follows: JSONL under another name."""
     with open_text(file) as opened:
         try:
             first = _first_line(opened)
@@ -86,13 +86,13 @@ def _is_document(file: Path) -> bool:
     try:
         whole = isinstance(orjson.loads(first), dict)
     except ValueError:
-        # A broken first line of JSONL is one broken row; text that goes on is a document.
+        # A broken first line of JSONL is one broken row; an object over several lines is a document.
         return not _looks_like_lines(first, second)
     return not (whole and second)
 
 
 def _looks_like_lines(first: bytes, second: bytes) -> bool:
-    """Both lines begin an object at the margin, as the lines of JSONL do and no document's do."""
+    """Whether both lines start an object in the first column, which is so in JSONL but not in documents."""
     starts = first.lstrip()[:1] == b"{" and second[:1] == b"{"
     return starts or first.lstrip()[:1] not in (b"{", b"[")
 
@@ -105,13 +105,13 @@ def _first_line(opened: Any) -> bytes:
 
 
 def forget_documents() -> None:
-    """Let go of the last file's rows, once they have been imported."""
+    """Free the last file's rows, after they have been imported."""
     _values.cache_clear()
 
 
 @lru_cache(maxsize=1)
 def _values(file: Path, changed: int) -> list[Any]:  # noqa: ARG001
-    """The documents of a file; the last file's are kept, for it is read more than once."""
+    """The documents of a file; the last file's are cached, since it is read more than once."""
     with open_text(file) as opened:
         try:
             data = opened.read()
@@ -132,7 +132,7 @@ def _values(file: Path, changed: int) -> list[Any]:  # noqa: ARG001
             value, at = DECODER.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
             raise UserError(
-                f"{str(file)!r} is broken JSON ({error}); mend it, or write JSONL"
+                f"{str(file)!r} is broken JSON ({error}); correct it, or write JSONL"
             ) from None
         values.append(value)
 
@@ -144,7 +144,7 @@ def _rows(file: Path, value: Any, split: str | None) -> list[Any]:
         return value
     if not isinstance(value, dict):
         shown = json.dumps(value)[:40]
-        raise UserError(f"{str(file)!r} holds {shown} and no rows; write a list of objects")
+        raise UserError(f"{str(file)!r} contains {shown} instead of rows; write a list of objects")
     if table := _by_column(value):
         return table
     if value and all(isinstance(row, dict) for row in value.values()):
@@ -158,19 +158,19 @@ def _rows(file: Path, value: Any, split: str | None) -> list[Any]:
         return [value]
     if split is None and len(lists) == 1:
         rows = next(iter(lists.values()))
-        viewed = all(isinstance(row.get("row"), dict) for row in rows)  # the Hub viewer's answer
+        viewed = all(isinstance(row.get("row"), dict) for row in rows)  # from the Hub's viewer API
         return [row["row"] for row in rows] if viewed else rows
     wanted = split or ("train" if "train" in lists else None)
     if wanted in lists:
         return lists[wanted]
     raise UsageError(
         f"{str(file)!r} is an object with rows under {', '.join(map(repr, lists))}; name one with "
-        "--split, or write one of the lists into a file of its own"
+        "--split, or write one of the lists to a separate file"
     )
 
 
 def _by_column(value: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """The rows of a table that pandas wrote column by column."""
+    """The rows of a table written by pandas column by column; None if it is not one."""
     if {"columns", "data"} <= value.keys() and all(isinstance(r, list) for r in value["data"]):
         return [dict(zip(value["columns"], row, strict=False)) for row in value["data"]]
     if len(KNOWN & {str(key).strip().lower() for key in value}) < 2:

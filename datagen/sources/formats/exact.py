@@ -1,4 +1,4 @@
-"""JSON whose numbers keep their value: integers of any length, decimals that no float can name."""
+"""JSON with exact numbers: integers of any length, decimals that a float cannot represent."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any
 import orjson
 
 MAX_DIGITS = 4_000
-"""Of an integer; Python refuses to read longer ones, and they stay text."""
+"""Maximum digits of an integer; Python refuses to parse longer ones, which stay text."""
 SURE_DIGITS = 15
-"""So many digits of a decimal come back from a float as they were."""
+"""Digits of a decimal that survive conversion to a float and back."""
 _WHOLE = 2.0**53
 
 
 def loads(line: bytes) -> Any:
-    """The value of one JSON text; raises ValueError or RecursionError where it is none."""
+    """The value of one JSON text; raises ValueError or RecursionError if it is not valid."""
     try:
         value = orjson.loads(line)
     except ValueError:
-        return DECODER.decode(line.decode())  # takes the NaN that Python writes
+        return DECODER.decode(line.decode())  # accepts the NaN that Python writes
     if _may_be_rounded(value):
         return DECODER.decode(line.decode())
     return value
 
 
 def _may_be_rounded(value: Any) -> bool:
-    """Whether there is a float in it that may stand for a number with more digits."""
+    """Whether it has a float that may be a rounded number with more digits."""
     if type(value) is float:
         return not -_WHOLE < value < _WHOLE or len(repr(value)) > SURE_DIGITS
     if type(value) is dict:
@@ -50,4 +50,4 @@ def _decimal(text: str) -> float | Decimal:
 
 
 DECODER = json.JSONDecoder(parse_int=_integer, parse_float=_decimal)
-"""Reads whole documents and lines that a fast parser would round."""
+"""Parses whole documents, and lines whose numbers a fast parser would round."""

@@ -1,4 +1,4 @@
-"""JSONL: an object a line. A broken line costs one row."""
+"""JSONL: one object per line. A broken line fails one row."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_LINE = 64 << 20
 
 
 def jsonl_rows(file: Path) -> Iterator[Row | Unreadable]:
-    """The rows; a file of whole JSON documents under this name is read as one of `.json`."""
+    """The rows; a file of whole JSON documents under this name is read like `.json`."""
     from vlt.datagen.sources.formats.documents import document_rows, holds_documents
 
     if holds_documents(file):
@@ -48,7 +48,7 @@ def _lines(opened: IO[bytes]) -> Iterator[Row | Unreadable]:
 
 
 def line_row(line: bytes, number: int) -> Row | Unreadable:
-    """The object of a line, or why it is none."""
+    """The object of a line, or why there is none."""
     try:
         row = exact.loads(line)
     except UnicodeDecodeError:

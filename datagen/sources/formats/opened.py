@@ -1,4 +1,4 @@
-"""Opens a file of rows: unpacked where it is compressed, in UTF-8 whatever it was saved in."""
+"""Opens a file of rows: decompressed, and as UTF-8 whatever its encoding."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ PACKINGS = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"\x04\x22\x4d\x18": "lz4",
 }
-"""How packed files begin, whatever they are called."""
+"""The first bytes of compressed files, whatever their names."""
 LFS = b"version https://git-lfs.github.com/spec/"
-"""How a file begins that stands for another, which a clone without Git LFS did not fetch."""
+"""The start of a Git LFS pointer, which a clone without Git LFS has in place of the file."""
 READ_ERRORS = (OSError, EOFError, lzma.LZMAError, pa.ArrowException)
 """What reading from a file may raise, compressed or not."""
 
 
 def open_binary(file: Path) -> IO[bytes]:
-    """The file's bytes, unpacked if they are packed; raises UserError for a Git LFS pointer."""
+    """The file's bytes, decompressed if needed; raises UserError for a Git LFS pointer."""
     with open(file, "rb") as raw:
         head = raw.read(len(LFS))
     if head == LFS:
         raise UserError(
-            f"{str(file)!r} is a Git LFS pointer and not the file itself; fetch it with "
+            f"{str(file)!r} is a Git LFS pointer, not the file itself; fetch the file with "
             "`git lfs pull` in its repository"
         )
     packing = next((name for start, name in PACKINGS.items() if head.startswith(start)), None)
@@ -51,7 +51,7 @@ def open_binary(file: Path) -> IO[bytes]:
 
 
 def open_text(file: Path) -> IO[bytes]:
-    """The file's text as UTF-8 without a byte order mark; UTF-16 and UTF-32 are told by theirs."""
+    """The file's text as UTF-8 without a byte-order mark; UTF-16 and UTF-32 are detected."""
     opened = open_binary(file)
     if not isinstance(opened, io.BufferedReader | io.BufferedRandom):
         opened = cast(IO[bytes], io.BufferedReader(cast(Any, opened), 1 << 20))
@@ -67,13 +67,13 @@ def open_text(file: Path) -> IO[bytes]:
 
 
 def unreadable(file: Path, error: Exception) -> UserError:
-    """One sentence for a file that breaks off or is damaged."""
+    """The error for a file that is truncated or damaged."""
     words = str(error).split("\n")[0]
     return UserError(f"{str(file)!r} is damaged ({words}); fetch it again")
 
 
 def _wide(head: bytes) -> str | None:
-    """UTF-16 or UTF-32, by the mark, or by the zeros that plain letters have in them."""
+    """UTF-16 or UTF-32, by the byte-order mark, or by the zero bytes of ASCII letters."""
     if head.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
         return "utf-32"
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -87,7 +87,7 @@ def _wide(head: bytes) -> str | None:
 
 
 class _Raw(io.RawIOBase):
-    """Arrow's stream as one that BufferedReader takes."""
+    """Arrow's stream as a raw stream for BufferedReader."""
 
     def __init__(self, stream: pa.NativeFile):
         self._stream = stream
@@ -106,7 +106,7 @@ class _Raw(io.RawIOBase):
 
 
 class _Recoded(io.RawIOBase):
-    """Text of another encoding as UTF-8."""
+    """Text in another encoding as UTF-8."""
 
     def __init__(self, stream: IO[bytes], encoding: str):
         self._text = io.TextIOWrapper(cast(Any, stream), encoding, errors="replace", newline="")

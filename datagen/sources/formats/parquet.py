@@ -1,4 +1,4 @@
-"""Parquet: read in small batches, so that images inside it do not fill the memory."""
+"""Parquet: read in small batches, so that embedded images do not fill the memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def parquet_rows(file: Path, leave_out: Sequence[str]) -> Iterator[Row | Unreada
         size = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
         rows = max(1, min(1_000, math.floor(BATCH_BYTES / max(1, size / max(1, meta.num_rows)))))
         try:
-            for group in range(meta.num_row_groups):  # all at once, Arrow would hold on to many
+            for group in range(
+                meta.num_row_groups
+            ):  # one by one, or Arrow would keep many in memory
                 for batch in opened.iter_batches(rows, row_groups=[group], columns=columns):
                     yield from rows_of(batch, convert)
         except (pa.ArrowException, OSError) as error:
@@ -41,10 +43,10 @@ def parquet_rows(file: Path, leave_out: Sequence[str]) -> Iterator[Row | Unreada
 
 
 def open_parquet(file: Path) -> pq.ParquetFile:
-    """The file; raises UserError where it is none."""
-    open_binary(file).close()  # tells a Git LFS pointer
+    """The file; raises UserError if it is not a Parquet file."""
+    open_binary(file).close()  # raises for a Git LFS pointer
     try:
         return pq.ParquetFile(file, buffer_size=1 << 20)
     except (pa.ArrowException, OSError) as error:
         words = str(error).split("\n")[0]
-        raise UserError(f"{str(file)!r} is no Parquet file ({words})") from None
+        raise UserError(f"{str(file)!r} is not a Parquet file ({words}); fetch it again") from None

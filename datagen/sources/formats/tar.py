@@ -1,7 +1,8 @@
-"""WebDataset: a tar in which files that share a name up to its first dot are one row.
+"""WebDataset: a tar in which files with the same name up to the first dot are one row.
 
 `0001.jpg` and `0001.json` are a row with the columns of the JSON and `images`; several images of a row
-are `0001.0.jpg`, `0001.1.jpg`; any other file is a column of its ending (`0001.txt`, `0001.answer.txt`).
+are `0001.0.jpg`, `0001.1.jpg`; any other file is a column named by its ending (`0001.txt`,
+`0001.answer.txt`).
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def _rows(tar: tarfile.TarFile, without_images: bool) -> Iterator[Row | Unreadab
                 yield Unreadable(key, broken) if broken else row
             key, row, broken = named, {KEY: named}, ""
         taken = tar.extractfile(member)
-        assert taken is not None, "a regular file can be read"
+        assert taken is not None, "a regular file is readable"
         data = taken.read(MAX_BYTES + 1)
         field = field.lower()
         if field.rpartition(".")[2] in IMAGES:

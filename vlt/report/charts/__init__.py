@@ -1,9 +1,9 @@
 """Charts as SVG text: lines with intervals, grouped bars, bars in rows, histograms.
 
-Pure functions without a plotting library. Colours are Okabe and Ito's (2008), which stay apart for
-colour-blind readers; series differ in marker, dash or filling, too, for those who print in grey.
-A figure carries the light colours as attributes, and STYLE, which a page holds once and a file of
-its own carries along, gives the dark ones on a dark screen; print is always light.
+Pure functions without a plotting library. The colours are Okabe and Ito's (2008), which colour-blind
+readers can tell apart; series also differ in marker, dash or fill, for printing in grey. A figure has
+the light colours as attributes; STYLE, included once in a page or in an SVG file, switches to the dark
+ones on a dark screen. Print is always light.
 """
 
 from vlt.report.charts.bars import Bar, grouped_bars, row_bars

@@ -1,4 +1,4 @@
-"""Bars: grouped ones that stand, and rows of them that lie."""
+"""Bars: grouped vertical ones, and rows of horizontal ones."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from vlt.report.charts.figure import Axis, Figure, drawable, fill, frame, legend
 from vlt.report.charts.letters import LETTER, breadth, short
 
 FILLING = (1.0, 0.3, 0.65, 0.1, 0.85, 0.5)
-"""How full the bars of each series are; their outline is always whole."""
+"""Fill opacity of each series' bars; their outline is always opaque."""
 WIDEST = 48.0
-"""Of a bar that stands, in px."""
+"""Maximum width of a vertical bar, in px."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A row: what is left, what was taken away of it, and what is said at its end."""
+    """A row: the value left, what was taken from it, and a note at its end."""
 
     label: str
     value: float
@@ -35,9 +35,9 @@ def grouped_bars(
     width: float = 460,
     height: float = 290,
 ) -> Figure:
-    """For each group one bar a series; `say` is the format of the number above each bar.
+    """One bar per series in each group; `say` is the format of the number above each bar.
 
-    None, or what is no number, leaves a bar out. Numbers that would overlap are left out, too.
+    Values that are None or not finite have no bar. Numbers that would overlap are left out.
     """
     assert all(len(values) == len(groups) for _, values in series), "one value for each group"
     known = [v for _, values in series for v in values if v is not None and drawable(v)]
@@ -69,9 +69,9 @@ def grouped_bars(
 
 
 def row_bars(title: str, rows: Sequence[Bar], *, width: float = 460, high: float = 22) -> Figure:
-    """Bars that lie below one another, the longest as wide as there is room; numbers stand beside.
+    """Horizontal bars, one per row, scaled to the available width, with their numbers beside them.
 
-    What was taken away is drawn faintly behind what is left.
+    What was taken away is drawn in a faint colour behind what is left.
     """
     most = max((row.value + row.taken for row in rows), default=0) or 1
     left = 12 + LETTER * min(26, max((breadth(row.label) for row in rows), default=0))

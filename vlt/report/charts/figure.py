@@ -1,4 +1,4 @@
-"""What every chart is made of: the figure, its colours, its frame with ticks and labels."""
+"""What all charts share: the figure, its colours, and its frame with ticks and labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INK, FAINT, PAPER = ("#222222", "#e8eaed"), ("#c9ccd1", "#41464e"), ("#ffffff", 
 """Light and dark: text and axes, grid, background."""
 FONT = "ui-sans-serif, system-ui, 'Helvetica Neue', Arial, sans-serif"
 LINE = 16
-"""From one line of text to the next, in px."""
+"""Line height of text, in px."""
 
 
 def _dark_rules() -> str:
@@ -25,20 +25,20 @@ def _dark_rules() -> str:
 
 
 STYLE = f"@media screen and (prefers-color-scheme: dark){{{_dark_rules()}}}"
-"""CSS for whatever holds figures; without it they are light."""
+"""CSS for a page with figures; without it they are always light."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis: its label (with the unit), and ends and ticks where they should not be found."""
+    """An axis: its label (with the unit), and limits and ticks, unless they are to be computed."""
 
     label: str
     low: float | None = None
     high: float | None = None
     ticks: Sequence[tuple[float, str]] | None = None
-    """(place, text) of each tick."""
+    """(position, text) of each tick."""
     whole: bool = False
-    """Ticks stand at whole numbers only: steps, words."""
+    """Ticks only at integers: steps, words."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,12 @@ def svg_file(figures: Sequence[Figure]) -> str:
 
 
 def num(value: float) -> str:
-    """A coordinate, as short as it can be to a tenth of a px."""
+    """A coordinate, rounded to a tenth of a px and written as short as possible."""
     return f"{value:.1f}".removesuffix(".0")
 
 
 def colour(index: int) -> str:
-    """The light colour of a series; there are six, then they begin again."""
+    """The light colour of a series; after six they repeat."""
     return LIGHT[index % len(LIGHT)]
 
 
@@ -131,18 +131,18 @@ def words(
 
 
 def drawable(value: float | None) -> bool:
-    """Whether there is a place for it on an axis: a training's loss may be NaN or infinite."""
+    """Whether a value can be placed on an axis: a training's loss may be NaN or infinite."""
     return (
         value is not None and abs(value) < 1e300
     )  # false of NaN; the span of two must not overflow
 
 
 def round_ticks(low: float, high: float, about: int = 5, *, whole: bool = False) -> list[float]:
-    """About so many round numbers that hold low and high between them."""
+    """About this many round numbers that span low to high."""
     largest = max(abs(low), abs(high))
-    if high - low <= 1e-12 * largest:  # a single value stands in the middle
+    if high - low <= 1e-12 * largest:  # a single value is centred
         low, high = low - largest / 2, high + largest / 2
-    if high - low < 1e-300:  # and 0 at the foot
+    if high - low < 1e-300:  # and 0 is at the bottom
         low, high = 0.0, 1.0
     raw = (high - low) / about
     power: float = 10.0 ** math.floor(math.log10(raw))
@@ -153,7 +153,7 @@ def round_ticks(low: float, high: float, about: int = 5, *, whole: bool = False)
 
 
 def number(value: float) -> str:
-    """A tick's number: thousands apart, no more digits than it takes."""
+    """A tick's number: with thousands separators, and no more digits than needed."""
     if abs(value) >= 1e7:
         return f"{value:.4g}"
     return f"{value:,.0f}" if abs(value) >= 1000 or value == round(value) else f"{value:.4g}"
@@ -161,7 +161,7 @@ def number(value: float) -> str:
 
 @dataclass(frozen=True)
 class Frame:
-    """Where the data lie, and the elements around them."""
+    """The plotting area, and the elements around it."""
 
     elements: str
     x: Callable[[float], float]
@@ -182,7 +182,7 @@ def frame(
     height: float,
     head: float,
 ) -> Frame:
-    """Axes with ticks, labels and a faint grid, below `head` px that the legend takes."""
+    """Axes with ticks, labels and a faint grid, below `head` px for the legend."""
     y_ticks = y_axis.ticks or _ticks(y_axis, *y_range)
     x_ticks = x_axis.ticks or _ticks(x_axis, *x_range)
     y_low, y_high = _ends(y_axis, y_range, y_ticks)
@@ -222,7 +222,7 @@ def _ticks(axis: Axis, low: float, high: float) -> list[tuple[float, str]]:
     high = high if axis.high is None else axis.high
     ticks = round_ticks(low, high, whole=axis.whole)
     slack = 1e-9 * (high - low)
-    # An end that was set stays: no tick stands beyond it.
+    # A limit that was given is kept: no tick lies beyond it.
     if axis.low is not None:
         ticks = [tick for tick in ticks if tick >= low - slack]
     if axis.high is not None:
@@ -240,7 +240,7 @@ def _ends(
 
 
 def legend(names: Sequence[str], mark: Callable[[int, float, float], str], width: float) -> Figure:
-    """Names with their marks, in as many lines as they take; nothing for a single name of ""."""
+    """Names with their marks, in as many lines as needed; empty for a single name ""."""
     if not any(names):
         return Figure("", "", width, 0)
     parts, x, y = [], 34.0, 12.0

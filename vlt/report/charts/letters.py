@@ -1,4 +1,4 @@
-"""Text in a chart: escaped, cut, and broken into lines, by the room that its letters take."""
+"""Text in a chart: escaped, cut, and broken into lines, by its approximate width."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from html import escape
 LETTER = 6.1
 """Mean width of a letter at 11 px, in px."""
 _ACTING = ("Cc", "Cf", "Cs")
-"""Unicode categories that act without being seen: control, direction, halves of pairs."""
+"""Unicode categories of invisible characters that take effect: control, direction, surrogates."""
 
 
 def text(value: str) -> str:
-    """Escaped for XML; what XML does not take, and what would turn the text around, is U+FFFD."""
+    """Escaped for XML; what XML does not allow, and what would reorder text, becomes U+FFFD."""
     return escape("".join(c if _shown(c) else "\ufffd" for c in value), quote=True)
 
 
@@ -24,12 +24,12 @@ def _shown(c: str) -> bool:
 
 
 def breadth(value: str) -> int:
-    """How many letters' room it takes: Chinese, Japanese and Korean letters take two each."""
+    """Its width in letters: Chinese, Japanese and Korean characters count as two."""
     return sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in value)
 
 
 def short(value: str, letters: int) -> str:
-    """At most so many letters' room, with a mark where some are left off."""
+    """Cut to this width in letters, with an ellipsis if it was longer."""
     if len(value) <= letters and breadth(value) <= letters:
         return value
     taken, kept = 0, ""
@@ -42,7 +42,7 @@ def short(value: str, letters: int) -> str:
 
 
 def wrapped(label: str, width: float, lines: int = 3) -> list[str]:
-    """At most so many lines that fit into `width` px, broken after spaces, hyphens and the like."""
+    """At most this many lines that fit into `width` px, broken after spaces, hyphens and the like."""
     letters = max(4, int(width / LETTER))
     pieces = re.findall(r"[^\s_/.\-]+[\s_/.\-]*|[\s_/.\-]+", label[: 4 * letters * lines])
     found = [""]

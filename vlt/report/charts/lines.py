@@ -10,12 +10,12 @@ from vlt.report.charts.letters import text
 
 DASHES = ("", "6 3", "2 2.5", "8 3 2 3", "1 3", "10 4")
 MOST_MARKED = 30
-"""Above so many points a line goes without markers; the dash still tells it from the others."""
+"""A line with more points has no markers; its dash still distinguishes it."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """A value, with the ends of its interval where it has one, and what a pointer is told."""
+    """A value, with the ends of its interval if it has one, and the text of its tooltip."""
 
     x: float
     y: float
@@ -26,7 +26,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Line:
-    """A named series of points in the order of x."""
+    """A named series of points, in the order of x."""
 
     name: str
     points: Sequence[Point]
@@ -42,10 +42,10 @@ def lines(
     width: float = 460,
     height: float = 290,
 ) -> Figure:
-    """One line a series, or its points alone where they are not `joined`.
+    """One line per series, or only its points if they are not `joined`.
 
-    Intervals are drawn where points have them, those of different series beside one another. Points
-    that are no number (NaN, infinite) leave a gap; without any point the axes stand alone.
+    Intervals are drawn for points that have them, those of different series side by side. Points that
+    are not finite leave a gap; without any points only the axes are drawn.
     """
     points = [p for line in series for p in line.points if _drawable(p)]
     names = [line.name for line in series]
@@ -87,7 +87,7 @@ def outlines(
     width: float = 460,
     height: float = 290,
 ) -> Figure:
-    """Histograms over the same edges, one outline each; the first is filled faintly."""
+    """Histograms over the same edges, one outline each; the first has a faint fill."""
     assert all(len(values) == len(edges) - 1 for _, values in series), "one value for each bin"
     key = legend([name for name, _ in series], lambda i, x, y: _dashed(i, x, y), width)
     top = max((value for _, values in series for value in values), default=0) or 1

@@ -1,4 +1,4 @@
-// Maths, the item's way, and the keys. Everything else works without this file.
+// Maths, the item's history, and keyboard shortcuts. Everything else works without this file.
 "use strict";
 
 for (const node of document.querySelectorAll(".maths")) {
@@ -9,7 +9,7 @@ for (const node of document.querySelectorAll(".maths")) {
       trust: false, strict: "ignore", throwOnError: true, maxSize: 20, maxExpand: 200,
     });
   } catch (error) {
-    node.textContent = written; // KaTeX empties the node before it reads the maths
+    node.textContent = written; // KaTeX empties the node before it parses the maths
     node.classList.add("broken");
     node.title = String(error.message || error).slice(0, 200);
   }

@@ -1,0 +1,212 @@
+"""Data stages on a Ray cluster of 1, 2 and 3 nodes of one core on this machine, beside one process.
+
+    python -m benchmarks.ray_stages [--rows 300000] [--images 15000] [--nodes 1,2,3] [--only filter]
+
+Prints CPU seconds of whole commands with all that works for them: the command's process, Ray's workers, and
+Ray itself (raylets, the head; with what they take where nothing is done). "start-up" is what connecting and
+the first task on each node cost; what is left of the CPU beyond it, over that of one process, is the
+overhead, whose bar is 1.15 at one node. "here" is what the command's own process takes of it, which more
+nodes cannot take over. On a machine of two cores three nodes cannot be faster than two, and on a busy one
+walls say nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import os
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.filter_corpora import make_samples
+from benchmarks.filters import WORDS_REFLECTION_SELECT, chain
+from benchmarks.measured import run_measured
+from tests.on_ray.cluster import Nodes
+from vlt.cluster.address import VARIABLE
+from vlt.cores import VARIABLE as PROCESSES
+
+LOOK = 0.1
+"""Seconds from one look at the cluster's processes to the next."""
+JOBS = {
+    "filter": "words, reflection, select",
+    "dedup": "repetition, near dedup",
+    "import": "images of 30 kB, from files",
+    "export": "Parquet, the images inside",
+}
+
+
+def carry_out(name: str, folder: Path) -> None:
+    """One stage, which goes to a cluster however small it is; its process is measured from outside."""
+    import vlt.datagen.sources.load_on_cluster as images
+    import vlt.process_pool as pool
+
+    pool.CLUSTER_WORTH, images.ALONE = 0.0, 0
+    if name == "nothing":
+        start_up(folder)
+    elif name == "filter":
+        chain(*WORDS_REFLECTION_SELECT)(folder)
+    elif name == "dedup":
+        chain("repetition", "near_dedup")(folder)
+    elif name == "import":
+        with tempfile.TemporaryDirectory(dir=folder) as workspace:
+            imported(folder, Path(workspace))
+    else:
+        exported(folder)
+
+
+def start_up(folder: Path) -> None:
+    """Connects, and has each node do nothing but import what the stages need."""
+    from benchmarks.ray_stages import idle  # not of __main__, which does not travel
+    from vlt.process_pool import shared_out
+
+    nodes = int(os.environ.get("NODES", "1"))
+    for _ in shared_out(idle, [0.0, 0.01, *[0.3] * 4 * nodes], 2 + 4 * nodes, folder):
+        pass
+
+
+def idle(seconds: float) -> None:
+    """The job that does nothing; it imports what the filters do."""
+    importlib.import_module("vlt.filters.apply")
+    time.sleep(seconds)
+
+
+def imported(folder: Path, workspace: Path) -> None:
+    """Rows with pictures."""
+    from vlt.datagen.sources import make_items
+    from vlt.workspace.store import Store
+
+    made, _ = make_items(Store(workspace), str(folder / "source" / "rows.jsonl"), name="items")
+    assert made.manifest.rows, "it has rows"
+
+
+def exported(folder: Path) -> None:
+    """Rows with the pictures in them, as a push sends them."""
+    from vlt.datagen.export.files import parquet_shards
+    from vlt.images.store import ImageStore
+    from vlt.workspace.store import Store
+
+    store = Store(folder / "imported")
+    with (
+        tempfile.TemporaryDirectory(dir=folder) as to,
+        ImageStore(store.images_folder, read_only=True) as held,
+    ):
+        for shard in parquet_shards(store.open("items"), held, Path(to)):
+            shard.unlink()
+
+
+def prepare(folder: Path, rows: int, images: int) -> None:
+    """What is not there yet."""
+    if not (folder / "workspace" / "datasets" / "samples").exists():
+        make_samples(folder, rows)
+    if not (folder / "source" / "rows.jsonl").exists():
+        importlib.import_module("benchmarks.import").draw(folder / "source", images, 30)
+    if not (folder / "imported" / "datasets" / "items").exists():
+        imported(folder, folder / "imported")
+
+
+class ClusterSeconds:
+    """CPU seconds of Ray's processes and of its workers, which nobody waits for: they are looked at."""
+
+    def __init__(self, nodes: Nodes):
+        self._roots = [
+            psutil.Process(each.process.pid)
+            for node in (nodes.head, *nodes.nodes)
+            for kind in node.all_processes.values()
+            for each in kind
+        ]
+        self._first: dict[int, float] = {}
+        self._last: dict[int, float] = {}
+        self._over = threading.Event()
+        self._look(self._first)
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+
+    def spent(self) -> float:
+        """Since this was made; it ends here."""
+        self._over.set()
+        self._thread.join()
+        return sum(last - self._first.get(pid, 0.0) for pid, last in self._last.items())
+
+    def _watch(self) -> None:
+        while not self._over.wait(LOOK):
+            self._look(self._last)
+
+    def _look(self, seen: dict[int, float]) -> None:
+        for root in self._roots:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for process in (root, *root.children(recursive=True)):
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        seen[process.pid] = sum(process.cpu_times()[:2])
+
+
+def measured(name: str, folder: Path, nodes: Nodes | None) -> tuple[float, float, float]:
+    """(CPU, CPU of the command's own process, wall) seconds of a job."""
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.ray_stages",
+        "--job",
+        name,
+        "--folder",
+        str(folder),
+    ]
+    environment: dict[str, Any] = {PROCESSES: "1", VARIABLE: nodes.address if nodes else ""}
+    environment["NODES"] = str(len(nodes.nodes) if nodes else 1)
+    if nodes is None:
+        cost = run_measured(command, environment, quiet=True)
+        return cost.cpu, cost.cpu, cost.seconds
+    watched = ClusterSeconds(nodes)
+    cost = run_measured(command, environment, quiet=True)
+    return cost.cpu + watched.spent(), cost.cpu, cost.seconds
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rows", type=int, default=300_000)
+    parser.add_argument("--images", type=int, default=15_000)
+    parser.add_argument("--nodes", default="1,2,3")
+    parser.add_argument("--only", default=",".join(JOBS), help="jobs, by comma")
+    parser.add_argument("--folder", type=Path, default=Path("/tmp/vlt-bench-ray"))
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.job:
+        carry_out(given.job, given.folder)
+        return
+    os.environ["PYTHONPATH"] = os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])
+    folder = given.folder / f"{given.rows}-{given.images}"
+    folder.mkdir(parents=True, exist_ok=True)
+    prepare(folder, given.rows, given.images)
+    print(
+        f"{given.rows:,} samples of 300 words, {given.images:,} images; load {os.getloadavg()[0]:.0f}"
+    )
+    print(
+        f"{'job':10} {'nodes':>7} {'CPU s':>8} {'here':>6} {'start-up':>9} {'overhead':>9} {'wall s':>8}"
+    )
+    alone = {name: measured(name, folder, None) for name in given.only.split(",")}
+    for name, (cpu, here, wall) in alone.items():
+        line = (
+            f"{name:10} {'none':>7} {cpu:8.1f} {here:6.1f} {'':9} {'':9} {wall:8.1f}  {JOBS[name]}"
+        )
+        print(line, flush=True)
+    for count in map(int, given.nodes.split(",")):
+        with Nodes(count) as nodes:
+            measured("nothing", folder, nodes)  # the first time Ray reads its files from the disk
+            start, *_ = measured("nothing", folder, nodes)
+            for name, (one, *_) in alone.items():
+                cpu, here, wall = measured(name, folder, nodes)
+                costs = (
+                    f"{cpu:8.1f} {here:6.1f} {start:9.1f} {(cpu - start) / one:9.2f} {wall:8.1f}"
+                )
+                print(f"{name:10} {count:7} {costs}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

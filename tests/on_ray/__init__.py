@@ -1,0 +1,1 @@
+"""vlt on a Ray cluster of several nodes on this machine: `make test-ray`."""
