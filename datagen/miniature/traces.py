@@ -66,8 +66,9 @@ def _running(
         return "high and low", {place: (max(part), min(part)) for place, part in seen.items()}
     if family in ("table-over", "bars-over"):
         bound = int(key[0])
-        counts = {place: (sum(cell > bound for cell in part),) for place, part in seen.items()}
-        return f"over {bound}", counts
+        return f"over {bound}", {
+            place: (sum(cell > bound for cell in part),) for place, part in seen.items()
+        }
     return " and ".join(key), {
         place: tuple(sum(c in KEYS[k] for c in part) for k in key) for place, part in seen.items()
     }
