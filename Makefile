@@ -94,14 +94,12 @@ bench-import: install   ## importing images beside copying and hashing the files
 bench-push: install     ## pushing to a Hub on loopback, in bounded memory; ROWS=100000 for 3 GB
 	$(BIN)/python -m benchmarks.push $(if $(ROWS),--rows $(ROWS))
 
-bench-ray: install      ## data stages on a Ray cluster on this machine, 1 to 3 nodes; ROWS=N
-	$(BIN)/python -m benchmarks.ray_stages $(if $(ROWS),--rows $(ROWS))
-
 bench-view: install     ## vlt view over a million rows: time to the first row, queries, memory; ROWS=N
 	$(BIN)/python -m benchmarks.view $(if $(ROWS),--rows $(ROWS))
 
-bench-ray: install      ## replicas on a Ray cluster on this machine, 1 to 64: requests a second over the ideal
+bench-ray: install      ## a Ray cluster on this machine: replicas, 1 to 64; data stages, 1 to 3 nodes (ROWS=N)
 	$(BIN)/python -m benchmarks.ray_generation
+	$(BIN)/python -m benchmarks.ray_stages $(if $(ROWS),--rows $(ROWS))
 
 pictures: install       ## the README's pictures, from the demo's workspace
 	$(BIN)/python -m benchmarks.screenshots $(DEMO)

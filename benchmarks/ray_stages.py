@@ -2,12 +2,11 @@
 
     python -m benchmarks.ray_stages [--rows 300000] [--images 15000] [--nodes 1,2,3] [--only filter]
 
-Prints CPU seconds of whole commands with all that works for them: the command's process, Ray's workers, and
-Ray itself (raylets, the head; with what they take where nothing is done). "start-up" is what connecting and
-the first task on each node cost; what is left of the CPU beyond it, over that of one process, is the
-overhead, whose bar is 1.15 at one node. "here" is what the command's own process takes of it, which more
-nodes cannot take over. On a machine of two cores three nodes cannot be faster than two, and on a busy one
-walls say nothing.
+Prints, in seconds: the CPU of the command's process and Ray's workers; that of the command's process alone
+("here"), which more nodes cannot take over; the CPU for connecting and starting a process on each node
+("start"); what is left of the CPU beyond that, divided by that of one process ("over": the goal is 1.15 at
+one node); the CPU of Ray's own processes meanwhile, which they also use while idle; and the wall. On two
+cores three nodes cannot be faster than two, and on a busy machine walls say nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +111,11 @@ def prepare(folder: Path, rows: int, images: int) -> None:
         imported(folder, folder / "imported")
 
 
+AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
+
+
 class ClusterSeconds:
-    """CPU seconds of Ray's processes and of its workers, which nobody waits for: they are looked at."""
+    """CPU seconds of Ray's workers and of its own processes; nobody waits for them, so they are sampled."""
 
     def __init__(self, nodes: Nodes):
         self._roots = [
@@ -121,33 +124,60 @@ class ClusterSeconds:
             for kind in node.all_processes.values()
             for each in kind
         ]
-        self._first: dict[int, float] = {}
-        self._last: dict[int, float] = {}
+        self._first: dict[tuple[bool, int], float] = {}
+        self._last: dict[tuple[bool, int], float] = {}
+        """(whether it is a worker, pid) -> seconds"""
         self._over = threading.Event()
         self._look(self._first)
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
 
-    def spent(self) -> float:
-        """Since this was made; it ends here."""
+    def spent(self) -> tuple[float, float]:
+        """(by workers, by Ray itself) since this was made; it ends here."""
         self._over.set()
         self._thread.join()
-        return sum(last - self._first.get(pid, 0.0) for pid, last in self._last.items())
+        found = {True: 0.0, False: 0.0}
+        for (worker, pid), last in self._last.items():
+            found[worker] += last - self._first.get((worker, pid), 0.0)
+        return found[True], found[False]
 
     def _watch(self) -> None:
         while not self._over.wait(LOOK):
             self._look(self._last)
 
-    def _look(self, seen: dict[int, float]) -> None:
+    def _look(self, seen: dict[tuple[bool, int], float]) -> None:
         for root in self._roots:
             with contextlib.suppress(psutil.NoSuchProcess):
                 for process in (root, *root.children(recursive=True)):
                     with contextlib.suppress(psutil.NoSuchProcess):
-                        seen[process.pid] = sum(process.cpu_times()[:2])
+                        seen[_is_worker(process), process.pid] = sum(process.cpu_times()[:2])
 
 
-def measured(name: str, folder: Path, nodes: Nodes | None) -> tuple[float, float, float]:
-    """(CPU, CPU of the command's own process, wall) seconds of a job."""
+def _is_worker(process: psutil.Process) -> bool:
+    name = " ".join(process.cmdline())
+    return "default_worker" in name or (name.startswith("ray::") and not name.startswith(AGENTS))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a job took, in seconds."""
+
+    here: float
+    """CPU of the command's process."""
+    wall: float
+    workers: float = 0.0
+    """CPU of Ray's workers."""
+    ray: float = 0.0
+    """CPU of Ray's own processes meanwhile."""
+
+    @property
+    def cpu(self) -> float:
+        """Of the work."""
+        return self.here + self.workers
+
+
+def measured(name: str, folder: Path, nodes: Nodes | None) -> Measured:
+    """Run a job in a process of its own."""
     command = [
         sys.executable,
         "-m",
@@ -161,10 +191,10 @@ def measured(name: str, folder: Path, nodes: Nodes | None) -> tuple[float, float
     environment["NODES"] = str(len(nodes.nodes) if nodes else 1)
     if nodes is None:
         cost = run_measured(command, environment, quiet=True)
-        return cost.cpu, cost.cpu, cost.seconds
+        return Measured(cost.cpu, cost.seconds)
     watched = ClusterSeconds(nodes)
     cost = run_measured(command, environment, quiet=True)
-    return cost.cpu + watched.spent(), cost.cpu, cost.seconds
+    return Measured(cost.cpu, cost.seconds, *watched.spent())
 
 
 def main() -> None:
@@ -188,24 +218,23 @@ def main() -> None:
         f"{given.rows:,} samples of 300 words, {given.images:,} images; load {os.getloadavg()[0]:.0f}"
     )
     print(
-        f"{'job':10} {'nodes':>7} {'CPU s':>8} {'here':>6} {'start-up':>9} {'overhead':>9} {'wall s':>8}"
+        f"{'job':8} {'nodes':>6} {'CPU':>6} {'here':>6} {'start':>6} {'over':>6} {'Ray':>6} {'wall':>7}"
     )
     alone = {name: measured(name, folder, None) for name in given.only.split(",")}
-    for name, (cpu, here, wall) in alone.items():
-        line = (
-            f"{name:10} {'none':>7} {cpu:8.1f} {here:6.1f} {'':9} {'':9} {wall:8.1f}  {JOBS[name]}"
-        )
-        print(line, flush=True)
+    for name, one in alone.items():
+        costs = f"{one.cpu:6.1f} {one.here:6.1f} {'':20} {one.wall:7.1f}"
+        print(f"{name:8} {'none':>6} {costs}  {JOBS[name]}", flush=True)
     for count in map(int, given.nodes.split(",")):
         with Nodes(count) as nodes:
             measured("nothing", folder, nodes)  # the first time Ray reads its files from the disk
-            start, *_ = measured("nothing", folder, nodes)
-            for name, (one, *_) in alone.items():
-                cpu, here, wall = measured(name, folder, nodes)
+            start = measured("nothing", folder, nodes)
+            for name, one in alone.items():
+                made = measured(name, folder, nodes)
+                over = (made.cpu - start.cpu) / one.cpu
                 costs = (
-                    f"{cpu:8.1f} {here:6.1f} {start:9.1f} {(cpu - start) / one:9.2f} {wall:8.1f}"
+                    f"{made.cpu:6.1f} {made.here:6.1f} {start.cpu:6.1f} {over:6.2f} {made.ray:6.1f}"
                 )
-                print(f"{name:10} {count:7} {costs}", flush=True)
+                print(f"{name:8} {count:6} {costs} {made.wall:7.1f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -141,12 +141,12 @@ def test_without_a_minimum_the_processors_own_stands() -> None:
         (
             "gemma4",
             Pixels(0, 262144),
-            r"by its number of tokens \(max_soft_tokens 280\), not by pix",
+            r"by its number of tokens \(max_soft_tokens 280\), not its pix",
         ),
         (
             "lfm2_vl",
             Pixels(0, 262144),
-            r"\(min_image_tokens 64, max_image_tokens 256\), not by pix",
+            r"\(min_image_tokens 64, max_image_tokens 256\), not its pix",
         ),
         ("llama4", Pixels(0, 262144), "no known range of pixels"),
     ],

@@ -9,7 +9,6 @@ import fcntl
 import json
 import os
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +24,9 @@ from vlt.errors import UserError
 from vlt.shared_disk import flock
 from vlt.train.callbacks import save_candidates, write_metrics, write_progress
 from vlt.train.method import Method, find_method
+from vlt.train.place import end_with_parent, take_place
 from vlt.train.processor import keep_range, load_rows, load_training_processor
+from vlt.train.resume import drop_later, mark_whole, resume_point, step_of
 from vlt.train.row_check import check_shown
 from vlt.train.turns import Turns, check_turn
 from vlt.workspace.files import write_json
@@ -107,8 +108,9 @@ def main() -> None:
 
     A user's mistake goes to failure.json as one sentence; anything else is a traceback in the log.
     """
+    take_place()
     job = Job(**json.loads(Path(sys.argv[1]).read_text()))
-    _end_with_parent()
+    end_with_parent()
     with _alone(job.path):
         try:
             facts = train(find_method(job.method), job)
@@ -144,24 +146,11 @@ def train(method: Method, job: Job) -> dict[str, Any]:
     return {**found, **more, "prompt_opens": opened or None, "left_out": dict(left_out)}
 
 
-def _end_with_parent() -> None:
-    """Exit at once when the parent is gone: standard input is a pipe that it holds open."""
-    if sys.stdin is None or sys.stdin.isatty():
-        return
-
-    def wait() -> None:
-        while os.read(0, 1024):
-            pass
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Wait until a killed run's child, which may still be exiting, has released the folder."""
-    with open(folder / ".running", "a") as opened:
-        flock(opened, fcntl.LOCK_SH if "RANK" in os.environ else fcntl.LOCK_EX)
+    """Wait until a killed run's child in this one's place, which may still be exiting, is gone."""
+    with open(folder / f".running-{os.environ.get('RANK', 0)}", "a") as opened:
+        flock(opened, fcntl.LOCK_EX)
         yield
 
 
@@ -204,7 +193,7 @@ def load_model(job: Job, config: Any) -> Any:
         kwargs["revision"] = job.revision
     if config.distributed_state.distributed_type in ("MULTI_GPU", "DEEPSPEED"):
         kwargs["device_map"] = None
-    last = last_checkpoint(job.path / "run")
+    last = resume_point(job.path / "run")
     if last and (last / "config.json").is_file():
         # transformers 5.23 loads no weights at all when it resumes a Qwen2.5-VL: the file has the
         # published names, memory has others, and it silently loads only those that match.
@@ -230,10 +219,14 @@ def lora_config(job: Job, model: Any) -> Any:
 def carry_out(trainer: Any, job: Job, curves: Sequence[str]) -> dict[str, Any]:
     """Train, from the last complete checkpoint if there is one; write model/ and return the facts."""
     trainer.add_callback(write_progress(job.path / "progress.jsonl"))
+    trainer.add_callback(mark_whole())
     if job.candidates:
         trainer.add_callback(save_candidates(trainer, job.path, job.candidates))
-    last = last_checkpoint(job.path / "run")
-    started, cpu, resumed = time.monotonic(), time.process_time(), _step(last) if last else 0
+    run = job.path / "run"
+    last = resume_point(run)
+    if trainer.is_world_process_zero():
+        drop_later(run, last)
+    started, cpu, resumed = time.monotonic(), time.process_time(), step_of(last) if last else 0
     if last:
         print(f"resuming from {last}")
     trainer.train(resume_from_checkpoint=str(last) if last else None)
@@ -287,26 +280,6 @@ def facts(trainer: Any, curves: Sequence[str], seconds: float, resumed: int) -> 
                 "last": sum(values[-tenth:]) / tenth,
             }
     return found
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest of TRL's checkpoints to resume from; complete if it has trainer_state.json, written last.
-
-    Not that of the final step: transformers would train one step too many.
-    """
-    found = sorted(folder.glob("checkpoint-*"), key=_step, reverse=True)
-    for checkpoint in found:
-        try:
-            state = json.loads((checkpoint / "trainer_state.json").read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
-            continue
-        if state["global_step"] < state["max_steps"]:
-            return checkpoint
-    return None
-
-
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])
 
 
 if __name__ == "__main__":

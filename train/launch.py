@@ -1,4 +1,5 @@
-"""Runs a training in a child process, through accelerate's launcher if several processes are wanted.
+"""Runs a training in a child process, through accelerate's launcher if several processes are wanted; on a
+Ray cluster (VLT_RAY) through a driver of Ray Train that runs the same child on its nodes (vlt.train.on_ray).
 
 The child's output goes to a file; its progress comes back through another, one JSON line per log. The
 child exits when its parent does (its standard input closes), so a killed run leaves no process behind.
@@ -16,6 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vlt.cluster.address import VARIABLE, ray_address
+from vlt.cluster.connection import address_of_cluster, connected
 from vlt.cores import usable_cores
 from vlt.errors import UserError
 from vlt.train.settings import NAMED, NOT_SPREAD
@@ -25,6 +28,15 @@ Progress = Callable[[str], None]
 """Called with the state of the training, one line at a time; each line replaces the one before."""
 
 CHILD = "vlt.train.child"
+ON_RAY = "vlt.train.on_ray"
+JOB, RESULT, FAILURE, LOG, STATE = (
+    "job.json",
+    "result.json",
+    "failure.json",
+    "log.txt",
+    "progress.jsonl",
+)
+"""In the build folder."""
 
 
 def launch(
@@ -40,23 +52,27 @@ def launch(
     """Train as `job` says (vlt.train.child.Job) and return the facts that the child writes.
 
     One process is started directly, since accelerate's launcher would only import torch once more;
-    several, or any `accelerate` argument (one of NAMED, or the launcher's own), go through it.
+    several, or any `accelerate` argument (one of NAMED, or the launcher's own), go through it. Where a
+    Ray cluster is named, that many processes run on its nodes.
     Raises UserError with the child's reason, or with its last line and the log's path.
     """
-    result = folder / "result.json"
+    result = folder / RESULT
     if result.exists():  # the training had finished when the run was killed
         return _facts(result)
-    config = folder / "job.json"
-    config.write_text(json.dumps(job, indent=1))
-    log, state = folder / "log.txt", folder / "progress.jsonl"
+    (folder / JOB).write_text(json.dumps(job, indent=1))
+    state = folder / STATE
     state.write_bytes(b"")
-    with open(log, "ab") as words:
+    env = environment(processes)
+    if ray_address():
+        words = [sys.executable, "-m", ON_RAY, str(folder), str(processes), *accelerate]
+        env[VARIABLE] = address_of_cluster()
+        if "OMP_NUM_THREADS" not in os.environ:  # ours is for the cores of this machine
+            del env["OMP_NUM_THREADS"]
+    else:
+        words = child_command(folder, processes, accelerate)
+    with open(folder / LOG, "ab") as log:
         child = subprocess.Popen(
-            [sys.executable, *_launcher(processes, accelerate), "-m", CHILD, str(config)],
-            stdin=subprocess.PIPE,
-            stdout=words,
-            stderr=subprocess.STDOUT,
-            env=environment(processes),
+            words, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=env
         )
         try:
             _watch(child, state, what, goal, progress or (lambda _: None))
@@ -67,8 +83,15 @@ def launch(
             assert child.stdin
             child.stdin.close()
     if child.returncode != 0 or not result.exists():
-        raise UserError(_reason(folder, child.returncode))
+        sentence = reason(folder, child.returncode, folder / LOG)
+        (folder / FAILURE).unlink(missing_ok=True)
+        raise UserError(sentence)
     return _facts(result)
+
+
+def child_command(folder: Path, processes: int = 1, accelerate: Sequence[str] = ()) -> list[str]:
+    """The words that start a build folder's child, or so many of them, on this machine."""
+    return [sys.executable, *_launcher(processes, accelerate), "-m", CHILD, str(folder / JOB)]
 
 
 def _facts(result: Path) -> dict[str, Any]:
@@ -129,7 +152,9 @@ def _named(name: str) -> str:
 
 
 def has_gpu() -> bool:
-    """Whether this machine has a GPU, without importing torch, which only the child needs."""
+    """Whether a training has a GPU, without importing torch, which only the child needs."""
+    if ray_address():
+        return bool(connected().cluster_resources().get("GPU"))
     return any(os.path.exists(f"/dev/{device}") for device in ("nvidia0", "kfd"))
 
 
@@ -157,7 +182,13 @@ def _watch(
         seen += fresh.rfind(b"\n") + 1
         if lines:
             for line in lines:
-                newest |= json.loads(line)
+                told = json.loads(line)
+                if "says" not in told:
+                    newest.pop("says", None)
+                newest |= told
+            if says := newest.get("says"):
+                progress(f"{what}: {says}")
+                continue
             step, now = newest["step"], time.monotonic()
             first = first or (step, now)
             speed = (step - first[0]) / (now - first[1]) if step > first[0] else 0
@@ -173,15 +204,19 @@ def _line(state: Mapping[str, Any], goal: str | None, seconds: float) -> str:
     return f"{' · '.join(parts)} · {seconds:.0f} s"
 
 
-def _reason(folder: Path, code: int) -> str:
-    """The child's own error message, else its last line."""
-    log = folder / "log.txt"
-    failure = folder / "failure.json"
+def reason(folder: Path, code: int, log: Path) -> str:
+    """A child's own error message, else the last line of its log; `code` is its exit status."""
+    failure = folder / FAILURE
     if failure.exists():
         sentence: str = json.loads(failure.read_text())["sentence"]
-        failure.unlink()
         return sentence
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     last = lines[-1][:300] if lines else "no output"
     killed = f" by signal {-code}" if code < 0 else ""
     return f"training ended{killed} with: {last}; the full log is in {str(log)!r}"
+
+
+def tell(folder: Path, **state: object) -> None:
+    """Add a line of progress; `says` is shown alone until the next step."""
+    with open(folder / STATE, "a") as opened:
+        opened.write(json.dumps(state) + "\n")

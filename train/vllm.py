@@ -11,6 +11,9 @@ For server mode, TRL requires this command (docs of TRL: vLLM integration):
 
     VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --weight-transfer-config '{"backend": "nccl"}' \
         --logprobs-mode processed_logprobs --max-logprobs -1 --enable-scale-out
+
+The trained weights go to it over NCCL after each update, so it needs a GPU that does not train. The
+servers that generation starts (`vllm serve` as it is) have no endpoint for that, and are none for TRL.
 """
 
 from __future__ import annotations
@@ -21,7 +24,9 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from vlt.cluster.address import ray_address
 from vlt.errors import UserError
 from vlt.train import launch
 
@@ -113,6 +118,19 @@ def _check(mode: str, version: str | None, given: Mapping[str, Any]) -> None:
         raise UserError(
             f"vllm server: no server address is given; start one ({_SERVE}) and set its address, e.g. "
             "--set vllm_server_base_url=http://127.0.0.1:8000"
+        )
+    if mode == "server" and ray_address() not in (None, "local"):
+        _check_reached_by_all(given)
+
+
+def _check_reached_by_all(given: Mapping[str, Any]) -> None:
+    """On a cluster the process that asks the server may be on any node."""
+    url = given.get("vllm_server_base_url")
+    host = urlsplit(str(url)).hostname if url else str(given.get("vllm_server_host"))
+    if host in ("localhost", "::1", "0.0.0.0") or str(host).startswith("127."):
+        raise UserError(
+            f"vllm server: {url or host} is another machine on each node of the cluster; give the address "
+            "that the server's node has on the network (vllm_server_base_url)"
         )
 
 

@@ -18,7 +18,6 @@ class Nodes(AbstractContextManager["Nodes"]):
 
     def __init__(self, nodes: int = 3, cpus: int = 1, gpus: int = 0):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # on a busy machine
         from ray.cluster_utils import Cluster
 
         self._shape = {"num_cpus": cpus, "num_gpus": gpus}

@@ -55,7 +55,7 @@ def test_two_replicas_make_what_one_machine_makes(nodes: Nodes, tmp_path: Path) 
 @pytest.mark.parametrize("ends", ["ctrl-C", "kill -9", "kill -9 of its worker"])
 def test_nothing_is_left_when_the_run_is_gone(nodes: Nodes, tmp_path: Path, ends: str) -> None:
     workspace, state = make_items(tmp_path, ROWS)
-    child = start(command(workspace, state, nodes.address, "--replicas", "3", latency_ms=300))
+    child = start(command(workspace, state, nodes.address, "--replicas", "3", latency_ms=2000))
     wait_for(lambda: len(asked(state)) > 10, child)
     servers = servers_of(state)
     assert servers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -18,6 +17,7 @@ from tests.on_ray.stages import STAGES, prepare, small_pieces
 from vlt.cluster.address import VARIABLE
 from vlt.cluster.tasks import Tasks
 
+KILLED = ("import", "filter", "dedup", "export")
 MOMENTS = [float(at) for at in os.environ.get("VLT_RAY_MOMENTS", "0.1 0.4 0.7").split()]
 """When a node is killed: shares of the pieces of a stage. Ten, for a longer look."""
 
@@ -70,27 +70,48 @@ def test_the_same_as_on_one_machine(
     assert not list(root.rglob(".tasks-*")) and not list(root.rglob(".building"))
 
 
-@pytest.mark.parametrize("name", ["import", "filter", "dedup", "export"])
+@pytest.fixture(scope="module")
+def lost() -> dict[str, list[int]]:
+    """Stage -> how many pieces were asked for again, each time that a node was killed."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def tasks() -> dict[str, int]:
+    """Stage -> its tasks where no node is lost."""
+    return {}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("name", KILLED)
 def test_a_node_is_killed_in_the_middle(
     name: str,
+    moment: float,
     root: Path,
     alone: Callable[[str], Any],
     asked: list[int],
+    lost: dict[str, list[int]],
+    tasks: dict[str, int],
     breakable: Nodes,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """kill -9 of a raylet and its workers: what was asked of it is asked for again, and no more."""
-    STAGES[name](root, f"{name}-whole")
-    pieces, again = len(asked), list[int]()
-    for number, moment in enumerate(MOMENTS):
+    if name not in tasks:
+        STAGES[name](root, f"{name}-whole")
+        tasks[name] = len(asked)
         asked.clear()
-        with broken_at(int(moment * pieces), breakable, asked, monkeypatch):
-            made = STAGES[name](root, f"{name}-broken-{number}")
-        assert made == alone(name), f"killed at {moment}"
-        again.append(len(asked) - pieces)
-        shutil.rmtree(root / f"workspace-{name}-broken-{number}", ignore_errors=True)
-    assert 0 < max(again) <= 2, f"asked for again: {again}"
+    pieces = tasks[name]
+    with broken_at(int(moment * pieces), breakable, asked, monkeypatch):
+        made = STAGES[name](root, f"{name}-broken-{moment}")
+    assert made == alone(name)
+    lost.setdefault(name, []).append(len(asked) - pieces)
+    assert 0 <= lost[name][-1] <= 2, "asked for again"
     assert not list(root.rglob(".tasks-*")) and not list(root.rglob(".building"))
+
+
+def test_pieces_were_in_the_making_when_nodes_were_killed(lost: dict[str, list[int]]) -> None:
+    assert sorted(lost) == sorted(KILLED)
+    assert all(any(again) for again in lost.values()), lost
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlt.cli.derived import derived
-from vlt.cli.options import WORKSPACE, Json, Workspace
+from vlt.cli.options import WORKSPACE, Json, Ray, Workspace
 from vlt.cli.output import FAILED, plain, print_json, say
 from vlt.engine.model import Model
 from vlt.plural import plural
@@ -33,13 +33,15 @@ def doctor(
     recipe: Recipe = None,
     *,
     model: Model,
+    ray: Ray = None,  # noqa: ARG001
     workspace: Workspace = WORKSPACE,
     as_json: Json = False,
 ) -> None:
-    """Check this machine: Python, packages, GPU, memory, disk, vLLM, the Hub, servers.
+    """Check this machine: Python, packages, GPU, memory, disk, vLLM, the Hub, servers. With --ray also the
+    cluster: nodes, cores, GPUs, versions that differ, and whether all see the workspace's disk.
 
-    One line each: ok, a warning, or what is broken and how to fix it. Nothing is written, and no model
-    is asked. The exit code is 1 if something is broken.
+    One line each: ok, a warning, or what is broken and how to fix it. Nothing is written (with --ray one
+    small file, which is removed), and no model is asked. The exit code is 1 if something is broken.
     """
     from vlt.doctor.examine import examine
 

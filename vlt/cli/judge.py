@@ -129,13 +129,13 @@ def newest(store: Opened, rubric: Rubric, judges: list[Model]) -> Dataset:
     If they already hold the judgements asked for, the rows they were made from: then the same version
     is found again.
     """
-    from vlt.evaluation.judging import asked_as
+    from vlt.evaluation.judging import model_label
 
     for kind in rubric.kinds:
         if given := store.candidates(kind, by_models=True):
             last = given[-1]
             made = last.manifest.facts.get("judged", {})
-            asked = {asked_as(model.model) for model in judges}
+            asked = {model_label(model.model) for model in judges}
             if made.get("rubric") == rubric.name and set(made["asked"]) & asked:
                 return store.open(last.manifest.parents[0].ref)
             return last

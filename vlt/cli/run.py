@@ -119,11 +119,9 @@ def demo(
     _print_result(done, as_json)
     if not as_json:
         last = max(number for number, _ in done.made)
-        called = as_called()
-        say(f"\nLook at it:  {called} view sft@r{last} -w {directory}")
-        say(f"             {called} report -w {directory}")
-        say(f"             {called} ls -w {directory}")
-        say(f"             {called} log grpo-model -w {directory}")
+        say("\nLook at it:")
+        for does in (f"view sft@r{last}", "report", "ls", "log grpo-model"):
+            say(f"  {as_called()} {does} -w {directory}")
 
 
 def _check(

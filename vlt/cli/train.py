@@ -16,7 +16,7 @@ import typer
 
 from vlt.cli.from_recipe import FromRecipe, from_recipe
 from vlt.cli.groups import Commands
-from vlt.cli.options import WORKSPACE, Json, Workspace
+from vlt.cli.options import WORKSPACE, Json, Ray, Workspace
 from vlt.cli.output import describe, print_json, print_table, say
 from vlt.cli.overrides import changes, options, parameter
 from vlt.cli.progress import Progress
@@ -88,6 +88,7 @@ def command(method: Method) -> Callable[..., None]:
         output: Output = None,
         name: str,
         explain: Explain = False,
+        ray: Ray = None,  # noqa: ARG001
         workspace: Workspace = WORKSPACE,
         as_json: Json = False,
         **given: Any,
@@ -113,7 +114,7 @@ def command(method: Method) -> Callable[..., None]:
     ordered += options(method.training)
     ordered += [own[name] for name in ("max_pixels", "min_pixels", "revision", "output")]
     ordered += [parameter("name", str, As, default=f"{method.name}-model")]
-    ordered += [own[name] for name in ("explain", "workspace", "as_json")]
+    ordered += [own[name] for name in ("explain", "ray", "workspace", "as_json")]
     called.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
     called.__annotations__ = {p.name: p.annotation for p in ordered}
     return called

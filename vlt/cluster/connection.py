@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 from typing import Any
 
@@ -38,6 +39,19 @@ def connected() -> Any:
     return ray
 
 
+def address_of_cluster() -> str:
+    """What VLT_RAY is to be for a process that works on the same cluster as this one.
+
+    Where this process is connected, the cluster's own address: `local` would start another.
+    """
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
+        return str(ray.get_runtime_context().gcs_address)
+    address = ray_address()
+    assert address
+    return address
+
+
 def _connect(ray: Any, address: str) -> None:
     where = os.environ.get("RAY_ADDRESS") or address if address == "auto" else address
     if where not in NAMED:
@@ -68,9 +82,8 @@ def _connect(ray: Any, address: str) -> None:
             ) from error
         raise UserError(f"Ray at {address} does not take this process: {words[:300]}") from error
     if threading.current_thread() is threading.main_thread():
-        signal.signal(
-            signal.SIGTERM, on_sigterm
-        )  # Ray's own handler would exit without cleaning up
+        # Ray's own handler would exit without cleaning up.
+        signal.signal(signal.SIGTERM, on_sigterm)
     # Ray prints events (a lost node, a killed worker) on standard output, which is for results only
     # (--json); vlt reports them itself.
     from ray._private import worker

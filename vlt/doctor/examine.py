@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from vlt.cluster.address import ray_address
+from vlt.doctor.cluster import cluster
 from vlt.doctor.finding import Finding
 from vlt.doctor.hub import hub
 from vlt.doctor.machine import disk, gpu, memory, python
@@ -22,10 +24,11 @@ Check = Callable[[], Iterator[Finding]]
 def examine(
     workspace: Path, recipe: str | None = None, model: Model | None = None
 ) -> list[Finding]:
-    """Check the machine, and what a recipe or a model of the command line needs.
+    """Check the machine, what a recipe or a model of the command line needs, and the Ray cluster, if one is
+    named.
 
-    Nothing is written and no model is asked; checks that wait (for servers, the Hub, a process) do so
-    concurrently.
+    Nothing is written (except by vlt.doctor.cluster) and no model is asked; checks that wait (for servers,
+    the Hub, a process, nodes) do so concurrently.
     """
     wants = needs(recipe, workspace) if recipe else Needs()
     urls = dict(wants.servers)
@@ -46,6 +49,7 @@ def examine(
         partial(hub, needed=wants.fetches),
         lambda: iter(wants.findings),
         *(partial(server, url, models) for url, models in urls.items()),
+        *([partial(cluster, workspace)] if ray_address() else []),
     ]
     with ThreadPoolExecutor(len(checks)) as pool:
         return [f for findings in pool.map(lambda check: list(check()), checks) for f in findings]

@@ -247,9 +247,9 @@ def _check_slots(rubric: Rubric, wrong: Any) -> None:
     for found in _BRACES.finditer(rubric.prompt):
         if not _SLOT.fullmatch(found[0]) or found[1] not in _KNOWN:
             raise wrong(f"the prompt has {found[0]!r}, which is not a slot; there are {known}")
-    if found := _SLOT.search(rubric.system):
+    if unfilled := _SLOT.search(rubric.system):
         raise wrong(
-            f"the system prompt has {found[0]!r}, but slots are not filled in there; move it to the prompt"
+            f"the system prompt has {unfilled[0]!r}, but slots are not filled in there; move it to the prompt"
         )
     if not rubric.written:
         slots = ", ".join(f"{{{name}}}" for name in WRITTEN)

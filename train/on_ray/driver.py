@@ -1,0 +1,177 @@
+"""The job on the cluster that a training is: Ray Train's TorchTrainer around vlt.train.on_ray.rank."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from vlt.cluster import address
+from vlt.cluster.connection import connected
+from vlt.errors import UserError
+from vlt.train.launch import FAILURE, JOB, RESULT, tell
+from vlt.train.on_ray import rank
+from vlt.train.on_ray.lost import RUNNING, Attempts, GivenUp, losses
+from vlt.workspace.files import write_json
+
+CARRIED = (
+    *("VLT_", "HF_", "HUGGING", "TRANSFORMERS_", "DATASETS_", "TOKENIZERS_", "OPENAI_"),
+    *("TORCH", "PYTORCH_", "NCCL_", "GLOO_", "OMP_", "MKL_", "ACCELERATE_", "DEEPSPEED_"),
+    *("WANDB_", "MLFLOW_", "TENSORBOARD_", "TRACKIO_", "TRL_", "VLLM_"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+)
+"""Variables of the driver's environment that its processes on other nodes have as well, by how their names
+begin: what decides how a model is loaded, trained and told of. Paths of programs and what a scheduler
+says of a node are each node's own."""
+ROOM_SECONDS = 1800.0
+"""For room on the cluster: nodes may have to be started, or the lost one to come back."""
+QUIET = 10.0
+"""Seconds without an attempt until it is told that there is no room."""
+
+
+def fit(folder: Path, processes: int, accelerate: Sequence[str]) -> None:
+    """Train what lies in the build folder on the cluster of VLT_RAY, until result.json is there.
+
+    Raises UserError with the sentence of the process that could not go on.
+    """
+    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+    ray = connected()
+    from ray.train import (
+        ControllerError,
+        FailureConfig,
+        RunConfig,
+        ScalingConfig,
+        TrainingFailedError,
+    )
+    from ray.train.torch import TorchTrainer
+
+    gpu = wants_gpu(ray, json.loads((folder / JOB).read_text())["settings"])
+    for left in (folder / RUNNING, folder / "ray"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    task = rank.Task(str(folder), str(Path.cwd()), tuple(accelerate), carried(os.environ))
+    trainer = TorchTrainer(
+        partial(rank.run, task),
+        torch_config=_torch_config(),
+        scaling_config=ScalingConfig(num_workers=processes, use_gpu=gpu),
+        run_config=RunConfig(
+            name="ray",
+            storage_path=str(folder),  # Ray's own notes; checkpoints are TRL's, beside them
+            failure_config=FailureConfig(max_failures=-1),  # see vlt.train.on_ray.lost
+            callbacks=[_callback(Attempts(folder, processes, _dead, before=_dead()))],
+        ),
+    )
+    threading.Thread(
+        target=_watch_room, args=(ray, folder, processes, gpu), daemon=True, name="room"
+    ).start()
+    try:
+        trainer.fit()
+    except ControllerError as error:
+        if isinstance(error.controller_failure, GivenUp):
+            raise UserError(str(error.controller_failure)) from error
+        raise
+    except TrainingFailedError:
+        traceback.print_exc()
+        raise
+    if lost := losses(folder):
+        facts = json.loads((folder / RESULT).read_text())
+        write_json({**facts, "processes_lost": lost}, folder / RESULT)
+
+
+def wants_gpu(ray: Any, settings: Mapping[str, Any]) -> bool:
+    """Whether each process has a GPU: where the cluster has any, unless the settings say use_cpu."""
+    return bool(ray.cluster_resources().get("GPU")) and not settings.get("use_cpu")
+
+
+def carried(environment: Mapping[str, str]) -> dict[str, str]:
+    """Of the driver's environment, what its processes take along; not the cluster itself."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(CARRIED) and name != address.VARIABLE
+    }
+
+
+def room(nodes: Sequence[Mapping[str, Any]], *, gpu: bool) -> int:
+    """How many processes the living nodes have room for, whoever else may use it now."""
+    found = 0
+    for node in nodes:
+        if node["Alive"]:
+            has = node["Resources"]
+            cores = int(has.get("CPU", 0))
+            found += min(cores, int(has.get("GPU", 0))) if gpu else cores
+    return found
+
+
+def _torch_config() -> Any:
+    """The children make their process group themselves; Ray's own processes import no torch beside them,
+    and hold no GPU."""
+    from ray.train.backend import Backend, BackendConfig
+
+    class OnlyPlaced(Backend):  # type: ignore[misc]
+        share_cuda_visible_devices = True  # as torchrun does: LOCAL_RANK says which is one's own
+
+    class Placed(BackendConfig):  # type: ignore[misc]
+        backend = "the child's"
+        backend_cls = OnlyPlaced
+
+    return Placed()
+
+
+def _callback(attempts: Attempts) -> Any:
+    from ray.train import UserCallback
+
+    class AfterLoss(UserCallback):  # type: ignore[misc]
+        def after_exception(
+            self, run_context: Any, worker_exceptions: dict[int, Exception]
+        ) -> None:
+            del run_context
+            attempts.after(worker_exceptions)
+
+    return AfterLoss()
+
+
+def _dead() -> set[str]:
+    import ray
+
+    return {node["NodeID"] for node in ray.nodes() if not node["Alive"]}
+
+
+def _watch_room(ray: Any, folder: Path, processes: int, gpu: bool) -> None:
+    """Say where there is no room for an attempt, and end this process where none comes."""
+    began, told = time.monotonic(), ""
+    while True:
+        time.sleep(1)
+        if (folder / RUNNING).exists():
+            began, told = time.monotonic(), ""
+            continue
+        waited = time.monotonic() - began
+        says = f"waiting for room: {room_for(ray.nodes(), processes, gpu=gpu)}"
+        if waited > QUIET and says != told:
+            told = says
+            tell(folder, says=says)
+        if waited > ROOM_SECONDS:
+            sentence = (
+                f"no attempt could start for {ROOM_SECONDS / 60:.0f} minutes: "
+                f"{room_for(ray.nodes(), processes, gpu=gpu)}; add nodes or wait for those who use them, and "
+                "give the same command again, which goes on from the last checkpoint"
+            )
+            write_json({"sentence": sentence}, folder / FAILURE)
+            os._exit(1)
+
+
+def room_for(nodes: Sequence[Mapping[str, Any]], processes: int, *, gpu: bool) -> str:
+    """What the cluster has and what is wanted, in words."""
+    there, each = room(nodes, gpu=gpu), "a GPU and a core" if gpu else "a core"
+    if there >= processes:
+        return (
+            f"{processes} processes need {each} each; the cluster has that, in use or not yet given"
+        )
+    return f"the cluster has place for {there} of {processes} processes ({each} each)"

@@ -1,0 +1,155 @@
+"""What each placed process does: start the child in its place, and say how it ended."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vlt.cluster.address import VARIABLE
+from vlt.train.launch import FAILURE, JOB, RESULT, child_command, environment, reason, tell
+from vlt.train.on_ray.lost import RUNNING, Ended
+from vlt.train.place import placed
+from vlt.train.resume import NAMED, last_checkpoint
+from vlt.train.settings import NOT_SPREAD
+
+SEEN_SECONDS = 15.0
+"""For what the driver has written to be seen on this node: NFS keeps what it knows for seconds."""
+AFTER_OTHERS = 3.0
+"""Seconds that a child's end without a sentence is held back: where another process is lost, this one
+ends of it, and the loss is to be told first."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the driver tells all processes."""
+
+    folder: str
+    """The build folder."""
+    directory: str
+    """Where the driver runs: relative paths of models and rewards begin there."""
+    accelerate: Sequence[str]
+    environment: Mapping[str, str]
+    """Variables of the driver's that the children are to have."""
+
+
+def run(task: Task) -> None:
+    """Carry out this process's part of an attempt; raises Ended where the child has not come to its end."""
+    from ray import train
+    from ray.train.collective import broadcast_from_rank_zero
+    from ray.util import get_node_ip_address
+
+    context = train.get_context()
+    rank, world = context.get_world_rank(), context.get_world_size()
+    folder, address = Path(task.folder), get_node_ip_address()
+    if not _is_seen(folder / JOB):
+        raise Ended(
+            f"the node {address} does not see {str(folder)!r}; the workspace has to lie on a disk that all "
+            "nodes share, at the same path (`vlt doctor --ray` looks at it)",
+            final=True,
+        )
+    meeting = broadcast_from_rank_zero(_arranged(folder, world, address) if rank == 0 else None)
+    if meeting is None:  # the training had ended before a process was lost
+        return
+    own = placed(
+        {
+            "RANK": rank,
+            "WORLD_SIZE": world,
+            "LOCAL_RANK": context.get_local_rank(),
+            "LOCAL_WORLD_SIZE": context.get_local_world_size(),
+            "GROUP_RANK": context.get_node_rank(),
+            **meeting,
+        }
+    )
+    log = folder / f"log-{rank}.txt"
+    code = _child(task, {**_variables(task, context.get_local_world_size(), address), **own}, log)
+    if code:
+        explained = code < 0 or (folder / FAILURE).exists()
+        if not explained:
+            time.sleep(AFTER_OTHERS)
+        raise Ended(
+            reason(folder, code, log), final=(folder / FAILURE).exists(), by_signal=code < 0
+        )
+
+
+def _arranged(folder: Path, world: int, address: str) -> dict[str, Any] | None:
+    """Where the processes meet and what they go on from; None where nothing is left to do.
+
+    One process decides for all: the others may not see yet what the disk holds.
+    """
+    if (folder / RESULT).exists():
+        return None
+    (folder / FAILURE).unlink(missing_ok=True)
+    last = last_checkpoint(folder / "run", world)
+    (folder / RUNNING).touch()
+    tell(folder, says=f"starting {world} processes" if world > 1 else "starting")
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1]
+    return {"MASTER_ADDR": address, "MASTER_PORT": port, NAMED: last.name if last else ""}
+
+
+def _is_seen(file: Path) -> bool:
+    end = time.monotonic() + SEEN_SECONDS
+    while not file.exists():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.5)
+    return True
+
+
+def _variables(task: Task, beside: int, address: str) -> dict[str, str]:
+    """A child's environment: the node's, and what it takes from the driver's; `beside` processes share
+    the node."""
+    # Ray sets it to the cores that it has counted for this process, and the others would lie idle.
+    os.environ.pop("OMP_NUM_THREADS", None)
+    found = {**environment(beside), **task.environment}
+    found.pop(VARIABLE, None)  # the child works here, wherever Ray was started from
+    name = interface(address)
+    if name:  # gloo would take the address of the host's name, which may be a loopback one
+        found.setdefault("GLOO_SOCKET_IFNAME", name)
+    return found
+
+
+def interface(address: str) -> str | None:
+    """The network interface of a node's own address, or None where none has it."""
+    import psutil  # type: ignore[import-untyped]  # accelerate brings it
+
+    if address.startswith("127."):
+        return "lo" if "lo" in psutil.net_if_addrs() else None
+    for name, addresses in psutil.net_if_addrs().items():
+        if any(each.address == address for each in addresses):
+            return name
+    return None
+
+
+def _child(task: Task, variables: Mapping[str, str], log: Path) -> int:
+    directory = task.directory if Path(task.directory).is_dir() else task.folder
+    with open(log, "ab") as words:
+        child = subprocess.Popen(
+            child_command(log.parent, 1, one_process(task.accelerate)),
+            stdin=subprocess.PIPE,  # it ends when this process does
+            stdout=words,
+            stderr=subprocess.STDOUT,
+            env=variables,
+            cwd=directory,
+        )
+        return child.wait()
+
+
+def one_process(accelerate: Sequence[str]) -> list[str]:
+    """accelerate's arguments for a launcher of one process: of it only the environment that it makes of
+    them is wanted (FSDP, DeepSpeed, precision), since Ray has placed the processes."""
+    if not accelerate or list(accelerate) == [NOT_SPREAD]:
+        return []
+    kept = [word for word in accelerate if word != "--multi_gpu"]
+    return [
+        *kept,
+        *("--num_processes", "1", "--num_machines", "1"),
+        *("--machine_rank", "0", "--main_process_port", "0"),
+    ]
