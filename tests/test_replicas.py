@@ -64,6 +64,18 @@ def test_servers_come_and_go_while_requests_are_made() -> None:
         assert sum(asked) - 120 <= 4  # what was in flight
 
 
+def test_a_server_joins_while_the_run_is_being_ended() -> None:
+    engine = OpenAIEngine("m", (), load_image=no_images, concurrency=4, check=lambda: None)
+    with Stub(latency_ms=10) as stub:
+        engine.servers.join(stub.url)
+        results = engine.complete(requests(50))
+        next(results)
+        engine.servers.join(stub.url)  # heard of when the loop runs again, to close what is open
+        results.close()  # type: ignore[attr-defined]
+        engine.servers.join(stub.url)
+        engine.close()
+
+
 def test_nobody_comes() -> None:
     def check() -> None:
         raise UserError("no replica is left")

@@ -26,7 +26,7 @@ from vlt.train.callbacks import save_candidates, write_metrics, write_progress
 from vlt.train.method import Method, find_method
 from vlt.train.place import end_with_parent, take_place
 from vlt.train.processor import keep_range, load_rows, load_training_processor
-from vlt.train.resume import drop_later, mark_whole, resume_point, step_of
+from vlt.train.resume import drop_later, mark_complete, resume_point, step_of
 from vlt.train.row_check import check_shown
 from vlt.train.turns import Turns, check_turn
 from vlt.workspace.files import write_json
@@ -148,7 +148,7 @@ def train(method: Method, job: Job) -> dict[str, Any]:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Wait until a killed run's child in this one's place, which may still be exiting, is gone."""
+    """Wait until a killed run's child of the same rank, which may still be exiting, is gone."""
     with open(folder / f".running-{os.environ.get('RANK', 0)}", "a") as opened:
         flock(opened, fcntl.LOCK_EX)
         yield
@@ -219,7 +219,7 @@ def lora_config(job: Job, model: Any) -> Any:
 def carry_out(trainer: Any, job: Job, curves: Sequence[str]) -> dict[str, Any]:
     """Train, from the last complete checkpoint if there is one; write model/ and return the facts."""
     trainer.add_callback(write_progress(job.path / "progress.jsonl"))
-    trainer.add_callback(mark_whole())
+    trainer.add_callback(mark_complete())
     if job.candidates:
         trainer.add_callback(save_candidates(trainer, job.path, job.candidates))
     run = job.path / "run"

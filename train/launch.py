@@ -1,5 +1,7 @@
-"""Runs a training in a child process, through accelerate's launcher if several processes are wanted; on a
-Ray cluster (VLT_RAY) through a driver of Ray Train that runs the same child on its nodes (vlt.train.on_ray).
+"""Runs a training in a child process, through accelerate's launcher if several processes are wanted.
+
+On a Ray cluster (VLT_RAY), the process that it starts is a driver of Ray Train, which runs the same child
+on its nodes (vlt.train.on_ray).
 
 The child's output goes to a file; its progress comes back through another, one JSON line per log. The
 child exits when its parent does (its standard input closes), so a killed run leaves no process behind.
@@ -217,6 +219,6 @@ def reason(folder: Path, code: int, log: Path) -> str:
 
 
 def tell(folder: Path, **state: object) -> None:
-    """Add a line of progress; `says` is shown alone until the next step."""
+    """Append a line of progress; the text `says` is shown until the next step."""
     with open(folder / STATE, "a") as opened:
         opened.write(json.dumps(state) + "\n")

@@ -1,8 +1,8 @@
-"""Which of a training's processes this one is, and whose it is.
+"""The rank of a child process, and its end together with its parent.
 
-On a cluster Ray places the processes, one by one. Each is told its rank and where they meet, in torch's
-own variables. accelerate's launcher, where it stands between, sets these as for a training of one
-process, so the child sets them again.
+On a cluster Ray places the processes. Each gets its rank and the rendezvous in torch's own variables. If
+accelerate's launcher starts the child, it sets these for a training with one process, so the child sets
+them again.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ VARIABLE = "VLT_PLACE"
 
 
 def placed(rank: Mapping[str, object]) -> dict[str, str]:
-    """The environment that tells a child its place: torch's variables, and once more for take_place."""
+    """The environment with a child's rank: torch's variables, and a copy for take_place."""
     variables = {
         **{name: str(value) for name, value in rank.items()},
-        # Where torchrun has started the child, torch takes its rendezvous for the one to meet at.
+        # Else torch, if torchrun has started the child, expects the store of torchrun's agent.
         "TORCHELASTIC_USE_AGENT_STORE": "False",
     }
     return {**variables, VARIABLE: json.dumps(variables)}
 
 
 def take_place() -> None:
-    """Take the place that the environment tells, if any; called before torch is imported."""
+    """Set the variables of `placed`, if there are any; called before torch is imported."""
     os.environ.update(json.loads(os.environ.get(VARIABLE, "{}")))
 
 
 def end_with_parent() -> None:
-    """End at once when the parent is gone: standard input is a pipe that it holds open."""
+    """Exit at once when the parent is gone: standard input is a pipe that it holds open."""
     if sys.stdin is None or sys.stdin.isatty():
         return
 

@@ -1,4 +1,4 @@
-"""From where a training goes on: the newest of TRL's checkpoints that is whole."""
+"""The checkpoint that a training resumes from: the newest complete one of TRL's."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 NAMED = "VLT_RESUME"
-"""The checkpoint to go on from, "" for none, where one process has chosen it for all: hosts may see the
-files of a shared disk at different times."""
-MARK = "whole"
+"""The checkpoint to resume from, "" for none, if one process has chosen it for all: hosts may see changes
+on a shared disk at different times."""
+MARK = "complete"
 
 
 def resume_point(run: Path) -> Path | None:
-    """The checkpoint in TRL's folder `run` that this process goes on from, or None."""
+    """The checkpoint in TRL's folder `run` that this process resumes from, or None."""
     named = os.environ.get(NAMED)
     if named is None:
         return last_checkpoint(run, int(os.environ.get("WORLD_SIZE", 1)))
@@ -23,10 +23,10 @@ def resume_point(run: Path) -> Path | None:
 
 
 def last_checkpoint(run: Path, processes: int = 1) -> Path | None:
-    """The newest that is whole: its trainer_state.json comes last, and of several processes each has
-    said that its own files are written.
+    """The newest complete one: trainer_state.json is written last, and with several processes each has
+    marked its own files as written.
 
-    Not that of the last step: transformers would train one step more than was asked for.
+    Not that of the final step: transformers would train one step too many.
     """
     for checkpoint in sorted(run.glob("checkpoint-*"), key=step_of, reverse=True):
         try:
@@ -40,27 +40,27 @@ def last_checkpoint(run: Path, processes: int = 1) -> Path | None:
 
 
 def drop_later(run: Path, than: Path | None) -> None:
-    """Remove the checkpoints after the one to go on from: they are written anew, and half-written ones
-    hold marks of processes that are gone."""
+    """Remove the checkpoints after the one to resume from: they will be written again, and incomplete ones
+    may have marks of processes that have died."""
     for checkpoint in run.glob("checkpoint-*"):
         if than is None or step_of(checkpoint) > step_of(than):
             shutil.rmtree(checkpoint)
 
 
-def mark_whole() -> Any:
-    """A callback by which each process says that its files of a checkpoint are written."""
+def mark_complete() -> Any:
+    """A callback with which each process marks its files of a checkpoint as written."""
     from transformers import TrainerCallback
 
-    class MarkWhole(TrainerCallback):  # type: ignore[misc]
+    class MarkComplete(TrainerCallback):  # type: ignore[misc]
         def on_save(self, args: Any, state: Any, _control: Any, **_more: Any) -> None:
             checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             _mark(checkpoint, args.process_index).touch()
 
-    return MarkWhole()
+    return MarkComplete()
 
 
 def step_of(checkpoint: Path) -> int:
-    """The optimizer step that it was written after."""
+    """The optimizer step after which it was written."""
     return int(checkpoint.name.rpartition("-")[2])
 
 

@@ -54,8 +54,8 @@ class Training:
     prompt: Annotated[Prompt | None, Option(metavar="FILE")] = None
     """The prompt that the model is trained with. [the paper's rollout prompt]"""
     processes: Annotated[int, Ge(1)] = 1
-    """Processes (GPUs): on this machine, started by accelerate if there are several; with --ray on the nodes
-    of the cluster."""
+    """Processes (GPUs): of this machine, started by accelerate if there are several, or with --ray of the
+    cluster's nodes."""
     accelerate: Annotated[list[str], Option(metavar="WORD")] = field(default_factory=list)
     """zero2, zero3, fsdp2; none, to keep the model whole on one GPU although the recipe shards it; or
     further arguments of accelerate's launcher."""

@@ -12,8 +12,8 @@ For server mode, TRL requires this command (docs of TRL: vLLM integration):
     VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --weight-transfer-config '{"backend": "nccl"}' \
         --logprobs-mode processed_logprobs --max-logprobs -1 --enable-scale-out
 
-The trained weights go to it over NCCL after each update, so it needs a GPU that does not train. The
-servers that generation starts (`vllm serve` as it is) have no endpoint for that, and are none for TRL.
+The weights are sent to it over NCCL after each update, so it needs a GPU that is not used for training. The
+servers that generation starts (plain `vllm serve`) have no endpoint for this.
 """
 
 from __future__ import annotations
@@ -124,13 +124,13 @@ def _check(mode: str, version: str | None, given: Mapping[str, Any]) -> None:
 
 
 def _check_reached_by_all(given: Mapping[str, Any]) -> None:
-    """On a cluster the process that asks the server may be on any node."""
+    """On a cluster, the process that uses the server may be on any node."""
     url = given.get("vllm_server_base_url")
     host = urlsplit(str(url)).hostname if url else str(given.get("vllm_server_host"))
     if host in ("localhost", "::1", "0.0.0.0") or str(host).startswith("127."):
         raise UserError(
-            f"vllm server: {url or host} is another machine on each node of the cluster; give the address "
-            "that the server's node has on the network (vllm_server_base_url)"
+            f"vllm server: {url or host} is a different machine on each node of the cluster; give the "
+            "server's network address (vllm_server_base_url)"
         )
 
 

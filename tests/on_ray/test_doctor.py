@@ -1,4 +1,4 @@
-"""vlt doctor --ray: a line for each node, for versions that differ, and for a disk that is not shared."""
+"""vlt doctor --ray: a line per node, version mismatches, and a disk that is not shared."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def test_a_cluster_that_is_well(nodes: Nodes, tmp_path: Path) -> None:
     python = ".".join(map(str, sys.version_info[:3]))
     each = [line for line in told if line.startswith("node ")]
     assert len(each) == 4 and all(line.endswith(f"Python {python}") for line in each)
-    assert any(line.startswith("versions") and "the same on all: vlt " in line for line in told)
+    assert any(
+        line.startswith("versions") and "the same on all nodes: vlt " in line for line in told
+    )
     assert any(f"all nodes see '{tmp_path}'" in line for line in told)
     assert not list(tmp_path.iterdir())
 
@@ -103,7 +105,7 @@ def test_a_node_that_is_lost_while_it_is_asked(tmp_path: Path) -> None:
         [sys.executable, "-c", LOSE, str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert asked.returncode == 0, asked.stderr[-3000:]
-    assert asked.stdout.split("\n")[:1] == ["was lost while it was asked"]
+    assert asked.stdout.split("\n")[:1] == ["was lost during the check"]
 
 
 LOSE = """
@@ -131,7 +133,10 @@ with Nodes(2) as nodes:
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"torch": "2.0"}, "torch differs: 1.0 on a; 2.0 on b; install the same on every node"),
+        (
+            {"torch": "2.0"},
+            "torch differs: 1.0 on a; 2.0 on b; install the same version on every node",
+        ),
         ({"vllm": "0.32"}, "vllm differs: not installed on a; 0.32 on b"),
         ({"python": "3.12.1"}, "python differs: 3.11.7 on a; 3.12.1 on b"),
         ({"vlt": None}, "vlt differs: 1.0 on a; not installed on b"),
@@ -146,12 +151,12 @@ def test_versions_that_differ(changed: dict[str, str | None], says: str) -> None
 def test_what_is_nowhere_and_what_is_on_many() -> None:
     without = {**VERSIONS, "trl": None}
     [found] = lines(findings([Node("a", 8, 1, without, True)], Path("/w")), "versions")
-    assert found.line == "trl is on no node; `pip install 'vlt-loop[ray]'` there"
+    assert found.line == "trl is on no node; `pip install 'vlt-loop[ray]'` on each"
     many = [Node(str(i), 8, 1, VERSIONS, i < 2) for i in range(9)]
     [found] = lines(findings(many, Path("/w")), "shared disk")
     assert found.says == "2, 3, 4, 5 and 3 more do not see '/w'"
     [found] = lines(findings(many, Path("/w"), "Read-only file system"), "shared disk")
     assert found.state == "warning" and "cannot be written (Read-only file system)" in found.says
-    silent = [Node("a", 8, 1, trouble="does not answer within 60 s")]
+    silent = [Node("a", 8, 1, trouble="did not answer within 60 s")]
     [_, found] = findings(silent, Path("/w"))
-    assert found.line.startswith("a does not answer within 60 s; see `ray status`")
+    assert found.line.startswith("a did not answer within 60 s; see `ray status`")

@@ -219,12 +219,12 @@ def test_a_mistake_is_told_once_and_an_end_after_another_attempt(
 ) -> None:
     monkeypatch.setenv(VARIABLE, nodes.address)
     more: dict[str, Any] = {"model": made.model, "processes": 2}
-    with pytest.raises(UserError, match="^TRL refuses the settings: .*wavy"):
+    with pytest.raises(UserError, match="^TRL rejects the settings: .*wavy"):
         trained(
             "sft", made.store, made.data, settings={**SETTINGS, "lr_scheduler_type": "wavy"},
             name="refused", **more,
         )  # fmt: skip
-    said = r"^training ended with: .*; the whole log is in '.*log-\d.txt' \(2 attempts from here\)"
+    said = r"^training ended with: .*; the full log is in '.*log-\d.txt' \(2 attempts\)"
     with pytest.raises(UserError, match=said):
         trained(
             "sft", made.store, made.data, settings={**SETTINGS, "optim": "adamw_8bit"},
@@ -304,7 +304,7 @@ def test_it_waits_for_a_node_and_goes_on_with_a_new_one(made: Made) -> None:
         assert folder
         own.kill(node_of(own, placed(folder)[1]))
         wait_for(
-            lambda: "the cluster has place for 1 of 2 processes (a core each)" in says(), SECONDS
+            lambda: "the cluster has room for 1 of 2 processes (a core each)" in says(), SECONDS
         )
         own.add()
         _, words = running.communicate(timeout=SECONDS)
@@ -383,7 +383,7 @@ def test_there_is_no_room(nodes: Nodes, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 1
-    wanted = "the cluster has place for 3 of 5 processes (a core each)"
+    wanted = "the cluster has room for 3 of 5 processes (a core each)"
     assert f"waiting for room: {wanted}" in (tmp_path / "progress.jsonl").read_text()
     told = json.loads((tmp_path / "failure.json").read_text())["sentence"]
     assert told.startswith("no attempt could start for 0 minutes: ") and wanted in told
@@ -398,19 +398,17 @@ def test_when_there_is_no_further_attempt(tmp_path: Path) -> None:
     for number in range(LOST_TRIES - 1):  # a lost node or process is no reason to stop
         dead.add(str(number))
         attempts.after({0: own} if number % 2 else {1: killed, 0: own})
-    with pytest.raises(GivenUp, match=rf"\({LOST_TRIES} attempts from here\)"):
+    with pytest.raises(GivenUp, match=rf"\({LOST_TRIES} attempts\)"):
         dead.add("one more")
         attempts.after({0: RuntimeError("of Ray's: the actor died")})
     attempts = Attempts(tmp_path, 2, lambda: dead, before=set(dead))
     for _ in range(TRIES - 1):
         attempts.after({0: own})
-    with pytest.raises(GivenUp, match=rf"no memory \({TRIES} attempts from here\)"):
+    with pytest.raises(GivenUp, match=rf"no memory \({TRIES} attempts\)"):
         attempts.after({0: own})
     checkpoint(tmp_path / "run", 4, marks=2)
     attempts.after({0: own})  # from another checkpoint it is another first attempt
-    assert (
-        "waiting for 2 processes to go on from step 4" in (tmp_path / "progress.jsonl").read_text()
-    )
+    assert "2 processes will resume from step 4" in (tmp_path / "progress.jsonl").read_text()
 
 
 def checkpoint(run: Path, step: int, *, marks: int) -> Path:
@@ -418,7 +416,7 @@ def checkpoint(run: Path, step: int, *, marks: int) -> Path:
     folder.mkdir(parents=True)
     (folder / "trainer_state.json").write_text(json.dumps({"global_step": step, "max_steps": 12}))
     for number in range(marks):
-        (folder / f"whole-{number}").touch()
+        (folder / f"complete-{number}").touch()
     return folder
 
 
@@ -456,7 +454,7 @@ def test_room_and_gpus() -> None:
     nodes[1]["Alive"] = False
     assert room(nodes, gpu=True) == 4
     assert room_for(nodes, 5, gpu=True) == (
-        "the cluster has place for 4 of 5 processes (a GPU and a core each)"
+        "the cluster has room for 4 of 5 processes (a GPU and a core each)"
     )
     assert wants_gpu(Cluster(), {}) and not wants_gpu(Cluster(), {"use_cpu": True})
 
@@ -474,9 +472,9 @@ def test_a_vllm_server_is_named_as_all_nodes_reach_it(monkeypatch: pytest.Monkey
     monkeypatch.setenv(VARIABLE, "auto")
     assert settings(vllm_server_base_url="http://10.0.0.7:8000") == found
     for given in (beside, {"vllm_server_host": "localhost"}):
-        with pytest.raises(UserError, match="is another machine on each node of the cluster"):
+        with pytest.raises(UserError, match="is a different machine on each node of the cluster"):
             settings(**given)
-    with pytest.raises(UserError, match="nothing says where the server is; start it"):
+    with pytest.raises(UserError, match="no server address is given; start one"):
         settings()
 
 

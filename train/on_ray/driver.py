@@ -1,4 +1,4 @@
-"""The job on the cluster that a training is: Ray Train's TorchTrainer around vlt.train.on_ray.rank."""
+"""A training as a job on the cluster: Ray Train's TorchTrainer around vlt.train.on_ray.rank."""
 
 from __future__ import annotations
 
@@ -27,19 +27,18 @@ CARRIED = (
     *("WANDB_", "MLFLOW_", "TENSORBOARD_", "TRACKIO_", "TRL_", "VLLM_"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
 )
-"""Variables of the driver's environment that its processes on other nodes have as well, by how their names
-begin: what decides how a model is loaded, trained and told of. Paths of programs and what a scheduler
-says of a node are each node's own."""
+"""Prefixes of the environment variables that are passed to the other nodes: those that decide how a model
+is loaded and trained. Program paths and the scheduler's variables differ between nodes."""
 ROOM_SECONDS = 1800.0
-"""For room on the cluster: nodes may have to be started, or the lost one to come back."""
+"""How long to wait for room: nodes may have to be started, or a lost one replaced."""
 QUIET = 10.0
-"""Seconds without an attempt until it is told that there is no room."""
+"""Seconds without an attempt until the progress line says so."""
 
 
 def fit(folder: Path, processes: int, accelerate: Sequence[str]) -> None:
-    """Train what lies in the build folder on the cluster of VLT_RAY, until result.json is there.
+    """Run the build folder's training on the cluster of VLT_RAY, until result.json is written.
 
-    Raises UserError with the sentence of the process that could not go on.
+    Raises UserError with the error of the process that failed for good.
     """
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
@@ -63,7 +62,7 @@ def fit(folder: Path, processes: int, accelerate: Sequence[str]) -> None:
         scaling_config=ScalingConfig(num_workers=processes, use_gpu=gpu),
         run_config=RunConfig(
             name="ray",
-            storage_path=str(folder),  # Ray's own notes; checkpoints are TRL's, beside them
+            storage_path=str(folder),  # only Ray's own files; the checkpoints are TRL's
             failure_config=FailureConfig(max_failures=-1),  # see vlt.train.on_ray.lost
             callbacks=[_callback(Attempts(folder, processes, _dead, before=_dead()))],
         ),
@@ -86,12 +85,12 @@ def fit(folder: Path, processes: int, accelerate: Sequence[str]) -> None:
 
 
 def wants_gpu(ray: Any, settings: Mapping[str, Any]) -> bool:
-    """Whether each process has a GPU: where the cluster has any, unless the settings say use_cpu."""
+    """Whether each process gets a GPU: if the cluster has any, unless the settings say use_cpu."""
     return bool(ray.cluster_resources().get("GPU")) and not settings.get("use_cpu")
 
 
 def carried(environment: Mapping[str, str]) -> dict[str, str]:
-    """Of the driver's environment, what its processes take along; not the cluster itself."""
+    """The variables of the driver's environment for its processes; not the cluster's address."""
     return {
         name: value
         for name, value in environment.items()
@@ -100,7 +99,7 @@ def carried(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def room(nodes: Sequence[Mapping[str, Any]], *, gpu: bool) -> int:
-    """How many processes the living nodes have room for, whoever else may use it now."""
+    """How many processes fit on the nodes that are alive, including room that is in use now."""
     found = 0
     for node in nodes:
         if node["Alive"]:
@@ -111,12 +110,12 @@ def room(nodes: Sequence[Mapping[str, Any]], *, gpu: bool) -> int:
 
 
 def _torch_config() -> Any:
-    """The children make their process group themselves; Ray's own processes import no torch beside them,
-    and hold no GPU."""
+    """No process group in Ray's own processes: the children make theirs. So Ray's do not import torch, and
+    hold no GPU memory."""
     from ray.train.backend import Backend, BackendConfig
 
     class OnlyPlaced(Backend):  # type: ignore[misc]
-        share_cuda_visible_devices = True  # as torchrun does: LOCAL_RANK says which is one's own
+        share_cuda_visible_devices = True  # as torchrun does: LOCAL_RANK selects the GPU
 
     class Placed(BackendConfig):  # type: ignore[misc]
         backend = "the child's"
@@ -145,7 +144,7 @@ def _dead() -> set[str]:
 
 
 def _watch_room(ray: Any, folder: Path, processes: int, gpu: bool) -> None:
-    """Say where there is no room for an attempt, and end this process where none comes."""
+    """Report that there is no room for an attempt, and exit if there is none for too long."""
     began, told = time.monotonic(), ""
     while True:
         time.sleep(1)
@@ -160,18 +159,16 @@ def _watch_room(ray: Any, folder: Path, processes: int, gpu: bool) -> None:
         if waited > ROOM_SECONDS:
             sentence = (
                 f"no attempt could start for {ROOM_SECONDS / 60:.0f} minutes: "
-                f"{room_for(ray.nodes(), processes, gpu=gpu)}; add nodes or wait for those who use them, and "
-                "give the same command again, which goes on from the last checkpoint"
+                f"{room_for(ray.nodes(), processes, gpu=gpu)}; add nodes, or wait until they are free, and "
+                "run the same command again to resume from the last checkpoint"
             )
             write_json({"sentence": sentence}, folder / FAILURE)
             os._exit(1)
 
 
 def room_for(nodes: Sequence[Mapping[str, Any]], processes: int, *, gpu: bool) -> str:
-    """What the cluster has and what is wanted, in words."""
+    """What the cluster has and what is needed, in words."""
     there, each = room(nodes, gpu=gpu), "a GPU and a core" if gpu else "a core"
     if there >= processes:
-        return (
-            f"{processes} processes need {each} each; the cluster has that, in use or not yet given"
-        )
-    return f"the cluster has place for {there} of {processes} processes ({each} each)"
+        return f"{processes} processes need {each} each; the cluster has it, but it is in use or not ready"
+    return f"the cluster has room for {there} of {processes} processes ({each} each)"

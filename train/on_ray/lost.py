@@ -1,8 +1,8 @@
-"""What comes after a process of a training on a cluster has ended before its end.
+"""What happens after a process of a training on a cluster has failed.
 
-Ray Train ends the others and places all again. That is right where a node or a process was lost, and
-useless where the next attempt would end in the same way: that is told at once, or after a few attempts
-from the same checkpoint.
+Ray Train stops the others and restarts all. That is right if a node or a process was lost, and useless if
+the next attempt would fail in the same way: that is reported at once, or after a few attempts from the same
+checkpoint.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from vlt.train.resume import last_checkpoint, step_of
 RUNNING = ".placed"
 """In the build folder while an attempt is running."""
 LOST = "lost"
-"""In the build folder: a line an attempt that was lost."""
+"""In the build folder: one line per failed attempt."""
 TRIES = 2
-"""Attempts from one checkpoint that may end without a node or a process having been lost: a connection may
-break, but memory that does not suffice never will."""
+"""Attempts from one checkpoint that may fail without a lost node or process: a connection may break, but
+insufficient memory will stay insufficient."""
 LOST_TRIES = 20
-"""Attempts from one checkpoint at all."""
+"""All attempts from one checkpoint."""
 NOTICED = 10.0
-"""Seconds in which a cluster notices that a node is gone."""
+"""Seconds until a cluster notices a lost node."""
 
 
 class Ended(Exception):
-    """The child of a process ended before its end."""
+    """The child of a process failed."""
 
     def __init__(self, sentence: str, *, final: bool = False, by_signal: bool = False):
         super().__init__(sentence, final, by_signal)
         self.sentence = sentence
         self.final = final
-        """It would end so again: a mistake of the user's."""
+        """It would fail again: a user's mistake."""
         self.by_signal = by_signal
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -48,27 +48,28 @@ def _ended(sentence: str, final: bool, by_signal: bool) -> Ended:
 
 
 class GivenUp(Exception):
-    """There is no sense in another attempt; its argument is the sentence that says why."""
+    """Another attempt is useless; the argument says why, in one sentence."""
 
 
 @dataclass
 class Attempts:
-    """Counts the attempts of a training, and says when there is to be no further one."""
+    """Counts the attempts of a training, and decides when to give up."""
 
     folder: Path
     processes: int
     dead: Callable[[], set[str]]
-    """The nodes of the cluster that are known to be gone."""
+    """Returns the nodes of the cluster that are known to be dead."""
     before: set[str] = field(default_factory=set)
-    """Those that were gone before this attempt."""
+    """Those that were dead before this attempt."""
     at: str = ""
-    """The checkpoint that the last attempts began with."""
+    """The checkpoint from which the last attempts started."""
     own: int = 0
-    """Of these, those that ended by themselves."""
+    """Failed attempts from it, without a lost node or process."""
     all: int = 0
+    """All failed attempts from it."""
 
     def after(self, errors: Mapping[int, BaseException]) -> None:
-        """After the processes of these ranks have ended so; raises GivenUp."""
+        """Record that processes (by rank) failed with these errors; raises GivenUp."""
         (self.folder / RUNNING).unlink(missing_ok=True)
         told = [error for error in errors.values() if isinstance(error, Ended)]
         for error in told:
@@ -83,19 +84,19 @@ class Attempts:
         self.own += alone
         self.all += 1
         if self.own >= TRIES or self.all >= LOST_TRIES:
-            why = told[0].sentence if told else "nodes or processes were lost again and again"
-            raise GivenUp(f"{why} ({plural(self.all, 'attempt')} from here)")
+            why = told[0].sentence if told else "nodes or processes were lost repeatedly"
+            raise GivenUp(f"{why} ({plural(self.all, 'attempt')})")
         with open(self.folder / LOST, "a") as opened:
             opened.write(f"{name}\n")
         what = "a node was lost" if node else "a process was lost"
         where = f"step {step_of(last)}" if last else "the beginning"
         tell(
             self.folder,
-            says=f"{what}; waiting for {self.processes} processes to go on from {where}",
+            says=f"{what}; {self.processes} processes will resume from {where}",
         )
 
     def _lost_node(self, *, wait: bool) -> bool:
-        """Whether nodes are gone that were there; those that are not known yet are waited for."""
+        """Whether nodes have died; with `wait`, give the cluster time to notice."""
         end = time.monotonic() + (NOTICED if wait else 0)
         while not (new := self.dead() - self.before) and time.monotonic() < end:
             time.sleep(0.5)
@@ -104,7 +105,7 @@ class Attempts:
 
 
 def losses(folder: Path) -> int:
-    """How often a training of this build folder has lost a process."""
+    """How often a training in this build folder has restarted."""
     try:
         return len((folder / LOST).read_text().splitlines())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What each placed process does: start the child in its place, and say how it ended."""
+"""What each placed process does: run the child with its rank, and report how it ended."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from vlt.train.resume import NAMED, last_checkpoint
 from vlt.train.settings import NOT_SPREAD
 
 SEEN_SECONDS = 15.0
-"""For what the driver has written to be seen on this node: NFS keeps what it knows for seconds."""
+"""Until this node must see what the driver has written: NFS caches for seconds."""
 AFTER_OTHERS = 3.0
-"""Seconds that a child's end without a sentence is held back: where another process is lost, this one
-ends of it, and the loss is to be told first."""
+"""Seconds by which an unexplained failure is reported later: if another process was lost, this one fails
+because of it, and the loss should be reported first."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What the driver tells all processes."""
+    """What all processes get from the driver."""
 
     folder: str
     """The build folder."""
     directory: str
-    """Where the driver runs: relative paths of models and rewards begin there."""
+    """The driver's working directory, for relative paths of models and rewards."""
     accelerate: Sequence[str]
     environment: Mapping[str, str]
-    """Variables of the driver's that the children are to have."""
+    """Variables of the driver's environment for the children."""
 
 
 def run(task: Task) -> None:
-    """Carry out this process's part of an attempt; raises Ended where the child has not come to its end."""
+    """Run this process's child; raises Ended if the child does not finish."""
     from ray import train
     from ray.train.collective import broadcast_from_rank_zero
     from ray.util import get_node_ip_address
@@ -49,12 +49,12 @@ def run(task: Task) -> None:
     folder, address = Path(task.folder), get_node_ip_address()
     if not _is_seen(folder / JOB):
         raise Ended(
-            f"the node {address} does not see {str(folder)!r}; the workspace has to lie on a disk that all "
-            "nodes share, at the same path (`vlt doctor --ray` looks at it)",
+            f"node {address} does not see {str(folder)!r}; the workspace must be on a disk that all nodes "
+            "share, at the same path (`vlt doctor --ray auto` checks it)",
             final=True,
         )
     meeting = broadcast_from_rank_zero(_arranged(folder, world, address) if rank == 0 else None)
-    if meeting is None:  # the training had ended before a process was lost
+    if meeting is None:  # the training had finished when a process was lost
         return
     own = placed(
         {
@@ -78,9 +78,9 @@ def run(task: Task) -> None:
 
 
 def _arranged(folder: Path, world: int, address: str) -> dict[str, Any] | None:
-    """Where the processes meet and what they go on from; None where nothing is left to do.
+    """The rendezvous and the checkpoint to resume from; None if nothing is left to do.
 
-    One process decides for all: the others may not see yet what the disk holds.
+    One process decides for all: the others may not see the newest files yet.
     """
     if (folder / RESULT).exists():
         return None
@@ -104,20 +104,19 @@ def _is_seen(file: Path) -> bool:
 
 
 def _variables(task: Task, beside: int, address: str) -> dict[str, str]:
-    """A child's environment: the node's, and what it takes from the driver's; `beside` processes share
-    the node."""
-    # Ray sets it to the cores that it has counted for this process, and the others would lie idle.
+    """A child's environment: the node's, plus the driver's variables; `beside` processes share the node."""
+    # Ray sets it to the cores that it has reserved for this process; the node's others would be idle.
     os.environ.pop("OMP_NUM_THREADS", None)
     found = {**environment(beside), **task.environment}
-    found.pop(VARIABLE, None)  # the child works here, wherever Ray was started from
+    found.pop(VARIABLE, None)  # the child itself uses no cluster
     name = interface(address)
-    if name:  # gloo would take the address of the host's name, which may be a loopback one
+    if name:  # gloo would resolve the host name, which may be a loopback address
         found.setdefault("GLOO_SOCKET_IFNAME", name)
     return found
 
 
 def interface(address: str) -> str | None:
-    """The network interface of a node's own address, or None where none has it."""
+    """The network interface with this address, or None."""
     import psutil  # type: ignore[import-untyped]  # accelerate brings it
 
     if address.startswith("127."):
@@ -133,7 +132,7 @@ def _child(task: Task, variables: Mapping[str, str], log: Path) -> int:
     with open(log, "ab") as words:
         child = subprocess.Popen(
             child_command(log.parent, 1, one_process(task.accelerate)),
-            stdin=subprocess.PIPE,  # it ends when this process does
+            stdin=subprocess.PIPE,  # the child exits when this process does
             stdout=words,
             stderr=subprocess.STDOUT,
             env=variables,
@@ -143,8 +142,8 @@ def _child(task: Task, variables: Mapping[str, str], log: Path) -> int:
 
 
 def one_process(accelerate: Sequence[str]) -> list[str]:
-    """accelerate's arguments for a launcher of one process: of it only the environment that it makes of
-    them is wanted (FSDP, DeepSpeed, precision), since Ray has placed the processes."""
+    """accelerate's arguments for a launcher with one process: it only sets up the environment (FSDP,
+    DeepSpeed, precision), since Ray places the processes."""
     if not accelerate or list(accelerate) == [NOT_SPREAD]:
         return []
     kept = [word for word in accelerate if word != "--multi_gpu"]

@@ -38,7 +38,7 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Check this machine: Python, packages, GPU, memory, disk, vLLM, the Hub, servers. With --ray also the
-    cluster: nodes, cores, GPUs, versions that differ, and whether all see the workspace's disk.
+    cluster: nodes, cores, GPUs, version mismatches, and whether every node sees the workspace's disk.
 
     One line each: ok, a warning, or what is broken and how to fix it. Nothing is written (with --ray one
     small file, which is removed), and no model is asked. The exit code is 1 if something is broken.

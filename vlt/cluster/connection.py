@@ -40,9 +40,9 @@ def connected() -> Any:
 
 
 def address_of_cluster() -> str:
-    """What VLT_RAY is to be for a process that works on the same cluster as this one.
+    """The value of VLT_RAY for a child that uses the same cluster as this process.
 
-    Where this process is connected, the cluster's own address: `local` would start another.
+    If this process is connected, the cluster's own address: `local` would start another cluster.
     """
     ray = sys.modules.get("ray")
     if ray is not None and ray.is_initialized():

@@ -1,4 +1,4 @@
-"""A Ray cluster: its nodes, whether they have the same versions, and whether all see the workspace's disk."""
+"""A Ray cluster: its nodes, version mismatches, and whether every node sees the workspace's disk."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from vlt.errors import UserError
 from vlt.plural import plural
 
 SECONDS = 60.0
-"""For a node to answer: Ray may have to start a process there."""
+"""How long to wait for a node: Ray may have to start a process there."""
 SAME = (
     *("vlt", "ray", "torch", "transformers", "trl", "accelerate", "datasets", "pyarrow", "duckdb"),
     *("deepspeed", "peft", "vllm"),
 )
-"""Packages that have to be of one version on all nodes, or nowhere; and Python."""
+"""Packages that need the same version on all nodes, or on none; besides Python."""
 NEEDED = ("vlt", "torch", "transformers", "trl", "accelerate", "datasets", "pyarrow", "duckdb")
-"""Of these, those without which a node can do nothing."""
+"""Of these, the required ones."""
 NOT_THERE = "not installed"
 
 
 @dataclass(frozen=True)
 class Node:
-    """What a node of the cluster has and says."""
+    """A node of the cluster and what it reported."""
 
     name: str
-    """Its address; with its id where several have one."""
+    """Its address; with its id if several nodes share it."""
     cores: int = 0
     gpus: int = 0
     versions: Mapping[str, str | None] = field(default_factory=dict)
     """Of Python and of SAME; None: not installed."""
     reads: bool = False
-    """Whether it sees what this process has just written beside the workspace's files."""
+    """Whether it sees a file that this process has just written in the workspace."""
     trouble: str = ""
-    """Why it has said nothing."""
+    """Why it reported nothing."""
 
 
 def cluster(workspace: Path) -> Iterator[Finding]:
-    """The cluster that VLT_RAY names. A file of a few bytes is written into the workspace, or the nearest
-    folder above it that exists, and removed."""
+    """The cluster that VLT_RAY names. A small file is written in the workspace, or in the nearest existing
+    folder above it, and removed."""
     try:
         ray = connected()
     except UserError as error:
@@ -68,7 +68,7 @@ def cluster(workspace: Path) -> Iterator[Finding]:
 
 
 def asked(ray: Any, token: Path, seconds: float = SECONDS) -> list[Node]:
-    """Each living node, with what a task on it says."""
+    """Each node that is alive, with what a task on it reported."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     alive = [node for node in ray.nodes() if node["Alive"]]
@@ -87,11 +87,11 @@ def asked(ray: Any, token: Path, seconds: float = SECONDS) -> list[Node]:
         try:
             said = ray.get(tasks[node["NodeID"]], timeout=0)
         except ray.exceptions.GetTimeoutError:
-            found.append(Node(name, cores, gpus, trouble=f"does not answer within {seconds:g} s"))
+            found.append(Node(name, cores, gpus, trouble=f"did not answer within {seconds:g} s"))
         except ray.exceptions.RayError as error:
             lost = not any(n["Alive"] for n in ray.nodes() if n["NodeID"] == node["NodeID"])
             words = " ".join(str(error).split())[:200]
-            trouble = "was lost while it was asked" if lost else f"cannot answer ({words})"
+            trouble = "was lost during the check" if lost else f"cannot run tasks ({words})"
             found.append(Node(name, cores, gpus, trouble=trouble))
         else:
             found.append(Node(name, cores, gpus, said["versions"], said["reads"]))
@@ -99,14 +99,16 @@ def asked(ray: Any, token: Path, seconds: float = SECONDS) -> list[Node]:
 
 
 def findings(nodes: Sequence[Node], folder: Path, unwritten: str = "") -> Iterator[Finding]:
-    """What is to be said of the nodes; `unwritten`: why nothing could be written in `folder`."""
+    """The findings about these nodes; `unwritten`: why nothing could be written in `folder`."""
     cores, gpus = sum(n.cores for n in nodes), sum(n.gpus for n in nodes)
     size = f"{plural(len(nodes), 'node')}, {plural(cores, 'core')}, {plural(gpus, 'GPU')}"
     yield ok("Ray", size)
     for node in nodes:
         has = f"{node.name}: {plural(node.cores, 'core')}, {plural(node.gpus, 'GPU')}"
         if node.trouble:
-            do = "see `ray status`, or start Ray there again (`ray stop; ray start --address ...`)"
+            do = (
+                "see `ray status`, or restart Ray on it (`ray stop; ray start --address=HOST:PORT`)"
+            )
             yield broken("node", f"{node.name} {node.trouble}", do)
         else:
             yield ok("node", f"{has}, Python {node.versions['python']}")
@@ -125,21 +127,21 @@ def _versions(nodes: Sequence[Node]) -> Iterator[Finding]:
         if len(by_version) > 1:
             wrong = True
             each = [f"{version} on {_names(names)}" for version, names in by_version.items()]
-            do = "install the same on every node (with constraints.txt, or the same image)"
+            do = "install the same version on every node (with constraints.txt, or one image)"
             yield broken("versions", f"{package} differs: {'; '.join(each)}", do)
         elif package in NEEDED and NOT_THERE in by_version:
             wrong = True
             yield broken(
-                "versions", f"{package} is on no node", "`pip install 'vlt-loop[ray]'` there"
+                "versions", f"{package} is on no node", "`pip install 'vlt-loop[ray]'` on each"
             )
     if not wrong:
         there = [f"{p} {v}" for p in SAME[:5] if (v := nodes[0].versions.get(p))]
-        yield ok("versions", f"the same on all: {', '.join(there)}")
+        yield ok("versions", f"the same on all nodes: {', '.join(there)}")
 
 
 def _disk(nodes: Sequence[Node], folder: Path, unwritten: str) -> Iterator[Finding]:
     if unwritten:
-        do = "name a workspace that can be written with -w, and look again"
+        do = "name a writable workspace with -w, and check again"
         yield warning("shared disk", f"{str(folder)!r} cannot be written ({unwritten})", do)
         return
     blind = [node.name for node in nodes if not node.reads]
@@ -161,7 +163,7 @@ def _names(names: Sequence[str]) -> str:
 
 
 def _look() -> Callable[[str, Sequence[str]], dict[str, Any]]:
-    """What a node is asked: a function in a function travels whole, so vlt need not be there."""
+    """The task: a nested function is pickled with its code, so it runs without vlt on the node."""
 
     def look(token: str, packages: Sequence[str]) -> dict[str, Any]:
         import importlib.metadata
@@ -176,13 +178,15 @@ def _look() -> Callable[[str, Sequence[str]], dict[str, Any]]:
                 versions[package] = importlib.metadata.version(package)
             except importlib.metadata.PackageNotFoundError:
                 versions[package] = None
-        if importlib.util.find_spec("vlt"):  # whose package has another name, or none
+        if importlib.util.find_spec(
+            "vlt"
+        ):  # the distribution has another name, or is not installed
             import vlt
 
             versions["vlt"] = vlt.__version__
         file, end = pathlib.Path(token), time.monotonic() + 10
         while not (reads := file.is_file() and file.read_text() == file.name):
-            if time.monotonic() > end:  # what NFS knew of the folder is old by now
+            if time.monotonic() > end:  # NFS has refreshed its cache by now
                 break
             time.sleep(0.5)
         return {"versions": versions, "reads": reads}

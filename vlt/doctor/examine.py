@@ -24,11 +24,11 @@ Check = Callable[[], Iterator[Finding]]
 def examine(
     workspace: Path, recipe: str | None = None, model: Model | None = None
 ) -> list[Finding]:
-    """Check the machine, what a recipe or a model of the command line needs, and the Ray cluster, if one is
+    """Check the machine, what a recipe or a model of the command line needs, and a Ray cluster if one is
     named.
 
-    Nothing is written (except by vlt.doctor.cluster) and no model is asked; checks that wait (for servers,
-    the Hub, a process, nodes) do so concurrently.
+    Nothing is written (except by vlt.doctor.cluster) and no model is asked; checks that wait (for
+    servers, the Hub, a process, nodes) do so concurrently.
     """
     wants = needs(recipe, workspace) if recipe else Needs()
     urls = dict(wants.servers)

@@ -148,7 +148,7 @@ class OpenAIEngine:
 
     def _woken(self) -> None:
         """A server has joined: there is room for more requests."""
-        if self._loop:
+        if self._loop and self._tasks:  # without tasks the loop is closing connections
             self._loop.stop()
 
     def _has_room(self) -> bool:
