@@ -30,6 +30,8 @@ from vlt.workspace.store import Dataset, Store
 RECIPES = ("miniature", "miniature-glance")
 TABLE_3 = ("unfiltered", "length-filtered", "reflections-cut")
 """Arms that are one SFT alone; each is compared with the one before it."""
+TINY = 1e-9
+"""Smaller chances are not told apart."""
 TRAININGS = ("base", "sft@r1", "grpo@r1", "sft@r2", "grpo@r2")
 
 
@@ -161,7 +163,8 @@ def _against(gain: Mapping[str, Any] | None) -> str:
     if gain is None:
         return "-"
     points = [100 * gain[name] for name in ("difference", "low", "high")]
-    return f"{points[0]:+.1f} [{points[1]:+.1f}, {points[2]:+.1f}], p = {gain['p']:.1g}"
+    chance = f"p = {gain['p']:.1g}" if gain["p"] >= TINY else f"p < {TINY:.0e}"
+    return f"{points[0]:+.1f} [{points[1]:+.1f}, {points[2]:+.1f}], {chance}"
 
 
 def _settings(changes: Sequence[str]) -> list[str]:
