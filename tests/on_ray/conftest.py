@@ -10,11 +10,21 @@ import pytest
 from tests.on_ray.cluster import Nodes
 from vlt.cluster.address import VARIABLE
 
+# Whatever token lies in the home folder; and `--ray local` makes none there.
+os.environ["RAY_AUTH_MODE"] = "disabled"
+
 
 @pytest.fixture(autouse=True)
-def _no_cluster_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_cluster_from_outside() -> Iterator[None]:
+    """None from the environment, nor from a command that a test has run in this process."""
+    _forget()
+    yield
+    _forget()
+
+
+def _forget() -> None:
     for name in (VARIABLE, "RAY_ADDRESS"):
-        monkeypatch.delenv(name, raising=False)
+        os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")

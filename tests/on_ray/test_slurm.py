@@ -44,7 +44,7 @@ def test_a_training_over_the_nodes_of_a_job(tmp_path: Path) -> None:
     )
     other = (meeting / "other.log").read_text()
     assert done.returncode == 0, done.stdout + done.stderr + other
-    assert "Running command on head node: ['vlt', 'train', 'sft'" in done.stdout
+    assert "Running command on head node: ['bash', '-c'" in done.stdout
     assert "On worker node. Connecting to Ray cluster at 10.77.0.1:6386" in other
     facts = store.open("sft-model").manifest.facts
     assert (facts["steps"], facts["processes"]) == (2, 2)

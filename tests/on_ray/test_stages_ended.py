@@ -89,7 +89,7 @@ def test_an_error_is_the_same_sentence(root: Path, monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv("VLT_PROCESSES", "1")
     (there, notes), (here, none) = said
     assert there == here
-    assert "said 7 (of type int) of the row" in there
+    assert "returned 7 (of type int) for the row" in there
     assert "on the node" in notes[0] and not none
 
 

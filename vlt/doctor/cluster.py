@@ -89,7 +89,9 @@ def asked(ray: Any, token: Path, seconds: float = SECONDS) -> list[Node]:
         except ray.exceptions.GetTimeoutError:
             found.append(Node(name, cores, gpus, trouble=f"did not answer within {seconds:g} s"))
         except ray.exceptions.RayError as error:
-            lost = not any(n["Alive"] for n in ray.nodes() if n["NodeID"] == node["NodeID"])
+            # Ray may know of a task's end before it marks the node.
+            known_alive = any(n["Alive"] for n in ray.nodes() if n["NodeID"] == node["NodeID"])
+            lost = isinstance(error, ray.exceptions.NodeDiedError) or not known_alive
             words = " ".join(str(error).split())[:200]
             trouble = "was lost during the check" if lost else f"cannot run tasks ({words})"
             found.append(Node(name, cores, gpus, trouble=trouble))
