@@ -207,7 +207,7 @@ def test_no_judge_no_version(workspace: Path) -> None:
     with Talking(saying(lambda _: 400)) as server, pytest.raises(UserError, match="answered none"):
         make_verdicts(store, answers, grader="llm", judge=judge_at(store, server), name="e")
     assert not store.versions("e")
-    with pytest.raises(UsageError, match="go together"):
+    with pytest.raises(UsageError, match="need each other"):
         make_verdicts(store, answers, grader="llm", name="e")
 
 

@@ -204,7 +204,7 @@ def test_sentences_for_what_cannot_be(workspace: Path, tmp_path: Path) -> None:
     assert "not a file or folder" in vlt_error(
         "eval", "mathvista", "--path", tmp_path / "none", "--model", "m", *where, code=2
     )
-    assert "is none of" in vlt_error(
+    assert "is not one of" in vlt_error(
         "eval", "heldout", "--path", copy, "--model", "m", *where, code=2
     )
 

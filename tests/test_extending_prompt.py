@@ -133,9 +133,7 @@ def test_images_stand_where_they_are_meant() -> None:
     ],
 )
 def test_nonsense_is_one_sentence(nonsense: Any) -> None:
-    with pytest.raises(
-        UserError, match=r"the prompt the function ask said .*return the user's text"
-    ):
+    with pytest.raises(UserError, match=r"the prompt the function ask returned .*; return a text"):
         said(nonsense, [])
 
 

@@ -221,7 +221,7 @@ def test_one_sentence_at_once(
 def test_wrong_usage(workspace: Path) -> None:
     make_items(workspace, 5)
     base = ["gen", "rollouts", "-w", workspace, "--model", "m"]
-    assert "give --base-url" in vlt_error(*base, code=2)
+    assert "give the --base-url" in vlt_error(*base, code=2)
     assert "is not a URL" in vlt_error(*base, "--base-url", "localhost:80", code=2)
     assert "'nope' is not one of" in vlt_error(*base, "--engine", "nope", code=2)
     assert "is not a file" in vlt_error(

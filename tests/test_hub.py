@@ -442,8 +442,8 @@ def test_refusals_are_one_sentence(
     assert "user/name" in vlt_error("push", "sft", "nothing", *where, code=2, **environment)
     assert "no dataset" in vlt_error("push", "nope", "me/data", *where, **environment)
     said = vlt_error("push", "sft", "me/data", *where, **{**environment, "HF_TOKEN": "hf_wrong"})
-    assert "does not let you write" in said and "hf auth login" in said and "HF_TOKEN" in said
-    assert "not there" in vlt_error("import", "me/nothing", *where, **environment)
+    assert "denies access" in said and "hf auth login" in said and "HF_TOKEN" in said
+    assert "does not exist" in vlt_error("import", "me/nothing", *where, **environment)
     said = vlt_error("pull", "me/nothing", *where, **environment)
     assert "has no 'me/nothing', or it is private" in said and "hf auth login" in said
     hub.make("dataset", "me/plain", {"README.md": b"hello"})

@@ -156,7 +156,9 @@ def test_only_what_was_asked_alike_is_paired(opened: Workspace) -> None:
         image_worth(opened, own, evaluated(opened, items, engine, "none", max_tokens=7))
     part = evaluated(opened, items, engine, "swapped", limit=10)
     assert image_worth(opened, own, part).n == 10
-    with pytest.raises(UsageError, match="'half' is none of own, none, swapped, noise"):
+    with pytest.raises(
+        UsageError, match="'half' is not known; write one of own, none, swapped, noise"
+    ):
         Asking(prompt=PROMPT, images="half")  # type: ignore[arg-type]
 
 

@@ -126,8 +126,8 @@ def test_what_is_cut_failed_or_repeated_is_no_judgement() -> None:
         ({"pass": "4"}, "pass: '4' is outside the scale"),
         ({"pass": True}, "pass: True is outside"),
         ({"scale": [5, 1]}, "two numbers, the lower first"),
-        ({"scale": "1-5"}, "scale: '1-5' is none"),
-        ({"scale": [1, float("nan")]}, "is none"),
+        ({"scale": "1-5"}, "scale: '1-5' is not a scale"),
+        ({"scale": [1, float("nan")]}, "is not a scale"),
         ({"prompt": "Is {respnse} good? {response}"}, "'{respnse}', which is not a slot"),
         ({"prompt": "Is {{response}} good?"}, "'{{response}}', which is not a slot"),
         ({"prompt": "Is {question} good?"}, "shows nothing to judge"),
@@ -287,7 +287,9 @@ def test_more_rubrics_and_judges_add_and_none_replaces(workspace: Path, tmp_path
             judges = [(j["rubric"], j["model"], j["score"]) for j in row["judgements"]]
             expected = [("sound", "judge", 4.0), ("kind", "judge", 0.25), ("sound", "other", 4.0)]
             assert judges == expected
-        with pytest.raises(UsageError, match="judgements by rubric 'sound' and 'other' already"):
+        with pytest.raises(
+            UsageError, match="already has judgements by rubric 'sound' and 'other'"
+        ):
             make_judged(store, third, judge_at(server, "other"), "sound")
         assert server.answered.total() == 6
 
@@ -377,7 +379,7 @@ def test_captions_and_images(workspace: Path) -> None:
         assert verdicts(blind, "caption") == ["pass", "pass", "unjudged"]
         assert [images for _, _, images in server.asked] == [1, 0, 0]
         with pytest.raises(
-            UsageError, match=r"captions@v1 holds captions, and rubric 'sound' judges samples"
+            UsageError, match=r"captions@v1 holds captions, but rubric 'sound' judges samples"
         ):
             make_judged(store, store.open("captions"), judge_at(server), "sound")
 

@@ -162,4 +162,4 @@ def test_a_version_that_two_were_made_from_is_met_again(workspace: Path) -> None
     assert [v.ref for v in made_from(store, writer.dataset)] == ["root@v1", "a@v1", "b@v1"]
     shutil.rmtree(root.path)
     assert [v.ref for v in made_from(store, writer.dataset)] == ["a@v1", "b@v1"]
-    assert "root@v1, which a@v1 was made from" in vlt_error("log", "both", "-w", workspace)
+    assert "root@v1, from which a@v1 was made" in vlt_error("log", "both", "-w", workspace)

@@ -193,5 +193,5 @@ def test_a_closure_is_known_by_what_it_holds() -> None:
     assert digests[0] == digests[2] != digests[1]
     with pytest.raises(UsageError, match="put the function into a file"):
         of_function(limit_of(object()), "filter")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="is no filter"):
+    with pytest.raises(UsageError, match="is not a filter"):
         of_function(3, "filter")

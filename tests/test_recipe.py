@@ -306,7 +306,7 @@ def test_where_a_round_without_sft_goes_on(tmp_path: Path) -> None:
         ({"filters": ["verfy"]}, r"rounds\.0\.filters\.0: no filter is called 'verfy'"),
         ({"filters": [{"max_words": {"wrods": 3}}]}, "max_words has no setting 'wrods'"),
         ({"sft": {"settings": {"lerning_rate": 1}}}, "has no field 'lerning_rate'; did you mean"),
-        ({"grpo": [{"train": {"reward": {"acuracy": 1}}}]}, "reward: 'acuracy' is not one"),
+        ({"grpo": [{"train": {"reward": {"acuracy": 1}}}]}, "reward: 'acuracy' is unknown"),
         ({"prompts": {"rollout": {"user": "Answer {Question}"}}}, "write {question}"),
         ({"prompts": {"rollout": {"user": "Answer."}}}, "has no {question}"),
         ({"filters": ["./gone.py:f"]}, "gone.py"),

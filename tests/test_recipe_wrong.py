@@ -95,7 +95,7 @@ WRONG = [
         "did you mean learning_rate",
     ),
     ("settings: {learning_rate: 1e-6}", "settings: {max_length: 99}", "would cut image tokens"),
-    ("reward: {accuracy: 1.0}", "reward: {acuracy: 1.0}", "reward: 'acuracy' is not one"),
+    ("reward: {accuracy: 1.0}", "reward: {acuracy: 1.0}", "reward: 'acuracy' is unknown"),
     (
         "reward: {accuracy: 1.0}",
         "reward: {./mine.py:polite: 1.0, accuracy: 0}",

@@ -226,7 +226,12 @@ BAD_FILES: list[tuple[str, str, bytes, str]] = [
         b",,\n1,2,3\n",
         "is not a header with distinct column names",
     ),
-    ("csv with a column twice", "a.csv", b"image,question,question\nx,y,z\n", "each once"),
+    (
+        "csv with a column twice",
+        "a.csv",
+        b"image,question,question\nx,y,z\n",
+        "distinct column names",
+    ),
     (
         "csv in UTF-16",
         "a.csv",
@@ -238,7 +243,7 @@ BAD_FILES: list[tuple[str, str, bytes, str]] = [
     ("empty json list", "a.json", b"[]", "is empty"),
     ("text as parquet", "a.parquet", b"PAR1 not really", "not a Parquet file"),
     ("empty parquet file", "a.parquet", b"", "is empty"),
-    ("no data at all", "a.xlsx", b"PK", "is none of"),
+    ("no data at all", "a.xlsx", b"PK", "is not one of"),
     ("gzip cut short", "a.jsonl.gz", gzip.compress(b'{"question": 1}\n' * 99)[:40], "is damaged"),
     ("gzip of nothing", "a.jsonl.gz", gzip.compress(b""), "is empty"),
     (

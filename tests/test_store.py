@@ -214,7 +214,7 @@ def test_two_kinds_do_not_share_a_name(workspace: Path) -> None:
         ):
             pass
     with (
-        pytest.raises(UserError, match="cannot hold checkpoints"),
+        pytest.raises(UserError, match="cannot also hold checkpoints"),
         store.lock("mine", "checkpoint"),
     ):
         pass

@@ -70,7 +70,9 @@ def test_one_of_ones_own_by_the_command_line_and_in_python(own: Path, tmp_path: 
     prompt = tmp_path / "prompt.txt"
     prompt.write_text(PROMPT.user)
     words = ("train", "./gentle.py:GENTLE", "--model", model, "--prompt", prompt, "--steps", 2)
-    assert "Steps that it takes" in vlt("train", "./gentle.py:GENTLE", "--help", cwd=tmp_path)
+    assert "Number of steps, whatever the data" in vlt(
+        "train", "./gentle.py:GENTLE", "--help", cwd=tmp_path
+    )
     made = vlt_json(*words, "-w", store.root, cwd=tmp_path)
     assert (made["name"], made["facts"]["steps"]) == ("gentle-model", 2)
     manifest = store.open("gentle-model").manifest

@@ -39,14 +39,14 @@ def most_processes() -> int:
 class ImagePool(AbstractContextManager["ImagePool"]):
     """Up to `processes` workers, started when there is enough to do."""
 
-    def __init__(self, processes: int | None = None, alone: int = ALONE):
+    def __init__(self, processes: int | None = None, alone: int | None = None):
         """`alone`: so many images are inspected here before the first process is started."""
         processes = most_processes() if processes is None else processes
         self._free: queue.LifoQueue[_Process | None] = queue.LifoQueue()
         for _ in range(processes):
             self._free.put(None)
         self._processes = processes
-        self._seen, self._alone = 0, alone
+        self._seen, self._alone = 0, ALONE if alone is None else alone
 
     def inspect(self, images: Sequence[tuple[str, bytes]]) -> list[Inspected | BadImage]:
         """For each (sha256, bytes): the result of `inspect_image`, or the error that it raises."""
