@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -11,6 +12,9 @@ import psutil
 
 LOOPBACK = "127.0.0.2"
 """Not 127.0.0.1, which Ray replaces by an address that other machines reach."""
+LATE = "timed out during startup"
+"""Ray gives a node 30 s to start, whatever the machine is busy with."""
+TRIES = 3
 
 
 class Nodes(AbstractContextManager["Nodes"]):
@@ -18,9 +22,20 @@ class Nodes(AbstractContextManager["Nodes"]):
 
     def __init__(self, nodes: int = 3, cpus: int = 1, gpus: int = 0):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        self._shape = {"num_cpus": cpus, "num_gpus": gpus}
+        for further in reversed(range(TRIES)):
+            before = set(psutil.Process().children(recursive=True))
+            try:
+                self._start(nodes)
+                return
+            except Exception as error:
+                if LATE not in str(error) or not further:
+                    raise
+                _end(set(psutil.Process().children(recursive=True)) - before)
+
+    def _start(self, nodes: int) -> None:
         from ray.cluster_utils import Cluster
 
-        self._shape = {"num_cpus": cpus, "num_gpus": gpus}
         self._cluster = Cluster(
             initialize_head=True,
             head_node_args={
@@ -44,11 +59,7 @@ class Nodes(AbstractContextManager["Nodes"]):
     def kill(self, node: Any) -> None:
         """kill -9 of the node's raylet and of all that it has started, as when its machine is lost."""
         raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-        gone = [raylet, *raylet.children(recursive=True)]
-        for process in gone:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(gone, timeout=10)
+        _end([raylet, *raylet.children(recursive=True)])
         self.forget(node)
 
     def forget(self, node: Any) -> None:
@@ -58,3 +69,11 @@ class Nodes(AbstractContextManager["Nodes"]):
 
     def __exit__(self, *_ended: object) -> None:
         self._cluster.shutdown()
+
+
+def _end(processes: Collection[psutil.Process]) -> None:
+    """kill -9 of these, and wait until they are gone."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=10)
