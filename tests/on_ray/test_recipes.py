@@ -30,7 +30,7 @@ def test_ray_up_is_what_ray_takes() -> None:
 def test_the_commands_in_them_are_commands_of_vlt(file: object) -> None:
     text = file.read_text()  # type: ignore[attr-defined]
     commands = COMMAND.findall(text)
-    assert commands or 'vlt "$@"' in text
+    assert commands or 'vlt "${@:2}"' in text
     for command in commands:
         words = [w for w in shlex.split(command) if w != "$head:6379"]
         words = words[:-1] if words[-1] == "--ray" else words
