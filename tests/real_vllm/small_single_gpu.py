@@ -21,9 +21,15 @@ PROMPTS = {  # within the miniature's vocabulary
     "rollout": {"user": "{question} Think first."},
 }
 ON_A_CPU = {"bf16": False, "use_cpu": True, "save_steps": 1}
-SFT = {"max_steps": 2, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 1}
+SFT = {
+    "max_steps": 2,
+    "warmup_steps": 0,  # of two steps it would leave one that changes nothing, in each round alike
+    "per_device_train_batch_size": 4,
+    "gradient_accumulation_steps": 1,
+}
 GRPO = {
     "max_steps": 2,
+    "warmup_steps": 0,
     "num_generations": 4,
     "per_device_train_batch_size": 4,
     "gradient_accumulation_steps": 2,
