@@ -13,9 +13,9 @@ import io
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 
@@ -41,36 +41,85 @@ def generate(
     """One response per prompt. `reads` is the processor (with pictures) or the tokenizer."""
     import torch
 
-    tokenizer = getattr(reads, "tokenizer", reads)
     sampling: dict[str, Any] = {"do_sample": False, "temperature": None}
     if temperature:
         sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
     out: list[str] = []
     for start in range(0, len(prompts), batch):
         part = slice(start, start + batch)
-        texts = [
-            tokenizer.apply_chat_template(
-                [
-                    {
-                        "role": "user",
-                        "content": ([{"type": "image"}] if pictures else [])
-                        + [{"type": "text", "text": prompt}],
-                    }
-                ],
-                tokenize=False,
-                add_generation_prompt=True,
-            )
-            for prompt in prompts[part]
-        ]
-        shown = {"images": [[picture] for picture in pictures[part]]} if pictures else {}
-        inputs = reads(text=texts, **shown, return_tensors="pt", padding=True)
-        inputs.pop("token_type_ids", None)
+        inputs = inputs_of(reads, prompts[part], pictures[part] if pictures else None)
         with torch.inference_mode():
             ids = model.generate(**inputs, max_new_tokens=max_new_tokens, **sampling)
-        out += tokenizer.batch_decode(
+        out += getattr(reads, "tokenizer", reads).batch_decode(
             ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
         )
     return out
+
+
+def inputs_of(
+    reads: Any,
+    prompts: Sequence[str],
+    pictures: Sequence[Image.Image] | None = None,
+    begun: str = "",
+) -> Any:
+    """A padded batch of the prompts, each with its picture, as a model takes it; the responses start with
+    `begun`. `reads` as in `generate`."""
+    tokenizer = getattr(reads, "tokenizer", reads)
+    image = [{"type": "image"}] if pictures else []
+    texts = [
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": [*image, {"type": "text", "text": prompt}]}],
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+        + begun
+        for prompt in prompts
+    ]
+    shown = {"images": [[picture] for picture in pictures]} if pictures else {}
+    inputs = reads(text=texts, **shown, return_tensors="pt", padding=True)
+    inputs.pop("token_type_ids", None)
+    return inputs
+
+
+class Measured(NamedTuple):
+    """A miniature's saved models, and the held-out items that they are measured on."""
+
+    processor: Any
+    vlm: Any
+    tokenizer: Any
+    """The reasoner's."""
+    reasoner: Any
+    rows: list[dict[str, Any]]
+    pictures: list[Image.Image]
+
+
+def measured(folder: Path, n: int, seed: int) -> Measured:
+    """Load the models, in float32, and n held-out items of all kinds; sampling starts from `seed`."""
+    import torch
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoModelForImageTextToText,
+        AutoProcessor,
+        AutoTokenizer,
+    )
+
+    vlm = AutoModelForImageTextToText.from_pretrained(folder / "vlm", dtype=torch.float32).eval()
+    reasoner = AutoModelForCausalLM.from_pretrained(folder / "reasoner", dtype=torch.float32).eval()
+    torch.manual_seed(seed)
+    rows = list(records(n, families=list(FAMILIES), split="heldout", seed=seed))
+    return Measured(
+        AutoProcessor.from_pretrained(folder / "vlm"),
+        vlm,
+        AutoTokenizer.from_pretrained(folder / "reasoner"),
+        reasoner,
+        rows,
+        pictures_of(rows),
+    )
+
+
+def pictures_of(rows: Sequence[dict[str, Any]]) -> list[Image.Image]:
+    """The items' pictures."""
+    return [Image.open(io.BytesIO(row["images"][0])) for row in rows]
 
 
 def answer_of(response: str) -> str | None:
@@ -81,21 +130,7 @@ def answer_of(response: str) -> str | None:
 
 def measure(folder: Path, n: int, seed: int = 0) -> dict[str, float]:
     """Every figure, by name, on n held-out items of each kind."""
-    import torch
-    from transformers import (
-        AutoModelForCausalLM,
-        AutoModelForImageTextToText,
-        AutoProcessor,
-        AutoTokenizer,
-    )
-
-    processor = AutoProcessor.from_pretrained(folder / "vlm")
-    vlm = AutoModelForImageTextToText.from_pretrained(folder / "vlm", dtype=torch.float32).eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder / "reasoner")
-    reasoner = AutoModelForCausalLM.from_pretrained(folder / "reasoner", dtype=torch.float32).eval()
-    torch.manual_seed(seed)
-    rows = list(records(n, families=list(FAMILIES), split="heldout", seed=seed))
-    pictures = [Image.open(io.BytesIO(row["images"][0])) for row in rows]
+    processor, vlm, tokenizer, reasoner, rows, pictures = measured(folder, n, seed)
     figures: dict[str, float] = {}
 
     written = generate(vlm, processor, [models.CAPTION_PROMPT] * n, pictures)
@@ -155,14 +190,27 @@ def missed(figures: dict[str, float]) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    return checked(__doc__, 400, measure, missed)
+
+
+def checked(
+    about: str,
+    n: int,
+    measure: Callable[[Path, int, int], dict[str, float]],
+    missed: Callable[[dict[str, float]], list[str]],
+) -> int:
+    """The command of a miniature's gates: prints the figures and what they miss; returns the exit code.
+
+    `about`: its docstring; `n`: items by default.
+    """
+    parser = argparse.ArgumentParser(description=about.split("\n")[0])
     parser.add_argument("folder", type=Path, help="holds vlm/ and reasoner/")
-    parser.add_argument("-n", type=int, default=400)
+    parser.add_argument("-n", type=int, default=n)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     figures = measure(args.folder, args.n, args.seed)
     for name, value in figures.items():
-        print(f"{name:40s} {value:.3f}")
+        print(f"{name:40s} {value:.6f}" if value < 0.001 else f"{name:40s} {value:.3f}")
     problems = missed(figures)
     for problem in problems:
         print(f"MISSED: {problem}")

@@ -9,20 +9,22 @@ the word that every scan starts with, and by drawing 64 answers to each of some 
 
 from __future__ import annotations
 
-import argparse
-import io
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from vlt.datagen.miniature import tiny_models as models
-from vlt.datagen.miniature.gates import answer_of, generate
-from vlt.datagen.miniature.questions import FAMILIES
-from vlt.datagen.miniature.world import Layout, caption, records
+from vlt.datagen.miniature.gates import (
+    answer_of,
+    checked,
+    generate,
+    inputs_of,
+    measured,
+    pictures_of,
+)
+from vlt.datagen.miniature.world import Layout, caption
 
 CAREFUL = "Check"
 """The first word of every careful trace, and of no other."""
@@ -38,30 +40,12 @@ def probability_of_care(model: Any, processor: Any, rows: Sequence[dict[str, Any
     """How probable it is, item by item, that a thought about the picture starts with CAREFUL."""
     import torch
 
-    tokenizer = processor.tokenizer
-    (word,) = tokenizer(CAREFUL)["input_ids"]
-    content = [{"type": "image"}, {"type": "text"}]
-    texts = [
-        tokenizer.apply_chat_template(
-            [{"role": "user", "content": [content[0], content[1] | {"text": prompt}]}],
-            tokenize=False,
-            add_generation_prompt=True,
-        )
-        + "<think>"
-        for prompt in _prompts(rows)
-    ]
-    shown = [[picture] for picture in pictures_of(rows)]
-    inputs = processor(text=texts, images=shown, return_tensors="pt", padding=True)
-    inputs.pop("token_type_ids", None)
+    (word,) = processor.tokenizer(CAREFUL)["input_ids"]
+    inputs = inputs_of(processor, _prompts(rows), pictures_of(rows), begun="<think>")
     with torch.inference_mode():
         scores = model(**inputs).logits[:, -1]
     found: list[float] = scores.softmax(-1)[:, word].tolist()
     return found
-
-
-def pictures_of(rows: Sequence[dict[str, Any]]) -> list[Image.Image]:
-    """The items' pictures."""
-    return [Image.open(io.BytesIO(row["images"][0])) for row in rows]
 
 
 def _prompts(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -70,21 +54,7 @@ def _prompts(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 def measure(folder: Path, n: int, seed: int = 0) -> dict[str, float]:
     """Every figure, by name, on n held-out items of all kinds."""
-    import torch
-    from transformers import (
-        AutoModelForCausalLM,
-        AutoModelForImageTextToText,
-        AutoProcessor,
-        AutoTokenizer,
-    )
-
-    processor = AutoProcessor.from_pretrained(folder / "vlm")
-    vlm = AutoModelForImageTextToText.from_pretrained(folder / "vlm", dtype=torch.float32).eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder / "reasoner")
-    reasoner = AutoModelForCausalLM.from_pretrained(folder / "reasoner", dtype=torch.float32).eval()
-    torch.manual_seed(seed)
-    rows = list(records(n, families=list(FAMILIES), split="heldout", seed=seed))
-    pictures = pictures_of(rows)
+    processor, vlm, tokenizer, reasoner, rows, pictures = measured(folder, n, seed)
     figures: dict[str, float] = {}
 
     figures["probability of a scan"] = sum(probability_of_care(vlm, processor, rows)) / n
@@ -146,18 +116,7 @@ def missed(figures: dict[str, float]) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path, help="holds vlm/ and reasoner/")
-    parser.add_argument("-n", type=int, default=420)
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    figures = measure(args.folder, args.n, args.seed)
-    for name, value in figures.items():
-        print(f"{name:40s} {value:.6f}" if value < 0.001 else f"{name:40s} {value:.3f}")
-    problems = missed(figures)
-    for problem in problems:
-        print(f"MISSED: {problem}")
-    return 1 if problems else 0
+    return checked(__doc__, 420, measure, missed)
 
 
 if __name__ == "__main__":

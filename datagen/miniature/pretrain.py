@@ -268,8 +268,10 @@ def pretrain(which: str, to: Path, seed: int) -> None:
     say(f"saved to {to / which}")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def both(module: str, about: str, pretrain: Callable[[str, Path, int], None]) -> int:
+    """The command `python -m MODULE` that makes a miniature's two models, each in a process of one thread;
+    returns the exit code. `about`: its docstring."""
+    parser = argparse.ArgumentParser(description=about.split("\n")[0])
     parser.add_argument("--to", type=Path, required=True, help="folder for vlm/ and reasoner/")
     parser.add_argument(
         "--only", choices=("vlm", "reasoner"), help="one of the two, in this process"
@@ -279,11 +281,11 @@ def main() -> int:
     if args.only:
         pretrain(args.only, args.to, args.seed)
         return 0
-    command = [sys.executable, "-m", "vlt.datagen.miniature.pretrain", *sys.argv[1:], "--only"]
+    command = [sys.executable, "-m", module, *sys.argv[1:], "--only"]
     one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
     children = [subprocess.Popen([*command, name], env=one_thread) for name in ("vlm", "reasoner")]
     return max(child.wait() for child in children)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(both("vlt.datagen.miniature.pretrain", __doc__, pretrain))

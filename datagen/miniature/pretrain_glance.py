@@ -19,15 +19,12 @@ all captions, in 17 words; it muses in 0.69 of those that lack a cell, in 31, an
 
 from __future__ import annotations
 
-import argparse
-import os
 import random
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-from vlt.datagen.miniature.pretrain import ALL, WEIGHTED, Stage, train_stages
+from vlt.datagen.miniature.pretrain import ALL, WEIGHTED, Stage, both, train_stages
 from vlt.datagen.miniature.training_rows import Mixture
 
 FIRST = Path(__file__).resolve().parents[2] / "recipes" / "miniature"
@@ -89,24 +86,5 @@ def pretrain(which: str, to: Path, seed: int) -> None:
     say(f"saved to {to / which}")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--to", type=Path, required=True, help="folder for vlm/ and reasoner/")
-    parser.add_argument(
-        "--only", choices=("vlm", "reasoner"), help="one of the two, in this process"
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    if args.only:
-        pretrain(args.only, args.to, args.seed)
-        return 0
-    command = [sys.executable, "-m", "vlt.datagen.miniature.pretrain_glance", *sys.argv[1:]]
-    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
-    children = [
-        subprocess.Popen([*command, "--only", name], env=one_thread) for name in ("vlm", "reasoner")
-    ]
-    return max(child.wait() for child in children)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(both("vlt.datagen.miniature.pretrain_glance", __doc__, pretrain))
