@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,8 +38,6 @@ def run_vlt(
     *arguments: object, cwd: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """The finished process."""
-    import os
-
     return subprocess.run(
         [sys.executable, "-m", "vlt.cli.main", *map(str, arguments)],
         capture_output=True,
@@ -47,4 +46,15 @@ def run_vlt(
         env={**os.environ, "PYTHONSAFEPATH": "1", **environment},
         timeout=900,
         check=False,
+    )
+
+
+def start_vlt(*arguments: object, **how: Any) -> subprocess.Popen[str]:
+    """The running process; `how`: further arguments of Popen."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "vlt.cli.main", *map(str, arguments)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONSAFEPATH": "1"},
+        **how,
     )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli import run_vlt, vlt_error
+from tests.cli import run_vlt, start_vlt, vlt_error
 from tests.rows import dataset, item
 from tests.stub import Stub
 from vlt.workspace.journal import Journal
@@ -35,13 +33,7 @@ def command(workspace: Path, stub: Stub, *options: str) -> list[str]:
 
 
 def start(arguments: list[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "vlt.cli.main", *arguments],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "PYTHONSAFEPATH": "1"},
-    )
+    return start_vlt(*arguments, stdout=subprocess.DEVNULL)
 
 
 def until_requests(stub: Stub, count: int, child: subprocess.Popen[str]) -> bool:

@@ -51,19 +51,18 @@ class WorkerProcess:
         `environment` is added to this process's, `pass_files` are file descriptors that it inherits, and
         with `quiet` its standard error is discarded.
         """
-        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL if quiet else None,
             bufsize=0,
-            env={**os.environ, "PYTHONPATH": path, **(environment or {})},
+            env={**os.environ, "PYTHONPATH": module_path(), **(environment or {})},
             pass_fds=pass_files,
             start_new_session=True,  # ctrl-C in the terminal is handled by the parent
             pipesize=PIPE_BYTES,
         )
-        os.set_blocking(_pipe(self.process.stdin).fileno(), False)
+        os.set_blocking(pipe_of(self.process.stdin).fileno(), False)
         self.asked = 0
         self._ready = False
 
@@ -94,12 +93,12 @@ class WorkerProcess:
         """Close this process's ends of the pipes (in a forked child, whose worker belongs to the parent)."""
         for pipe in (self.process.stdin, self.process.stdout):
             with contextlib.suppress(OSError):
-                _pipe(pipe).close()
+                pipe_of(pipe).close()
         if self.process.returncode is None:
             self.process.returncode = 0  # so that a forked child does not wait for it
 
     def _send(self, content: bytes, end: float | None) -> None:
-        pipe = _pipe(self.process.stdin).fileno()
+        pipe = pipe_of(self.process.stdin).fileno()
         for piece in (_HEAD.pack(len(content)), content):
             left = memoryview(piece)
             while left:
@@ -112,7 +111,7 @@ class WorkerProcess:
         return self._read(size, end)
 
     def _read(self, size: int, end: float | None) -> bytes:
-        pipe = _pipe(self.process.stdout).fileno()
+        pipe = pipe_of(self.process.stdout).fileno()
         content = bytearray()
         while len(content) < size:
             _wait(pipe, select.POLLIN, end)
@@ -169,6 +168,12 @@ def _wait(pipe: int, event: int, end: float | None) -> None:
         raise WorkerGone("it is late")
 
 
-def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+def module_path() -> str:
+    """PYTHONPATH for a fresh interpreter that imports what this one can."""
+    return os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+
+
+def pipe_of(pipe: IO[bytes] | None) -> IO[bytes]:
+    """One of a process's pipes, which was asked for."""
     assert pipe is not None, "Popen was given PIPE"
     return pipe

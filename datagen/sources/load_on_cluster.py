@@ -22,7 +22,7 @@ from vlt.datagen.sources.record import BadRow, Record
 from vlt.errors import UserError
 from vlt.images.pool import ImagePool, most_processes
 from vlt.images.store import BadImage, ImageStore, Inspected
-from vlt.images.worker import Found, found
+from vlt.images.worker import Found, found, found_of
 from vlt.plugins import travels
 from vlt.process_pool import ENVIRONMENT, pool_folder
 from vlt.threads import map_in_order
@@ -195,11 +195,7 @@ def _inspect(
         told = found(sha256, data)
     else:
         [seen] = pool.inspect([(sha256, data)])
-        told = (
-            seen.reason
-            if isinstance(seen, BadImage)
-            else (seen.data if seen.converted else None, seen.sha256, seen.info)
-        )
+        told = seen.reason if isinstance(seen, BadImage) else found_of(seen)
     if isinstance(told, str):
         return b"", told
     return (None if isinstance(image, bytes) or told[0] is not None else data), told

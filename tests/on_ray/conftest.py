@@ -46,6 +46,14 @@ def breakable() -> Iterator[Nodes]:
         ray.shutdown()
 
 
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[Nodes]:
+    """A cluster of the module's own, whose nodes are killed."""
+    _findable()
+    with Nodes() as running:
+        yield running
+
+
 def _findable() -> None:
     """Workers find vlt and tests where this process does, whatever is installed."""
     os.environ["PYTHONPATH"] = os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])

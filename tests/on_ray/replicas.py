@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from tests.cli import run_vlt
+from tests.cli import run_vlt, start_vlt
 from tests.on_ray.cluster import Nodes
 from tests.on_ray.stand_in import COMMAND
 from tests.rows import dataset, item
@@ -52,14 +51,7 @@ def command(
 
 def start(arguments: list[str]) -> subprocess.Popen[str]:
     """`vlt` in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "vlt.cli.main", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONSAFEPATH": "1"},
-        start_new_session=True,
-    )
+    return start_vlt(*arguments, stdout=subprocess.PIPE, start_new_session=True)
 
 
 def wait_for(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +29,6 @@ from tests.on_ray.stand_in import asked, starts
 
 KILLS = int(os.environ.get("VLT_KILLS", "3"))
 ROWS = 240
-
-
-@pytest.fixture(scope="module")
-def mortal() -> Iterator[Nodes]:
-    """A cluster of its own, as nodes are killed."""
-    with Nodes() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

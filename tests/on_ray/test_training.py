@@ -232,13 +232,6 @@ def test_a_mistake_is_told_once_and_an_end_after_another_attempt(
         )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def breakable() -> Iterator[Nodes]:
-    """A cluster whose nodes are killed."""
-    with Nodes(3) as running:
-        yield running
-
-
 def checkpoint_begins(folder: Path, step: int) -> bool:
     """Whether a checkpoint is being written: its folder is there."""
     return (folder / f"run/checkpoint-{step}").is_dir()
@@ -269,19 +262,19 @@ EVERY = bool(os.environ.get("VLT_EVERY_MOMENT"))
 
 
 @pytest.mark.parametrize("moment", MOMENTS if EVERY else CHOSEN)
-def test_a_lost_node_costs_time_alone(made: Made, breakable: Nodes, moment: str) -> None:
+def test_a_lost_node_costs_time_alone(made: Made, mortal: Nodes, moment: str) -> None:
     """The two that are left go on."""
-    while len(breakable.nodes) < 3:
-        breakable.nodes.append(breakable.add())
+    while len(mortal.nodes) < 3:
+        mortal.nodes.append(mortal.add())
     ready, of = MOMENTS[moment]
     name = "lost-" + moment.replace(" ", "-").replace(",", "")
-    with made.running(name, breakable.address) as running:
+    with made.running(name, mortal.address) as running:
         wait_for(lambda: (f := made.folder(name)) and (f / "progress.jsonl").exists(), SECONDS)
         folder = made.folder(name)
         assert folder
         wait_for(lambda: ready(folder), SECONDS)
         before = placed(folder)
-        breakable.kill(node_of(breakable, before[of]))
+        mortal.kill(node_of(mortal, before[of]))
         _, words = running.communicate(timeout=SECONDS)
         assert running.returncode == 0, words[-2000:]
     found = made.store.open(name)

@@ -147,8 +147,7 @@ class ReplicaSet:
             while not self._stopping.is_set():
                 self._turn()
         except BaseException as error:
-            self._broken = error
-            raise
+            self._broken = error  # raised by `check`, in the driver's own thread
 
     def _turn(self) -> None:
         now = time.monotonic()

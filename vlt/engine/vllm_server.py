@@ -22,9 +22,9 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from vlt.errors import UserError
+from vlt.worker_process import module_path, pipe_of
 
 COMMAND = "vllm"
 START_SECONDS = 1800.0
@@ -70,7 +70,6 @@ class VLLMServer:
         """
         self.serving, self.port = serving, port
         command = serving.line(port)
-        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         with open(serving.log, "ab") as log:
             log.write(f"$ {shlex.join(command)}\n".encode())
             log.flush()
@@ -80,7 +79,7 @@ class VLLMServer:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 bufsize=0,
-                env={**os.environ, "PYTHONPATH": path},
+                env={**os.environ, "PYTHONPATH": module_path()},
                 start_new_session=True,  # ctrl-C must not reach it; vlt stops it
             )
         environment = os.environ if serving.environment is None else serving.environment
@@ -92,8 +91,8 @@ class VLLMServer:
         }
         said: dict[str, str | int] = {}
         with contextlib.suppress(OSError, ValueError):  # it was killed
-            _pipe(self._keeper.stdin).write(json.dumps(asked).encode() + b"\n")
-            said = json.loads(_pipe(self._keeper.stdout).readline())
+            pipe_of(self._keeper.stdin).write(json.dumps(asked).encode() + b"\n")
+            said = json.loads(pipe_of(self._keeper.stdout).readline())
         if detached:
             self._keeper.wait()
         self._keeper_id, self._group = int(said.get("keeper", 0)), int(said.get("server", 0))
@@ -130,7 +129,7 @@ class VLLMServer:
                 )
             time.sleep(CHECK_SECONDS)
         with contextlib.suppress(OSError):  # it has just ended
-            _pipe(self._keeper.stdin).write(b"\n")
+            pipe_of(self._keeper.stdin).write(b"\n")
 
     def wait(self) -> None:
         """Wait until the process has ended."""
@@ -139,7 +138,7 @@ class VLLMServer:
     def stop(self) -> None:
         """End it and all processes that it started, within STOP_SECONDS; harmless if it has ended."""
         with contextlib.suppress(OSError):
-            _pipe(self._keeper.stdin).close()
+            pipe_of(self._keeper.stdin).close()
         if not self._is_over(STOP_SECONDS + 5) and self._keeper_id:  # suspended, or starved of CPU
             os.kill(self._keeper_id, signal.SIGKILL)
         self._keeper.wait()
@@ -150,7 +149,7 @@ class VLLMServer:
     def _is_over(self, seconds: float | None) -> bool:
         """Whether the keeper, which lives as long as the server, has ended; waits up to `seconds`."""
         poll = select.poll()  # of its end of the pipe: a detached keeper is not our child
-        poll.register(_pipe(self._keeper.stdout), 0)
+        poll.register(pipe_of(self._keeper.stdout), 0)
         return bool(poll.poll(None if seconds is None else seconds * 1000))
 
     def last_line(self) -> str:
@@ -177,8 +176,3 @@ def _healthy(host: str, port: int) -> bool:
             return bool(reply.status == 200)
     except (urllib.error.URLError, OSError):
         return False
-
-
-def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-    assert pipe is not None, "Popen was given PIPE"
-    return pipe

@@ -19,9 +19,10 @@ import threading
 import time
 from collections import OrderedDict
 from fractions import Fraction
-from typing import IO, Any
+from typing import Any
 
 from vlt.grade.tokens import Tree
+from vlt.worker_process import module_path, pipe_of
 
 MEMORY_MB = 400
 START_SECONDS = 60.0
@@ -38,14 +39,13 @@ class Worker:
     """One worker process and the pipe to it. Not thread-safe."""
 
     def __init__(self, role: str):
-        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "vlt.grade.worker", role, str(MEMORY_MB)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, "PYTHONPATH": module_path()},
             start_new_session=True,  # the parent handles Ctrl-C in the terminal
         )
         self.asked = 0
@@ -61,7 +61,7 @@ class Worker:
         self.asked += 1
         try:
             data = json.dumps(question).encode()
-            _pipe(self.process.stdin).write(struct.pack(">I", len(data)) + data)
+            pipe_of(self.process.stdin).write(struct.pack(">I", len(data)) + data)
             return self._receive(seconds)
         except (Late, OSError) as error:
             self.kill()
@@ -73,7 +73,7 @@ class Worker:
         return json.loads(self._read(size, end))
 
     def _read(self, size: int, end: float) -> bytes:
-        pipe = _pipe(self.process.stdout)
+        pipe = pipe_of(self.process.stdout)
         poll = select.poll()
         poll.register(pipe, select.POLLIN | select.POLLHUP)
         data = b""
@@ -98,14 +98,9 @@ class Worker:
         """Close this process's ends of the pipes (in a forked child, which does not own the worker)."""
         for pipe in (self.process.stdin, self.process.stdout):
             with contextlib.suppress(OSError):
-                _pipe(pipe).close()
+                pipe_of(pipe).close()
         if self.process.returncode is None:
             self.process.returncode = 0  # so that the child of a fork does not wait for it
-
-
-def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-    assert pipe is not None, "Popen was given PIPE"
-    return pipe
 
 
 _lock = threading.Lock()

@@ -11,7 +11,7 @@ import mmap
 import pickle
 import sys
 
-from vlt.images.inspect import BadImage, ImageInfo, inspect_image
+from vlt.images.inspect import BadImage, ImageInfo, Inspected, inspect_image
 from vlt.worker_process import serve
 
 Found = tuple[bytes | None, str, ImageInfo] | str
@@ -26,6 +26,11 @@ def found(sha256: str, data: bytes) -> Found:
         image = inspect_image(data, sha256)
     except BadImage as error:
         return error.reason
+    return found_of(image)
+
+
+def found_of(image: Inspected) -> Found:
+    """An inspected image as it is sent back: the bytes only if they are new."""
     return image.data if image.converted else None, image.sha256, image.info
 
 
