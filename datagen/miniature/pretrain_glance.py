@@ -3,7 +3,7 @@
     python -m vlt.datagen.miniature.pretrain_glance --to recipes/miniature-glance
     python -m vlt.datagen.miniature.gates_glance recipes/miniature-glance
 
-Both start from recipes/miniature, and each is trained by one single-threaded process: four to five
+Both start from recipes/miniature, and each is trained by one single-threaded process: three
 minutes on two otherwise idle cores. The shipped weights were made by this command, from seed 0.
 
 The VLM keeps what it can do (to caption, to scan a picture when it is told to check each cell), but
