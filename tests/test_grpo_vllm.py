@@ -118,7 +118,9 @@ def test_where_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     url = {"vllm_server_base_url": "http://10.0.0.1:8000"}
     beside = {"use_vllm": True, "vllm_mode": "server"}
     assert settings("auto", **url) == settings("server", **url) == beside
-    with pytest.raises(UserError, match="vllm server: no server address is given; start one"):
+    with pytest.raises(
+        UserError, match="no server address is given; let vlt start the server on a Ray"
+    ):
         settings("auto", accelerate=["--num_machines=2"])
     monkeypatch.setattr(launch, "has_gpu", lambda: False)
     assert settings("auto") == {}

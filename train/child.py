@@ -24,7 +24,7 @@ from vlt.errors import UserError
 from vlt.shared_disk import flock
 from vlt.train.callbacks import save_candidates, write_metrics, write_progress
 from vlt.train.method import Method, find_method
-from vlt.train.place import end_with_parent, take_place
+from vlt.train.place import end_with_parent, placed_fields, take_place
 from vlt.train.processor import keep_range, load_rows, load_training_processor
 from vlt.train.resume import drop_later, mark_complete, resume_point, step_of
 from vlt.train.row_check import check_shown
@@ -158,7 +158,7 @@ def trainer_config(cls: Any, job: Job) -> Any:
     """TRL's config; without a GPU, what a CPU cannot do is turned off unless set explicitly."""
     import torch
 
-    settings = dict(job.settings)
+    settings = {**job.settings, **placed_fields()}
     if not torch.cuda.is_available() and not torch.backends.mps.is_available():
         for name, value in {
             "use_cpu": True,

@@ -1,4 +1,4 @@
-"""The rank of a child process, and its end together with its parent.
+"""The place of a child process (its rank, and TRL's fields for it), and its end together with its parent.
 
 On a cluster Ray places the processes. Each gets its rank and the rendezvous in torch's own variables. If
 accelerate's launcher starts the child, it sets these for a training with one process, so the child sets
@@ -14,6 +14,8 @@ import threading
 from collections.abc import Mapping
 
 VARIABLE = "VLT_PLACE"
+FIELDS = "VLT_PLACE_FIELDS"
+"""TRL fields that depend on the place, as JSON: the address of a server."""
 
 
 def placed(rank: Mapping[str, object]) -> dict[str, str]:
@@ -29,6 +31,12 @@ def placed(rank: Mapping[str, object]) -> dict[str, str]:
 def take_place() -> None:
     """Set the variables of `placed`, if there are any; called before torch is imported."""
     os.environ.update(json.loads(os.environ.get(VARIABLE, "{}")))
+
+
+def placed_fields() -> dict[str, object]:
+    """TRL's fields that depend on where this process and its servers were placed."""
+    found: dict[str, object] = json.loads(os.environ.get(FIELDS, "{}"))
+    return found
 
 
 def end_with_parent() -> None:

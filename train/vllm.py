@@ -7,19 +7,17 @@ differs by more than a factor of 3 is left out) are TRL's defaults; sleep mode, 
 when memory is short, is on in colocate mode. What generates affects only the speed, as an engine does, and
 is never part of a checkpoint's identity.
 
-For server mode, TRL requires this command (docs of TRL: vLLM integration):
-
-    VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --weight-transfer-config '{"backend": "nccl"}' \
-        --logprobs-mode processed_logprobs --max-logprobs -1 --enable-scale-out
-
-The weights are sent to it over NCCL after each update, so it needs a GPU that is not used for training. The
-servers that generation starts (plain `vllm serve`) have no endpoint for this.
+For server mode, TRL requires REQUIRED in the server's arguments, and sends the weights to it over NCCL after
+each update, so it needs a GPU that is not used for training. On a cluster, vlt starts it unless its address
+is given (vlt.train.on_ray.server). The servers that generation starts (plain `vllm serve`) have no endpoint
+for this.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import shlex
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from vlt.cluster.address import ray_address
+from vlt.cluster.connection import connected
 from vlt.errors import UserError
 from vlt.train import launch
 
@@ -35,10 +34,16 @@ if TYPE_CHECKING:
 
 EXTRA = "pip install 'vlt-loop[vllm]'"
 SERVED_AT = ("vllm_server_base_url", "vllm_server_host")
-_SERVE = (
-    'VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --weight-transfer-config \'{"backend": "nccl"}\' '
-    "--logprobs-mode processed_logprobs --max-logprobs -1 --enable-scale-out"
+REQUIRED = (
+    *("--weight-transfer-config", '{"backend": "nccl"}'),
+    *("--logprobs-mode", "processed_logprobs", "--max-logprobs", "-1"),
 )
+"""What TRL needs of a server (its docs: vLLM integration)."""
+SCALE_OUT = "--enable-scale-out"
+"""And this for images, if vLLM has it: since SCALE_OUT_SINCE."""
+SCALE_OUT_SINCE = "0.30.0"
+VARIABLES = {"VLLM_SERVER_DEV_MODE": "1"}
+"""The environment that TRL needs of a server: its weights are received in this mode only."""
 
 
 def installed() -> str | None:
@@ -66,24 +71,58 @@ def settings_of(training: GrpoTraining) -> dict[str, Any]:
         if version is None or not launch.has_gpu():
             return {}
         mode = _mode(given, training.accelerate)
-    _check(mode, version, given)
+    _check(mode, version, given, training.processes)
     found: dict[str, Any] = {"use_vllm": True, "vllm_mode": mode}
     if mode == "colocate":
         found["vllm_enable_sleep_mode"] = True
-        if training.max_prompt_tokens and not training.hints:  # which make a prompt longer
-            completion = _value(given, "max_completion_length")
-            found["vllm_max_model_length"] = training.max_prompt_tokens + int(completion)
+    ours = mode == "colocate" or not is_served(given)
+    if ours and training.max_prompt_tokens and not training.hints:  # which make a prompt longer
+        completion = _value(given, "max_completion_length")
+        found["vllm_max_model_length"] = training.max_prompt_tokens + int(completion)
     return {name: value for name, value in found.items() if name not in given}
+
+
+def is_served(given: Mapping[str, Any]) -> bool:
+    """Whether the settings name a server that runs already."""
+    return any(given.get(name) for name in SERVED_AT)
+
+
+def required(version: str | None) -> list[str]:
+    """The arguments that TRL needs of a server of this version."""
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        old = Version(version or "") < Version(SCALE_OUT_SINCE)
+    except InvalidVersion:
+        old = False
+    return [*REQUIRED, *([] if old else [SCALE_OUT])]
+
+
+def serve_arguments(given: Mapping[str, Any]) -> list[str]:
+    """The arguments of the server for a training with these TRL fields: what a colocated vLLM would get.
+
+    Its GPU is its own, so it takes vLLM's share of the memory (0.9) unless the field is set.
+    """
+    words = [*required(installed()), "--tensor-parallel-size", str(gpus(given))]
+    words += ["--model-impl", str(_value(given, "vllm_model_impl"))]
+    for name, argument in (
+        ("vllm_max_model_length", "--max-model-len"),
+        ("vllm_gpu_memory_utilization", "--gpu-memory-utilization"),
+    ):
+        words += [argument, str(given[name])] if given.get(name) else []
+    return [*words, *(["--trust-remote-code"] if given.get("trust_remote_code") else [])]
+
+
+def gpus(given: Mapping[str, Any]) -> int:
+    """The number of GPUs of a server that vlt starts."""
+    return int(_value(given, "vllm_tensor_parallel_size"))
 
 
 def _mode(given: Mapping[str, Any], accelerate: Sequence[str]) -> str:
     """colocate on one node; server if one is named, or if the training runs on several nodes."""
-    named = any(given.get(name) for name in SERVED_AT)
-    return (
-        "server"
-        if named or _machines(accelerate) > 1
-        else str(given.get("vllm_mode") or "colocate")
-    )
+    if is_served(given) or _machines(accelerate) > 1:
+        return "server"
+    return str(given.get("vllm_mode") or "colocate")
 
 
 def _machines(accelerate: Sequence[str]) -> int:
@@ -101,7 +140,7 @@ def _machines(accelerate: Sequence[str]) -> int:
     return found
 
 
-def _check(mode: str, version: str | None, given: Mapping[str, Any]) -> None:
+def _check(mode: str, version: str | None, given: Mapping[str, Any], processes: int) -> None:
     if version is None:
         raise UserError(
             f"vllm {mode}: vLLM is not installed in this environment; {EXTRA}, or leave it out to generate "
@@ -114,13 +153,24 @@ def _check(mode: str, version: str | None, given: Mapping[str, Any]) -> None:
             f"vllm {mode}: vLLM {version} is installed but TRL {trl} needs {wanted}; {EXTRA}, or leave "
             "it out to generate with transformers"
         )
-    if mode == "server" and not any(given.get(name) for name in SERVED_AT):
+    if mode != "server":
+        return
+    address = ray_address()
+    if is_served(given):
+        if address not in (None, "local"):
+            _check_reached_by_all(given)
+    elif address:
+        from vlt.train.on_ray.server import check_room
+
+        check_room(connected().nodes(), processes, gpus(given))
+    else:
+        variables = " ".join(f"{name}={value}" for name, value in VARIABLES.items())
         raise UserError(
-            f"vllm server: no server address is given; start one ({_SERVE}) and set its address, e.g. "
+            "vllm server: no server address is given; let vlt start the server on a Ray cluster (--ray auto, "
+            "or --ray local for this machine), or start one "
+            f"({variables} vllm serve MODEL {shlex.join(required(version))}) and set its address, e.g. "
             "--set vllm_server_base_url=http://127.0.0.1:8000"
         )
-    if mode == "server" and ray_address() not in (None, "local"):
-        _check_reached_by_all(given)
 
 
 def _check_reached_by_all(given: Mapping[str, Any]) -> None:

@@ -78,9 +78,9 @@ def same_as_on_one_machine(workspace: Path, folder: Path, rows: int) -> None:
     assert ledger(workspace) == ledger(other)
 
 
-def ledger(workspace: Path) -> dict[str, object]:
+def ledger(workspace: Path, name: str = "samples") -> dict[str, object]:
     """What a version holds and what became of its rows."""
-    m: Manifest = Store(workspace).open("samples").manifest
+    m: Manifest = Store(workspace).open(name).manifest
     names = ("digest", "rows_in", "rows", "dropped", "failed", "identity")
     return {name: getattr(m, name) for name in names}
 
@@ -96,10 +96,10 @@ def servers_of(state: Path) -> list[psutil.Process]:
     return found
 
 
-def workers_of(node: Any) -> list[psutil.Process]:
+def workers_of(node: Any, actor: str = "Replica") -> list[psutil.Process]:
     """The processes of a node's replicas, which ask for the servers."""
     raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-    return [p for p in raylet.children(recursive=True) if p.name().startswith("ray::Replica")]
+    return [p for p in raylet.children(recursive=True) if p.name().startswith(f"ray::{actor}")]
 
 
 def left_of(state: Path, nodes: Nodes, seconds: float = 20) -> list[str]:

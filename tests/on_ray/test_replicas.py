@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli import run_vlt, vlt_error
+from tests.cli import run_vlt, vlt_error, vlt_json
 from tests.on_ray.cluster import LOOPBACK, Nodes
 from tests.on_ray.replicas import (
+    CONCURRENCY,
     command,
+    ledger,
     left_of,
     make_items,
     same_as_on_one_machine,
@@ -26,6 +28,7 @@ from tests.on_ray.replicas import (
     workers_of,
 )
 from tests.on_ray.stand_in import COMMAND, asked, starts
+from tests.rows import dataset, item
 from vlt.workspace.store import Store
 
 ROWS = 240
@@ -216,6 +219,29 @@ def test_a_recipe_names_the_cluster_and_a_judge_asks_there(
     assert done.returncode == 0, done.stderr
     assert asked(state).total() == 49
     assert not left_of(state, nodes)
+
+
+def test_an_evaluation_by_two_replicas(nodes: Nodes, tmp_path: Path) -> None:
+    """It finds what an evaluation with one vLLM on this machine finds."""
+    found = []
+    for name, more in (("here", []), ("nodes", ["--ray", nodes.address, "--replicas", "2"])):
+        workspace, state = tmp_path / name, tmp_path / f"state-{name}"
+        state.mkdir()
+        rows = [item(f"Which? [[{i}]]", "A", answer_type="text") for i in range(ROWS)]
+        dataset(Store(workspace), "items", "item", rows)
+        says = vlt_json(
+            *("eval", "items", "-w", workspace, "--model", "m", "--engine", "vllm"),
+            *("--vllm-command", COMMAND, "--vllm-args", f"--state {state} --latency-ms 200"),
+            *("--concurrency", CONCURRENCY, *more),
+        )
+        assert asked(state).total() == len(asked(state)) == ROWS
+        assert all(file.read_bytes() for file in state.glob("asked-*"))
+        assert len(list(state.glob("asked-*"))) == (2 if more else 1)
+        assert not left_of(state, nodes)
+        made = [ledger(workspace, version) for version in ("eval-answers", "eval")]
+        found.append((says, made))
+    assert found[0] == found[1]
+    assert 0.1 < found[0][0]["models"][0]["accuracy"]["value"] < 0.4  # it guesses among A to D
 
 
 def test_each_replica_has_its_gpus(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -25,8 +26,9 @@ from vlt.errors import UserError
 from vlt.train import vllm
 from vlt.train.methods.grpo import GrpoTraining
 from vlt.train.on_ray import rank
-from vlt.train.on_ray.driver import carried, room, room_for, wants_gpu
+from vlt.train.on_ray.driver import carried, wants_gpu
 from vlt.train.on_ray.lost import LOST_TRIES, TRIES, Attempts, Ended, GivenUp
+from vlt.train.on_ray.room import room, room_for
 from vlt.train.resume import last_checkpoint, step_of
 from vlt.workspace.store import Dataset, Store
 
@@ -366,8 +368,8 @@ def free(nodes: Nodes) -> float:
 def test_there_is_no_room(nodes: Nodes, tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text('{"settings": {}}')
     patient = (
-        "import sys; from pathlib import Path; from vlt.train.on_ray import driver\n"
-        "driver.QUIET, driver.ROOM_SECONDS = 1, 3\n"
+        "import sys; from pathlib import Path; from vlt.train.on_ray import driver, room\n"
+        "room.QUIET, room.ROOM_SECONDS = 1, 3\n"
         "driver.fit(Path(sys.argv[1]), 5, [])"
     )
     done = subprocess.run(
@@ -467,7 +469,11 @@ def test_a_vllm_server_is_named_as_all_nodes_reach_it(monkeypatch: pytest.Monkey
     for given in (beside, {"vllm_server_host": "localhost"}):
         with pytest.raises(UserError, match="is a different machine on each node of the cluster"):
             settings(**given)
-    with pytest.raises(UserError, match="no server address is given; start one"):
+    nodes = [{"Alive": True, "Resources": {"CPU": 4, "GPU": 2}}]
+    monkeypatch.setattr(vllm, "connected", lambda: SimpleNamespace(nodes=lambda: nodes))
+    assert settings() == found  # vlt starts one
+    nodes.clear()
+    with pytest.raises(UserError, match=r"the Ray cluster \(0 nodes\) has no GPUs"):
         settings()
 
 

@@ -44,8 +44,9 @@ class GrpoTraining(Training):
     )
     """Only items whose pass rate lies in this band, ends included."""
     vllm: Ways | None = None
-    """Let vLLM write the completions: colocate on the GPUs that train, server beside them, auto: whichever
-    fits, if vLLM is installed in this environment. [transformers writes them]"""
+    """Let vLLM write the completions: colocate on the GPUs that train, server on a GPU beside them (with
+    --ray, vlt starts it there), auto: whichever fits, if vLLM is installed in this environment.
+    [transformers writes them]"""
     hints: str | None = None
     """Samples whose verified traces give hints: for items that no sample solves (pass rate 0), the
     response starts with the first part of a trace."""

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import threading
-import time
 import traceback
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -16,9 +15,11 @@ from typing import Any
 from vlt.cluster import address
 from vlt.cluster.connection import connected
 from vlt.errors import UserError
-from vlt.train.launch import FAILURE, JOB, RESULT, tell
+from vlt.train.launch import JOB, RESULT
 from vlt.train.on_ray import rank
 from vlt.train.on_ray.lost import RUNNING, Attempts, GivenUp, losses
+from vlt.train.on_ray.room import watch_room
+from vlt.train.on_ray.server import Server, served
 from vlt.workspace.files import write_json
 
 CARRIED = (
@@ -29,10 +30,6 @@ CARRIED = (
 )
 """Prefixes of the environment variables that are passed to the other nodes: those that decide how a model
 is loaded and trained. Program paths and the scheduler's variables differ between nodes."""
-ROOM_SECONDS = 1800.0
-"""How long to wait for room: nodes may have to be started, or a lost one replaced."""
-QUIET = 10.0
-"""Seconds without an attempt until the progress line says so."""
 
 
 def fit(folder: Path, processes: int, accelerate: Sequence[str]) -> None:
@@ -43,6 +40,24 @@ def fit(folder: Path, processes: int, accelerate: Sequence[str]) -> None:
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
     ray = connected()
+    for left in (folder / RUNNING, folder / "ray"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    job = json.loads((folder / JOB).read_text())
+    with served(ray, folder, job, processes) as server:
+        _fit(ray, folder, processes, accelerate, wants_gpu(ray, job["settings"]), server)
+    if lost := losses(folder):
+        facts = json.loads((folder / RESULT).read_text())
+        write_json({**facts, "processes_lost": lost}, folder / RESULT)
+
+
+def _fit(
+    ray: Any,
+    folder: Path,
+    processes: int,
+    accelerate: Sequence[str],
+    gpu: bool,
+    server: Server | None,
+) -> None:
     from ray.train import (
         ControllerError,
         FailureConfig,
@@ -52,10 +67,7 @@ def fit(folder: Path, processes: int, accelerate: Sequence[str]) -> None:
     )
     from ray.train.torch import TorchTrainer
 
-    gpu = wants_gpu(ray, json.loads((folder / JOB).read_text())["settings"])
-    for left in (folder / RUNNING, folder / "ray"):
-        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
-    task = rank.Task(str(folder), str(Path.cwd()), tuple(accelerate), carried(os.environ))
+    task = rank.Task(str(folder), str(Path.cwd()), tuple(accelerate), carried(os.environ), server)
     trainer = TorchTrainer(
         partial(rank.run, task),
         torch_config=_torch_config(),
@@ -68,7 +80,11 @@ def fit(folder: Path, processes: int, accelerate: Sequence[str]) -> None:
         ),
     )
     threading.Thread(
-        target=_watch_room, args=(ray, folder, processes, gpu), daemon=True, name="room"
+        target=watch_room,
+        args=(ray, folder, processes),
+        kwargs={"gpu": gpu, "server": server.gpus if server else 0},
+        daemon=True,
+        name="room",
     ).start()
     try:
         trainer.fit()
@@ -79,9 +95,6 @@ def fit(folder: Path, processes: int, accelerate: Sequence[str]) -> None:
     except TrainingFailedError:
         traceback.print_exc()
         raise
-    if lost := losses(folder):
-        facts = json.loads((folder / RESULT).read_text())
-        write_json({**facts, "processes_lost": lost}, folder / RESULT)
 
 
 def wants_gpu(ray: Any, settings: Mapping[str, Any]) -> bool:
@@ -96,17 +109,6 @@ def carried(environment: Mapping[str, str]) -> dict[str, str]:
         for name, value in environment.items()
         if name.startswith(CARRIED) and name != address.VARIABLE
     }
-
-
-def room(nodes: Sequence[Mapping[str, Any]], *, gpu: bool) -> int:
-    """How many processes fit on the nodes that are alive, including room that is in use now."""
-    found = 0
-    for node in nodes:
-        if node["Alive"]:
-            has = node["Resources"]
-            cores = int(has.get("CPU", 0))
-            found += min(cores, int(has.get("GPU", 0))) if gpu else cores
-    return found
 
 
 def _torch_config() -> Any:
@@ -141,34 +143,3 @@ def _dead() -> set[str]:
     import ray
 
     return {node["NodeID"] for node in ray.nodes() if not node["Alive"]}
-
-
-def _watch_room(ray: Any, folder: Path, processes: int, gpu: bool) -> None:
-    """Report that there is no room for an attempt, and exit if there is none for too long."""
-    began, told = time.monotonic(), ""
-    while True:
-        time.sleep(1)
-        if (folder / RUNNING).exists():
-            began, told = time.monotonic(), ""
-            continue
-        waited = time.monotonic() - began
-        says = f"waiting for room: {room_for(ray.nodes(), processes, gpu=gpu)}"
-        if waited > QUIET and says != told:
-            told = says
-            tell(folder, says=says)
-        if waited > ROOM_SECONDS:
-            sentence = (
-                f"no attempt could start for {ROOM_SECONDS / 60:.0f} minutes: "
-                f"{room_for(ray.nodes(), processes, gpu=gpu)}; add nodes, or wait until they are free, and "
-                "run the same command again to resume from the last checkpoint"
-            )
-            write_json({"sentence": sentence}, folder / FAILURE)
-            os._exit(1)
-
-
-def room_for(nodes: Sequence[Mapping[str, Any]], processes: int, *, gpu: bool) -> str:
-    """What the cluster has and what is needed, in words."""
-    there, each = room(nodes, gpu=gpu), "a GPU and a core" if gpu else "a core"
-    if there >= processes:
-        return f"{processes} processes need {each} each; the cluster has it, but it is in use or not ready"
-    return f"the cluster has room for {there} of {processes} processes ({each} each)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -10,11 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from vlt.cluster.address import VARIABLE
+from vlt.errors import UserError
 from vlt.train.launch import FAILURE, JOB, RESULT, child_command, environment, reason, tell
 from vlt.train.on_ray.lost import RUNNING, Ended
-from vlt.train.place import placed
+from vlt.train.on_ray.server import LOOK_SECONDS, Server
+from vlt.train.place import FIELDS, placed
 from vlt.train.resume import NAMED, last_checkpoint
 from vlt.train.settings import NOT_SPREAD
 
@@ -36,6 +40,8 @@ class Task:
     accelerate: Sequence[str]
     environment: Mapping[str, str]
     """Variables of the driver's environment for the children."""
+    server: Server | None = None
+    """The vLLM server that generates for the training, if vlt has started one."""
 
 
 def run(task: Task) -> None:
@@ -53,7 +59,7 @@ def run(task: Task) -> None:
             "share, at the same path (`vlt doctor --ray auto` checks it)",
             final=True,
         )
-    meeting = broadcast_from_rank_zero(_arranged(folder, world, address) if rank == 0 else None)
+    meeting = broadcast_from_rank_zero(_arranged(task, world, address) if rank == 0 else None)
     if meeting is None:  # the training had finished when a process was lost
         return
     own = placed(
@@ -67,7 +73,8 @@ def run(task: Task) -> None:
         }
     )
     log = folder / f"log-{rank}.txt"
-    code = _child(task, {**_variables(task, context.get_local_world_size(), address), **own}, log)
+    variables = {**_variables(task, context.get_local_world_size(), address), **own}
+    code = _child(task, variables, log, task.server if rank == 0 else None)
     if code:
         explained = code < 0 or (folder / FAILURE).exists()
         if not explained:
@@ -77,21 +84,40 @@ def run(task: Task) -> None:
         )
 
 
-def _arranged(folder: Path, world: int, address: str) -> dict[str, Any] | None:
-    """The rendezvous and the checkpoint to resume from; None if nothing is left to do.
+def _arranged(task: Task, world: int, address: str) -> dict[str, Any] | None:
+    """The rendezvous, the checkpoint to resume from and the server's address; None if nothing is left to do.
 
     One process decides for all: the others may not see the newest files yet.
     """
+    folder = Path(task.folder)
     if (folder / RESULT).exists():
         return None
     (folder / FAILURE).unlink(missing_ok=True)
     last = last_checkpoint(folder / "run", world)
     (folder / RUNNING).touch()
+    found = {"MASTER_ADDR": address, "MASTER_PORT": _port(), NAMED: last.name if last else ""}
+    if task.server:
+        try:
+            url = task.server.take()
+        except UserError as error:
+            raise Ended(str(error)) from None
+        given = json.loads((folder / JOB).read_text())["settings"]
+        group = given.get("vllm_group_port") or _port()
+        fields = {"vllm_server_base_url": url, "vllm_group_port": group}
+        # At this address the server meets the process that sends it the weights, without any proxy.
+        host = urlsplit(url).hostname
+        variables = {**os.environ, **task.environment}
+        past = [variables.get(name) for name in ("no_proxy", "NO_PROXY")]
+        no_proxy = ",".join(filter(None, [*past, host]))
+        found |= {FIELDS: json.dumps(fields), "VLLM_HOST_IP": address, "no_proxy": no_proxy}
     tell(folder, says=f"starting {world} processes" if world > 1 else "starting")
+    return found
+
+
+def _port() -> int:
     with socket.socket() as free:
         free.bind(("", 0))
-        port = free.getsockname()[1]
-    return {"MASTER_ADDR": address, "MASTER_PORT": port, NAMED: last.name if last else ""}
+        return int(free.getsockname()[1])
 
 
 def _is_seen(file: Path) -> bool:
@@ -127,7 +153,8 @@ def interface(address: str) -> str | None:
     return None
 
 
-def _child(task: Task, variables: Mapping[str, str], log: Path) -> int:
+def _child(task: Task, variables: Mapping[str, str], log: Path, server: Server | None) -> int:
+    """Run the child; returns its exit status. Raises Ended if the server ended before it."""
     directory = task.directory if Path(task.directory).is_dir() else task.folder
     with open(log, "ab") as words:
         child = subprocess.Popen(
@@ -138,7 +165,27 @@ def _child(task: Task, variables: Mapping[str, str], log: Path) -> int:
             env=variables,
             cwd=directory,
         )
-        return child.wait()
+        if server is None:
+            return child.wait()
+        ended = server.ended()
+        while (code := _status(child)) is None:
+            if why := server.why_ended(
+                ended
+            ):  # sending weights to it, the child would wait for ever
+                child.kill()
+                child.wait()
+                raise Ended(why)
+        if code and (why := server.why_ended(ended, LOOK_SECONDS)):
+            raise Ended(why)
+        return code
+
+
+def _status(child: subprocess.Popen[bytes]) -> int | None:
+    """Its exit status, waited for so long; None if it runs."""
+    try:
+        return child.wait(LOOK_SECONDS)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def one_process(accelerate: Sequence[str]) -> list[str]:

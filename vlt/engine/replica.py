@@ -20,6 +20,8 @@ from vlt.errors import UserError
 OF_RAY = ("RAY_JOB_ID", "RAY_RAYLET_PID", "RAY_CLIENT_MODE", "OMP_NUM_THREADS")
 """Variables that Ray sets for its workers and that a server must not inherit (one reserved core would mean
 one thread)."""
+FORWARDED = ("VLLM_", "HF_", "OMP_NUM_THREADS")
+"""Prefixes of the environment variables that are passed on to servers on other machines."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,19 @@ class Started:
 class Replica:
     """The actor; Ray calls its methods concurrently, in threads."""
 
-    def __init__(self, serving: Serving, variables: Mapping[str, str], key: str, is_folder: bool):
+    def __init__(
+        self,
+        serving: Serving,
+        variables: Mapping[str, str],
+        required: Mapping[str, str],
+        is_folder: bool,
+    ):
         """`serving.log` is used if this node sees that file. `variables` are the driver's environment
-        variables for the server, unless the node sets them itself; `key` is the server's API key;
-        `is_folder`: the model is a folder on the driver's machine.
+        variables for the server, unless the node sets them itself; `required` are those that it gets
+        whatever the node sets; `is_folder`: the model is a folder on the driver's machine.
         """
         self._serving, self._variables, self._is_folder = serving, variables, is_folder
-        self._key = key
+        self._required = required
         self._server: VLLMServer | None = None
         self._starting = threading.Lock()
         self._stopping = threading.Event()
@@ -96,10 +104,15 @@ class Replica:
             environment.get("CUDA_VISIBLE_DEVICES") == ""
         ):  # vLLM's own Ray executor reserves GPUs itself
             del environment["CUDA_VISIBLE_DEVICES"]
-        environment |= {"RAY_ADDRESS": cluster, "VLLM_API_KEY": self._key}
+        environment |= {"RAY_ADDRESS": cluster, **self._required}
         environment = {**self._variables, **environment}
         self._serving = replace(self._serving, host=host, log=log, environment=environment)
         return VLLMServer(self._serving, free_port(host), detached=True)
+
+
+def forwarded() -> dict[str, str]:
+    """The environment variables of this process for a server on another machine."""
+    return {name: v for name, v in os.environ.items() if name.startswith(FORWARDED)}
 
 
 def short(words: str) -> str:

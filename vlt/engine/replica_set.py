@@ -1,6 +1,6 @@
 """The replicas of one model on a Ray cluster, supervised by the driver.
 
-Each has a placement group of one bundle with an actor in it (vlt.engine.replica), which Ray restarts
+Each is an actor (vlt.engine.replica) in a place of its own (vlt.engine.replica_place), which Ray restarts
 elsewhere when its node is lost. A thread of the driver has one call to each actor under way at any time:
 `start`, then `ended`.
 """
@@ -18,7 +18,8 @@ from vlt.engine.endpoints import Endpoints
 from vlt.engine.replica import Replica, Started, short
 from vlt.engine.replica_count import Wanted
 from vlt.engine.replica_member import GIVEN_UP, READY, STARTING, WAITING, Member
-from vlt.engine.vllm_server import RESTARTS, STOP_SECONDS, Serving
+from vlt.engine.replica_place import needs, place, remove, stop
+from vlt.engine.vllm_server import RESTARTS, Serving
 from vlt.errors import UserError
 from vlt.plural import plural
 from vlt.workspace.progress import ReplicasProgress
@@ -26,8 +27,6 @@ from vlt.workspace.progress import ReplicasProgress
 TURN_SECONDS = 0.5
 LOOK_SECONDS = 2.0
 """Between two looks at the nodes of the cluster."""
-CPUS = 1
-"""Reserved per replica."""
 
 
 class ReplicaSet:
@@ -41,7 +40,7 @@ class ReplicaSet:
         wanted: Wanted,
         *,
         variables: Mapping[str, str],
-        key: str,
+        required: Mapping[str, str],
         is_folder: bool,
         notice: Callable[[str], None] | None = None,
     ):
@@ -50,7 +49,7 @@ class ReplicaSet:
         `notice` is called, by `check`, with a sentence for each replica given up while others are left.
         """
         self._ray, self._serving, self._servers = ray, serving, servers
-        self._told = (dict(variables), key, is_folder)
+        self._told = (dict(variables), dict(required), is_folder)
         self._gpus, self._notice = wanted.gpus, notice
         self._notices: deque[str] = deque()
         self._began = self._ready_at = time.monotonic()
@@ -71,23 +70,10 @@ class ReplicaSet:
         self._watcher.start()
 
     def _member(self, number: int) -> Member:
-        from ray.util.placement_group import placement_group
-        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
-
         log = self._serving.log.with_name(f"{self._serving.log.stem}-replica-{number}.log")
         log.touch()  # a node that does not see it does not share the disk
-        bundle = {"CPU": CPUS, **({"GPU": self._gpus} if self._gpus else {})}
-        group = placement_group([bundle], strategy="SPREAD")
-        made = self._ray.remote(Replica).options(
-            num_cpus=CPUS,
-            num_gpus=self._gpus,
-            max_restarts=-1,
-            max_task_retries=0,  # calls to a lost actor are repeated here
-            max_concurrency=4,
-            scheduling_strategy=PlacementGroupSchedulingStrategy(group),
-        )
-        actor = made.remote(replace(self._serving, log=log), *self._told)
-        return Member(number, group, actor)
+        serving = replace(self._serving, log=log)
+        return Member(number, *place(self._ray, Replica, self._gpus, serving, *self._told))
 
     def check(self) -> None:
         """Raises UserError if no replica is left or none could be placed; passes notices on."""
@@ -105,13 +91,9 @@ class ReplicaSet:
         too_long = time.monotonic() - self._ready_at > self._serving.start_seconds
         if too_long and len(waiting) + len(lost) == len(self.members):
             raise UserError(
-                f"no replica became ready within {self._serving.start_seconds:g} s: {self._wants()}, and "
-                f"nothing on the cluster is free; `ray status` says who holds it"
+                f"no replica became ready within {self._serving.start_seconds:g} s: each waits to be placed "
+                f"({needs(self._gpus)}), and nothing on the cluster is free; `ray status` says who holds it"
             )
-
-    def _wants(self) -> str:
-        gpus = f"{plural(self._gpus, 'GPU')} and " if self._gpus else ""
-        return f"each waits to be placed ({gpus}{plural(CPUS, 'core')})"
 
     def progress(self) -> ReplicasProgress:
         """Their states for `vlt status`."""
@@ -131,15 +113,10 @@ class ReplicaSet:
 
     def close(self) -> None:
         """Stop the servers and remove their placement groups."""
-        from ray.util.placement_group import remove_placement_group
-
         left = [member for member in self.members if member.state != GIVEN_UP]
-        asked = [m.actor.stop.remote() for m in left if m.state in (STARTING, READY)]
-        if asked:
-            self._ray.wait(asked, num_returns=len(asked), timeout=STOP_SECONDS + 10)
+        stop(self._ray, [m.actor for m in left if m.state in (STARTING, READY)])
         for member in left:
-            self._ray.kill(member.actor, no_restart=True)
-            remove_placement_group(member.group)
+            remove(self._ray, member.group, member.actor)
 
     def _watch(self) -> None:
         """In a thread, until `stop_watching`."""
@@ -213,12 +190,9 @@ class ReplicaSet:
             self._give_up(member, f"replica {member.number} on {member.host}: {reason}")
 
     def _give_up(self, member: Member, reason: str) -> None:
-        from ray.util.placement_group import remove_placement_group
-
         self._leave(member, GIVEN_UP)
         member.error = reason
-        self._ray.kill(member.actor, no_restart=True)
-        remove_placement_group(member.group)
+        remove(self._ray, member.group, member.actor)
         left = [other for other in self.members if other.state != GIVEN_UP]
         if left:
             self._notices.append(f"{reason}; it is given up, and the run goes on with {len(left)}")

@@ -12,6 +12,7 @@ from typing import Any
 from vlt.engine import LoadImage
 from vlt.engine.openai import TIMEOUT_SECONDS, OpenAIEngine
 from vlt.engine.rate_limiter import RateLimiter
+from vlt.engine.replica import forwarded
 from vlt.engine.replica_count import Wanted
 from vlt.engine.replica_member import STARTING
 from vlt.engine.replica_set import ReplicaSet
@@ -19,8 +20,6 @@ from vlt.engine.vllm_server import Serving
 from vlt.request import Completion, Failure, Request
 from vlt.workspace.progress import replicas_words, report_replicas
 
-FORWARDED = ("VLLM_", "HF_", "OMP_NUM_THREADS")
-"""Prefixes of the environment variables that are passed on to servers on other machines."""
 WAIT_SECONDS, REPORT_SECONDS = 0.1, 1.0
 
 
@@ -68,8 +67,8 @@ class ReplicasEngine:
             serving,
             self._engine.servers,
             wanted,
-            variables={k: v for k, v in os.environ.items() if k.startswith(FORWARDED)},
-            key=key,
+            variables=forwarded(),
+            required={"VLLM_API_KEY": key},
             is_folder=is_folder,
             notice=notice,
         )
