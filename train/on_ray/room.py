@@ -47,8 +47,12 @@ def room_for(
     there, each = room(nodes, gpu=gpu, server=server), "a GPU and a core" if gpu else "a core"
     beside = " beside its vLLM server" if server else ""
     if there >= processes:
-        needs = "1 process needs" if processes == 1 else f"{processes} processes need"
-        return f"{needs} {each} each{beside}; the cluster has it, but it is in use or not ready"
+        need = (
+            f"1 process needs {each}"
+            if processes == 1
+            else f"{processes} processes need {each} each"
+        )
+        return f"{need}{beside}; the cluster has it, but it is in use or not ready"
     return f"the cluster has room for {there} of {processes} processes ({each} each){beside}"
 
 

@@ -93,9 +93,9 @@ class Server:
         if not ray.wait([ended], timeout=seconds)[0]:
             return None
         try:
-            words = ray.get(ended)
+            words = ray.get(ended) or "its node was lost"
         except ray.exceptions.RayError as error:
-            words = short(str(error))
+            words = f"its node or process was lost ({short(str(error))})"
         return f"the training's vLLM server ended: {words}"
 
     def _url(self, call: str) -> str:
@@ -117,7 +117,7 @@ class Server:
                         f"({short(str(error))})"
                     ) from error
             waited = time.monotonic() - began
-            host = replica_place.host(ray, self.group)
+            host = replica_place.host(self.group, replica_place.alive(ray))
             if not host and waited > ROOM_SECONDS:
                 raise UserError(
                     f"the training's vLLM server found no room within {ROOM_SECONDS / 60:.0f} minutes "
@@ -161,7 +161,7 @@ def served(
         server.start()
         yield server
     finally:
-        if replica_place.host(ray, group):
+        if replica_place.host(group, replica_place.alive(ray)):
             replica_place.stop(ray, [actor])
         replica_place.remove(ray, group, actor)
 

@@ -5,6 +5,7 @@ Ray restarts the actor elsewhere when its node is lost; calls to a lost actor ar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from vlt.engine.vllm_server import STOP_SECONDS
@@ -32,14 +33,18 @@ def place(ray: Any, made: type, gpus: int, *told: object) -> tuple[Any, Any]:
     return group, ray.remote(made).options(**options).remote(*told)
 
 
-def host(ray: Any, group: Any) -> str:
-    """The address of the node on which the place is; "" while it is on none."""
+def alive(ray: Any) -> dict[str, str]:
+    """The nodes that are alive, with their addresses."""
+    return {n["NodeID"]: n["NodeManagerAddress"] for n in ray.nodes() if n["Alive"]}
+
+
+def host(group: Any, nodes: Mapping[str, str]) -> str:
+    """The address of the place's node, one of these; "" while it is on none."""
     from ray.util.placement_group import placement_group_table
 
     of = placement_group_table(group)
     node = of["bundles_to_node_id"].get(0, "") if of["state"] == "CREATED" else ""
-    alive = {n["NodeID"]: n["NodeManagerAddress"] for n in ray.nodes() if n["Alive"]}
-    return str(alive.get(node, ""))
+    return nodes.get(node, "")
 
 
 def remove(ray: Any, group: Any, actor: Any) -> None:

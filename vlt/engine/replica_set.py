@@ -18,7 +18,7 @@ from vlt.engine.endpoints import Endpoints
 from vlt.engine.replica import Replica, Started, short
 from vlt.engine.replica_count import Wanted
 from vlt.engine.replica_member import GIVEN_UP, READY, STARTING, WAITING, Member
-from vlt.engine.replica_place import needs, place, remove, stop
+from vlt.engine.replica_place import alive, host, needs, place, remove, stop
 from vlt.engine.vllm_server import RESTARTS, Serving
 from vlt.errors import UserError
 from vlt.plural import plural
@@ -206,18 +206,14 @@ class ReplicaSet:
 
     def _look(self) -> None:
         """See which nodes are alive, and which replicas have been placed."""
-        from ray.util.placement_group import placement_group_table
-
         self._looked = time.monotonic()
-        nodes = self._ray.nodes()
-        self._alive = {n["NodeID"]: n["NodeManagerAddress"] for n in nodes if n["Alive"]}
+        self._alive = alive(self._ray)
         self._seen |= set(self._alive)
         unready = [m for m in self.members if m.state in (WAITING, STARTING)]
         for member in unready:
-            of = placement_group_table(member.group)
-            node = of["bundles_to_node_id"].get(0, "") if of["state"] == "CREATED" else ""
-            member.state = STARTING if node in self._alive else WAITING
-            member.host = self._alive.get(node, member.host)
+            placed = host(member.group, self._alive)
+            member.state = STARTING if placed else WAITING
+            member.host = placed or member.host
         late = [member for member in unready if member.state == WAITING]
         age = self._looked - self._began
         if late and len(late) < len(self.members) and age > self._serving.start_seconds:
