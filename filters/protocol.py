@@ -56,7 +56,8 @@ class Judgement:
         """One reason for each dropped row."""
         if isinstance(self.reasons, Reason):
             return [self.reasons] * int(np.count_nonzero(~self.keep))
-        return self.reasons if isinstance(self.reasons, Sequence) else list(self.reasons)
+        # A user's filter may well give a generator.
+        return self.reasons if hasattr(self.reasons, "__len__") else list(self.reasons)
 
 
 class RowFilter(Protocol):

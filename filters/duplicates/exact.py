@@ -152,7 +152,7 @@ class _AsKept(Sequence[Reason]):
     def __getitem__(self, place: slice) -> Sequence[Reason]: ...
     def __getitem__(self, place: int | slice) -> Reason | Sequence[Reason]:
         if isinstance(place, slice):
-            return _AsKept(self._kind, self._gone.take(range(*place.indices(len(self)))))
+            return _AsKept(self._kind, self._gone.take([*range(*place.indices(len(self)))]))
         (reason,) = _AsKept(self._kind, self._gone.take([place]))
         return reason
 
