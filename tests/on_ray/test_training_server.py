@@ -79,7 +79,9 @@ class Training:
     def noted(self, what: str) -> list[dict[str, Any]]:
         """The calls of this kind so far."""
         found = []
-        with contextlib.suppress(FileNotFoundError, EOFError), open(self.calls, "rb") as opened:
+        # The last one may be half written.
+        ends = (FileNotFoundError, EOFError, pickle.UnpicklingError)
+        with contextlib.suppress(*ends), open(self.calls, "rb") as opened:
             while True:
                 name, told = pickle.load(opened)
                 found += [told] if name == what else []
