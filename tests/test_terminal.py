@@ -116,8 +116,10 @@ WATCHED = """
 import sys, time
 from pathlib import Path
 from vlt.cli.progress import watching
+from vlt.workspace import progress
 from vlt.workspace.progress import report_progress
 
+progress.BASIS_SECONDS = 0.3
 with watching("filter"):
     for done in range(1, 41):
         report_progress(done, 80)
@@ -128,8 +130,10 @@ BAR = """
 import sys, time
 from pathlib import Path
 import vlt
+from vlt.workspace import progress
 from vlt.workspace.progress import report_progress, tracked
 
+progress.BASIS_SECONDS = 0.3
 workspace = vlt.Workspace(sys.argv[1])
 with tracked(workspace.root, "x", "sample", "filter"):
     for done in range(1, 21):
