@@ -85,6 +85,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Print rows of a version, or trace one row back to where it came from."""
+    from vlt.grade.reasons import readable
     from vlt.workspace.lineage import trace
     from vlt.workspace.query import rows_of
 
@@ -108,7 +109,7 @@ def show(
             print(
                 f"{chr(10) if number else ''}-- {row.get('version', version.ref)}, row {number + 1}"
             )
-            for column, value in row.items():
+            for column, value in readable(row).items():
                 if column == "images":
                     shown.print(value)
                 elif value not in (None, "", [], "{}") and column != "version":
