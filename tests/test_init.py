@@ -199,10 +199,12 @@ def test_a_server_that_serves_one_model_needs_no_name_for_it(stub: Stub, tmp_pat
 def test_on_a_terminal_it_asks(stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = mixed(tmp_path / "data")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VLT_VLLM_COMMAND", "/no/vllm")
     answers = f"-\nnowhere\n{stub.url}\n\n"
     shown = without_colours(on_terminal(100, "-m", "vlt", "init", file, typed=answers))
     assert "Which model to train" in shown
     assert "'nowhere' is not a URL" in shown
+    assert "or local (in this process: no vLLM here) [local]" in shown
     assert "With which model [stub]" in shown
     after = shown.partition("Wrote recipe.yaml. What to do next:\n")[2].splitlines()
     assert len(after) == 5
@@ -211,10 +213,8 @@ def test_on_a_terminal_it_asks(stub: Stub, tmp_path: Path, monkeypatch: pytest.M
     assert [t.model for t in recipe.rounds[0].teacher] == ["teacher"]
     assert recipe.rounds[0].sft is None
     options = ("--student", "me/vlm", "--teacher", REASONER, "--output", "two.yaml")
-    monkeypatch.setenv("VLT_VLLM_COMMAND", "/no/vllm")
     shown = without_colours(on_terminal(100, "-m", "vlt", "init", file, *options, typed="local\n"))
     assert "Which model" not in shown
-    assert "or local (in this process: no vLLM here) [local]" in shown
     assert "There is no vLLM on this machine" in shown.partition("Wrote two.yaml")[0]
     two = load_recipe("two.yaml")
     assert two.models.reasoner

@@ -179,7 +179,11 @@ def _models(start: Start, folder: Path) -> str:
             remarked(f"    base_url: [{urls}]", "its key, if it needs one: OPENAI_API_KEY")
         )
     else:
-        when = "started for a step and stopped after it" if engine == "vllm" else "in this process"
+        when = (
+            "started for a step and stopped after it"
+            if engine == "vllm"
+            else "in the run's process"
+        )
         lines.append(remarked(f"    engine: {engine}", when))
     return "\n".join(lines) + "\n\n"
 

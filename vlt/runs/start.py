@@ -85,7 +85,8 @@ def no_vllm_note(start: Start) -> str:
     if start.engine or start.serves == "vllm":
         return ""
     return (
-        "There is no vLLM on this machine, so models answer in the run's process (engine: local), which is "
-        "slow for large ones, above all without a GPU. Faster: install vLLM in an environment of its own, set "
-        "VLT_VLLM_COMMAND to its program and write engine: vllm; or name a server: base_url instead of engine."
+        "There is no vLLM on this machine, so models answer in the run's process (engine: local), which "
+        "is slow for large ones, above all without a GPU. Faster: install vLLM in an environment of its "
+        "own, set VLT_VLLM_COMMAND to its program and write engine: vllm; or name a server: base_url "
+        "instead of engine."
     )
