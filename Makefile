@@ -33,10 +33,10 @@ browser: install        ## a Chromium for the tests of pages and the pictures, w
 
 test-vllm: install      ## generation with a real vLLM on the CPU; builds its environment once, in the user's cache
 	$(BIN)/python -m tests.real_vllm.environment
-	$(BIN)/python -m pytest tests/real_vllm
+	$(BIN)/python -m pytest tests/real_vllm $(AGAIN)
 
 test-ray: install       ## stages, generation and training on a Ray cluster on this machine, nodes killed
-	$(BIN)/python -m pytest tests/on_ray
+	$(BIN)/python -m pytest tests/on_ray $(AGAIN)
 
 test-vllm-full: install ## the recipe for one GPU with a real vLLM, killed in every step of two rounds; most of an hour
 	$(BIN)/python -m tests.real_vllm.environment

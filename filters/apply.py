@@ -26,9 +26,10 @@ from vlt.filters.own_class import reporting_own_errors
 from vlt.filters.protocol import Filter, Prepares, WholeFilter, is_whole, settings
 from vlt.filters.registry import parse_chain
 from vlt.filters.rules.not_cut import made_before, with_not_cut
+from vlt.filters.views import Views
 from vlt.process_pool import ProcessPool
 from vlt.workspace.manifest import Stage
-from vlt.workspace.pieces import PIECE, RowsPiece, alone
+from vlt.workspace.pieces import PIECE, RowsPiece
 from vlt.workspace.pieces import pieces as pieces_of
 from vlt.workspace.reason import Reason
 from vlt.workspace.schema import KINDS
@@ -143,13 +144,13 @@ def _kept(
         if not link.whole:
             yield from (outcome.rows for outcome in outcomes if outcome.rows)
             return
-        views: list[list[pa.RecordBatch]] = [[] for _ in link.whole]
+        views = [Views(scratch.folder) for _ in link.whole]
         spilled: list[Spilled] = []
         for outcome in outcomes:
             if outcome.spilled:
                 spilled.append(outcome.spilled)
                 for view, here in zip(views, outcome.views, strict=True):
-                    view.append(alone(here))
+                    view.add(here)
         total = len(spilled)
         given = _decided(spilled, views, link.whole, scratch, writer, ledger)
     for piece in given:
@@ -178,7 +179,7 @@ def _settled(outcomes: Iterable[Outcome], writer: Writer, ledger: _Sources) -> I
 
 def _decided(
     spilled: Sequence[Spilled],
-    views: list[list[pa.RecordBatch]],
+    views: Sequence[Views],
     filters: Sequence[WholeFilter],
     scratch: Scratch,
     writer: Writer,
@@ -204,13 +205,13 @@ def _decided(
 
 
 def _decisions(
-    filters: Sequence[WholeFilter], views: Sequence[list[pa.RecordBatch]], scratch: Scratch
+    filters: Sequence[WholeFilter], views: Sequence[Views], scratch: Scratch
 ) -> tuple[np.ndarray[Any, np.dtype[np.int8]], list[Iterator[Reason]]]:
     """(index of the filter that dropped each row, -1 for none; each filter's reasons in order).
 
     A filter sees only the rows that the filters before it kept.
     """
-    rows = sum(len(view) for view in views[0])
+    rows = views[0].rows
     by = np.full(rows, -1, np.int8)
     reasons: list[Iterator[Reason]] = []
     for place, (filter, view) in enumerate(zip(filters, views, strict=True)):
@@ -218,12 +219,12 @@ def _decisions(
         if not len(left):
             reasons.append(iter(()))
             continue
-        table = pa.Table.from_batches(view)
+        table = view.table()
         with reporting_own_errors(filter):
             judged = filter.decide(
                 table if len(left) == rows else table.take(pa.array(left)), scratch
             )
-        view.clear()
+        del table
         by[left[~judged.keep]] = place
         reasons.append(iter(judged.each_reason()))
     return by, reasons

@@ -78,7 +78,7 @@ class Outcome:
 
     rows: pa.RecordBatch | None
     """None if they are spilled."""
-    dropped: list[tuple[str, pa.RecordBatch, list[Reason]]] = field(default_factory=list)
+    dropped: list[tuple[str, pa.RecordBatch, Sequence[Reason]]] = field(default_factory=list)
     """(filter, or FAILED if it could not judge them; rows; why)"""
     rewritten: Counter[str] = field(default_factory=Counter)
     came: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -73,7 +73,7 @@ def _together(
     )
 
 
-def _reasons(part: Judgement) -> list[Reason]:
+def _reasons(part: Judgement) -> Sequence[Reason]:
     """One for each dropped row, none for those that failed."""
     reasons = part.each_reason()
     out = int(np.count_nonzero(~part.keep)) - len(part.failed)

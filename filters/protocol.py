@@ -52,11 +52,12 @@ class Judgement:
     failed: Mapping[int, Reason] = field(default_factory=dict)
     """Row -> why it could not be judged, e.g. an error in the user's code. It is not kept."""
 
-    def each_reason(self) -> list[Reason]:
+    def each_reason(self) -> Sequence[Reason]:
         """One reason for each dropped row."""
         if isinstance(self.reasons, Reason):
             return [self.reasons] * int(np.count_nonzero(~self.keep))
-        return list(self.reasons)
+        # A user's filter may well give a generator.
+        return self.reasons if hasattr(self.reasons, "__len__") else list(self.reasons)
 
 
 class RowFilter(Protocol):

@@ -7,7 +7,6 @@ is set in memory, and a difference of one image token crashes the run.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -24,6 +23,7 @@ from vlt.process_pool import shared_out
 from vlt.prompts import CannotAsk, Prompt, render
 from vlt.train.hints import TRACE
 from vlt.train.method import Method, Row
+from vlt.workspace.features import IMAGES, described
 from vlt.workspace.files import replaced
 from vlt.workspace.progress import report_progress
 from vlt.workspace.store import Dataset
@@ -32,7 +32,6 @@ LoadImage = Callable[[str], bytes]
 
 ROWS_A_GROUP = 128
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-IMAGE = pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
 
 
 @dataclass
@@ -212,18 +211,5 @@ def _arrow_schema(schema: pa.Schema, shape: _Shape) -> pa.Schema:
         elif f.name != "images":
             fields.append(f)
         elif shape.images:
-            fields.append(pa.field("images", IMAGE))
-    features = {f.name: _feature(f.type) for f in fields}
-    return pa.schema(fields, {"huggingface": json.dumps({"info": {"features": features}})})
-
-
-def _feature(type: pa.DataType) -> Any:
-    """A column's type as a feature of `datasets`."""
-    if type == IMAGE.value_type:
-        return {"_type": "Image"}
-    if pa.types.is_list(type):
-        return {"feature": _feature(type.value_type), "_type": "List"}
-    if pa.types.is_struct(type):
-        return {child.name: _feature(child.type) for child in type}
-    names = {"float": "float32", "double": "float64"}
-    return {"dtype": names.get(str(type), str(type)), "_type": "Value"}
+            fields.append(pa.field("images", IMAGES))
+    return described(fields)

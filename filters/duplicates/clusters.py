@@ -43,26 +43,29 @@ def near_clusters(
 def candidates(bands: np.ndarray[Any, np.dtype[np.uint32]], keys: Hashes) -> tuple[Ints, Ints]:
     """Pairs (first < second) of rows with the same key that share a band: each row of a bucket with
     the bucket's first row, and with the row before it."""
-    rows = np.arange(len(bands), dtype=np.uint64)
     low = np.uint64(0xFFFFFFFF)
 
-    def of_band(band: np.ndarray[Any, np.dtype[np.uint32]]) -> list[Hashes]:
-        bucket = mixed(band.astype(np.uint64) + keys) & ~low
-        order = np.sort(bucket | rows)
-        bucket, row = order >> np.uint64(32), order & low
-        same = np.flatnonzero(bucket[1:] == bucket[:-1]) + 1
+    def of_band(band: np.ndarray[Any, np.dtype[np.uint32]]) -> Hashes:
+        # Half of each 64-bit word is the bucket, half the row. Arrays of all rows are reused: with a hundred
+        # million rows, each takes 0.8 GB.
+        order = mixed(band + keys)
+        order &= ~low
+        order |= np.arange(len(band), dtype=np.uint64)
+        order.sort()
+        same = np.flatnonzero((order[1:] ^ order[:-1]) <= low) + 1
         if not len(same):
-            return []
-        starts = np.flatnonzero(np.concatenate([[True], bucket[1:] != bucket[:-1]]))
-        head = row[starts[np.searchsorted(starts, same, side="right") - 1]]
-        pairs = (head << np.uint64(32)) | row[same]
-        return [pairs, (row[same - 1] << np.uint64(32)) | row[same]]
+            return np.zeros(0, np.uint64)
+        starts = np.diff(same, prepend=-1) != 1
+        head = np.maximum.accumulate(np.where(starts, same - 1, 0))
+        head, before, row = (order[place] & low for place in (head, same - 1, same))
+        return np.unique(
+            np.concatenate([(head << np.uint64(32)) | row, (before << np.uint64(32)) | row])
+        )
 
-    pairs = [np.zeros(0, np.uint64)]
+    every = np.zeros(0, np.uint64)
     # Long sorts and sums, during which numpy releases the GIL.
     for found in map_in_order(of_band, bands.T, processes(), ahead=processes()):
-        pairs += found
-    every = np.unique(np.concatenate(pairs))
+        every = np.union1d(every, found)
     first, second = (every >> np.uint64(32)).astype(np.int64), (every & low).astype(np.int64)
     agree = keys[first] == keys[second]
     return first[agree], second[agree]

@@ -7,8 +7,9 @@ samples of an item are dropped with it, and samples of one item are not duplicat
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, overload
 
 import numpy as np
 import pyarrow as pa
@@ -133,5 +134,31 @@ def without(view: pa.Table, gone: pa.Table, reason: str) -> Judgement:
     """Drops the rows of `duplicates`."""
     keep = np.ones(len(view), bool)
     keep[gone["place"].to_numpy()] = False
-    pairs = zip(gone["kept"].to_pylist(), gone["cluster"].to_pylist(), strict=True)
-    return Judgement(keep, [Reason(reason, f"as {kept}, cluster {name}") for kept, name in pairs])
+    return Judgement(keep, _AsKept(reason, gone))
+
+
+class _AsKept(Sequence[Reason]):
+    """The reasons of the rows of `duplicates`, each made when it is asked for: there may be millions."""
+
+    def __init__(self, kind: str, gone: pa.Table):
+        self._kind, self._gone = kind, gone
+
+    def __len__(self) -> int:
+        return len(self._gone)
+
+    @overload
+    def __getitem__(self, place: int) -> Reason: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Reason]: ...
+    def __getitem__(self, place: int | slice) -> Reason | Sequence[Reason]:
+        if isinstance(place, slice):
+            return _AsKept(self._kind, self._gone.take([*range(*place.indices(len(self)))]))
+        (reason,) = _AsKept(self._kind, self._gone.take([place]))
+        return reason
+
+    def __iter__(self) -> Iterator[Reason]:
+        for batch in self._gone.select(["kept", "cluster"]).to_batches(1_000):
+            for kept, cluster in zip(
+                *(column.to_pylist() for column in batch.columns), strict=True
+            ):
+                yield Reason(self._kind, f"as {kept}, cluster {cluster}")

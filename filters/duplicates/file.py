@@ -31,9 +31,9 @@ from vlt.filters.duplicates.minhash import common_grams
 from vlt.filters.duplicates.near_dedup import NearDedup
 from vlt.filters.protocol import Once, with_found
 from vlt.filters.text import Ints
+from vlt.filters.views import Views
 from vlt.process_pool import ProcessPool
 from vlt.workspace.files import replaced
-from vlt.workspace.pieces import alone
 from vlt.workspace.progress import report_progress
 
 NONE = pa.schema([("id", pa.int64()), ("kept", pa.int64())])
@@ -127,8 +127,10 @@ def _near(
     scratch.folder.mkdir(parents=True, exist_ok=True)
     pieces = -(-rows // BATCH)
     with ProcessPool(_Views(ready), scratch.folder, scratch.threads) as pool:
-        views = [alone(view) for view in pool.map(_numbered_texts(file, on), pieces)]
-    view = pa.Table.from_batches(views)
+        views = Views(scratch.folder)
+        for each in pool.map(_numbered_texts(file, on), pieces):
+            views.add(each)
+    view = views.table()
     return _numbered(view, ready.duplicates(view, scratch))
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from string import ascii_uppercase
 from typing import ClassVar
 
@@ -22,12 +23,12 @@ from vlt.errors import UsageError
 from vlt.filters.duckdb_scratch import Scratch
 from vlt.filters.duplicates.clusters import near_clusters
 from vlt.filters.duplicates.exact import KEEP, duplicates, hashed, joined, keep_columns, without
+from vlt.filters.duplicates.mapped import mapped
 from vlt.filters.duplicates.minhash import (
     SAMPLED,
     Common,
     Sketches,
     common_grams,
-    concatenated,
     sketched,
 )
 from vlt.filters.duplicates.near_images import same_pictures
@@ -64,23 +65,37 @@ def as_column(sketches: Sketches) -> pa.StructArray:
     return pa.StructArray.from_arrays(columns, fields=list(SKETCH))
 
 
-def from_column(column: pa.ChunkedArray) -> Sketches:
-    """The sketches that `as_column` made."""
-    parts = []
+def from_column(column: pa.ChunkedArray, folder: Path) -> Sketches:
+    """The sketches that `as_column` made, in files of the folder without a name, mapped.
+
+    The bands lie one after the other, as they are searched.
+    """
+    n = len(column)
+    found = Sketches(
+        bands=mapped(folder, (21, n), np.uint32).T,
+        bins=mapped(folder, (n, 126), np.uint8),
+        grams=mapped(folder, (_grams(column),), np.uint32),
+        offsets=np.zeros(n + 1, np.int64),
+        counts=np.empty(n, np.int32),
+        numbers=np.empty(n, np.uint64),
+    )
+    row = gram = 0
     for chunk in column.chunks:
         bands, bins, grams, counts, numbers = chunk.flatten()
-        sizes = grams.value_lengths().to_numpy()
-        parts.append(
-            Sketches(
-                bands.flatten().to_numpy().reshape(-1, 21),
-                bins.flatten().to_numpy().reshape(-1, 126),
-                grams.flatten().to_numpy(),
-                np.concatenate([[0], np.cumsum(sizes)]),
-                counts.to_numpy(),
-                numbers.to_numpy(),
-            )
-        )
-    return concatenated(parts)
+        here, ends = slice(row, row + len(chunk)), np.cumsum(grams.value_lengths().to_numpy())
+        found.bands[here] = bands.flatten().to_numpy().reshape(-1, 21)
+        found.bins[here] = bins.flatten().to_numpy().reshape(-1, 126)
+        found.offsets[row + 1 : row + len(chunk) + 1] = gram + ends
+        found.counts[here] = counts.to_numpy()
+        found.numbers[here] = numbers.to_numpy()
+        flat = grams.flatten().to_numpy()
+        found.grams[gram : gram + len(flat)] = flat
+        row, gram = row + len(chunk), gram + len(flat)
+    return found
+
+
+def _grams(column: pa.ChunkedArray) -> int:
+    return sum(len(chunk.field("grams").flatten()) for chunk in column.chunks)
 
 
 @dataclass(frozen=True)
@@ -163,7 +178,7 @@ class NearDedup:
     def duplicates(self, view: pa.Table, scratch: Scratch) -> pa.Table:
         """place, kept, cluster of each row to drop: of each cluster of similar texts, one item is kept."""
         label = near_clusters(
-            from_column(view["sketch"]),
+            from_column(view["sketch"], scratch.folder),
             self.threshold,
             apart=view["apart"].to_numpy(),
             numbers=self.numbers,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -26,6 +27,7 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
 }
 START_SECONDS = 300
+STOP_SECONDS = 30
 _OPEN = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 
@@ -67,15 +69,20 @@ class Server:
             time.sleep(0.5)
 
     def terminate(self) -> None:
-        """SIGTERM, as a scheduler sends it, and wait for its end."""
+        """As a scheduler ends it: SIGTERM, and after a while SIGKILL for what is still there.
+
+        With requests in flight, vLLM does not always come to its end by SIGTERM alone.
+        """
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(60)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(STOP_SECONDS)
+        self.stop()
 
     def stop(self) -> None:
-        """End everything that is left of it."""
-        if self.process.poll() is None:
+        """End everything that is left of it, its engine's processes included."""
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+        self.process.wait()
 
     def answered(self) -> int:
         """Chat completions that it has answered so far."""

@@ -22,6 +22,11 @@ def embedded(schema: pa.Schema) -> pa.Schema:
         pa.field("images", IMAGES) if f.name == "images" else pa.field(f.name, f.type)
         for f in schema
     ]
+    return described(fields)
+
+
+def described(fields: list[pa.Field]) -> pa.Schema:
+    """A schema of these, with the features in its metadata."""
     return pa.schema(fields, {"huggingface": json.dumps({"info": {"features": features(fields)}})})
 
 
