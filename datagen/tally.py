@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from vlt.engine.budget import Price
 from vlt.request import Completion
-from vlt.workspace.progress import duration
+from vlt.workspace.progress import BASIS_SHARE, duration, has_basis
 
 PROGRESS_SECONDS = 0.5
 
@@ -64,12 +64,14 @@ class Tally:
 
     @property
     def speed(self) -> float | None:
-        """Samples per second; None at first.
+        """Samples per second; None until enough have arrived for an estimate.
 
-        The first answers wait for the model to load or the server to warm up, so they give no estimate.
+        The first answers wait for the model to load or the server to warm up, however long that takes.
         """
         asked = self.arrived + self.failed
-        return asked / self.seconds if asked and asked >= self.total / 50 else None
+        share = asked / max(1, self.total)
+        known = share >= BASIS_SHARE and has_basis(self.seconds, share)
+        return asked / self.seconds if known else None
 
     def line(self) -> str:
         """Samples done, speed, failures and the time left, as text."""

@@ -208,7 +208,7 @@ def test_a_server_away_with_another_model_or_key(
 ) -> None:
     assert only(server(stub.url, ["stub"])).says == f"{stub.url} serves 'stub'"
     other = only(server(stub.url, ["stud"]))
-    assert (other.state, other.do) == ("broken", "did you mean 'stub'")
+    assert (other.state, other.do) == ("broken", "did you mean stub")
     assert "does not answer" in only(server("http://127.0.0.1:9/v1", ["m"])).says
     assert "vllm serve m --port 9" in only(server("http://127.0.0.1:9/v1", ["m"])).do
     assert "is not a URL" in only(server("127.0.0.1:8000")).says

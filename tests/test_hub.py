@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -90,7 +91,8 @@ def test_push_load_pull(
     store: Store, hub: HubServer, environment: dict[str, str], tmp_path: Path
 ) -> None:
     made = verified(store)
-    vlt("push", "sft", "me/data", "--private", "-w", store.root, **environment)
+    done = run_vlt("push", "sft", "me/data", "--private", "-w", store.root, **environment)
+    assert re.search(r"\.parquet \(\d+\.\d kB\)", done.stderr), done.stderr
     assert hub.repos["dataset", "me/data"].private
     assert load("me/data", environment) == made.table().to_pylist()
     other = tmp_path / "other"
@@ -426,7 +428,8 @@ def test_push_and_card_of_a_model(
     (folder / "config.json").write_text('{"model_type": "qwen2_5_vl", "vision_config": {}}')
     (folder / "model.safetensors").write_bytes(os.urandom(5000))
     (folder / "optimizer.pt").write_bytes(b"no part of the model")
-    vlt("push", folder, "me/model", "-w", store.root, **environment)
+    done = run_vlt("push", folder, "me/model", "-w", store.root, **environment)
+    assert "model.safetensors (5.0 kB)" in done.stderr
     files = hub.repos["model", "me/model"].commits[-1][1]
     assert set(files) == {"config.json", "model.safetensors", "README.md"}
     card = hub.read("model", "me/model", "README.md").decode()

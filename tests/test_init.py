@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -198,10 +199,12 @@ def test_a_server_that_serves_one_model_needs_no_name_for_it(stub: Stub, tmp_pat
 def test_on_a_terminal_it_asks(stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = mixed(tmp_path / "data")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VLT_VLLM_COMMAND", "/no/vllm")
     answers = f"-\nnowhere\n{stub.url}\n\n"
     shown = without_colours(on_terminal(100, "-m", "vlt", "init", file, typed=answers))
     assert "Which model to train" in shown
     assert "'nowhere' is not a URL" in shown
+    assert "or local (in this process: no vLLM here) [local]" in shown
     assert "With which model [stub]" in shown
     after = shown.partition("Wrote recipe.yaml. What to do next:\n")[2].splitlines()
     assert len(after) == 5
@@ -210,11 +213,39 @@ def test_on_a_terminal_it_asks(stub: Stub, tmp_path: Path, monkeypatch: pytest.M
     assert [t.model for t in recipe.rounds[0].teacher] == ["teacher"]
     assert recipe.rounds[0].sft is None
     options = ("--student", "me/vlm", "--teacher", REASONER, "--output", "two.yaml")
-    shown = on_terminal(100, "-m", "vlt", "init", file, *options, typed="vllm\n")
+    shown = without_colours(on_terminal(100, "-m", "vlt", "init", file, *options, typed="local\n"))
     assert "Which model" not in shown
+    assert "There is no vLLM on this machine" in shown.partition("Wrote two.yaml")[0]
     two = load_recipe("two.yaml")
     assert two.models.reasoner
     assert two.models.reasoner.model == REASONER
+
+
+def test_a_recipe_uses_vllm_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere models answer in the process, with the choice in a comment; --engine decides for itself."""
+    what = Import(source=str(mixed(tmp_path / "data")))
+
+    def engines(start: Start) -> tuple[set[str | None], str]:
+        file = tmp_path / "recipe.yaml"
+        file.unlink(missing_ok=True)
+        models = drafted(what, start, file).models
+        return {m.engine for name in models.names if (m := models.named(name))}, file.read_text()
+
+    monkeypatch.setenv("VLT_VLLM_COMMAND", sys.executable)
+    found, text = engines(Start())
+    assert found == {"vllm"} and "no vLLM" not in text
+    assert engines(Start(engine="local"))[0] == {"local"}
+    monkeypatch.setenv("VLT_VLLM_COMMAND", "/no/vllm")
+    found, text = engines(Start())
+    assert found == {"local"}
+    assert "# There is no vLLM on this machine" in text
+    assert "base_url instead of engine" in " ".join(text.replace("\n# ", " ").split())
+    assert engines(Start(engine="vllm"))[0] == {"vllm"}, "a recipe for another machine"
+    assert engines(Start(teacher="t", base_url=URL))[0] == {"local", None}
+    monkeypatch.setenv("VLT_RAY", "auto")
+    assert engines(Start())[0] == {"vllm"}, "which the cluster's nodes have"
+    with pytest.raises(UsageError, match="--engine needs DATA"):
+        of_bundled(copied()[0], Start(engine="local"), tmp_path / "x.yaml")
 
 
 def test_what_a_server_is_asked_for_must_be_named() -> None:

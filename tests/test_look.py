@@ -92,6 +92,8 @@ def test_log_is_the_lineage(filled: Path) -> None:
     ("arguments", "says", "code"),
     [
         (("show", "nothing"), "no dataset 'nothing'", 1),
+        (("show", "imtes"), "; did you mean items", 1),
+        (("train", "sft", "--data", "stf", "--model", "m"), "; did you mean sft", 1),
         (("show", "sft", "--where", "colour = 1"), "colour", 2),
         (("show", "sft", "--id", "zzz"), "no such row", 1),
         (("log", "a/b"), "does not name a dataset", 2),

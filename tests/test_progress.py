@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,9 +14,18 @@ import pytest
 
 from tests.imported import make_items
 from tests.layout_files import lines, pictures
+from vlt.datagen.tally import Tally
 from vlt.train import callbacks, launch
 from vlt.train.callbacks import write_progress
-from vlt.workspace.progress import StageProgress, begin_part, listening, report_progress, tracked
+from vlt.workspace import progress
+from vlt.workspace.progress import (
+    StageProgress,
+    begin_part,
+    has_basis,
+    listening,
+    report_progress,
+    tracked,
+)
 from vlt.workspace.store import Store
 
 
@@ -31,9 +41,9 @@ def test_an_import_knows_its_total(
     (tmp_path / "rows.jsonl").write_text(lines(rows))
     heard: list[tuple[str, int, int | None]] = []
 
-    def hear(progress: StageProgress | None) -> None:
-        if progress:
-            heard.append((progress.stage, progress.done, progress.total))
+    def hear(stage: StageProgress | None) -> None:
+        if stage:
+            heard.append((stage.stage, stage.done, stage.total))
 
     with listening("import", hear):
         make_items(Store(tmp_path / "w"), str(tmp_path / "rows.jsonl"), **settings)
@@ -75,15 +85,18 @@ with open(sys.argv[1], "a") as told:
 """
 
 
-def test_who_started_the_training_tells_them_on_with_the_last_loss(tmp_path: Path) -> None:
+def test_who_started_the_training_tells_them_on_with_the_last_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "BASIS_SECONDS", 0.1)
     state = tmp_path / "progress.jsonl"
     state.write_text("")
     said: list[str] = []
     heard: list[tuple[int, int | None, bool]] = []
 
-    def hear(progress: StageProgress | None) -> None:
-        if progress:
-            heard.append((progress.done, progress.total, progress.left is not None))
+    def hear(stage: StageProgress | None) -> None:
+        if stage:
+            heard.append((stage.done, stage.total, stage.left is not None))
 
     with listening("train sft", hear):
         report_progress(8, 8)  # the export
@@ -106,9 +119,33 @@ def test_a_listener_hears_the_innermost_stage_and_its_end(tmp_path: Path) -> Non
     assert heard == ["outer: 1/4 rows, 2/s", "inner: 3 samples", "inner: 0 steps", None, None]
 
 
+def test_the_time_left_is_told_once_it_has_a_basis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of rows, samples and steps alike: a moment's work says nothing, nor do a few rows of many."""
+    now = 1_000.0
+    monkeypatch.setattr(progress.time, "time", lambda: now)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    heard: list[StageProgress] = []
+    with listening("filter", lambda p: heard.append(replace(p)) if p else None):
+        for seconds, done in [(0.01, 500), (5, 500), (10, 1_000), (20, 2_000)]:
+            now = 1_000 + seconds
+            report_progress(done, 50_000)
+    assert [p.left for p in heard] == [None, None, 490, 480]
+    assert heard[0].line == "filter: 500/50,000 rows"
+    assert heard[-1].line == "filter: 2,000/50,000 rows, 100/s"
+    assert not has_basis(30, 0.01) and has_basis(60, 0.0001)
+
+    now = 1_000.0
+    tally = Tally(100, started=now)
+    tally.arrived, now = 10, 1_000.5
+    assert "left" not in tally.line()
+    now = 1_010.0
+    assert tally.line().endswith("1.0/s, 0 tokens/s, 1 min 30 s left")
+    tally.arrived, now = 1, 1_300.0  # the first of long answers, after a slow start
+    assert "left" not in tally.line()
+
+
 def test_a_notebooks_bar_is_gone_when_the_stage_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the last news was of 1 in 60, tqdm would keep it there, in red."""
-    pytest.importorskip("ipywidgets")
     import tqdm.auto
     import tqdm.notebook
 

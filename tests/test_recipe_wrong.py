@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.pictures import png
 from tests.stub import Stub
 from vlt.errors import UserError
+from vlt.runs.recipe import BUNDLED
 
 GOOD = """\
 name: mine
@@ -65,6 +68,11 @@ WRONG = [
         "captioner: {model: stub, base_url: $URL}",
         "captioner: {model: stub, base_url: http://127.0.0.1:9/v1}",
         "no server answers at http://127.0.0.1:9/v1",
+    ),
+    (
+        "captioner: {model: stub, base_url: $URL}",
+        "captioner: {model: stub, engine: vllm, vllm_command: /no/vllm}",
+        "there is no program '/no/vllm'; `pip install vllm`.*base_url.*engine: local",
     ),
     (
         "captioner: {model: stub, base_url: $URL}",
@@ -227,6 +235,65 @@ def test_a_dry_run_tells_what_is_not_ready_and_goes_on(folder: Path, stub: Stub)
     assert done.returncode == 0, done.stderr
     assert "not ready yet: line 5: models.captioner" in done.stderr
     assert not (folder / "workspace").exists()
+
+
+VLLM = """\
+name: laptop
+models:
+  base: {model: org/vlm, engine: vllm, vllm_command: /no/vllm}
+  vlm: {model: stub, base_url: $URL}
+sft: on
+rounds:
+  - teacher: {model: vlm, sees: image}
+    items: [{source: ./questions.jsonl}]
+  - teacher: student
+    items: [{source: ./questions.jsonl}]
+"""
+
+
+def test_no_vllm_for_the_students_is_told_by_the_dry_run_and_refused_by_the_run(
+    folder: Path, stub: Stub
+) -> None:
+    """The base itself answers nothing here; its students do, served like it."""
+    from tests.cli import run_vlt
+
+    says = "line 3: models.base: engine vllm starts vLLM on this machine, but there is no program"
+    assert says in refused(folder, VLLM, stub)
+    dry = ("run", folder / "recipe.yaml", "--dry-run", "-w", folder / "workspace")
+    done = run_vlt(*dry)
+    assert (done.returncode, done.stderr.count("not ready yet: ")) == (0, 1), done.stderr
+    assert f"not ready yet: {says}" in done.stderr and "samples" in done.stdout
+    assert run_vlt(*dry, "--rounds", "1").stderr == "", "round 1 asks no student"
+
+
+def test_a_vllm_that_is_here_or_on_a_cluster_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vlt.engine import reachable
+    from vlt.engine.model import Model
+
+    away = Model("org/m", engine="vllm", vllm_command="/no/vllm serve --more")
+    here = Model("org/m", engine="vllm", vllm_command=sys.executable)
+    says = reachable.trouble([away, here, Model("org/m", engine="local")])
+    assert says[0] and "there is no program '/no/vllm'" in says[0]
+    assert says[1:] == [None, None]
+    monkeypatch.setenv("VLT_RAY", "auto")  # the program is on the nodes
+    nodes = [{"Alive": True, "Resources": {"CPU": 4.0}}]
+    monkeypatch.setattr(reachable, "connected", lambda: SimpleNamespace(nodes=lambda: nodes))
+    assert reachable.trouble([away]) == [None]
+
+
+@pytest.mark.parametrize("file", sorted(BUNDLED.glob("*.yaml")), ids=lambda file: file.stem)
+def test_a_bundled_recipe_dry_runs_where_no_vllm_is(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.cli import run_vlt
+
+    monkeypatch.setenv("VLT_VLLM_COMMAND", "/no/vllm")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    done = run_vlt("run", file.stem, "--dry-run", "-w", tmp_path / "none")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("there is no program '/no/vllm'") == file.read_text().count(
+        "engine: vllm"
+    ) - file.read_text().count("`engine: vllm`")
 
 
 def test_a_server_that_does_not_answer_is_not_waited_for_long(folder: Path, stub: Stub) -> None:

@@ -113,6 +113,6 @@ def test_a_report_takes_the_place_of_the_one_before(run: Found, tmp_path: Path) 
     file = tmp_path / "r.html"
     file.write_text("before")
     said = vlt("report", "-w", run.store.root, "--to", file)
-    assert said.strip() == f"{file} ({file.stat().st_size / 1000:,.0f} kB)"
+    assert said.strip() == f"{file} ({file.stat().st_size / 1000:.1f} kB)"
     assert file.read_text().startswith("<!doctype html>")
     assert list(tmp_path.iterdir()) == [file]

@@ -121,6 +121,7 @@ def test_in_a_browser(
     assert page.evaluate("[...document.images].every(each => each.naturalWidth > 0)")
     assert page.locator("main article.example").count() >= 8
     assert page.evaluate(CUT) == []
+    assert page.evaluate(UNMARKED) == [], "a table or chart that goes on has a shadow at its side"
     ink, paper = page.evaluate(
         "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
     )
@@ -139,6 +140,12 @@ CUT = """[...document.querySelectorAll('svg')].flatMap(svg => {
   }).map(text => text.textContent);
 })"""
 """Texts of figures that reach beyond them."""
+UNMARKED = """[...document.querySelectorAll('main *')].filter(each => {
+  const style = getComputedStyle(each);
+  return style.overflowX == 'auto' && each.scrollWidth > each.clientWidth
+    && !style.backgroundImage.includes('gradient');
+}).map(each => each.tagName)"""
+"""What has to be scrolled sideways and does not show it."""
 
 
 def brightness(colour: str) -> float:

@@ -12,6 +12,8 @@ import pytest
 from tests.cli import vlt
 from tests.rows import dataset, item
 from tests.terminal import on_terminal, without_colours
+from vlt.cli.look import _when
+from vlt.cli.tree import _arms
 from vlt.workspace.manifest import Stage
 from vlt.workspace.store import Store
 from vlt.workspace.writer import Writer
@@ -67,6 +69,61 @@ def test_a_table_elsewhere_is_plain_text_of_whole_rows() -> None:
     assert "\x1b" not in done.stdout
 
 
+ARMS = """
+import sys
+from vlt.cli.output import print_table
+names = ["tokens per answer", "GRPO steps", "sampled tokens", "training FLOPs", "time", "spread"]
+print_table([{"arm": f"length-filtered-{n}", **dict.fromkeys(names[:-1], "1,234,567"), "spread": None,
+              "solves alone": None if n else 7} for n in range(2)])
+"""
+
+
+def test_a_table_wraps_between_words_titles_first_and_has_no_empty_column() -> None:
+    shown = without_colours(on_terminal(100, "-c", ARMS))
+    assert "spread" not in shown, "no row has one"
+    first = next(line for line in shown.splitlines() if line.startswith("length-filtered-0"))
+    assert first.split() == ["length-filtered-0", *["1,234,567"] * 5, "7"]
+    assert "tokens per answer" not in shown and "FLOPs" in shown
+
+
+def test_a_table_too_wide_for_its_terminal_is_a_block_a_row() -> None:
+    shown = without_colours(on_terminal(40, "-c", ARMS))
+    lines = [line.rstrip() for line in shown.splitlines()]
+    assert lines[0] == "length-filtered-0" and "length-filtered-1" in lines
+    assert lines.count("  tokens per answer  1,234,567") == 2
+    assert lines.count("  solves alone       7") == 1, "what a row lacks is left out"
+
+
+def test_ls_has_a_line_for_every_version_also_with_long_names(workspace: Path) -> None:
+    name = "eval-sft.length-filtered.s2-answers"
+    dataset(Store(workspace), name, "item", [item()])
+    _, line = without_colours(on_terminal(80, "-m", "vlt", "ls", "-w", workspace)).splitlines()
+    ref, kind, rows, *when = line.split()
+    assert (ref, kind, rows) == (f"{name}@v1", "item", "1")
+    assert re.fullmatch(r"[A-Z][a-z]{2} \d\d \d\d:\d\d", " ".join(when))
+    assert _when("2019-02-03T04:05:06+00:00") == "Feb 03  2019"
+
+
+def test_log_names_many_arms_once_each(workspace: Path) -> None:
+    labels = [f"mine, {arm}, seed {n}" for arm in ("loop", "grpo-only") for n in (1, 2)]
+    assert _arms([*labels, "yours, loop, seed 3"]) == (
+        "mine: loop (seeds 1, 2), grpo-only (seeds 1, 2); yours: loop (seed 3)"
+    )
+    assert _arms(labels[:1]) == labels[0]
+    made = dataset(Store(workspace), "sft", "item", [item()])
+    script = f"""
+from pathlib import Path
+from vlt.cli.tree import print_tree
+from vlt.workspace.lineage import ancestors
+from vlt.workspace.store import Store
+store = Store(Path({str(workspace)!r}))
+print_tree(list(ancestors(store, store.open("sft"))), {{"{made.ref}": {labels}}})
+"""
+    shown = without_colours(on_terminal(60, "-c", script))
+    assert max(map(len, shown.splitlines())) <= 60
+    assert "   arms: mine: loop (seeds 1, 2), grpo-only (seeds 1, 2)" in shown
+
+
 def test_ls_on_a_terminal_says_what_it_says_elsewhere(workspace: Path) -> None:
     dataset(Store(workspace), "items", "item", [item()])
     shown = without_colours(on_terminal(80, "-m", "vlt", "ls", "-w", workspace))
@@ -116,8 +173,10 @@ WATCHED = """
 import sys, time
 from pathlib import Path
 from vlt.cli.progress import watching
+from vlt.workspace import progress
 from vlt.workspace.progress import report_progress
 
+progress.BASIS_SECONDS = 0.3
 with watching("filter"):
     for done in range(1, 41):
         report_progress(done, 80)
@@ -128,8 +187,10 @@ BAR = """
 import sys, time
 from pathlib import Path
 import vlt
+from vlt.workspace import progress
 from vlt.workspace.progress import report_progress, tracked
 
+progress.BASIS_SECONDS = 0.3
 workspace = vlt.Workspace(sys.argv[1])
 with tracked(workspace.root, "x", "sample", "filter"):
     for done in range(1, 21):

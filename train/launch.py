@@ -24,7 +24,7 @@ from vlt.cluster.connection import address_of_cluster, connected
 from vlt.cores import usable_cores
 from vlt.errors import UserError
 from vlt.train.settings import NAMED, NOT_SPREAD
-from vlt.workspace.progress import begin_part, report_progress
+from vlt.workspace.progress import begin_part, has_basis, report_progress
 
 Progress = Callable[[str], None]
 """Called with the state of the training, one line at a time; each line replaces the one before."""
@@ -193,7 +193,9 @@ def _watch(
                 continue
             step, now = newest["step"], time.monotonic()
             first = first or (step, now)
-            speed = (step - first[0]) / (now - first[1]) if step > first[0] else 0
+            made, seconds = step - first[0], now - first[1]
+            known = made and has_basis(seconds, made / max(1, newest["total"] - first[0]))
+            speed = made / seconds if known else 0
             report_progress(step, newest["total"], "steps", speed)
             progress(f"{what}: {_line(newest, goal, time.monotonic() - started)}")
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
 from vlt.errors import UserError
+from vlt.near_names import did_you_mean
 from vlt.train.method import Method
 from vlt.train.trl_fields import fields
 
@@ -93,8 +93,8 @@ def resolve(method: Method, given: Mapping[str, Any], *, images: bool) -> dict[s
                 f"{name} is not a field of TRL's config; write pixels.{name[:3]}={value}"
             )
         if name not in known:
-            near = difflib.get_close_matches(name, [*known, *GONE], n=1)
-            hint = f"did you mean {near[0]}" if near else "`vlt train --explain` lists them"
+            near = did_you_mean(name, [*known, *GONE], most=1)
+            hint = near or "`vlt train --explain` lists them"
             raise UserError(f"TRL's {method.config[-1]} has no field {name!r}; {hint}")
     typed = {name: _typed(known[name].type, name, value) for name, value in given.items()}
     settings = {**method.always, **typed}

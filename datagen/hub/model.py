@@ -31,6 +31,7 @@ def push_model(
     lost connection is not sent again. Raises UserError if the folder is not a model.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
+    from rich.filesize import decimal
 
     check_repo(repo)
     model_files(folder)  # raises if it is not a model
@@ -48,7 +49,7 @@ def push_model(
             api.preupload_lfs_files(repo, [add])
 
         persistently(send, repo, say)
-        say(f"{file.name} ({file.stat().st_size / 1e6:,.0f} MB)")
+        say(f"{file.name} ({decimal(file.stat().st_size)})")
         operations.append(add)
     texts = {"README.md": model_card(store, folder, repo, checkpoint, license).encode()}
     if checkpoint:

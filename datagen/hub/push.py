@@ -129,10 +129,11 @@ def _check_kinds(
 def _sent(api: Any, repo: str, path: str, file: Path, say: Say, *, keep: bool = False) -> Any:
     """The operation that commits a file, which is uploaded now and then deleted, unless `keep`."""
     from huggingface_hub import CommitOperationAdd
+    from rich.filesize import decimal
 
     add = CommitOperationAdd(path, str(file))
     persistently(lambda: api.preupload_lfs_files(repo, [add], repo_type="dataset"), repo, say)
-    say(f"{file.name} ({file.stat().st_size / 1e6:,.0f} MB)")
+    say(f"{file.name} ({decimal(file.stat().st_size)})")
     if add._is_uploaded and not keep:  # small files are sent with the commit
         file.unlink()
     return add

@@ -48,7 +48,7 @@ def with_images(
 
         made = map_in_order(
             load,
-            batches(rows),
+            batches(rows, BATCH_ROWS),
             most_processes() + 1,
             ahead=AHEAD * most_processes(),
             name="images",
@@ -58,14 +58,14 @@ def with_images(
             yield from batch
 
 
-def batches(rows: Iterable[Read]) -> Iterator[Batch]:
-    """The rows with what they name as images, by BATCH_ROWS and about BATCH_BYTES."""
+def batches(rows: Iterable[Read], most: int) -> Iterator[Batch]:
+    """The rows with what they name as images, at most `most` rows and about BATCH_BYTES together."""
     batch: Batch = []
     held = 0
     for row in rows:
         refs = row[2].images if isinstance(row[2], Record) else []
         weight = sum(map(_weight, refs))
-        if batch and (held + weight > BATCH_BYTES or len(batch) >= BATCH_ROWS):
+        if batch and (held + weight > BATCH_BYTES or len(batch) >= most):
             yield batch
             batch, held = [], 0
         batch.append((row, refs))

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Exploring a version
 #
-# A version is Parquet files and a manifest, so the tools that you use already read it. This notebook makes
-# a small version of samples with the tiny models that come with vlt, looks at it with pandas, DuckDB and
-# Matplotlib, and mends a filter that dropped too much.
+# A version consists of Parquet files and a manifest, so the tools you already use can read it. This notebook
+# generates a few samples with the tiny models that come with vlt, explores them with pandas, DuckDB and
+# Matplotlib, and fixes a filter that dropped too much.
 
 # %%
 from pathlib import Path
@@ -19,8 +19,8 @@ ws = vlt.Workspace("workspace")
 # %% [markdown]
 # ## Samples to look at
 #
-# Sixty drawn pictures with a question each, described by one tiny model and answered four times by another.
-# With a workspace of your own, this cell is `graded = ws["samples"]`.
+# Sixty synthetic images with one question each, captioned by one tiny model and answered four times by
+# another. With a workspace of your own, this cell is `graded = ws["samples"]`.
 
 # %%
 Path("img").mkdir(exist_ok=True)
@@ -48,14 +48,14 @@ graded  # noqa: B018
 # %% [markdown]
 # ## pandas
 #
-# `to_pandas()` gives every column. Images are sha256 sums; `graded.image(sha256)` opens one.
+# `to_pandas()` returns all columns. Images are SHA-256 hashes; `graded.image(sha256)` opens one.
 
 # %%
 frame = graded.to_pandas()
 frame.groupby("verdict")["completion_tokens"].describe()[["count", "mean", "min", "max"]]
 
 # %% [markdown]
-# Which items are worth asking again? An item that is solved now and then teaches more than one that is
+# Which items are worth sampling again? An item that is sometimes solved teaches more than one that is
 # always or never solved.
 
 # %%
@@ -63,7 +63,7 @@ rate = frame.assign(right=frame["verdict"] == "correct").groupby("id")["right"].
 rate.value_counts().sort_index().rename("items").to_frame()
 
 # %% [markdown]
-# The folder holds plain Parquet, so vlt is not needed to read it:
+# The folder contains plain Parquet files, so they can be read without vlt:
 
 # %%
 pd.read_parquet(graded.path, columns=["question", "answer", "predicted", "verdict"]).head(3)
@@ -71,7 +71,7 @@ pd.read_parquet(graded.path, columns=["question", "answer", "predicted", "verdic
 # %% [markdown]
 # ## DuckDB
 #
-# `sql` asks DuckDB, which calls the version's rows `rows`.
+# `sql` runs a query in DuckDB; the version's rows are the table `rows`.
 
 # %%
 graded.sql("""
@@ -94,9 +94,9 @@ axes.set_ylabel("samples")
 axes.legend()
 
 # %% [markdown]
-# ## Pictures
+# ## Images
 #
-# An item that was never solved, with what the captioner saw in it:
+# An item that was never solved, with its caption:
 
 # %%
 never = rate[rate == 0].index
@@ -108,8 +108,8 @@ graded.image(hard["images"][0]).resize((252, 168), resample=0)
 # %% [markdown]
 # ## A filter that drops too much
 #
-# A filter is a function of a row. This one should keep the responses that scan the whole picture, and drop
-# the quick looks. A scan of six cells has 22 words:
+# A filter is a function of a row. This one should keep the responses that scan the whole image, and drop
+# those that only glance at it. A scan of six cells has 22 words:
 
 
 # %%
@@ -122,7 +122,7 @@ first = ws.filter(graded, ["correct", whole_scan], name="scans")
 first.dropped.to_pandas().groupby(["filter", "reason"]).size().rename("rows").to_frame()
 
 # %% [markdown]
-# The dropped rows are kept, so a wrong rule shows:
+# Dropped rows are stored as well, so a wrong rule can be found:
 
 # %%
 dropped = first.dropped.to_pandas()
@@ -131,8 +131,8 @@ for text in dropped["reasoning"].drop_duplicates().head(6):
     print("-", text)
 
 # %% [markdown]
-# An empty cell is one word and not two, so good scans went as well. Count the cells instead. The mended
-# function is other source code: the same call makes a new version, and the old one stays as it is.
+# An empty cell takes one word instead of two, so complete scans were dropped, too. Count the cells instead.
+# The function's source code has changed, so the same call makes a new version; the old one stays as it is.
 
 
 # %%
@@ -148,7 +148,7 @@ gained = gained[~gained["response"].isin(first.to_pandas()["response"])]
 gained[["question", "answer", "response"]].head(3)
 
 # %% [markdown]
-# A version knows what it was made from, and how:
+# A version records what it was made from, and how:
 
 # %%
 print(" <- ".join(version.ref for version in second.lineage()))

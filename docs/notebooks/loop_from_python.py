@@ -1,12 +1,12 @@
 # %% [markdown]
 # # The loop from Python
 #
-# From a JSONL of questions to an SFT checkpoint, by `import vlt` alone. It runs on two CPU cores with the
-# tiny models that come with vlt; with your own models, change the first cell and leave the rest.
+# From a JSONL file of questions to an SFT checkpoint, with nothing but `import vlt`. It runs on two CPU cores
+# with the tiny models that come with vlt; for your own models, change only the first cell.
 #
 #     python docs/notebooks/loop_from_python.py FOLDER
 #
-# or open it as a notebook (jupytext, VS Code): a version shows itself as a table with its pictures.
+# or open it as a notebook (jupytext, VS Code): a version is displayed as a table with its images.
 
 # %%
 import json
@@ -23,7 +23,7 @@ vlm, reasoner = vlt.Model(str(MINIATURE / "vlm")), vlt.Model(str(MINIATURE / "re
 # %% [markdown]
 # ## Questions
 #
-# A line is an image, a question and a gold answer. Here they are drawn.
+# Each line has an image, a question and a gold answer. Here the images are drawn.
 
 # %%
 from vlt.datagen.miniature.world import records  # noqa: E402
@@ -47,7 +47,7 @@ items  # a table with the pictures  # noqa: B018
 # %% [markdown]
 # ## Captions, then reasoning over them
 #
-# The prompts are within the tiny models' vocabulary; leave them out for real ones.
+# The prompts use the tiny models' vocabulary; leave them out for real models.
 
 # %%
 captions = ws.caption(items, vlm, prompt="Describe the picture.", max_tokens=40)
@@ -63,7 +63,7 @@ samples = ws.reason(
 # %% [markdown]
 # ## What is worth training on
 #
-# Filters by name, with their settings, or functions of a row: True keeps, a text drops and says why.
+# Filters are names with settings, or functions of a row: True keeps it, a string drops it and is the reason.
 
 
 # %%
@@ -83,7 +83,7 @@ print(first["images"][0].size, first["question"], "->", first["predicted"])
 # %% [markdown]
 # ## A checkpoint
 #
-# Whatever is not one of vlt's settings is a field of TRL's SFTConfig.
+# Any argument that is not a setting of vlt is a field of TRL's SFTConfig.
 
 # %%
 model = ws.train(

@@ -62,6 +62,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
         "datagen.export.files.GROUP_ROWS": PIECE,
         "datagen.sources.load_on_cluster.ALONE": PIECE,
         "datagen.sources.load.BATCH_ROWS": PIECE,
+        "datagen.sources.load_on_cluster.BATCH_ROWS": PIECE,
     }.items():
         monkeypatch.setattr(f"vlt.{name}", value)
 

@@ -189,13 +189,15 @@ def _short(row: Mapping[str, Any]) -> dict[str, Any]:
 def _not_correct(
     rows: Sequence[Mapping[str, Any]], grades: Sequence[Grade], n: int
 ) -> list[dict[str, Any]]:
+    from vlt.grade.reasons import reason_words
+
     found = [
         {
             "id": _clip(row["id"]),
             "answer": _clip(row["answer"]),
             "predicted": _clip(grade.predicted),
             "verdict": grade.verdict,
-            "reason": grade.reason,
+            "reason": reason_words(grade.reason, grade.verdict),
         }
         for row, grade in zip(rows, grades, strict=True)
         if grade.verdict != "correct"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,13 +15,13 @@ from vlt.cli.options import Json
 from vlt.cli.output import plain, print_json, say
 from vlt.datagen.import_settings import Import
 from vlt.errors import UsageError
-from vlt.runs.start import LIKE, STUDENT, Start, next_steps
+from vlt.runs.start import LIKE, STUDENT, Start, next_steps, no_vllm_note
 
 if TYPE_CHECKING:
     from vlt.datagen.sources.look import Looked
 
-NONE, HERE = "-", "vllm"
-"""Answers to questions: train no model; start vLLM on this machine."""
+NONE = "-"
+"""Answer to a question: train no model."""
 Data = Annotated[
     str | None,
     typer.Argument(
@@ -77,6 +78,8 @@ def init(
     if as_json:
         print_json({"recipe": str(output), "data": looked[0].as_json() if looked else None})
     elif talks:
+        if looked and (note := no_vllm_note(start)):
+            print("\n" + textwrap.fill(note, 100))
         print(f"\nWrote {output}. What to do next:")
         for command, does in next_steps(output, start.data_only):
             print(f"  {command:<40} {does}")
@@ -114,14 +117,14 @@ def _asked(start: Start, *, own: bool) -> Start:
     if not own:
         return start
     if not start.base_url and not start.teacher:
+        here = start.serves
+        on = "on this machine" if here == "vllm" else "in this process: no vLLM here"
         while True:
-            answer = _prompt(
-                "What writes the reasoning: a server's URL, or vllm on this machine", HERE
-            )
-            if answer == HERE or answer.startswith(("http://", "https://")):
+            answer = _prompt(f"What writes the reasoning: a server's URL, or {here} ({on})", here)
+            if answer == here or answer.startswith(("http://", "https://")):
                 break
-            say(f"{answer!r} is not a URL; write e.g. http://127.0.0.1:8000/v1, or {HERE}")
-        start = start if answer == HERE else replace(start, base_url=(answer,))
+            say(f"{answer!r} is not a URL; write e.g. http://127.0.0.1:8000/v1, or {here}")
+        start = start if answer == here else replace(start, base_url=(answer,))
     if not start.teacher:
         listed = _served(start)
         if len(listed) > 1:

@@ -7,6 +7,7 @@ import shutil
 import sys
 import textwrap
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,9 +42,24 @@ def ls(workspace: Workspace = WORKSPACE, as_json: Json = False) -> None:
     if as_json:
         print_json(rows)
     elif rows:
-        print_table([{**row, "created": row["created"][:19].replace("T", " ")} for row in rows])
+        print_table(
+            [
+                {
+                    "version": f"{row['name']}@v{row['version']}",
+                    **{key: row[key] for key in ("kind", "rows", "round")},
+                    "created": _when(row["created"]),
+                }
+                for row in rows
+            ]
+        )
     else:
         say(f"workspace {str(workspace)!r} is empty; start with `vlt import SOURCE` or `vlt demo`")
+
+
+def _when(created: str) -> str:
+    """`Nov 26 13:11`, or in another year `Nov 26  2025`, as `ls -l` has it: long names need the room."""
+    when, year = datetime.fromisoformat(created), datetime.now(UTC).year
+    return when.strftime("%b %d %H:%M" if when.year == year else "%b %d  %Y")
 
 
 def show(
@@ -69,6 +85,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Print rows of a version, or trace one row back to where it came from."""
+    from vlt.grade.reasons import readable
     from vlt.workspace.lineage import trace
     from vlt.workspace.query import rows_of
 
@@ -92,7 +109,7 @@ def show(
             print(
                 f"{chr(10) if number else ''}-- {row.get('version', version.ref)}, row {number + 1}"
             )
-            for column, value in row.items():
+            for column, value in readable(row).items():
                 if column == "images":
                     shown.print(value)
                 elif value not in (None, "", [], "{}") and column != "version":

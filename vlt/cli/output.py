@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from vlt.plural import plural
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from vlt.workspace.store import Dataset
 
 DONE, FAILED, USAGE, SOME_ROWS_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -56,10 +58,13 @@ def print_json(value: Any) -> None:
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
-    """Print rows as aligned columns on stdout, numbers to the right, fitted to a terminal's width."""
+    """Print rows as aligned columns on stdout, numbers to the right, fitted to a terminal's width.
+
+    A column without any value is left out.
+    """
     if not rows:
         return
-    columns = columns or list(rows[0])
+    columns = [c for c in columns or rows[0] if any(row.get(c) is not None for row in rows)]
     cells = [[_cell(row.get(c)) for c in columns] for row in rows]
     right = [all(isinstance(row.get(c), int | float | None) for row in rows) for c in columns]
     if sys.stdout.isatty():
@@ -77,18 +82,63 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None
 def _print_fitted(
     columns: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool]
 ) -> None:
-    """On a terminal: long texts wrap inside their column, and no cell is cut."""
+    """On a terminal: texts wrap between words inside their column, and no cell is cut.
+
+    Where not even their longest words fit beside each other, each row is a block of lines.
+    """
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    console = Console(highlight=False)
+    every = list(zip(columns, *cells, strict=True))
+    values = [max(map(cell_len, column[1:])) for column in every]
+    widest = [max(map(cell_len, column)) for column in every]
+    longest = [
+        max(cell_len(word) for text in column for word in text.split() or [""]) for column in every
+    ]
+    widths = [
+        wide if is_right else word
+        for wide, word, is_right in zip(widest, longest, right, strict=True)
+    ]
+    room = console.width - 2 * (len(columns) - 1) - sum(widths)
+    if room < 0 and len(columns) > 2:
+        _print_blocks(columns, cells, console)
+        return
+    for wanted in (values, widest):  # titles wrap before values do
+        needs = [max(0, want - width) for want, width in zip(wanted, widths, strict=True)]
+        while room > 0 and any(needs):
+            place = needs.index(max(needs))
+            widths[place], needs[place], room = widths[place] + 1, needs[place] - 1, room - 1
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for title, is_right in zip(columns, right, strict=True):
+    for title, is_right, width in zip(columns, right, widths, strict=True):
         justify: Literal["left", "right"] = "right" if is_right else "left"
-        table.add_column(Text(title), justify=justify, no_wrap=is_right, overflow="fold")
+        fixed = width if room >= 0 else None
+        table.add_column(
+            Text(title), justify=justify, no_wrap=is_right, overflow="fold", width=fixed
+        )
     for line in cells:
         table.add_row(*map(Text, line))
-    Console(highlight=False).print(table)
+    console.print(table)
+
+
+def _print_blocks(columns: Sequence[str], cells: Sequence[Sequence[str]], console: Console) -> None:
+    """Each row as its first cell, and below it the others with the titles of their columns."""
+    from rich.table import Table
+    from rich.text import Text
+
+    for place, (first, *others) in enumerate(cells):
+        block = Table.grid(padding=(0, 2, 0, 0))
+        block.add_column(no_wrap=True)
+        block.add_column(overflow="fold")
+        for title, cell in zip(columns[1:], others, strict=True):
+            if cell not in ("-", ""):
+                block.add_row(Text(f"  {title}"), Text(cell))
+        if place:
+            console.print()
+        console.print(Text(first, style="bold"))
+        console.print(block)
 
 
 def describe(dataset: Dataset, *, existed: bool = False) -> str:

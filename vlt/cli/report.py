@@ -40,6 +40,8 @@ def report(
     The file is self-contained, so it can be mailed or archived. It may be written while the run is
     going on: it names what is missing.
     """
+    from rich.filesize import decimal
+
     from vlt.report import find, report_html
 
     file = to or workspace / (f"report-{_file_name(run)}.html" if run else "report.html")
@@ -67,7 +69,7 @@ def report(
         return
     for label, names in missing.items():
         say(f"{label}: not made yet: {', '.join(names)}")
-    print(f"{file} ({file.stat().st_size / 1000:,.0f} kB)")
+    print(f"{file} ({decimal(file.stat().st_size)})")
 
 
 def _file_name(run: str) -> str:

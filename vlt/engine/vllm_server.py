@@ -11,6 +11,7 @@ import json
 import os
 import select
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -58,6 +59,23 @@ class Serving:
         line += ["--host", self.host, "--port", str(port)]
         line += ["--revision", self.revision] if self.revision else []
         return line + shlex.split(self.arguments)
+
+
+def command_of(given: str | None) -> str:
+    """The command that runs vLLM: the one given, else VLT_VLLM_COMMAND's, else `vllm`."""
+    return given or os.environ.get("VLT_VLLM_COMMAND") or COMMAND
+
+
+def program_of(command: str) -> str:
+    """The path of the program that this command runs; raises UserError, in a few words, if there is none."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise UserError(f"the command {command!r} cannot be parsed ({error})") from None
+    found = shutil.which(words[0]) if words else None
+    if found is None:
+        raise UserError(f"there is no program {words[0]!r}" if words else "its command is empty")
+    return found
 
 
 class VLLMServer:

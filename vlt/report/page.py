@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import Any
 
 from vlt import __version__
+from vlt.grade.reasons import readable
 from vlt.report import figures, numbers, shown, trust
 from vlt.report.charts import STYLE, Figure
 from vlt.report.examples import examples
@@ -33,6 +34,7 @@ def report_html(found: Found) -> str:
         chance=shown.chance,
         settings=shown.settings,
         drawn=drawn,
+        readable=readable,
     )
     folder = files("vlt.report")
     template = environment.from_string((folder / "report.html.jinja").read_text())

@@ -26,7 +26,7 @@ from vlt.runs.parts import (
     without_lines,
 )
 from vlt.runs.recipe import BUNDLED, find_recipe, load_recipe
-from vlt.runs.start import LIKE, STUDENT, Start
+from vlt.runs.start import LIKE, STUDENT, Start, no_vllm_note
 from vlt.runs.written import as_written, flow, relative, scalar
 from vlt.workspace.files import replaced
 
@@ -79,6 +79,8 @@ def of_bundled(name: str, start: Start, file: Path) -> Draft:
         )
     if start.base_url:
         raise UsageError("--base-url needs DATA; in a copy of a recipe, change its base_url")
+    if start.engine:
+        raise UsageError("--engine needs DATA; in a copy of a recipe, change its engine")
     text = with_scalar(text, ("name",), scalar(file.stem))
     was = scalar_at(text, ("models", "base", "model"))
     if start.student != STUDENT:
@@ -164,9 +166,11 @@ def _models(start: Start, folder: Path) -> str:
     why = "students are trained from it"
     if start.data_only:
         why = "not trained: the recipe only makes data"
-    lines = ["models:", remarked(f"  base: {{model: {student}, engine: vllm}}", why)]
+    engine = start.serves
+    note = [f"# {line}" for line in textwrap.wrap(no_vllm_note(start), 100)]
+    lines = [*note, "models:", remarked(f"  base: {{model: {student}, engine: {engine}}}", why)]
     if captions:
-        line = f"  captioner: {{model: {student}, engine: vllm}}"
+        line = f"  captioner: {{model: {student}, engine: {engine}}}"
         lines.append(remarked(line, "describes the images"))
     lines += [f"  {'reasoner' if captions else 'teacher'}:", f"    model: {teacher}"]
     if start.base_url:
@@ -175,7 +179,12 @@ def _models(start: Start, folder: Path) -> str:
             remarked(f"    base_url: [{urls}]", "its key, if it needs one: OPENAI_API_KEY")
         )
     else:
-        lines.append(remarked("    engine: vllm", "started for a step and stopped after it"))
+        when = (
+            "started for a step and stopped after it"
+            if engine == "vllm"
+            else "in the run's process"
+        )
+        lines.append(remarked(f"    engine: {engine}", when))
     return "\n".join(lines) + "\n\n"
 
 

@@ -23,7 +23,8 @@ def unready(
     recipe: Recipe, steps: Sequence[Step], root: Path, *, servers: bool = True
 ) -> list[Found]:
     """What the steps still to be made would fail on: servers that do not answer or do not serve the
-    model (checked only with `servers`), datasets that the workspace does not have.
+    model, a vLLM that is not installed (both checked only with `servers`), datasets that the workspace
+    does not have.
 
     Steps that exist need no server: a finished run is found complete after its servers are gone.
     """
@@ -39,7 +40,7 @@ def unready(
 
 
 def unreachable(recipe: Recipe, names: Sequence[str]) -> Iterator[Found]:
-    """The models of these names for which no server answers."""
+    """The models of these names that would get no answers: see vlt.engine.reachable."""
     models = [model for name in names if (model := recipe.models.named(name))]
     with on_cluster(recipe.cluster):
         found = trouble(models)
@@ -49,8 +50,14 @@ def unreachable(recipe: Recipe, names: Sequence[str]) -> Iterator[Found]:
 
 
 def _asked(recipe: Recipe, steps: Sequence[Step]) -> list[str]:
-    """The names of the models that these steps ask; a model that is only trained needs no server."""
+    """The names of the models that these steps ask; a model that is only trained needs no server.
+
+    Students are served like the base: by a vLLM of this machine, if not by a server that has them.
+    """
     models = list(models_of(steps, trained=False))
+    base = recipe.models.base
+    if base.engine == "vllm" and not all(isinstance(of, Model) for of in models):
+        models.append(base)
     return [name for name in recipe.models.names if recipe.models.named(name) in models]
 
 

@@ -18,6 +18,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from vlt.errors import UsageError, UserError
+from vlt.grade.reasons import readable
 from vlt.view import text
 from vlt.view.guard import BODY, Guard, Refused, Token
 from vlt.view.pages import Pages
@@ -41,7 +42,9 @@ def make_app(root: Path, first: str | None, port: int) -> Starlette:
     templates = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined
     )
-    templates.filters.update(line=text.line, answer=text.answer, prose=text.prose)
+    templates.filters.update(
+        line=text.line, answer=text.answer, prose=text.prose, readable=readable
+    )
     templates.filters["q"] = lambda value: quote(str(value), safe="")
     pages = Pages(store, templates, token)
 

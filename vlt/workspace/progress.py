@@ -29,6 +29,8 @@ from vlt.workspace.files import write_json
 LIVE = Path("runs") / "live"
 SECONDS = 1.0
 """Minimum time between two writes of the file."""
+BASIS_SECONDS, BASIS_SHARE, LONG_SECONDS = 5.0, 0.02, 60.0
+"""A rate is measured over this time and share of the work, or over the longer time, before it counts."""
 
 
 class ReplicaProgress(TypedDict):
@@ -69,7 +71,7 @@ class StageProgress:
     total: int | None = None
     unit: str = "rows"
     rate: float | None = None
-    """Units per second, counting those done in this run."""
+    """Units per second, counting those done in this run; None until it has a basis."""
     failed: str | None = None
     """Why the stage ended, if it raised."""
     interrupted: bool = False
@@ -185,7 +187,8 @@ def report_progress(
 ) -> None:
     """Report the progress of this process's stage, if there is one.
 
-    `rate` is in units per second; 0 means not known yet, None means the average since the stage's start.
+    `rate` is in units per second; 0 means not known yet, None means the average since the stage's start,
+    once that has a basis.
     """
     if not _tracked:
         return
@@ -193,12 +196,23 @@ def report_progress(
     progress, now = this.progress, time.time()
     progress.done, progress.unit, progress.updated = done, unit, now
     progress.total = total if total is not None else progress.total
-    speed = done / max(1e-9, now - progress.started) if rate is None else rate
-    progress.rate = round(speed, 4) or None
+    if rate is None:
+        seconds = now - progress.started
+        known = has_basis(seconds, done / progress.total if progress.total else 1)
+        rate = done / seconds if known else 0
+    progress.rate = round(rate, 4) or None
     if now - this.written >= SECONDS:
         this.write()
     for listener in _listeners:
         listener(progress)
+
+
+def has_basis(seconds: float, share: float) -> bool:
+    """Whether a rate measured over so many seconds and this share of the work can tell the time left.
+
+    A moment's work cannot: the first rows wait for caches, a model's first step for its kernels.
+    """
+    return seconds >= LONG_SECONDS or (seconds >= BASIS_SECONDS and share >= BASIS_SHARE)
 
 
 def report_replicas(replicas: ReplicasProgress | None) -> None:

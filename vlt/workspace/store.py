@@ -31,6 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlt.errors import UsageError, UserError
+from vlt.near_names import did_you_mean
 from vlt.shared_disk import flock
 from vlt.workspace.files import write_json
 from vlt.workspace.manifest import ASKING, Manifest, Stage
@@ -285,7 +286,8 @@ class Store:
                 f"it has {', '.join(names)}" if names else "it is empty; see `vlt import --help`"
             )
             raise UserError(
-                f"no dataset {parsed['name']!r} in workspace {str(self.root)!r}; {known}"
+                f"no dataset {parsed['name']!r} in workspace {str(self.root)!r}; "
+                f"{did_you_mean(parsed['name'], names) or known}"
             )
         if parsed["version"]:
             versions = [d for d in versions if d.manifest.version == int(parsed["version"])]
