@@ -387,7 +387,7 @@ def test_there_is_no_room(nodes: Nodes, tmp_path: Path) -> None:
 def test_when_there_is_no_further_attempt(tmp_path: Path) -> None:
     dead: set[str] = set()
     attempts = Attempts(tmp_path, 2, lambda: dead)
-    own, killed = Ended("training ended with: no memory"), Ended("by signal 9", by_signal=True)
+    own, killed = Ended("training ended with: no memory"), Ended("by signal 9", from_outside=True)
     with pytest.raises(GivenUp, match="^wrong$"):
         attempts.after({0: own, 1: Ended("wrong", final=True)})
     for number in range(LOST_TRIES - 1):  # a lost node or process is no reason to stop

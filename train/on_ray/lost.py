@@ -32,19 +32,20 @@ NOTICED = 10.0
 class Ended(Exception):
     """The child of a process failed."""
 
-    def __init__(self, sentence: str, *, final: bool = False, by_signal: bool = False):
-        super().__init__(sentence, final, by_signal)
+    def __init__(self, sentence: str, *, final: bool = False, from_outside: bool = False):
+        super().__init__(sentence, final, from_outside)
         self.sentence = sentence
         self.final = final
         """It would fail again: a user's mistake."""
-        self.by_signal = by_signal
+        self.from_outside = from_outside
+        """It was killed, or its vLLM server was lost: the next attempt may well succeed."""
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _ended, (self.sentence, self.final, self.by_signal)
+        return _ended, (self.sentence, self.final, self.from_outside)
 
 
-def _ended(sentence: str, final: bool, by_signal: bool) -> Ended:
-    return Ended(sentence, final=final, by_signal=by_signal)
+def _ended(sentence: str, final: bool, from_outside: bool) -> Ended:
+    return Ended(sentence, final=final, from_outside=from_outside)
 
 
 class GivenUp(Exception):
@@ -76,7 +77,7 @@ class Attempts:
             if error.final:
                 raise GivenUp(error.sentence)
         node = self._lost_node(wait=len(told) == len(errors))
-        alone = not node and len(told) == len(errors) and not any(e.by_signal for e in told)
+        alone = not node and len(told) == len(errors) and not any(e.from_outside for e in told)
         last = last_checkpoint(self.folder / "run", self.processes)
         name = last.name if last else ""
         if name != self.at:

@@ -80,7 +80,7 @@ def run(task: Task) -> None:
         if not explained:
             time.sleep(AFTER_OTHERS)
         raise Ended(
-            reason(folder, code, log), final=(folder / FAILURE).exists(), by_signal=code < 0
+            reason(folder, code, log), final=(folder / FAILURE).exists(), from_outside=code < 0
         )
 
 
@@ -169,14 +169,12 @@ def _child(task: Task, variables: Mapping[str, str], log: Path, server: Server |
             return child.wait()
         ended = server.ended()
         while (code := _status(child)) is None:
-            if why := server.why_ended(
-                ended
-            ):  # sending weights to it, the child would wait for ever
-                child.kill()
+            if why := server.why_ended(ended):
+                child.kill()  # sending weights to the server, it would wait forever
                 child.wait()
-                raise Ended(why)
+                raise why
         if code and (why := server.why_ended(ended, LOOK_SECONDS)):
-            raise Ended(why)
+            raise why
         return code
 
 

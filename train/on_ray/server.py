@@ -28,6 +28,7 @@ from vlt.engine.vllm_server import Serving, VLLMServer
 from vlt.errors import UserError
 from vlt.plural import plural
 from vlt.train.launch import tell
+from vlt.train.on_ray.lost import Ended
 from vlt.train.on_ray.room import QUIET, ROOM_SECONDS, room
 from vlt.train.vllm import VARIABLES, gpus, is_served, serve_arguments
 
@@ -86,17 +87,19 @@ class Server:
         """A reference that is ready when the server has ended: see `why_ended`."""
         return self.actor.ended.remote()
 
-    def why_ended(self, ended: Any, seconds: float = 0.0) -> str | None:
-        """One sentence if the server has ended; None if it has not, within so many seconds."""
+    def why_ended(self, ended: Any, seconds: float = 0.0) -> Ended | None:
+        """What to raise if the server has ended; None if it has not, within so many seconds."""
         import ray
 
         if not ray.wait([ended], timeout=seconds)[0]:
             return None
         try:
-            words = ray.get(ended) or "its node was lost"
+            words = ray.get(ended)
         except ray.exceptions.RayError as error:
-            words = f"its node or process was lost ({short(str(error))})"
-        return f"the training's vLLM server ended: {words}"
+            words, lost = f"its node or process was lost ({short(str(error))})", True
+        else:  # a restarted actor has no server and no words
+            words, lost = words or "its node was lost", not words
+        return Ended(f"the training's vLLM server ended: {words}", from_outside=lost)
 
     def _url(self, call: str) -> str:
         import ray
