@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -58,6 +59,8 @@ def _connect(ray: Any, address: str) -> None:
         _check_port(where)
     # Ray would start its own "auto" cluster's usage report and its progress on our standard error.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # It would warn that in a thread it sets no handler for SIGTERM: we want none of it anywhere.
+    logging.getLogger("ray._private.worker").setLevel(logging.ERROR)
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
