@@ -32,7 +32,7 @@ def two(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def names(*arguments: object, **environment: str) -> set[str]:
-    return set(re.findall(r"^(\w+) +\d", vlt(*arguments, **environment), re.MULTILINE))
+    return set(re.findall(r"^(\w+)@v\d", vlt(*arguments, **environment), re.MULTILINE))
 
 
 def test_version() -> None:

@@ -19,7 +19,7 @@ from vlt.runs.schema import recipe_schema
 VALIDATOR = Draft202012Validator(recipe_schema())
 RUNS = (
     "not a model folder|does not list|is not there|no server answers at|has no NO_SUCH_URL|"
-    "is not one of openai|gone.py"
+    "is not one of openai|gone.py|there is no program"
 )
 """Only a run can know: files, servers, functions; the environment; what goes together."""
 BLIND = (
