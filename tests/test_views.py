@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from vlt.filters.duplicates.exact import without
+from vlt.filters.duplicates.mapped import mapped
 from vlt.filters.duplicates.minhash import common_grams, concatenated, sketched
 from vlt.filters.duplicates.near_dedup import as_column, from_column
 from vlt.filters.protocol import Judgement
@@ -65,6 +67,13 @@ def test_sketches_from_their_column_are_mapped_and_the_same(tmp_path: Path) -> N
 def test_no_sketches_at_all(tmp_path: Path) -> None:
     nothing = sketched(pa.array([], pa.string()), common_grams([]))
     assert len(from_column(pa.chunked_array([as_column(nothing)]), tmp_path)) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="it is not reserved there")
+def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="large|space"):
+        mapped(tmp_path, (1 << 55,), np.uint8)
+    assert not list(tmp_path.iterdir())
 
 
 def test_reasons_of_duplicates_are_made_when_asked_for() -> None:
