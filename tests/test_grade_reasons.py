@@ -21,7 +21,7 @@ from vlt.workspace.store import Store
         ("07", "7", "whole numbers", "the same whole number"),
         ("7.50", "7.5", "same number", "the same number"),
         ("7", "7", "same text", "the same text"),
-        ("no", "yes", "yes or no", "not the same of yes and no"),
+        ("no", "yes", "yes or no", "yes and no swapped"),
         ("3:30", "4:30", "times", "another time of day"),
         ("x < 3", "3", "a relation", "a relation, where gold is a value"),
         ("7.5", "8.5", "another answer", "another answer"),

@@ -13,7 +13,7 @@ from typing import Any
 RULES = {
     "whole numbers": ("the same whole number", "another whole number"),
     "same number": ("the same number", "another number"),
-    "yes or no": ("the same of yes and no", "not the same of yes and no"),
+    "yes or no": ("the same, yes or no", "yes and no swapped"),
     "dates": ("the same date", "another date"),
     "times": ("the same time of day", "another time of day"),
     "long texts": ("the same text", "another text"),
