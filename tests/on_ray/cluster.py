@@ -7,6 +7,7 @@ import os
 from collections.abc import Collection
 from contextlib import AbstractContextManager
 from typing import Any
+from unittest.mock import patch
 
 import psutil
 
@@ -44,6 +45,7 @@ class Nodes(AbstractContextManager["Nodes"]):
                 "include_dashboard": False,
             },
         )
+        self._environment = dict(os.environ)
         self.address: str = self._cluster.address
         self.nodes: list[Any] = [self.add() for _ in range(nodes)]
 
@@ -53,8 +55,13 @@ class Nodes(AbstractContextManager["Nodes"]):
         return self._cluster.head_node
 
     def add(self) -> Any:
-        """One more node, alive when this returns."""
-        return self._cluster.add_node(node_ip_address=LOOPBACK, **self._shape)
+        """One more node, alive when this returns.
+
+        It has the environment of the first ones, not what a test has set for its own command since: processes
+        on the node would have that for as long as the cluster lives.
+        """
+        with patch.dict(os.environ, self._environment, clear=True):
+            return self._cluster.add_node(node_ip_address=LOOPBACK, **self._shape)
 
     def kill(self, node: Any) -> None:
         """kill -9 of the node's raylet and of all that it has started, as when its machine is lost."""
