@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from vlt.cluster.address import VARIABLE
+from vlt.engine.vllm_server import free_port
 from vlt.errors import UserError
 from vlt.train.launch import FAILURE, JOB, RESULT, child_command, environment, reason, tell
 from vlt.train.on_ray.lost import RUNNING, Ended
@@ -95,14 +95,14 @@ def _arranged(task: Task, world: int, address: str) -> dict[str, Any] | None:
     (folder / FAILURE).unlink(missing_ok=True)
     last = last_checkpoint(folder / "run", world)
     (folder / RUNNING).touch()
-    found = {"MASTER_ADDR": address, "MASTER_PORT": _port(), NAMED: last.name if last else ""}
+    found = {"MASTER_ADDR": address, "MASTER_PORT": free_port(""), NAMED: last.name if last else ""}
     if task.server:
         try:
             url = task.server.take()
         except UserError as error:
             raise Ended(str(error)) from None
         given = json.loads((folder / JOB).read_text())["settings"]
-        group = given.get("vllm_group_port") or _port()
+        group = given.get("vllm_group_port") or free_port("")
         fields = {"vllm_server_base_url": url, "vllm_group_port": group}
         # At this address the server meets the process that sends it the weights, without any proxy.
         host = urlsplit(url).hostname
@@ -112,12 +112,6 @@ def _arranged(task: Task, world: int, address: str) -> dict[str, Any] | None:
         found |= {FIELDS: json.dumps(fields), "VLLM_HOST_IP": address, "no_proxy": no_proxy}
     tell(folder, says=f"starting {world} processes" if world > 1 else "starting")
     return found
-
-
-def _port() -> int:
-    with socket.socket() as free:
-        free.bind(("", 0))
-        return int(free.getsockname()[1])
 
 
 def _is_seen(file: Path) -> bool:

@@ -177,7 +177,7 @@ class VLLMServer:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A free port of this machine."""
+    """A free port of this machine at one of its addresses; "": at all of them."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as opened:
         opened.bind((host, 0))
         return int(opened.getsockname()[1])
