@@ -38,7 +38,7 @@ test-vllm: install      ## generation with a real vLLM on the CPU; builds its en
 test-ray: install       ## stages, generation and training on a Ray cluster on this machine, nodes killed
 	$(BIN)/python -m pytest tests/on_ray $(AGAIN)
 
-test-vllm-full: install ## the recipe for one GPU with a real vLLM, killed in every step of two rounds; most of an hour
+test-vllm-full: install ## the recipe for one GPU with a real vLLM, killed in every step of two rounds; a quarter of an hour
 	$(BIN)/python -m tests.real_vllm.environment
 	VLT_EVERY_STEP=1 $(BIN)/python -m pytest tests/real_vllm/test_single_gpu.py
 
