@@ -8,7 +8,7 @@ DEMO   ?= vlt-demo
 JOBS   ?= 2
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: demo test docs docs-serve browser test-vllm test-vllm-full test-ray test-models test-newest test-fast lint format install clean help
+.PHONY: demo test docs docs-serve browser shared-disk test-vllm test-vllm-full test-ray test-models test-newest test-fast lint format install clean help
 .PHONY: bench-arms bench-loop bench-gen bench-grade bench-hedging bench-filters bench-train bench-gpu bench-import bench-push bench-view bench-ray pictures bench-label
 
 help:           ## list the targets
@@ -31,8 +31,13 @@ browser: install        ## a Chromium for the tests of pages and the pictures, w
 	$(BIN)/python -m benchmarks.browser || { $(AS_ROOT) apt-get update -qq && \
 	  $(AS_ROOT) apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
 
+shared-disk:            ## GlusterFS (Debian's) for the tests of disks that hosts share; without it they are skipped
+	command -v glusterfsd > /dev/null || { $(AS_ROOT) apt-get update -qq && \
+	  $(AS_ROOT) apt-get install -y -qq --no-install-recommends glusterfs-server glusterfs-client; }
+
 test-vllm: install      ## generation with a real vLLM on the CPU; builds its environment once, in the user's cache
 	$(BIN)/python -m tests.real_vllm.environment
+	$(BIN)/python -m tests.real_vllm.for_trl
 	$(BIN)/python -m pytest tests/real_vllm $(AGAIN)
 
 test-ray: install       ## stages, generation and training on a Ray cluster on this machine, nodes killed

@@ -2,7 +2,7 @@
 
     python -m benchmarks.loop [--seeds 1 2 3] [--to bench-data/loop]
 
-Each seed has its own workspace and takes as long as `vlt demo`; what exists already is not made again.
+Each seed has its own workspace and takes about as long as `vlt demo`; what exists already is not made again.
 The seed changes sampling and training, not the items. `direct` is the base model asked for the answer
 only. `pooled` is over the answers of all seeds. Then, in the same workspaces, what the loop's parts are
 worth (benchmarks/ablation.py); --no-arms skips this.

@@ -4,8 +4,9 @@
                                     [--times 2]
 
 Prints, in seconds: the CPU of the command's process and Ray's workers; that of the command's process alone
-("here"), which more nodes cannot take over; the CPU for connecting and starting a process on each node
-("start", less what a command that does nothing needs without Ray); what is left of the CPU beyond that,
+("here"), which more nodes cannot take over; the CPU for connecting and starting a process on each node that
+imports what the stage needs ("start", less what a command that only imports it needs without Ray); what is
+left of the CPU beyond that,
 divided by that of one process ("over": the goal is 1.15 at one node); the CPU of Ray's own processes
 meanwhile, which they also use while idle; and the wall. On two cores three nodes cannot be faster than two,
 and on a busy machine walls say nothing. Each line is the one of `--times` runs that took the least CPU.
@@ -42,6 +43,15 @@ JOBS = {
     "import": "images of 30 kB, from files",
     "export": "Parquet, the images inside",
 }
+NEEDS = {
+    "filter": "vlt.filters.apply",
+    "dedup": "vlt.filters.apply",
+    "import": "vlt.datagen.sources.load_on_cluster",
+    "export": "vlt.datagen.export.files",
+}
+"""What their tasks import."""
+NOTHING = "nothing, as "
+"""Before a job's name: the same command, which imports what the job needs and does nothing."""
 
 
 def carry_out(name: str, folder: Path) -> None:
@@ -50,8 +60,8 @@ def carry_out(name: str, folder: Path) -> None:
     import vlt.process_pool as pool
 
     pool.CLUSTER_WORTH, images.ALONE = 0.0, 0
-    if name == "nothing":
-        start_up(folder)
+    if name.startswith(NOTHING):
+        start_up(NEEDS[name.removeprefix(NOTHING)], folder)
     elif name == "filter":
         chain(*WORDS_REFLECTION_SELECT)(folder)
     elif name == "dedup":
@@ -63,20 +73,21 @@ def carry_out(name: str, folder: Path) -> None:
         exported(folder)
 
 
-def start_up(folder: Path) -> None:
-    """Connects, and has each node do nothing but import what the stages need."""
+def start_up(module: str, folder: Path) -> None:
+    """Connects, and has each node do nothing but import a module."""
     from benchmarks.ray_stages import idle  # not of __main__, which does not travel
     from vlt.process_pool import shared_out
 
     nodes = int(os.environ.get("NODES", "1"))
-    for _ in shared_out(idle, [0.0, 0.01, *[0.3] * 4 * nodes], 2 + 4 * nodes, folder):
+    given = [(module, seconds) for seconds in (0.0, 0.01, *[0.3] * 4 * nodes)]
+    for _ in shared_out(idle, given, len(given), folder):
         pass
 
 
-def idle(seconds: float) -> None:
-    """The job that does nothing; it imports what the filters do."""
-    importlib.import_module("vlt.filters.apply")
-    time.sleep(seconds)
+def idle(given: tuple[str, float]) -> None:
+    """The job that does nothing: (what it imports, how long it waits)."""
+    importlib.import_module(given[0])
+    time.sleep(given[1])
 
 
 def imported(folder: Path, workspace: Path) -> None:
@@ -230,16 +241,17 @@ def main() -> None:
         made = [measured(name, folder, nodes) for _ in range(given.times)]
         return min(made, key=lambda each: each.cpu)
 
-    idling = best("nothing", None)
-    alone = {name: best(name, None) for name in given.only.split(",")}
+    names = given.only.split(",")
+    idling = {name: best(NOTHING + name, None) for name in names}
+    alone = {name: best(name, None) for name in names}
     for name, one in alone.items():
         costs = f"{one.cpu:6.1f} {one.here:6.1f} {'':20} {one.wall:7.1f}"
         print(f"{name:8} {'none':>6} {costs}  {JOBS[name]}", flush=True)
     for count in map(int, given.nodes.split(",")):
         with Nodes(count) as nodes:
-            measured("nothing", folder, nodes)  # the first time Ray reads its files from the disk
-            start = best("nothing", nodes).cpu - idling.cpu
+            measured(NOTHING + names[0], folder, nodes)  # Ray first reads its files from the disk
             for name, one in alone.items():
+                start = best(NOTHING + name, nodes).cpu - idling[name].cpu
                 made = best(name, nodes)
                 over = (made.cpu - start) / one.cpu
                 costs = f"{made.cpu:6.1f} {made.here:6.1f} {start:6.1f} {over:6.2f} {made.ray:6.1f}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import comb
 from typing import Any
@@ -82,14 +82,17 @@ class _Counts:
 
 
 @dataclass(frozen=True)
-class _Count:
-    """The job of a pool: counts of a piece's rows."""
+class _Part:
+    """The job of a pool: counts of a piece's rows, or one of MEASURES."""
 
+    dataset: Dataset
     columns: list[str]
 
-    def __call__(self, piece: RowsPiece) -> _Counts:
+    def __call__(self, part: RowsPiece | str) -> Any:
+        if isinstance(part, str):
+            return MEASURES[part](self.dataset)
         counts = _Counts()
-        counts.add(piece.read(self.columns))
+        counts.add(part.read(self.columns))
         return counts
 
 
@@ -98,11 +101,15 @@ def dataset_stats(dataset: Dataset) -> dict[str, Any]:
 
     Pass rates count dropped rows too, if they had been graded.
     """
-    counts = _Counts()
+    counts, measured = _Counts(), []
     names = [name for name in READ if name in dataset.schema.names]
-    given = pieces(dataset, PIECE)
-    for counted in shared_out(_Count(names), given, len(given), dataset.root):
-        counts.join(counted)
+    parts = [*pieces(dataset, PIECE), *MEASURES]
+    for part in shared_out(_Part(dataset, names), parts, len(parts), dataset.root):
+        if isinstance(part, _Counts):
+            counts.join(part)
+        else:
+            measured.append(part)
+    passed, signs_of_trust = measured
     rows = dataset.manifest.rows
     ids = pa.chunked_array(counts.ids, pa.string())
     found: dict[str, Any] = {
@@ -129,9 +136,8 @@ def dataset_stats(dataset: Dataset) -> dict[str, Any]:
             "share_of_responses": round(counts.reflecting / rows, 4) if rows else None,
             **counts.reflections,
         }
-        passed = pass_at_by_source(dataset)
         sources = [{**row, **passed.get(row["source"], {})} for row in sources]
-    return {**found, **signs(dataset), "by_source": sources}
+    return {**found, **signs_of_trust, "by_source": sources}
 
 
 def bin_edges(longest: int, bins: int) -> Ints:
@@ -164,6 +170,8 @@ def pass_at_by_source(dataset: Dataset) -> dict[str, dict[str, float]]:
     The unbiased estimator (Chen et al. 2021): 1 - C(n - c, k) / C(n, k). Items with fewer than k samples
     do not count for pass@k.
     """
+    if dataset.kind != "sample":
+        return {}
     source: dict[str, str] = {}
     graded = 0
 
@@ -189,6 +197,13 @@ def pass_at_by_source(dataset: Dataset) -> dict[str, dict[str, float]]:
         name: {f"pass@{k}": round(float(np.mean(passed)), 4) for k, passed in by_k.items()}
         for name, by_k in sums.items()
     }
+
+
+MEASURES: dict[str, Callable[[Dataset], dict[str, Any]]] = {
+    "pass@k": pass_at_by_source,
+    "signs": signs,
+}
+"""What takes passes of its own over all rows."""
 
 
 def _duplicates(ids: pa.ChunkedArray, keys: list[pa.Array]) -> int:

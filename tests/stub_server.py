@@ -265,7 +265,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0: any that is free")
     for name, default in SETTINGS.items():
-        kind = json.loads if isinstance(default, bool | dict) else type(default or "")
+        kind = str if default is None else type(default)
+        kind = json.loads if kind in (bool, dict) else kind
         parser.add_argument("--" + name.replace("_", "-"), type=kind, default=default)
     settings = vars(parser.parse_args())
     port = settings.pop("port")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.pools import at_once
 from tests.rows import dataset, item, sample
 from tests.test_filters_parallel import count_questions
 from tests.test_near_images import chart, encoded
@@ -34,7 +35,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def test_the_same_files(
     format: str, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vlt.process_pool.WORTH", 1e-9)
+    at_once(monkeypatch)
     for name in (
         "vlt.datagen.export.work.ROWS",
         "vlt.datagen.export.evaluators.ROWS_AT_ONCE",
@@ -75,7 +76,7 @@ def test_the_rows_of_a_training(
         raise Exported
 
     monkeypatch.setattr(training, "launch", stop)
-    monkeypatch.setattr("vlt.process_pool.WORTH", 1e-9)
+    at_once(monkeypatch)
     monkeypatch.setattr("vlt.train.trl_rows.ROWS_A_GROUP", 10)
     monkeypatch.setenv("VLT_PROCESSES", "3")
     asked = count_questions(monkeypatch)

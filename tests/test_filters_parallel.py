@@ -15,6 +15,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
+from tests.pools import at_once
 from tests.processes import alive, wait_for
 from tests.rows import dataset, item, sample
 from tests.test_near_images import chart, copies, encoded
@@ -112,7 +113,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small chunks, and processes start however little is left to do."""
-    monkeypatch.setattr("vlt.process_pool.WORTH", 1e-9)
+    at_once(monkeypatch)
     monkeypatch.setattr("vlt.filters.apply.BATCH", 16)
 
 
@@ -236,9 +237,11 @@ def test_an_error_in_another_process_is_the_same_sentence(folder: Path) -> None:
 
 
 COMMAND = """
-import vlt.filters.apply, vlt.process_pool
+import vlt.filters.apply
+from tests.pools import at_once
 from vlt.cli.main import main
-vlt.process_pool.WORTH, vlt.filters.apply.BATCH = 1e-9, 8
+vlt.filters.apply.BATCH = 8
+at_once()
 main()
 """
 

@@ -16,8 +16,10 @@ from vlt.workspace.workspace import Workspace
 MARK = "import os, pathlib\npathlib.Path(__file__).with_name('imported').touch()\nraise ImportError('no')\n"
 AT_ONCE = """
 import vlt.filters.apply, vlt.filters.stats, vlt.process_pool, vlt.datagen.export.work as work
+from tests.pools import at_once
 from vlt.cli.main import main
-vlt.process_pool.WORTH = vlt.process_pool.CLUSTER_WORTH = 1e-9
+vlt.process_pool.CLUSTER_WORTH = 1e-9
+at_once()
 vlt.filters.apply.BATCH = vlt.filters.stats.PIECE = work.ROWS = 4
 main()
 """

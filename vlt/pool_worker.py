@@ -1,7 +1,7 @@
 """A process of a pool: `python -m vlt.pool_worker JOB FOLDER`, pieces and results over a pipe.
 
-See vlt.process_pool. The job is loaded with the first piece, so that an error in loading it (a user's file
-that has changed) is reported like any other error of the job.
+See vlt.process_pool. The job is loaded before the process is ready. An error in loading it (a user's file
+that has changed) is reported with the first piece, like any other error of the job.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import pickle
 import sys
 import traceback
+from contextlib import suppress
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -38,7 +39,11 @@ def main() -> None:
             error.add_note(f"in process {os.getpid()} of the pool:\n{traceback.format_exc()}")
             return packed_answer(True, portable(error), file)
 
-    serve(answer)
+    def load() -> None:
+        with suppress(Exception):  # the first piece meets it again
+            job()
+
+    serve(answer, load)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@
 
 The work starts in this process. Workers are started only if the remaining work is worth it (WORTH seconds
 for each), up to the setting of vlt.cores; small inputs never pay for them. They are fresh interpreters
-(see vlt.worker_process): nothing is forked, so the caller may use threads, torch and a GPU. Meanwhile this
-process works too, whenever it has no result to yield.
+(see vlt.worker_process): nothing is forked, so the caller may use threads, torch and a GPU. This process
+works too: alone until a worker is ready, and then whenever it has no result to yield.
 
 A job and its pieces are pickled. A function or class from a user's file is sent as the file's path, and
 the file is loaded again in the worker; if something cannot be sent (a function of a notebook, of a script,
@@ -47,6 +47,8 @@ Piece = TypeVar("Piece")
 Made = TypeVar("Made")
 WORTH = 4.0
 """Minimum seconds of remaining work per worker: starting one costs about 0.7."""
+AHEAD = 4
+"""Results of this process that wait for a worker's earlier one; a worker's first piece takes longer."""
 CLUSTER_WORTH = 10.0
 """Minimum seconds of remaining work for a cluster, in total: connecting and starting a process on each core
 costs about 1.5 each."""
@@ -72,17 +74,21 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
         self._packed: Path | None = None
         self._stays = False
         """Whether the job cannot be pickled."""
+        self._started = 0
+        self._starting: list[WorkerProcess] = []
         self._idle: list[WorkerProcess] = []
         self._all: list[WorkerProcess] = []
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        """Of what stands above and below."""
         self._closed = False
 
     def map(self, pieces: Iterable[Piece], total: int) -> Generator[Made, None, None]:
         """The job's results for the `total` pieces, in their order.
 
-        At most two results per worker and two more are waiting to be taken.
+        At most two results per worker and AHEAD more are waiting to be taken.
         """
         given = iter(pieces)
+        others = 0
         for place, piece in enumerate(given):
             began = time.monotonic()
             made = self._job(piece)
@@ -93,8 +99,12 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
             if ray_address() is not None:
                 if left > CLUSTER_WORTH and (job := self._travels()):
                     yield from self._on_cluster(job, given)
-            elif (others := min(self._most - 1, int(left / WORTH))) > 0 and self._travels():
-                yield from self._shared(given, others)
+            elif others:
+                if self._ready():
+                    yield from self._shared(given, others)
+            elif (worth := min(self._most - 1, int(left / WORTH))) > 0 and self._travels():
+                others = worth
+                self._start(others)
 
     def _on_cluster(self, job: Path, given: Iterator[Piece]) -> Generator[Made, None, None]:
         """The results of all the pieces, from the nodes of the cluster."""
@@ -110,7 +120,7 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
             yield from made
 
     def _shared(self, given: Iterator[Piece], others: int) -> Generator[Made, None, None]:
-        """The results of all the pieces, from `others` workers and this process."""
+        """The results of all the pieces, from this process and those of `others` workers that are ready."""
         waiting: deque[Future[Any]] = deque()
         more = True
 
@@ -123,14 +133,14 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
         executor = ThreadPoolExecutor(others, "pool")
         try:
             while True:
-                asked = sum(not future.done() for future in waiting)
-                while more and asked < 2 * others and len(waiting) < 2 * others + 2:
+                asked, ready = sum(not future.done() for future in waiting), self._ready()
+                while more and asked < 2 * ready and len(waiting) < 2 * others + AHEAD:
                     for piece in next_piece():
                         waiting.append(executor.submit(self._ask, piece))
                         asked += 1
                 if not waiting:
                     return
-                if not waiting[0].done() and more and len(waiting) < 2 * others + 2:
+                if not waiting[0].done() and more and len(waiting) < 2 * others + AHEAD:
                     for piece in next_piece():
                         waiting.append(self._here(piece))
                     continue
@@ -154,29 +164,55 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
 
     def _ask(self, piece: Piece) -> bytes:
         question = pickle.dumps(piece, 5)
-        for _ in range(2):
-            worker = self._worker()
+        worker = self._taken()
+        try:
+            answer = worker.ask(question)
+        except WorkerGone:  # dead and reaped
+            worker = self._another()
             try:
                 answer = worker.ask(question)
-            except WorkerGone:  # dead and reaped
-                if self._closed:
-                    raise
-                ended = worker.process.returncode
-                continue
-            with self._lock:
-                self._idle.append(worker)
-            return answer
-        raise UserError(
-            f"a worker process died twice on the same rows (exit status {ended}; -9 usually means out of "
-            "memory); use --processes 1 to work in a single process"
-        )
+            except WorkerGone:
+                self._give_back(self._another())  # others may be waiting for one
+                raise UserError(
+                    f"a worker process died twice on the same rows (exit status {worker.process.returncode}; "
+                    "-9 usually means out of memory); use --processes 1 to work in a single process"
+                ) from None
+        self._give_back(worker)
+        return answer
 
-    def _worker(self) -> WorkerProcess:
-        with self._lock:
+    def _start(self, number: int) -> None:
+        """Start so many workers, unless they are there, without waiting until they are ready."""
+        for _ in range(number - self._started):
+            self._starting.append(self._another())
+            self._started += 1
+
+    def _ready(self) -> int:
+        """The number of workers that have started so far, those that are at work included."""
+        with self._changed:
+            ready = [worker for worker in self._starting if worker.is_ready()]
+            self._starting = [worker for worker in self._starting if worker not in ready]
+            self._idle += ready
+            self._changed.notify(len(ready))
+            return self._started - len(self._starting)
+
+    def _taken(self) -> WorkerProcess:
+        """The next worker that is ready."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._idle or self._closed)
             if self._closed:
                 raise WorkerGone("the pool is closed")
-            if self._idle:
-                return self._idle.pop()
+            return self._idle.pop()
+
+    def _give_back(self, worker: WorkerProcess) -> None:
+        with self._changed:
+            self._idle.append(worker)
+            self._changed.notify()
+
+    def _another(self) -> WorkerProcess:
+        """A new worker, which is starting. Raises WorkerGone if the pool is closed."""
+        with self._changed:
+            if self._closed:
+                raise WorkerGone("the pool is closed")
             arguments = (str(self._packed), str(self._folder))
             worker = WorkerProcess("vlt.pool_worker", *arguments, environment=ENVIRONMENT)
             self._all.append(worker)
@@ -194,8 +230,9 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
         return self._packed
 
     def _kill(self) -> None:
-        with self._lock:
+        with self._changed:
             self._closed = True
+            self._changed.notify_all()
             for worker in self._all:
                 with suppress(OSError):
                     worker.process.kill()  # the thread waiting for its answer closes the pipes

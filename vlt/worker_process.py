@@ -82,6 +82,12 @@ class WorkerProcess:
             self.kill()
             raise WorkerGone from error
 
+    def is_ready(self) -> bool:
+        """Whether it has started, or died; until then `ask` would wait."""
+        poll = select.poll()
+        poll.register(pipe_of(self.process.stdout).fileno(), select.POLLIN)
+        return self._ready or bool(poll.poll(0))
+
     def kill(self) -> None:
         """End the process at once; harmless if it is dead. It has no state that could be lost."""
         with contextlib.suppress(OSError):

@@ -144,7 +144,7 @@ def _sources() -> str:
         )
         for k in KNOWN
     ]
-    rows.append((code("miniature"), "drawn by vlt", "", "", "the demo"))
+    rows.append((code("miniature"), "drawn by vlt", "", "", "the demo, and the other miniature"))
     head = ("source", "on the Hub", "configuration", "rows", "used in")
     return "## Sources\n\n`vlt import NAME`, or `items: [{source: NAME}]`.\n\n" + table(head, rows)
 

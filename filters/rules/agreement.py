@@ -73,15 +73,37 @@ class Agreement:
 
 def shares_of(view: pa.Table) -> list[float | None]:
     """[n] the agreement of each row's item (see VIEW); None for an item with one sample."""
-    shares: list[float | None] = view["agreement"].to_pylist()
-    lacks = [place for place, share in enumerate(shares) if share is None]
-    if not lacks:
-        return shares
-    rows: list[dict[str, Any]] = view.take(pa.array(lacks)).to_pylist()
+    known = view["agreement"]
+    lacks = view.filter(pc.is_null(known))
+    if not len(lacks):
+        return list(known.to_pylist())
+    one = pc.and_(pc.is_null(known), pc.is_in(view["id"], _of_one_answer(lacks)))
+    shares: list[float | None] = pc.if_else(one, 1.0, known).to_pylist()
+    left = [place for place, share in enumerate(shares) if share is None]
+    rows: list[dict[str, Any]] = view.take(pa.array(left, pa.int64())).to_pylist()
     of_item: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         of_item[row["id"]].append(row)
     found = {id: agreement(samples) for id, samples in of_item.items()}
-    for place, row in zip(lacks, rows, strict=True):
+    for place, row in zip(left, rows, strict=True):
         shares[place] = found[row["id"]]
     return shares
+
+
+def _of_one_answer(rows: pa.Table) -> pa.Array:
+    """The items with several samples that all give one answer, spelt the same."""
+    answers = [text for text in pc.unique(rows["predicted"]).to_pylist() if (text or "").strip()]
+    found = (
+        pa.table(
+            {
+                "id": rows["id"],
+                "answer": rows["predicted"],
+                "given": pc.is_in(rows["predicted"], pa.array(answers, pa.string())),
+            }
+        )
+        .group_by("id")
+        .aggregate([("answer", "count_distinct"), ("given", "all"), ("given", "count")])
+    )
+    several = pc.greater(found["given_count"], 1)
+    same = pc.and_(pc.equal(found["answer_count_distinct"], 1), found["given_all"])
+    return found["id"].filter(pc.and_(several, same)).combine_chunks()

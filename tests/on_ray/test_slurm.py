@@ -1,4 +1,7 @@
-"""recipes/cluster/slurm.sbatch on two hosts with networks of their own, by a stand-in for srun."""
+"""recipes/cluster/slurm.sbatch on two hosts with networks of their own, by a stand-in for srun.
+
+Where there is GlusterFS, their workspace is on a disk that each of them mounts for itself.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
+from tests.network_disk import needs_network_disk, volumes
 from tests.on_ray.namespaces import NAMESPACES, needs_namespaces
 from tests.tiny import samples, tiny_vlm
 from vlt.runs.recipe import BUNDLED
@@ -18,29 +23,38 @@ SCRIPT = BUNDLED / "cluster" / "slurm.sbatch"
 STAND_IN = Path(__file__).with_name("slurm")
 
 
-def test_a_training_over_the_nodes_of_a_job(tmp_path: Path) -> None:
+@pytest.mark.parametrize("disk", ["local", "network"])
+def test_a_training_over_the_nodes_of_a_job(tmp_path: Path, disk: str) -> None:
     needs_namespaces()
-    store = Store(tmp_path / "workspace")
-    data, model = samples(store, 16), tiny_vlm(tmp_path / "vlm")
+    here = there = tmp_path
+    if disk == "network":
+        needs_network_disk()
+        volumes(tmp_path, "10.77.0.1", 24007)
+        here, there = tmp_path / "disk", tmp_path / "mounted"
+        there.mkdir()
+    store = Store(here / "workspace")
+    data = samples(store, 16)
+    tiny_vlm(here / "vlm")
     meeting = tmp_path / "slurm"
     meeting.mkdir()
     given = {"max_steps": 2, "per_device_train_batch_size": 2}
-    words = ["train", "sft", "--data", data.ref, "--model", str(model), "--processes", "2"]
+    words = ["train", "sft", "--data", data.ref, "--model", str(there / "vlm"), "--processes", "2"]
     words += [f"--set={name}={value}" for name, value in given.items()]
     before = {process.pid for process in psutil.process_iter()}
     done = subprocess.run(
-        [*NAMESPACES, str(STAND_IN / "job"), str(SCRIPT), *words, "-w", str(store.root)],
+        [*NAMESPACES, str(STAND_IN / "job"), str(SCRIPT), *words, "-w", str(there / "workspace")],
         env={
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": os.getcwd(),
             "SLURM_STAND_IN": str(meeting),
+            "SHARED_DISK": str(tmp_path) if disk == "network" else "",
             "RAY_gcs_rpc_server_reconnect_timeout_s": "5",  # the other's Ray ends after the first's
         },
         capture_output=True,
         text=True,
         check=False,
-        timeout=400,
+        timeout=300,
     )
     other = (meeting / "other.log").read_text()
     assert done.returncode == 0, done.stdout + done.stderr + other

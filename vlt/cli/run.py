@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 import time
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from vlt.runs.recipe import Recipe
     from vlt.runs.step import Run, Step
 
+DEMO = "miniature-glance"
+"""The recipe of `vlt demo`."""
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe: seed=1."),
@@ -108,13 +111,13 @@ def demo(
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
-    """Run the miniature: two rounds of the whole loop, for real, on two CPU cores in minutes."""
+    """Run miniature-glance: two rounds of the whole loop, for real, on two CPU cores in minutes."""
     from vlt.runs.loop import plan
     from vlt.runs.recipe import load_recipe
 
     say("vlt demo: tiny models that come with vlt, every stage for real; ctrl-C stops it, and the")
     say("same command resumes")
-    loaded = load_recipe("miniature", parse_settings(settings or []))
+    loaded = load_recipe(DEMO, parse_settings(settings or []))
     done = _carry_out(loaded, directory, plan(loaded))
     _print_result(done, as_json)
     if not as_json:
@@ -122,6 +125,9 @@ def demo(
         say("\nLook at it:")
         for does in (f"view sft@r{last}", "report", "ls", "log grpo-model"):
             say(f"  {as_called()} {does} -w {directory}")
+        again = "".join(f" --set {shlex.quote(each)}" for each in settings or [])
+        say("\nWhat SFT before GRPO is worth here (GRPO alone takes two minutes):")
+        say(f"  {as_called()} run {DEMO} --arm loop --arm grpo-only -w {directory}{again}")
 
 
 def _check(

@@ -2,7 +2,8 @@
 
 It notes each request in VLLM_CALLS, and answers with the tokens that the stand-in engine writes. Like vLLM it
 takes one group for the weights, and no second one. VLLM_REFUSES lets it end at once; VLLM_LOADS is the time
-that it takes to load, in seconds, and VLLM_SECONDS that of an answer.
+that it takes to load, in seconds, and VLLM_SECONDS that of an answer. VLLM_REAL is the command line of a real
+vLLM, which then takes its place, with VLLM_REAL_ARGUMENTS besides its own.
 """
 
 from __future__ import annotations
@@ -103,6 +104,10 @@ class Handler(BaseHTTPRequestHandler):
 
 def main() -> None:
     """Serve until SIGTERM."""
+    if real := os.environ.get("VLLM_REAL"):
+        note("serve", pid=os.getpid(), arguments=sys.argv[1:])
+        line = f'exec {real} "$@" {os.environ["VLLM_REAL_ARGUMENTS"]}'
+        os.execvp("sh", ["sh", "-c", line, "vllm", *sys.argv[1:]])
     parser = argparse.ArgumentParser()
     parser.add_argument("command", choices=["serve"])
     parser.add_argument("model")
