@@ -103,7 +103,7 @@ def dataset_stats(dataset: Dataset) -> dict[str, Any]:
     """
     counts, measured = _Counts(), []
     names = [name for name in READ if name in dataset.schema.names]
-    parts = [*pieces(dataset, PIECE), *MEASURES]
+    parts: list[RowsPiece | str] = [*pieces(dataset, PIECE), *MEASURES]
     for part in shared_out(_Part(dataset, names), parts, len(parts), dataset.root):
         if isinstance(part, _Counts):
             counts.join(part)
