@@ -94,7 +94,7 @@ def test_how_it_is_started(calls: Callable[[str], dict[str, Any]]) -> None:
         "start",
         "sleep",
     ]  # nothing of it lies in the GPU while the first step waits
-    assert order[2:6] == ["wake", "reset", "wake", "generate"] and order[-1] == "sleep"
+    assert order[2:7] == ["wake", "reset", "forget", "wake", "generate"] and order[-1] == "sleep"
     # Who generates is no part of what the checkpoint is.
     assert found["parameters"][0] == found["parameters"][1]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from trl import GRPOTrainer
@@ -48,6 +49,8 @@ class RowsGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         suppressed = sorted({*never, *turns.never, *(given.pop("suppress_tokens", None) or [])})
         if self.use_vllm:
             self.vllm_generation.generation_kwargs = _for_vllm(given, ends, suppressed)
+            if self._is_vlm:
+                see_anew_after_updates(self.vllm_generation)
         elif suppressed:  # a drawn image token would have no image
             self.generation_config.suppress_tokens = suppressed
             self.generation_kwargs["suppress_tokens"] = suppressed
@@ -191,6 +194,29 @@ class RowsGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         kept = [token for token in ids if token not in self._strip]
         text: str = self._tokenizer.decode(kept, skip_special_tokens=False)
         return text
+
+
+def see_anew_after_updates(generation: Any) -> None:
+    """Let vLLM forget its embeddings of images whenever it gets new weights.
+
+    It keeps them by image, and TRL 1.16 only lets it forget its prefixes (TRL's issue 7198): an image that
+    comes again would be shown as the vision tower of earlier weights saw it. Versions of vLLM that cannot
+    forget them are left as they are.
+    """
+    sync = generation.sync_weights
+
+    def synced() -> None:
+        sync()
+        if generation.mode == "colocate":
+            if forget := getattr(generation.llm.llm_engine, "reset_encoder_cache", None):
+                forget()
+        elif generation.accelerator.is_main_process:
+            client = generation.vllm_client
+            answer = client.session.post(f"{client.base_url}/reset_encoder_cache")
+            if answer.status_code != HTTPStatus.NOT_FOUND:
+                answer.raise_for_status()
+
+    generation.sync_weights = synced
 
 
 def _for_vllm(given: dict[str, Any], ends: list[int], suppressed: list[int]) -> dict[str, Any]:

@@ -144,10 +144,11 @@ def test_it_generates_and_is_replaced_when_it_is_lost(
         info = asked[paths.index("/init_weight_transfer_engine")]["body"]["init_info"]
         assert info["master_address"] == LOOPBACK and info["world_size"] == 2
         start = paths.index("/start_weight_update")
-        assert paths[start + 1 : start + 4] == [
+        assert paths[start + 1 : start + 5] == [
             "/update_weights",
             "/finish_weight_update",
             "/reset_prefix_cache",
+            "/reset_encoder_cache",
         ]  # before anything is generated
         assert start < paths.index("/v1/chat/completions/render") < paths.index(GENERATE)
     assert len(training.noted("joined")) == 3

@@ -27,10 +27,11 @@ ARGUMENTS = (
     """--no-enable-chunked-prefill --limit-mm-per-prompt '{"image":2,"video":0}'"""
 )
 PROCESSES, STEPS, BATCH, GROUP = 2, 4, 4, 4
-NEAR = 0.03
-"""Mean difference of a token's log-probability. It is 0.003 to 0.015 here, since vLLM leaves out the tokens
-that may not be sampled before it normalizes, and the training does not: one of 256 in a random model. If the
-weights do not arrive it is 0.09 and more from the second step on."""
+NEAR = 0.006
+"""Mean difference of a token's log-probability. It is 0.003 to 0.004 here, since vLLM leaves out the tokens
+that may not be sampled before it normalizes, and the training does not: one of 256 in a random model. From
+the second step on it is 0.09 and more if the weights do not arrive, and 0.01 to 0.03 if vLLM keeps what it
+saw in the images with earlier weights."""
 REWARD = """
 def vowels(completions, **columns):
     return [sum(letter in "aeiou" for letter in c[-1]["content"]) / 10 for c in completions]
@@ -42,7 +43,7 @@ def test_a_server_samples_from_the_weights_of_each_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, weights = Store(tmp_path / "workspace"), tmp_path / "weights"
-    items(store, 8)
+    items(store, 2)  # so that each step has the images of the one before
     weights.mkdir()
     (tmp_path / "rewards.py").write_text(REWARD)
     before = os.environ.get("PYTHONPATH", "")

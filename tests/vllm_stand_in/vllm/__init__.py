@@ -39,7 +39,11 @@ class LLM:
         runner = SimpleNamespace(model_runner=SimpleNamespace(model=loads))
         executor = SimpleNamespace(driver_worker=runner)
         context = SimpleNamespace(max_model_len=settings["max_model_len"])
-        self.llm_engine = SimpleNamespace(model_executor=executor, model_config=context)
+        self.llm_engine = SimpleNamespace(
+            model_executor=executor,
+            model_config=context,
+            reset_encoder_cache=lambda: note("forget"),
+        )
 
     def load_weights(self, named: list[tuple[str, Any]]) -> None:
         note("load", names=[name for name, _ in named])

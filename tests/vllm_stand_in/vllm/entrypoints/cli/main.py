@@ -36,7 +36,7 @@ class Served:
             if path not in ("/health", "/v1/models"):
                 note("asked", server=os.getpid(), path=path, body=body)
         match path:
-            case "/health" | "/reset_prefix_cache":
+            case "/health" | "/reset_prefix_cache" | "/reset_encoder_cache":
                 return 200, {"success": True}
             case "/v1/models":
                 return 200, {"data": [{"id": self.model}]}
