@@ -21,12 +21,12 @@ def wide(browser: Any, site: Site) -> Iterator[Watched]:
 def test_a_persons_way_through_it(wide: Watched) -> None:
     page = wide.go("/")
     assert page.locator("h1").inner_text() == "sft"
-    page.locator(".path").count()
     page.get_by_role("link", name="Datasets").click()
     page.get_by_role("link", name="samples@v1").click()
-    assert page.locator(".card").count() == 24
+    page.wait_for_url("**/d/samples%40v1")
+    assert wide.settled().locator(".card").count() == 24
     painted = "() => [...document.images].every((i) => !i.complete || i.naturalWidth > 0)"
-    wide.settled().wait_for_function(painted)
+    page.wait_for_function(painted)
 
     page.get_by_role("link", name="Next →").first.click()
     page.wait_for_url("**page=2")
