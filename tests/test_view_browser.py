@@ -70,6 +70,7 @@ def test_a_persons_way_through_it(wide: Watched) -> None:
     page.wait_for_url("**q=zebras**")
     assert "flagged" in page.locator(".card").nth(1).inner_text()
     page.get_by_role("link", name="Marks").click()
+    page.wait_for_url("**/flags")
     assert "off by one" in page.locator("main").inner_text()
 
 
