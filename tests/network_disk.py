@@ -16,8 +16,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
-import pytest
-
 from tests.processes import wait_for
 from vlt.engine.vllm_server import free_port
 
@@ -51,13 +49,14 @@ end-volume
 SECONDS = 30
 
 
-def needs_network_disk() -> None:
-    """Skip the test where there is no GlusterFS, or nothing may be mounted."""
+def lacks() -> str:
+    """Why there can be no network disk here; "" if there can."""
     if not (shutil.which("glusterfsd") and shutil.which("glusterfs")):
-        pytest.skip("no GlusterFS here: make shared-disk")
+        return "no GlusterFS here: make shared-disk"
     allowed = subprocess.run(["unshare", "-u", "-m", "true"], capture_output=True, check=False)
     if allowed.returncode or not os.access("/dev/fuse", os.W_OK):
-        pytest.skip("nothing may be mounted here")
+        return "nothing may be mounted here"
+    return ""
 
 
 def volumes(folder: Path, address: str, port: int) -> tuple[Path, Path]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.network_disk import NetworkDisk, needs_network_disk
+from tests.network_disk import NetworkDisk, lacks
 from tests.processes import wait_for
 from tests.stub import Stub
 from tests.test_gen_crash import check_whole, make_items
@@ -24,7 +24,8 @@ A, B = "host-a", "host-b"
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[NetworkDisk]:
-    needs_network_disk()
+    if reason := lacks():
+        pytest.skip(reason)
     with NetworkDisk(tmp_path / "shared", [A, B]) as mounted:
         yield mounted
 

@@ -11,9 +11,8 @@ import sys
 from pathlib import Path
 
 import psutil
-import pytest
 
-from tests.network_disk import needs_network_disk, volumes
+from tests.network_disk import lacks, volumes
 from tests.on_ray.namespaces import NAMESPACES, needs_namespaces
 from tests.tiny import samples, tiny_vlm
 from vlt.runs.recipe import BUNDLED
@@ -23,12 +22,10 @@ SCRIPT = BUNDLED / "cluster" / "slurm.sbatch"
 STAND_IN = Path(__file__).with_name("slurm")
 
 
-@pytest.mark.parametrize("disk", ["local", "network"])
-def test_a_training_over_the_nodes_of_a_job(tmp_path: Path, disk: str) -> None:
+def test_a_training_over_the_nodes_of_a_job(tmp_path: Path) -> None:
     needs_namespaces()
     here = there = tmp_path
-    if disk == "network":
-        needs_network_disk()
+    if on_network := not lacks():
         volumes(tmp_path, "10.77.0.1", 24007)
         here, there = tmp_path / "disk", tmp_path / "mounted"
         there.mkdir()
@@ -48,7 +45,7 @@ def test_a_training_over_the_nodes_of_a_job(tmp_path: Path, disk: str) -> None:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": os.getcwd(),
             "SLURM_STAND_IN": str(meeting),
-            "SHARED_DISK": str(tmp_path) if disk == "network" else "",
+            "SHARED_DISK": str(tmp_path) if on_network else "",
             "RAY_gcs_rpc_server_reconnect_timeout_s": "5",  # the other's Ray ends after the first's
         },
         capture_output=True,
