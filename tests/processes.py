@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 
 def child_of(pid: int) -> int:
@@ -19,6 +20,16 @@ def alive(pid: int) -> bool:
     import psutil
 
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def line_of(process: Any) -> str:
+    """The command line of a psutil.Process; "" once it has ended."""
+    import psutil
+
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # or a zombie
+        return ""
 
 
 def wait_for(ready: Callable[[], object], seconds: float = 90) -> None:

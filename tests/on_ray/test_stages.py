@@ -14,6 +14,7 @@ import pytest
 
 from tests.on_ray.cluster import Nodes
 from tests.on_ray.stages import STAGES, prepare, small_pieces
+from tests.processes import line_of
 from vlt.cluster.address import VARIABLE
 from vlt.cluster.tasks import Tasks
 
@@ -136,9 +137,7 @@ def broken_at(
 def working(nodes: Nodes) -> list[Any]:
     """The nodes on which a task is being done: Ray names its process by it."""
     return [
-        node
-        for node in nodes.nodes
-        if any("ray::vlt" in " ".join(c.cmdline()) for c in below(node))
+        node for node in nodes.nodes if any("ray::vlt" in line_of(each) for each in below(node))
     ]
 
 
