@@ -6,10 +6,10 @@
 Prints, in seconds: the CPU of the command's process and Ray's workers; that of the command's process alone
 ("here"), which more nodes cannot take over; the CPU for connecting and starting a process on each node that
 imports what the stage needs ("start", less what a command that only imports it needs without Ray); what is
-left of the CPU beyond that,
-divided by that of one process ("over": the goal is 1.15 at one node); the CPU of Ray's own processes
-meanwhile, which they also use while idle; and the wall. On two cores three nodes cannot be faster than two,
-and on a busy machine walls say nothing. Each line is the one of `--times` runs that took the least CPU.
+left of the CPU beyond that, divided by that of one process ("over": the goal is 1.15 at one node); the CPU of
+Ray's own processes meanwhile, which they also use while idle; and the wall. On two cores three nodes cannot
+be faster than two, and on a busy machine walls say nothing. Each line is the one of `--times` runs that took
+the least CPU.
 """
 
 from __future__ import annotations

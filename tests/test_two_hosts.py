@@ -24,7 +24,7 @@ A, B = "host-a", "host-b"
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[NetworkDisk]:
-    if reason := lacks():
+    if reason := lacks():  # of what `make shared-disk` installs, or of the right to mount it
         pytest.skip(reason)
     with NetworkDisk(tmp_path / "shared", [A, B]) as mounted:
         yield mounted
@@ -76,7 +76,7 @@ def test_one_host_writes_and_the_other_goes_on_when_it_is_lost(
     assert ended(beside)[0] == 0
     assert first.poll() is None and stub.stats()["answered"] < ROWS, "it was all at the same time"
 
-    disk.lose(A)  # what it wrote last may be lost with it, its locks are
+    disk.lose(A)  # its locks go with it
     first.kill()
     first.communicate()
     second = start(disk, B, *rollouts(stub))
@@ -98,6 +98,7 @@ import sys
 from pathlib import Path
 from tests.rows import dataset, item
 from tests.test_near_images import chart, encoded
+from vlt.errors import UserError
 from vlt.images.store import ImageStore
 from vlt.workspace.store import Store
 host, workspace = sys.argv[1], Path(sys.argv[2])
@@ -108,7 +109,7 @@ for turn in range(int(sys.argv[3])):
     while True:
         try:
             dataset(store, "items", "item", [item(f"{host} {turn}", images=[image])])
-        except Exception as error:
+        except UserError as error:
             if "is being written by another vlt" not in str(error):
                 raise
         else:

@@ -14,7 +14,7 @@ import psutil
 
 from tests.network_disk import lacks, volumes
 from tests.on_ray.namespaces import NAMESPACES, needs_namespaces
-from tests.processes import line_of, wait_for
+from tests.processes import line_of
 from tests.tiny import samples, tiny_vlm
 from vlt.runs.recipe import BUNDLED
 from vlt.workspace.store import Store
@@ -60,12 +60,8 @@ def test_a_training_over_the_nodes_of_a_job(tmp_path: Path) -> None:
     assert "On worker node. Connecting to Ray cluster at 10.77.0.1:6386" in other
     facts = store.open("sft-model").manifest.facts
     assert (facts["steps"], facts["processes"]) == (2, 2)
-
-    def left() -> list[str]:
-        lines = [line_of(each) for each in psutil.process_iter() if each.pid not in before]
-        return [line for line in lines if str(tmp_path) in line or "10.77.0.1" in line]
-
-    wait_for(lambda: not left(), 10)
+    left = [line_of(each) for each in psutil.process_iter() if each.pid not in before]
+    assert not [line for line in left if str(tmp_path) in line or "10.77.0.1" in line]
 
 
 def test_without_a_command_it_says_how_it_is_called() -> None:
