@@ -23,7 +23,7 @@ from vlt.errors import UsageError
 from vlt.filters.duckdb_scratch import Scratch
 from vlt.filters.links import Chain, Link, Outcome, Spilled, Task, by_source, links_of
 from vlt.filters.own_class import reporting_own_errors
-from vlt.filters.protocol import Filter, Prepares, WholeFilter, is_whole, settings
+from vlt.filters.protocol import Filter, Mask, Prepares, WholeFilter, is_whole, settings
 from vlt.filters.registry import parse_chain
 from vlt.filters.rules.not_cut import made_before, with_not_cut
 from vlt.filters.views import Views
@@ -82,10 +82,11 @@ def make_filtered(
         pieces = [piece for parent in parents for piece in pieces_of(parent, BATCH)]
         job = Chain(links, kind, scratch.folder)
         with ProcessPool[Task, Outcome](job, scratch.folder, most) as pool:
-            for batch in _kept(links, pieces, pool, scratch, writer, ledger):
-                ledger.count("kept", batch)
-                writer.keep(batch)
+            for batch, where in _kept(links, pieces, pool, scratch, writer, ledger):
+                ledger.count("kept", batch, where)
+                writer.keep(batch, where)
         writer.facts["by_source"] = ledger.as_json()
+        writer.flush()
         shutil.rmtree(scratch.folder)
     return writer.dataset, False
 
@@ -117,8 +118,9 @@ class _Sources:
     def __init__(self) -> None:
         self._counts: dict[str, Counter[str]] = {}
 
-    def count(self, what: str, rows: pa.RecordBatch) -> None:
-        self.add(what, by_source(rows))
+    def count(self, what: str, rows: pa.RecordBatch, where: Mask | None = None) -> None:
+        rows = rows.select(["source"])
+        self.add(what, by_source(rows if where is None else rows.filter(pa.array(where))))
 
     def add(self, what: str, sources: dict[str, int]) -> None:
         for source, rows in sources.items():
@@ -135,14 +137,14 @@ def _kept(
     scratch: Scratch,
     writer: Writer,
     ledger: _Sources,
-) -> Iterator[pa.RecordBatch]:
-    """The rows that pass all the links; those dropped are written on the way."""
+) -> Iterator[tuple[pa.RecordBatch, Mask | None]]:
+    """The rows that pass all the links, or where these are; those dropped are written on the way."""
     given: Iterable[RowsPiece | Spilled] = pieces
     total = len(pieces)
     for number, link in enumerate(links):
         outcomes = _settled(pool.map(zip(repeat(number), given), total), writer, ledger)
         if not link.whole:
-            yield from (outcome.rows for outcome in outcomes if outcome.rows)
+            yield from ((outcome.rows, None) for outcome in outcomes if outcome.rows)
             return
         views = [Views(scratch.folder) for _ in link.whole]
         spilled: list[Spilled] = []
@@ -154,9 +156,9 @@ def _kept(
         total = len(spilled)
         given = _decided(spilled, views, link.whole, scratch, writer, ledger)
     for piece in given:
-        yield piece.read()
-        if isinstance(piece, Spilled):
-            piece.file.unlink()
+        assert isinstance(piece, Spilled), "there is at least one link"
+        yield piece.all(), piece.keep
+        piece.file.unlink()
 
 
 def _settled(outcomes: Iterable[Outcome], writer: Writer, ledger: _Sources) -> Iterator[Outcome]:
@@ -194,12 +196,11 @@ def _decided(
         batch = piece.all()
         for place, filter in enumerate(filters):
             if (gone := here == place).any():
-                dropped = batch.filter(pa.array(gone))
-                ledger.count(filter.name, dropped)
-                why = list(islice(reasons[place], dropped.num_rows))
-                writer.drop(dropped, filter.name, why)
+                ledger.count(filter.name, batch, gone)
+                why = list(islice(reasons[place], int(gone.sum())))
+                writer.drop(batch, filter.name, why, gone)
         if (keep := here < 0).any():
-            yield replace(piece, keep=keep, left=batch.filter(pa.array(keep)))
+            yield replace(piece, keep=keep)
         else:
             piece.file.unlink()
 

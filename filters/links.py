@@ -44,8 +44,6 @@ class Spilled:
     rows: int
     keep: Mask | None = None
     """[rows] which rows are kept."""
-    left: pa.RecordBatch | None = None
-    """The kept rows, if this process has read them; not pickled."""
 
     @classmethod
     def write(cls, rows: pa.RecordBatch, folder: Path) -> Spilled:
@@ -62,10 +60,7 @@ class Spilled:
 
     def read(self) -> pa.RecordBatch:
         """The rows that are kept."""
-        return self.all().filter(pa.array(self.keep)) if self.left is None else self.left
-
-    def __reduce__(self) -> Any:
-        return Spilled, (self.file, self.rows, self.keep)
+        return self.all().filter(pa.array(self.keep))
 
 
 Task = tuple[int, RowsPiece | Spilled]

@@ -46,8 +46,8 @@ def map_in_order(
 class InTurn:
     """One thread that runs calls in order, while its caller continues.
 
-    If `ahead` calls are waiting, the caller waits too, which bounds the memory; with 0 the caller runs them
-    itself. An exception of a call is raised by a later `do`, or by `finish`.
+    If `ahead` calls are waiting (or as many as `do` is told), the caller waits too, which bounds the memory;
+    with 0 the caller runs them itself. An exception of a call is raised by a later `do`, or by `finish`.
     """
 
     def __init__(self, ahead: int, name: str = ""):
@@ -55,13 +55,13 @@ class InTurn:
         self._pool: ThreadPoolExecutor | None = None
         self._waiting: deque[Future[Any]] = deque()
 
-    def do(self, work: Callable[..., object], *given: Any) -> None:
+    def do(self, work: Callable[..., object], *given: Any, ahead: int | None = None) -> None:
         """Run a call after all earlier ones."""
         if not self._ahead:
             work(*given)
             return
         self._pool = self._pool or ThreadPoolExecutor(1, self._name)
-        while len(self._waiting) >= self._ahead:
+        while len(self._waiting) >= (ahead or self._ahead):
             self._waiting.popleft().result()
         self._waiting.append(self._pool.submit(work, *given))
 

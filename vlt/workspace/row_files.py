@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vlt.cores import processes
 from vlt.threads import InTurn
+from vlt.workspace.row_group import Mask, Part, together
 from vlt.workspace.schema import ADDED
 
-ROWS_A_FILE = 500_000
+ROWS_A_FILE = 100_000
+"""Files are encoded side by side, so a version of some hundred thousand rows needs several."""
 REPEATED = (
     "source answer answer_type choices.list.element images.list.element caption_model predicted "
     "caption_finish_reason finish_reason model verdict verdict_reason filter reason"
@@ -24,46 +29,60 @@ REPEATED = (
 ROW_GROUP = 1_000
 """Small enough that a writer of long responses buffers some megabytes, not a hundred."""
 GROUPS_AHEAD = 4
-"""Maximum row groups waiting to be encoded or hashed."""
+"""Maximum row groups waiting to be encoded or hashed, of rows in memory."""
+GROUPS_A_FILE = ROWS_A_FILE // ROW_GROUP + 1
+"""The same for rows that are copied only then: a whole file and its end, so that the next is begun too."""
+FILES_AT_ONCE = 4
+"""More would wait for hashing, which is two to three times as fast; each takes the memory of a row group."""
 
 
 class RowFiles:
     """Parquet files `<stem>-00000.parquet`, ... and, with `digested`, the digest of all their rows.
 
-    With more than one core, rows are encoded in one thread and hashed in another, a few row groups behind
-    the writer: Arrow and hashlib do not hold the GIL.
+    With more than one core, rows are hashed in one thread and encoded in as many as there are files in
+    progress, behind the writer: Arrow and hashlib do not hold the GIL. Rows in memory are at most a few
+    row groups behind, so one file is in progress; rows that lie on disk may be a file behind, so several are.
     """
 
     def __init__(self, folder: Path, stem: str, schema: pa.Schema, *, digested: bool):
         self.folder, self.stem, self.schema = folder, stem, schema
         self._digest = _fresh_digest(schema) if digested else None
         ahead = GROUPS_AHEAD if processes() > 1 else 0
-        self._encoding, self._hashing = InTurn(ahead, "encode"), InTurn(ahead, "digest")
-        self._writer: pq.ParquetWriter | None = None
-        self._held: list[pa.Table] = []
-        self._held_rows = self._file_rows = self._number = 0
-        self._empty = True
+        self._hashing = InTurn(ahead, "digest")
+        self._encoding = [InTurn(ahead, "encode") for _ in range(FILES_AT_ONCE)]
+        self._files: list[_File] = []
+        self._held: deque[Part] = deque()
+        """Rows that do not fill a row group yet."""
+        self._held_rows = 0
 
-    def write(self, rows: pa.Table) -> None:
-        """Add the next rows."""
-        if rows.num_rows:
-            self._held.append(rows)
-            self._held_rows += rows.num_rows
-        if self._held_rows >= ROW_GROUP:
-            table = pa.concat_tables(self._held)
-            whole = table.num_rows - table.num_rows % ROW_GROUP
-            self._write_groups(table.slice(0, whole))
-            self._held, self._held_rows = [table.slice(whole)], table.num_rows - whole
+    def write(self, rows: pa.Table, where: Mask | None = None) -> None:
+        """Add the next rows: with `where` [rows], those for which it is true.
+
+        Those are copied only when they are encoded and hashed, so `rows` should be mapped from a file.
+        """
+        part = Part(rows) if where is None else Part(rows, np.flatnonzero(where))
+        if part.rows:
+            self._held.append(part)
+            self._held_rows += part.rows
+        if self._held_rows < ROW_GROUP:
+            return
+        if where is None:
+            self._held = deque([Part(together(self._held))])
+        while self._held_rows >= ROW_GROUP:
+            self._write_group(ROW_GROUP, None if where is None else GROUPS_A_FILE)
+
+    def flush(self) -> None:
+        """Write buffered rows, and wait until all are written: mapped files are no longer needed then."""
+        if self._held_rows or (not self._files and self.stem == "part"):
+            self._write_group(self._held_rows, None)
+        for thread in (*self._encoding, self._hashing):
+            thread.finish()
 
     def close(self) -> None:
-        """Write buffered rows, and wait until everything is written."""
-        if self._held_rows or (self._empty and self.stem == "part"):
-            held = pa.concat_tables(self._held) if self._held else self.schema.empty_table()
-            self._held, self._held_rows = [], 0
-            self._write_groups(held)
-        self._encoding.finish()
-        self._hashing.finish()
-        self._close_file()
+        """`flush`, and close the files."""
+        self.flush()
+        for file in self._files:
+            file.close()
 
     def digest(self) -> str:
         """The digest of all rows, after the files are closed."""
@@ -72,39 +91,59 @@ class RowFiles:
 
     def abandon(self) -> None:
         """Stop without writing buffered rows; harmless after `close`."""
-        self._encoding.stop()
-        self._hashing.stop()
+        for thread in (*self._encoding, self._hashing):
+            thread.stop()
         with suppress(OSError):  # the disk may be the cause, and that error must be reported
-            self._close_file()
+            for file in self._files:
+                file.close()
 
-    def _write_groups(self, rows: pa.Table) -> None:
-        rows, self._empty = rows.combine_chunks(), False
-        for start in range(0, max(1, rows.num_rows), ROW_GROUP):
-            group = rows.slice(start, ROW_GROUP)
-            if self._digest:
-                self._hashing.do(_digest_rows, self._digest, group)
-            self._encoding.do(self._encode, group)
+    def _write_group(self, size: int, ahead: int | None) -> None:
+        """Hash and encode the next `size` rows of those held."""
+        group: list[Part] = []
+        self._held_rows -= size
+        left = size
+        while left:
+            part, rest = self._held.popleft().split(left)
+            group.append(part)
+            left -= part.rows
+            if rest.rows:
+                self._held.appendleft(rest)
+        if self._digest:
+            self._hashing.do(_digest_rows, self._digest, self.schema, group, ahead=ahead)
+        if not self._files or self._files[-1].rows >= ROWS_A_FILE:
+            name = f"{self.stem}-{len(self._files):05d}.parquet"
+            self._files.append(_File(self.folder / name, self.schema))
+        file = self._files[-1]
+        file.rows += size
+        thread = self._encoding[(len(self._files) - 1) % len(self._encoding)]
+        thread.do(file.encode, group, ahead=ahead)
+        if file.rows >= ROWS_A_FILE:
+            thread.do(file.close, ahead=ahead)
 
-    def _encode(self, group: pa.Table) -> None:
-        if self._writer is None or self._file_rows >= ROWS_A_FILE:
-            self._open_next()
-        assert self._writer is not None
-        self._writer.write_table(group, row_group_size=ROW_GROUP)
-        self._file_rows += group.num_rows
 
-    def _open_next(self) -> None:
-        self._close_file()
-        file = self.folder / f"{self.stem}-{self._number:05d}.parquet"
-        self._writer = pq.ParquetWriter(
-            file,
-            self.schema,
+class _File:
+    """A Parquet file, opened for its first row group."""
+
+    def __init__(self, path: Path, schema: pa.Schema):
+        self._path, self._schema = path, schema
+        self._writer: pq.ParquetWriter | None = None
+        self.rows = 0
+        """Those to be encoded included."""
+
+    def encode(self, group: Sequence[Part]) -> None:
+        """Write a row group."""
+        self._writer = self._writer or pq.ParquetWriter(
+            self._path,
+            self._schema,
             use_dictionary=list(REPEATED),  # ignores those that this schema lacks
             compression="zstd",
             compression_level=1,
         )
-        self._number, self._file_rows = self._number + 1, 0
+        rows = together(group) if group else self._schema.empty_table()
+        self._writer.write_table(rows, row_group_size=ROW_GROUP)
 
-    def _close_file(self) -> None:
+    def close(self) -> None:
+        """Write the file's end; harmless if it is closed."""
         if self._writer:
             self._writer.close()
             self._writer = None
@@ -114,8 +153,9 @@ def _fresh_digest(schema: pa.Schema) -> Any:
     return hashlib.sha256(str([n for n in schema.names if n not in ADDED]).encode())
 
 
-def _digest_rows(digest: Any, group: pa.Table) -> None:
+def _digest_rows(digest: Any, schema: pa.Schema, parts: Sequence[Part]) -> None:
     """Feed a row group's values into the digest, independent of their layout in Parquet or Arrow."""
+    group = together(parts) if parts else schema.empty_table()
     empty = [n for n in ADDED if n in group.schema.names and _holds_nothing(group.column(n))]
     group = group.drop_columns(empty)
     # A slice shares its neighbours' buffers; `take` copies only its own rows.

@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vlt import __version__
 from vlt.errors import UserError
@@ -31,6 +32,7 @@ from vlt.workspace.manifest import ASKING, Ledger, Manifest, Parent, Stage, key_
 from vlt.workspace.progress import report_progress, tracked
 from vlt.workspace.reason import Reason, count_kinds, text_of
 from vlt.workspace.row_files import RowFiles
+from vlt.workspace.row_group import Mask
 from vlt.workspace.schema import KEYS, KINDS, dropped
 from vlt.workspace.store import PROVENANCE, ROWS, Dataset, Store, fresh_folder
 
@@ -94,25 +96,39 @@ class Writer(AbstractContextManager["Writer"]):
         if not self.stage.name.startswith(ASKING):
             report_progress(self.ledger.rows_in)
 
-    def keep(self, rows: pa.RecordBatch | pa.Table) -> None:
-        """Add rows of the version; missing columns of its schema become null."""
+    def keep(self, rows: pa.RecordBatch | pa.Table, where: Mask | None = None) -> None:
+        """Add rows of the version; missing columns of its schema become null.
+
+        With `where` [rows], only those for which it is true; they are read when they are written, so
+        `rows` should be mapped from a file, which is needed until `flush`.
+        """
         rows = _conform(rows, KINDS[self.kind])
-        self._kept.write(rows)
-        self.ledger.settle(self._keys(rows))
-        self.ledger.kept += rows.num_rows
+        self._kept.write(rows, where)
+        keys = _only(self._keys(rows), where)
+        self.ledger.settle(keys)
+        self.ledger.kept += keys.num_rows
 
     def drop(
-        self, rows: pa.RecordBatch | pa.Table, filter: str, reasons: Sequence[Reason | str]
+        self,
+        rows: pa.RecordBatch | pa.Table,
+        filter: str,
+        reasons: Sequence[Reason | str],
+        where: Mask | None = None,
     ) -> None:
-        """Add rows that `filter` drops, with one reason each."""
+        """Add rows that `filter` drops, with one reason each; `where` as in `keep`."""
         counts = self.ledger.dropped.setdefault(filter, Counter())
         count_kinds(counts, reasons)
-        self._write_dropped(rows, filter, reasons)
+        self._write_dropped(rows, filter, reasons, where)
 
     def fail(self, rows: pa.RecordBatch | pa.Table, reasons: Sequence[Reason | str]) -> None:
         """Add rows that the stage could not make, with one reason (the error) each."""
         count_kinds(self.ledger.failed, reasons)
         self._write_dropped(rows, FAILED, reasons)
+
+    def flush(self) -> None:
+        """Wait until all rows are written."""
+        self._kept.flush()
+        self._dropped.flush()
 
     def __exit__(
         self,
@@ -177,14 +193,21 @@ class Writer(AbstractContextManager["Writer"]):
             self.money = (self.money or 0.0) + money
 
     def _write_dropped(
-        self, rows: pa.RecordBatch | pa.Table, filter: str, reasons: Sequence[Reason | str]
+        self,
+        rows: pa.RecordBatch | pa.Table,
+        filter: str,
+        reasons: Sequence[Reason | str],
+        where: Mask | None = None,
     ) -> None:
-        assert len(reasons) == rows.num_rows, "one reason per row"
         rows = _conform(rows, KINDS[self.kind])
-        self.ledger.settle(self._keys(rows))
-        rows = rows.append_column("filter", pa.array([filter] * rows.num_rows, pa.string()))
+        keys = _only(self._keys(rows), where)
+        assert len(reasons) == keys.num_rows, "one reason per row"
+        self.ledger.settle(keys)
         texts = pa.array(list(map(text_of, reasons)), pa.string())
-        self._dropped.write(rows.append_column("reason", texts))
+        if where is not None:
+            texts = pc.replace_with_mask(pa.nulls(len(where), pa.string()), pa.array(where), texts)
+        rows = rows.append_column("filter", pa.array([filter] * rows.num_rows, pa.string()))
+        self._dropped.write(rows.append_column("reason", texts), where)
 
     def _rows(self) -> int | None:
         """The number of rows to come, if known from the parents."""
@@ -193,6 +216,11 @@ class Writer(AbstractContextManager["Writer"]):
 
     def _keys(self, rows: pa.RecordBatch | pa.Table) -> pa.RecordBatch | pa.Table:
         return rows.select(list(KEYS[self.kind]))
+
+
+def _only(rows: pa.RecordBatch | pa.Table, where: Mask | None) -> pa.RecordBatch | pa.Table:
+    """The rows for which `where` is true."""
+    return rows if where is None else rows.filter(pa.array(where))
 
 
 def _conform(rows: pa.RecordBatch | pa.Table, schema: pa.Schema) -> pa.Table:
