@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,20 @@ GROUP = 10_000
 CHARTS = 10_000
 PICTURES = 200
 """Per kind and family."""
+HELD_OUT, TEXTS = "held-out", "texts"
+EXPORTED = "exported"
 SEEDS = {"tuned": 101, "held_out": 202}
 
 
 def prepare(folder: Path, rows: int) -> None:
-    """Make the corpora that do not exist yet; templates have at most 100,000 rows."""
+    """Make the corpora that do not exist yet; templates have at most 100,000 rows. Exports are removed."""
+    shutil.rmtree(folder / EXPORTED, ignore_errors=True)
     if not (folder / "workspace" / "datasets" / "samples").exists():
         make_samples(folder, rows)
+    if not (folder / "workspace" / "datasets" / HELD_OUT).exists():
+        make_samples(folder, min(rows // 10, 10_000), HELD_OUT, seed=1)
+    if not (folder / "workspace" / "datasets" / TEXTS).exists():
+        make_samples(folder, rows, TEXTS, images=0)
     if not (folder / "images.json").exists():
         made = make_charts(folder, min(rows // 10, CHARTS))
         made += make_pictures(folder, max(10, min(rows // 500, PICTURES)))
@@ -41,22 +49,26 @@ def prepare(folder: Path, rows: int) -> None:
             write(size, folder / kind, np.random.default_rng(0))
 
 
-def make_samples(folder: Path, rows: int) -> None:
-    """A dataset `samples`: four traces of about 300 words per question, 60 % of them correct.
+def make_samples(
+    folder: Path, rows: int, name: str = "samples", *, seed: int = 0, images: int = 1
+) -> None:
+    """A dataset: four traces of about 300 words per question, 60 % of them correct.
 
     Two in five have a reflection, one in twenty mentions the caption, one in fifty repeats itself.
     """
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     words, texts = vocabulary(rng), Texts(min(rows, 100_000), rng)
-    stage = Stage("gen reasoning", {"benchmark": rows})
-    with Writer(Store(folder / "workspace"), stage, "samples", "sample") as writer:
+    stage = Stage("gen reasoning", {"benchmark": rows, "seed": seed, "images": images})
+    with Writer(Store(folder / "workspace"), stage, name, "sample") as writer:
         for start in range(0, rows, GROUP):
-            table = _samples(start, min(GROUP, rows - start), words, texts, rng)
+            table = _samples(start, min(GROUP, rows - start), words, texts, rng, images)
             writer.expect(table)
             writer.keep(table)
 
 
-def _samples(start: int, rows: int, words: pa.Array, texts: Texts, rng: Any) -> pa.Table:
+def _samples(
+    start: int, rows: int, words: pa.Array, texts: Texts, rng: Any, images: int
+) -> pa.Table:
     drawn = [texts[int(i)] for i in rng.integers(0, len(texts.offsets) - 1, rows)]
     traces = []
     for number, numbers in enumerate(drawn):
@@ -78,7 +90,7 @@ def _samples(start: int, rows: int, words: pa.Array, texts: Texts, rng: Any) -> 
         "choices": [[] for _ in range(rows)],
         "answer": ["4"] * rows,
         "answer_type": ["integer"] * rows,
-        "images": [[f"{(start + i) // 4:064x}"] for i in range(rows)],
+        "images": [[f"{(start + i) // 4:064x}"] * images for i in range(rows)],
         "meta": ["{}"] * rows,
         "sample": [(start + i) % 4 for i in range(rows)],
         "response": responses,

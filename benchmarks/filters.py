@@ -32,7 +32,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.corpus import score
-from benchmarks.filter_corpora import prepare
+from benchmarks.filter_corpora import EXPORTED, HELD_OUT, TEXTS, prepare
 from benchmarks.parallel import beside_one
 from vlt.cores import processes
 from vlt.workspace.store import Store
@@ -220,12 +220,25 @@ JOBS: dict[str, Job] = {
 }
 
 
+def exported(folder: Path) -> Facts:
+    """Write the samples without images as JSONL."""
+    from vlt.datagen.export.files import write_jsonl
+    from vlt.images.store import ImageStore
+
+    store = Store(folder / "workspace")
+    with ImageStore(store.images_folder, read_only=True) as images:
+        write_jsonl(store.open(TEXTS), images, folder / EXPORTED / str(os.getpid()))
+    return {}
+
+
 PARALLEL = {
     "verify": chain("verify"),
     "words, reflection, select": chain(*WORDS_REFLECTION_SELECT),
     "repetition, near dedup": chain("repetition", "near_dedup"),
     "near: ids": dedup("text", near=True, columns=["id"]),
+    "decontaminate": chain({"decontaminate": {"against": HELD_OUT, "images": "same"}}),
     "stats": statistics,
+    "export": exported,
 }
 """Jobs that are run in one process, and in as many as there are cores."""
 

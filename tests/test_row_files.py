@@ -28,7 +28,7 @@ SCHEMA = pa.schema(
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several files, without hundreds of thousands of rows."""
     monkeypatch.setattr(row_files, "ROWS_A_FILE", A_FILE)
-    monkeypatch.setattr(row_files, "GROUPS_A_FILE", A_FILE // ROW_GROUP + 1)
+    monkeypatch.setattr(row_files, "GROUPS_AHEAD", A_FILE // ROW_GROUP + 1)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -46,8 +47,8 @@ def map_in_order(
 class InTurn:
     """One thread that runs calls in order, while its caller continues.
 
-    If `ahead` calls are waiting (or as many as `do` is told), the caller waits too, which bounds the memory;
-    with 0 the caller runs them itself. An exception of a call is raised by a later `do`, or by `finish`.
+    If `ahead` calls are waiting, the caller waits too, which bounds the memory; with 0 the caller runs them
+    itself. An exception of a call is raised by a later `do`, or by `finish`.
     """
 
     def __init__(self, ahead: int, name: str = ""):
@@ -55,13 +56,13 @@ class InTurn:
         self._pool: ThreadPoolExecutor | None = None
         self._waiting: deque[Future[Any]] = deque()
 
-    def do(self, work: Callable[..., object], *given: Any, ahead: int | None = None) -> None:
+    def do(self, work: Callable[..., object], *given: Any) -> None:
         """Run a call after all earlier ones."""
         if not self._ahead:
             work(*given)
             return
         self._pool = self._pool or ThreadPoolExecutor(1, self._name)
-        while len(self._waiting) >= (ahead or self._ahead):
+        while len(self._waiting) >= self._ahead:
             self._waiting.popleft().result()
         self._waiting.append(self._pool.submit(work, *given))
 
@@ -80,3 +81,29 @@ class InTurn:
         if self._pool:
             self._pool.shutdown()
             self._pool = None
+
+
+class Room:
+    """What several threads may hold at once, e.g. in bytes: `take` waits until others `give` theirs back.
+
+    Who takes more than all of it gets it when nothing else is held. None: there is no limit.
+    """
+
+    def __init__(self, size: int | None):
+        self._size, self._held = size, 0
+        self._changed = threading.Condition()
+
+    def take(self, amount: int) -> None:
+        """Hold so much more."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._held or self._fits(amount))
+            self._held += amount
+
+    def give(self, amount: int) -> None:
+        """Hold so much less."""
+        with self._changed:
+            self._held -= amount
+            self._changed.notify_all()
+
+    def _fits(self, amount: int) -> bool:
+        return self._size is None or self._held + amount <= self._size

@@ -15,12 +15,14 @@ from vlt.datagen.export.cells import image_cell
 from vlt.images.store import ImageStore
 from vlt.process_pool import shared_out
 from vlt.workspace.features import IMAGES
-from vlt.workspace.pieces import RowsPiece, pieces
+from vlt.workspace.pieces import PIECE, RowsPiece, pieces
 from vlt.workspace.store import Dataset
 
 Row = dict[str, Any]
-ROWS = 1_000
+ROWS = PIECE
 """Rows whose lines of a text file are written at once."""
+ROWS_HELD = 100
+"""Rows that are turned into dicts at once, which takes memory, and the GIL."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,16 @@ class Embed:
 
 @dataclass(frozen=True)
 class Lines:
-    """Rows -> their lines in a text file, and why other rows have none."""
+    """Rows -> their lines in a text file, and why other rows have none.
+
+    The lines are an Arrow array: from another process it comes as a mapped file, not through a pipe.
+    """
 
     line: Callable[[Row], str]
     unusable: Callable[[Row], str | None]
 
-    def __call__(self, piece: RowsPiece | Sequence[Row]) -> tuple[list[str], Counter[str]]:
-        rows = piece.read().to_pylist() if isinstance(piece, RowsPiece) else piece
+    def __call__(self, piece: RowsPiece | Sequence[Row]) -> tuple[pa.Array, Counter[str]]:
+        rows = _dicts(piece.read()) if isinstance(piece, RowsPiece) else piece
         lines: list[str] = []
         left_out: Counter[str] = Counter()
         for row in rows:
@@ -60,7 +65,12 @@ class Lines:
                 left_out[reason] += 1
             else:
                 lines.append(self.line(row))
-        return lines, left_out
+        return pa.array(lines, pa.large_string()), left_out
+
+
+def _dicts(rows: pa.RecordBatch) -> Iterator[Row]:
+    for start in range(0, rows.num_rows, ROWS_HELD):
+        yield from rows.slice(start, ROWS_HELD).to_pylist()
 
 
 def lines_of(
@@ -78,7 +88,7 @@ def lines_of(
     with closing(shared_out(Lines(line, unusable), given, len(given), folder)) as made:
         for lines, reasons in made:
             left_out.update(reasons)
-            yield from lines
+            yield from lines.to_pylist()
 
 
 def embedded_groups(

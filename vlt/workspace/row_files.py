@@ -15,12 +15,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vlt.cores import processes
-from vlt.threads import InTurn
-from vlt.workspace.row_group import Mask, Part, together
+from vlt.threads import InTurn, Room
+from vlt.workspace.row_group import Mask, Part, in_memory, together
 from vlt.workspace.schema import ADDED
 
-ROWS_A_FILE = 100_000
-"""Files are encoded side by side, so a version of some hundred thousand rows needs several."""
+ROWS_A_FILE = 50_000
+"""Files are encoded side by side, so a version of a hundred thousand rows needs several."""
 REPEATED = (
     "source answer answer_type choices.list.element images.list.element caption_model predicted "
     "caption_finish_reason finish_reason model verdict verdict_reason filter reason"
@@ -28,10 +28,10 @@ REPEATED = (
 """Columns with dictionary encoding; for long texts it would only be a second copy in memory."""
 ROW_GROUP = 1_000
 """Small enough that a writer of long responses buffers some megabytes, not a hundred."""
-GROUPS_AHEAD = 4
-"""Maximum row groups waiting to be encoded or hashed, of rows in memory."""
-GROUPS_A_FILE = ROWS_A_FILE // ROW_GROUP + 1
-"""The same for rows that are copied only then: a whole file and its end, so that the next is begun too."""
+GROUPS_AHEAD = ROWS_A_FILE // ROW_GROUP + 1
+"""Maximum row groups waiting to be encoded or hashed: a file and its end, so that the next is begun too."""
+BYTES_AHEAD = 128_000_000
+"""The same in bytes of rows in memory: a file of rows of 2.5 kB."""
 FILES_AT_ONCE = 4
 """More would wait for hashing, which is two to three times as fast; each takes the memory of a row group."""
 
@@ -39,9 +39,9 @@ FILES_AT_ONCE = 4
 class RowFiles:
     """Parquet files `<stem>-00000.parquet`, ... and, with `digested`, the digest of all their rows.
 
-    With more than one core, rows are hashed in one thread and encoded in as many as there are files in
-    progress, behind the writer: Arrow and hashlib do not hold the GIL. Rows in memory are at most a few
-    row groups behind, so one file is in progress; rows that lie on disk may be a file behind, so several are.
+    With more than one core, rows are hashed in one thread and encoded in another for each file in progress,
+    behind the writer: Arrow and hashlib do not hold the GIL. If encoding is slower than what the writer gets,
+    it falls a file behind, and the next one is begun beside it.
     """
 
     def __init__(self, folder: Path, stem: str, schema: pa.Schema, *, digested: bool):
@@ -50,6 +50,7 @@ class RowFiles:
         ahead = GROUPS_AHEAD if processes() > 1 else 0
         self._hashing = InTurn(ahead, "digest")
         self._encoding = [InTurn(ahead, "encode") for _ in range(FILES_AT_ONCE)]
+        self._room = Room(BYTES_AHEAD if ahead else None)
         self._files: list[_File] = []
         self._held: deque[Part] = deque()
         """Rows that do not fill a row group yet."""
@@ -69,12 +70,12 @@ class RowFiles:
         if where is None:
             self._held = deque([Part(together(self._held))])
         while self._held_rows >= ROW_GROUP:
-            self._write_group(ROW_GROUP, None if where is None else GROUPS_A_FILE)
+            self._write_group(ROW_GROUP)
 
     def flush(self) -> None:
         """Write buffered rows, and wait until all are written: mapped files are no longer needed then."""
         if self._held_rows or (not self._files and self.stem == "part"):
-            self._write_group(self._held_rows, None)
+            self._write_group(self._held_rows)
         for thread in (*self._encoding, self._hashing):
             thread.finish()
 
@@ -97,7 +98,7 @@ class RowFiles:
             for file in self._files:
                 file.close()
 
-    def _write_group(self, size: int, ahead: int | None) -> None:
+    def _write_group(self, size: int) -> None:
         """Hash and encode the next `size` rows of those held."""
         group: list[Part] = []
         self._held_rows -= size
@@ -108,39 +109,43 @@ class RowFiles:
             left -= part.rows
             if rest.rows:
                 self._held.appendleft(rest)
-        if self._digest:
-            self._hashing.do(_digest_rows, self._digest, self.schema, group, ahead=ahead)
         if not self._files or self._files[-1].rows >= ROWS_A_FILE:
             name = f"{self.stem}-{len(self._files):05d}.parquet"
-            self._files.append(_File(self.folder / name, self.schema))
+            self._files.append(_File(self.folder / name, self.schema, self._room))
         file = self._files[-1]
         file.rows += size
+        self._room.take(in_memory(group))
+        if self._digest:
+            self._hashing.do(_digest_rows, self._digest, self.schema, group)
         thread = self._encoding[(len(self._files) - 1) % len(self._encoding)]
-        thread.do(file.encode, group, ahead=ahead)
+        thread.do(file.encode, group)
         if file.rows >= ROWS_A_FILE:
-            thread.do(file.close, ahead=ahead)
+            thread.do(file.close)
 
 
 class _File:
     """A Parquet file, opened for its first row group."""
 
-    def __init__(self, path: Path, schema: pa.Schema):
-        self._path, self._schema = path, schema
+    def __init__(self, path: Path, schema: pa.Schema, room: Room):
+        self._path, self._schema, self._room = path, schema, room
         self._writer: pq.ParquetWriter | None = None
         self.rows = 0
         """Those to be encoded included."""
 
     def encode(self, group: Sequence[Part]) -> None:
-        """Write a row group."""
-        self._writer = self._writer or pq.ParquetWriter(
-            self._path,
-            self._schema,
-            use_dictionary=list(REPEATED),  # ignores those that this schema lacks
-            compression="zstd",
-            compression_level=1,
-        )
-        rows = together(group) if group else self._schema.empty_table()
-        self._writer.write_table(rows, row_group_size=ROW_GROUP)
+        """Write a row group, and give its room back."""
+        try:
+            self._writer = self._writer or pq.ParquetWriter(
+                self._path,
+                self._schema,
+                use_dictionary=list(REPEATED),  # ignores those that this schema lacks
+                compression="zstd",
+                compression_level=1,
+            )
+            rows = together(group) if group else self._schema.empty_table()
+            self._writer.write_table(rows, row_group_size=ROW_GROUP)
+        finally:
+            self._room.give(in_memory(group))
 
     def close(self) -> None:
         """Write the file's end; harmless if it is closed."""

@@ -39,3 +39,8 @@ class Part:
 def together(parts: Iterable[Part]) -> pa.Table:
     """The rows of all the parts, at least one, each column in one chunk."""
     return pa.concat_tables([part.read() for part in parts]).combine_chunks()
+
+
+def in_memory(parts: Iterable[Part]) -> int:
+    """The bytes of those parts that are whole tables; others are not copied yet."""
+    return sum(part.table.nbytes for part in parts if part.places is None)
