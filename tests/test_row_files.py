@@ -162,17 +162,20 @@ def test_flush_lets_go_of_mapped_files(
     files.close()
 
 
+@pytest.mark.parametrize("on_disk", [True, False])
 def test_an_error_of_the_disk_is_raised(
-    tmp_path: Path, rows: pa.Table, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, rows: pa.Table, monkeypatch: pytest.MonkeyPatch, on_disk: bool
 ) -> None:
+    """Also where the writer waits until rows in memory are written."""
     monkeypatch.setenv(VARIABLE, "2")
+    monkeypatch.setattr(row_files, "BYTES_AHEAD", 100_000)  # about one row group
     folder = tmp_path / "gone"
     folder.mkdir()
     files = RowFiles(folder, "part", SCHEMA, digested=True)
-    files.write(rows.slice(0, 2_000), np.ones(2_000, bool))
+    files.write(rows.slice(0, 2_000))
     files.flush()
     (folder / "part-00001.parquet").mkdir()  # the second file cannot be opened
     with pytest.raises(OSError, match="part-00001"):
-        files.write(rows, np.ones(ROWS, bool))
+        files.write(rows, np.ones(ROWS, bool) if on_disk else None)
         files.close()
     files.abandon()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vlt.threads import map_in_order
+from vlt.threads import InTurn, Room, map_in_order
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
@@ -58,3 +58,34 @@ def test_who_stops_taking_does_not_wait_for_what_nobody_began() -> None:
     go_on.set()
     results.close()
     assert len(began) < 60
+
+
+def test_room_is_taken_when_others_have_given_theirs_back() -> None:
+    room, work, over = Room(10), InTurn(100), threading.Event()
+    for _ in range(2):
+        room.take(5)
+        work.do(room.during, 5, over.wait, 20)
+    taken: list[int] = []
+    waiting = threading.Thread(target=lambda: (room.take(6), taken.append(6)))
+    waiting.start()
+    waiting.join(0.1)
+    assert not taken
+    over.set()
+    work.finish()
+    waiting.join(20)
+    assert taken == [6]
+
+
+def test_room_is_given_back_by_a_call_that_fails() -> None:
+    room = Room(10)
+    room.take(10)
+    with pytest.raises(ZeroDivisionError):
+        room.during(10, lambda: 1 // 0)
+    room.take(10)
+
+
+def test_more_than_all_room_is_given_to_one_alone() -> None:
+    room = Room(10)
+    room.take(25)
+    room.during(25, lambda: None)
+    room.take(10)

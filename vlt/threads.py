@@ -84,7 +84,7 @@ class InTurn:
 
 
 class Room:
-    """What several threads may hold at once, e.g. in bytes: `take` waits until others `give` theirs back.
+    """What several threads may hold at once, e.g. in bytes: `take` waits until others give theirs back.
 
     Who takes more than all of it gets it when nothing else is held. None: there is no limit.
     """
@@ -99,11 +99,14 @@ class Room:
             self._changed.wait_for(lambda: not self._held or self._fits(amount))
             self._held += amount
 
-    def give(self, amount: int) -> None:
-        """Hold so much less."""
-        with self._changed:
-            self._held -= amount
-            self._changed.notify_all()
+    def during(self, amount: int, work: Callable[..., object], *given: Any) -> None:
+        """Run a call for which this amount was taken, and give it back, however the call ends."""
+        try:
+            work(*given)
+        finally:
+            with self._changed:
+                self._held -= amount
+                self._changed.notify_all()
 
     def _fits(self, amount: int) -> bool:
         return self._size is None or self._held + amount <= self._size

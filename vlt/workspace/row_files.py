@@ -50,7 +50,7 @@ class RowFiles:
         ahead = GROUPS_AHEAD if processes() > 1 else 0
         self._hashing = InTurn(ahead, "digest")
         self._encoding = [InTurn(ahead, "encode") for _ in range(FILES_AT_ONCE)]
-        self._room = Room(BYTES_AHEAD if ahead else None)
+        self._to_hash, self._to_encode = Room(BYTES_AHEAD), Room(BYTES_AHEAD)
         self._files: list[_File] = []
         self._held: deque[Part] = deque()
         """Rows that do not fill a row group yet."""
@@ -111,14 +111,18 @@ class RowFiles:
                 self._held.appendleft(rest)
         if not self._files or self._files[-1].rows >= ROWS_A_FILE:
             name = f"{self.stem}-{len(self._files):05d}.parquet"
-            self._files.append(_File(self.folder / name, self.schema, self._room))
+            self._files.append(_File(self.folder / name, self.schema))
         file = self._files[-1]
         file.rows += size
-        self._room.take(in_memory(group))
+        held = in_memory(group)
         if self._digest:
-            self._hashing.do(_digest_rows, self._digest, self.schema, group)
+            self._to_hash.take(held)
+            self._hashing.do(
+                self._to_hash.during, held, _digest_rows, self._digest, self.schema, group
+            )
+        self._to_encode.take(held)
         thread = self._encoding[(len(self._files) - 1) % len(self._encoding)]
-        thread.do(file.encode, group)
+        thread.do(self._to_encode.during, held, file.encode, group)
         if file.rows >= ROWS_A_FILE:
             thread.do(file.close)
 
@@ -126,26 +130,23 @@ class RowFiles:
 class _File:
     """A Parquet file, opened for its first row group."""
 
-    def __init__(self, path: Path, schema: pa.Schema, room: Room):
-        self._path, self._schema, self._room = path, schema, room
+    def __init__(self, path: Path, schema: pa.Schema):
+        self._path, self._schema = path, schema
         self._writer: pq.ParquetWriter | None = None
         self.rows = 0
         """Those to be encoded included."""
 
     def encode(self, group: Sequence[Part]) -> None:
-        """Write a row group, and give its room back."""
-        try:
-            self._writer = self._writer or pq.ParquetWriter(
-                self._path,
-                self._schema,
-                use_dictionary=list(REPEATED),  # ignores those that this schema lacks
-                compression="zstd",
-                compression_level=1,
-            )
-            rows = together(group) if group else self._schema.empty_table()
-            self._writer.write_table(rows, row_group_size=ROW_GROUP)
-        finally:
-            self._room.give(in_memory(group))
+        """Write a row group."""
+        self._writer = self._writer or pq.ParquetWriter(
+            self._path,
+            self._schema,
+            use_dictionary=list(REPEATED),  # ignores those that this schema lacks
+            compression="zstd",
+            compression_level=1,
+        )
+        rows = together(group) if group else self._schema.empty_table()
+        self._writer.write_table(rows, row_group_size=ROW_GROUP)
 
     def close(self) -> None:
         """Write the file's end; harmless if it is closed."""
