@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from vlt.cores import processes
 from vlt.threads import InTurn, Room
-from vlt.workspace.row_group import Mask, Part, in_memory, together
+from vlt.workspace.row_group import Mask, Part, together
 from vlt.workspace.schema import ADDED
 
 ROWS_A_FILE = 50_000
@@ -31,7 +31,7 @@ ROW_GROUP = 1_000
 GROUPS_AHEAD = ROWS_A_FILE // ROW_GROUP + 1
 """Maximum row groups waiting to be encoded or hashed: a file and its end, so that the next is begun too."""
 BYTES_AHEAD = 128_000_000
-"""The same in bytes of rows in memory: a file of rows of 2.5 kB."""
+"""The same in bytes: a file of rows of 2.5 kB."""
 FILES_AT_ONCE = 4
 """More would wait for hashing, which is two to three times as fast; each takes the memory of a row group."""
 
@@ -114,7 +114,7 @@ class RowFiles:
             self._files.append(_File(self.folder / name, self.schema))
         file = self._files[-1]
         file.rows += size
-        held = in_memory(group)
+        held = sum(part.bytes for part in group)
         if self._digest:
             self._to_hash.take(held)
             self._hashing.do(

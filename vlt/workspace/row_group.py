@@ -25,6 +25,11 @@ class Part:
         """How many."""
         return self.table.num_rows if self.places is None else len(self.places)
 
+    @property
+    def bytes(self) -> int:
+        """Their size; of those at `places`, by the table's mean."""
+        return self.table.nbytes * self.rows // max(1, self.table.num_rows)
+
     def split(self, at: int) -> tuple[Part, Part]:
         """The first `at` rows, and the others."""
         if self.places is None:
@@ -39,8 +44,3 @@ class Part:
 def together(parts: Iterable[Part]) -> pa.Table:
     """The rows of all the parts, at least one, each column in one chunk."""
     return pa.concat_tables([part.read() for part in parts]).combine_chunks()
-
-
-def in_memory(parts: Iterable[Part]) -> int:
-    """The bytes of those parts that are whole tables; others are not copied yet."""
-    return sum(part.table.nbytes for part in parts if part.places is None)
