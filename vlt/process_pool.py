@@ -94,17 +94,23 @@ class ProcessPool(AbstractContextManager["ProcessPool[Piece, Made]"], Generic[Pi
             made = self._job(piece)
             left = (time.monotonic() - began) * (total - place - 1)
             yield made
-            if not place:  # its time says nothing: it includes one-time loading
-                continue
             if ray_address() is not None:
-                if left > CLUSTER_WORTH and (job := self._travels()):
+                if place and left > CLUSTER_WORTH and (job := self._travels()):
                     yield from self._on_cluster(job, given)
-            elif others:
+            elif place > 1 and others:
                 if self._ready():
                     yield from self._shared(given, others)
-            elif (worth := min(self._most - 1, int(left / WORTH))) > 0 and self._travels():
+            elif (worth := self._worth(left, first=not place)) > others and self._travels():
                 others = worth
                 self._start(others)
+
+    def _worth(self, left: float, *, first: bool) -> int:
+        """The number of workers that these seconds of work are worth, judging by the last piece.
+
+        Half of the time of the first may be one-time loading, so it can justify one worker at most.
+        """
+        worth = min(self._most - 1, int((left / 2 if first else left) / WORTH))
+        return min(worth, 1) if first else worth
 
     def _on_cluster(self, job: Path, given: Iterator[Piece]) -> Generator[Made, None, None]:
         """The results of all the pieces, from the nodes of the cluster."""
