@@ -82,11 +82,9 @@ def make_filtered(
         pieces = [piece for parent in parents for piece in pieces_of(parent, BATCH)]
         job = Chain(links, kind, scratch.folder)
         with ProcessPool[Task, Outcome](job, scratch.folder, most) as pool:
-            for batch, where in _kept(links, pieces, pool, scratch, writer, ledger):
-                ledger.count("kept", batch, where)
-                writer.keep(batch, where)
+            _keep(_kept(links, pieces, pool, scratch, writer, ledger), writer, ledger)
         writer.facts["by_source"] = ledger.as_json()
-        writer.flush()
+        writer.flush()  # NFS cannot remove a folder while a file in it is mapped
         shutil.rmtree(scratch.folder)
     return writer.dataset, False
 
@@ -128,6 +126,15 @@ class _Sources:
 
     def as_json(self) -> dict[str, dict[str, int]]:
         return {source: dict(counts) for source, counts in sorted(self._counts.items())}
+
+
+def _keep(
+    rows: Iterable[tuple[pa.RecordBatch, Mask | None]], writer: Writer, ledger: _Sources
+) -> None:
+    """Write these rows; none of them is held afterwards."""
+    for batch, where in rows:
+        ledger.count("kept", batch, where)
+        writer.keep(batch, where)
 
 
 def _kept(

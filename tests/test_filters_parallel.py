@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -148,6 +149,24 @@ def test_the_same_version_with_one_two_and_three(
         assert other.table().equals(first.table())
         assert other.dropped.table().equals(first.dropped.table())
     assert len(asked) > 5
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_no_file_is_mapped_when_the_scratch_folder_goes(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS keeps a mapped file, and so its folder cannot be removed."""
+    mapped: list[str] = []
+    rmtree = shutil.rmtree
+
+    def removed(path: Path, **options: Any) -> None:
+        maps = Path("/proc/self/maps").read_text().splitlines()
+        mapped.extend(line for line in maps if str(path) in line)
+        rmtree(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", removed)
+    filtered(folder, CHAINS[name], f"{name}-gone", 1)
+    assert not mapped
 
 
 def count_questions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
