@@ -163,7 +163,7 @@ def _kept(
         total = len(spilled)
         given = _decided(spilled, views, link.whole, scratch, writer, ledger)
     for piece in given:
-        assert isinstance(piece, Spilled), "there is at least one link"
+        assert isinstance(piece, Spilled), "the last link has whole filters"
         yield piece.all(), piece.keep
         piece.file.unlink()
 

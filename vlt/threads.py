@@ -86,17 +86,17 @@ class InTurn:
 class Room:
     """What several threads may hold at once, e.g. in bytes: `take` waits until others give theirs back.
 
-    Who takes more than all of it gets it when nothing else is held. None: there is no limit.
+    Who takes more than all of it gets it when nothing else is held.
     """
 
-    def __init__(self, size: int | None):
+    def __init__(self, size: int):
         self._size, self._held = size, 0
         self._changed = threading.Condition()
 
     def take(self, amount: int) -> None:
         """Hold so much more."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._held or self._fits(amount))
+            self._changed.wait_for(lambda: not self._held or self._held + amount <= self._size)
             self._held += amount
 
     def during(self, amount: int, work: Callable[..., object], *given: Any) -> None:
@@ -107,6 +107,3 @@ class Room:
             with self._changed:
                 self._held -= amount
                 self._changed.notify_all()
-
-    def _fits(self, amount: int) -> bool:
-        return self._size is None or self._held + amount <= self._size
