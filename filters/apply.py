@@ -23,7 +23,7 @@ from vlt.errors import UsageError
 from vlt.filters.duckdb_scratch import Scratch
 from vlt.filters.links import Chain, Link, Outcome, Spilled, Task, by_source, links_of
 from vlt.filters.own_class import reporting_own_errors
-from vlt.filters.protocol import Filter, Mask, Prepares, WholeFilter, is_whole, settings
+from vlt.filters.protocol import Filter, Prepares, WholeFilter, is_whole, settings
 from vlt.filters.registry import parse_chain
 from vlt.filters.rules.not_cut import made_before, with_not_cut
 from vlt.filters.views import Views
@@ -32,6 +32,7 @@ from vlt.workspace.manifest import Stage
 from vlt.workspace.pieces import PIECE, RowsPiece
 from vlt.workspace.pieces import pieces as pieces_of
 from vlt.workspace.reason import Reason
+from vlt.workspace.row_group import Mask
 from vlt.workspace.schema import KINDS
 from vlt.workspace.store import Dataset
 from vlt.workspace.workspace import Workspace

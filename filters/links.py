@@ -18,10 +18,11 @@ import pyarrow.compute as pc
 
 from vlt.filters.own_class import judged as judged_by
 from vlt.filters.own_class import reporting_own_errors
-from vlt.filters.protocol import Filter, Judgement, Mask, RowFilter, WholeFilter, is_whole
+from vlt.filters.protocol import Filter, Judgement, RowFilter, WholeFilter, is_whole
 from vlt.workspace.manifest import key_sum
 from vlt.workspace.pieces import RowsPiece
 from vlt.workspace.reason import Reason
+from vlt.workspace.row_group import Mask
 from vlt.workspace.schema import KEYS
 from vlt.workspace.writer import FAILED
 

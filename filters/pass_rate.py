@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlt.errors import UsageError, UserError
-from vlt.filters.protocol import Mask
 from vlt.workspace.lineage import fair_samples
+from vlt.workspace.row_group import Mask
 from vlt.workspace.schema import ITEM
 from vlt.workspace.store import Dataset, Store
 from vlt.workspace.writer import FAILED

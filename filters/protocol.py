@@ -29,12 +29,12 @@ import pyarrow as pa
 
 from vlt.filters.duckdb_scratch import Scratch
 from vlt.workspace.reason import Reason
+from vlt.workspace.row_group import Mask
 from vlt.workspace.store import Dataset
 from vlt.workspace.workspace import Workspace
 
 Found = TypeVar("Found")
 Ready = TypeVar("Ready")
-Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass

@@ -22,10 +22,11 @@ from vlt.filters.duplicates.hashing import Hashes, word_blocks
 from vlt.filters.duplicates.minhash import Common, common_grams, is_common
 from vlt.filters.duplicates.near_dedup import images_of, sampled_questions
 from vlt.filters.duplicates.near_images import alike, hashes_of, near_pairs
-from vlt.filters.protocol import NEVER, Judgement, Mask, Once, everything, with_found
+from vlt.filters.protocol import NEVER, Judgement, Once, everything, with_found
 from vlt.filters.text import Ints
 from vlt.images.store import ImageStore
 from vlt.workspace.reason import Reason
+from vlt.workspace.row_group import Mask
 from vlt.workspace.store import REF, Dataset
 from vlt.workspace.workspace import Workspace
 

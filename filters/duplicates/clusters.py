@@ -11,10 +11,10 @@ from vlt.filters.duplicates.hashing import Hashes, mixed
 from vlt.filters.duplicates.minhash import SHORT, Sketches
 from vlt.filters.text import Ints
 from vlt.threads import map_in_order
+from vlt.workspace.row_group import Mask
 
 PAIRS_AT_ONCE = 5_000
 MARGIN = 0.05
-Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 

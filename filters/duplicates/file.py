@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 
 from vlt.errors import UsageError, UserError
 from vlt.filters.duckdb_scratch import Scratch
-from vlt.filters.duplicates.clusters import Mask
 from vlt.filters.duplicates.exact import Dedup
 from vlt.filters.duplicates.file_texts import (
     BATCH,
@@ -35,6 +34,7 @@ from vlt.filters.views import Views
 from vlt.process_pool import ProcessPool
 from vlt.workspace.files import replaced
 from vlt.workspace.progress import report_progress
+from vlt.workspace.row_group import Mask
 
 NONE = pa.schema([("id", pa.int64()), ("kept", pa.int64())])
 

@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vlt.filters.duckdb_scratch import Scratch
-from vlt.filters.duplicates.clusters import Mask
 from vlt.filters.duplicates.hashing import Hashes
 from vlt.filters.duplicates.minhash import SAMPLED
 from vlt.filters.text import buffers
 from vlt.threads import map_in_order
+from vlt.workspace.row_group import Mask
 
 BATCH = 1_000
 """Rows, each of which may take megabytes."""

@@ -28,11 +28,12 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from vlt.cores import processes
-from vlt.filters.duplicates.clusters import Floats, Mask
+from vlt.filters.duplicates.clusters import Floats
 from vlt.filters.text import Ints
 from vlt.images.decode import on_white
 from vlt.images.store import ImageStore
 from vlt.threads import map_in_order
+from vlt.workspace.row_group import Mask
 
 BITS = 12
 """Maximum bits in which the hashes of two candidates differ."""

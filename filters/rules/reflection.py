@@ -17,12 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vlt.errors import UsageError
-from vlt.filters.protocol import Judgement, Mask, everything
+from vlt.filters.protocol import Judgement, everything
 from vlt.filters.rules.verify import READS, graded, incorrect
 from vlt.filters.text import Ints, buffers
 from vlt.grade import split_reasoning
 from vlt.grade.graders import Grader, find_grader, grader_identity
 from vlt.workspace.reason import Reason
+from vlt.workspace.row_group import Mask
 
 NOTHING = Reason("nothing before the first second thought")
 KEYWORDS = ("Wait,", "But wait", "But the question")

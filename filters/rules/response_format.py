@@ -9,11 +9,12 @@ import numpy as np
 import pyarrow as pa
 
 from vlt.errors import UsageError
-from vlt.filters.protocol import Judgement, Mask, everything
+from vlt.filters.protocol import Judgement, everything
 from vlt.grade import extract, grade_many
 from vlt.grade.shuffled import predicted_back
 from vlt.response_format import format_fault
 from vlt.workspace.reason import Reason
+from vlt.workspace.row_group import Mask
 
 ANSWERS = ("tag", "boxed")
 

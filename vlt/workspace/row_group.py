@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
+"""[rows] true for those that are meant."""
 Places = np.ndarray[Any, np.dtype[np.intp]]
 
 
