@@ -32,7 +32,7 @@ from vlt.workspace.manifest import Stage
 from vlt.workspace.pieces import PIECE, RowsPiece
 from vlt.workspace.pieces import pieces as pieces_of
 from vlt.workspace.reason import Reason
-from vlt.workspace.row_group import Mask
+from vlt.workspace.row_group import Mask, only
 from vlt.workspace.schema import KINDS
 from vlt.workspace.store import Dataset
 from vlt.workspace.workspace import Workspace
@@ -83,7 +83,7 @@ def make_filtered(
         pieces = [piece for parent in parents for piece in pieces_of(parent, BATCH)]
         job = Chain(links, kind, scratch.folder)
         with ProcessPool[Task, Outcome](job, scratch.folder, most) as pool:
-            _keep(_kept(links, pieces, pool, scratch, writer, ledger), writer, ledger)
+            _write_kept(_kept(links, pieces, pool, scratch, writer, ledger), writer, ledger)
         writer.facts["by_source"] = ledger.as_json()
         writer.flush()  # NFS cannot remove a folder while a file in it is mapped
         shutil.rmtree(scratch.folder)
@@ -118,8 +118,7 @@ class _Sources:
         self._counts: dict[str, Counter[str]] = {}
 
     def count(self, what: str, rows: pa.RecordBatch, where: Mask | None = None) -> None:
-        rows = rows.select(["source"])
-        self.add(what, by_source(rows if where is None else rows.filter(pa.array(where))))
+        self.add(what, by_source(only(rows.select(["source"]), where)))
 
     def add(self, what: str, sources: dict[str, int]) -> None:
         for source, rows in sources.items():
@@ -129,7 +128,7 @@ class _Sources:
         return {source: dict(counts) for source, counts in sorted(self._counts.items())}
 
 
-def _keep(
+def _write_kept(
     rows: Iterable[tuple[pa.RecordBatch, Mask | None]], writer: Writer, ledger: _Sources
 ) -> None:
     """Write these rows; none of them is held afterwards."""

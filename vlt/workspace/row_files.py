@@ -68,7 +68,7 @@ class RowFiles:
         if self._held_rows < ROW_GROUP:
             return
         if where is None:
-            self._held = deque([Part(together(self._held))])
+            self._held = deque([Part(together(self._held, self.schema))])
         while self._held_rows >= ROW_GROUP:
             self._write_group(ROW_GROUP)
 
@@ -145,8 +145,7 @@ class _File:
             compression="zstd",
             compression_level=1,
         )
-        rows = together(group) if group else self._schema.empty_table()
-        self._writer.write_table(rows, row_group_size=ROW_GROUP)
+        self._writer.write_table(together(group, self._schema), row_group_size=ROW_GROUP)
 
     def close(self) -> None:
         """Write the file's end; harmless if it is closed."""
@@ -161,7 +160,7 @@ def _fresh_digest(schema: pa.Schema) -> Any:
 
 def _digest_rows(digest: Any, schema: pa.Schema, parts: Sequence[Part]) -> None:
     """Feed a row group's values into the digest, independent of their layout in Parquet or Arrow."""
-    group = together(parts) if parts else schema.empty_table()
+    group = together(parts, schema)
     empty = [n for n in ADDED if n in group.schema.names and _holds_nothing(group.column(n))]
     group = group.drop_columns(empty)
     # A slice shares its neighbours' buffers; `take` copies only its own rows.

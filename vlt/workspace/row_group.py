@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 """[rows] true for those that are meant."""
+Rows = TypeVar("Rows", pa.RecordBatch, pa.Table)
 Places = np.ndarray[Any, np.dtype[np.intp]]
 
 
@@ -42,6 +43,13 @@ class Part:
         return self.table if self.places is None else self.table.take(pa.array(self.places))
 
 
-def together(parts: Iterable[Part]) -> pa.Table:
-    """The rows of all the parts, at least one, each column in one chunk."""
+def together(parts: Sequence[Part], schema: pa.Schema) -> pa.Table:
+    """The rows of all the parts, each column in one chunk; without parts, no rows of this schema."""
+    if not parts:
+        return schema.empty_table()
     return pa.concat_tables([part.read() for part in parts]).combine_chunks()
+
+
+def only(rows: Rows, where: Mask | None) -> Rows:
+    """A copy of the rows for which `where` is true; without it, the rows."""
+    return rows if where is None else rows.filter(pa.array(where))

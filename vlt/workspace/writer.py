@@ -32,7 +32,7 @@ from vlt.workspace.manifest import ASKING, Ledger, Manifest, Parent, Stage, key_
 from vlt.workspace.progress import report_progress, tracked
 from vlt.workspace.reason import Reason, count_kinds, text_of
 from vlt.workspace.row_files import RowFiles
-from vlt.workspace.row_group import Mask
+from vlt.workspace.row_group import Mask, only
 from vlt.workspace.schema import KEYS, KINDS, dropped
 from vlt.workspace.store import PROVENANCE, ROWS, Dataset, Store, fresh_folder
 
@@ -104,7 +104,7 @@ class Writer(AbstractContextManager["Writer"]):
         """
         rows = _conform(rows, KINDS[self.kind])
         self._kept.write(rows, where)
-        keys = _only(self._keys(rows), where)
+        keys = only(self._keys(rows), where)
         self.ledger.settle(keys)
         self.ledger.kept += keys.num_rows
 
@@ -200,7 +200,7 @@ class Writer(AbstractContextManager["Writer"]):
         where: Mask | None = None,
     ) -> None:
         rows = _conform(rows, KINDS[self.kind])
-        keys = _only(self._keys(rows), where)
+        keys = only(self._keys(rows), where)
         assert len(reasons) == keys.num_rows, "one reason per row"
         self.ledger.settle(keys)
         texts = pa.array(list(map(text_of, reasons)), pa.string())
@@ -216,11 +216,6 @@ class Writer(AbstractContextManager["Writer"]):
 
     def _keys(self, rows: pa.RecordBatch | pa.Table) -> pa.RecordBatch | pa.Table:
         return rows.select(list(KEYS[self.kind]))
-
-
-def _only(rows: pa.RecordBatch | pa.Table, where: Mask | None) -> pa.RecordBatch | pa.Table:
-    """The rows for which `where` is true."""
-    return rows if where is None else rows.filter(pa.array(where))
 
 
 def _conform(rows: pa.RecordBatch | pa.Table, schema: pa.Schema) -> pa.Table:
